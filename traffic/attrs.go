@@ -1,0 +1,115 @@
+// Package traffic is the contract of the data path: a Call, what decisions read of it, and the Handlers it goes through.
+// It opens no socket, reads no clock and draws no lot: a Host does. One contract serves HTTP/1.1, HTTP/2, gRPC, upgrades
+// and opaque TCP. It imports decision and identity.
+package traffic
+
+import (
+	"net/netip"
+	"strconv"
+	"time"
+
+	"github.com/weft-mesh/weft/decision"
+	"github.com/weft-mesh/weft/identity"
+)
+
+// Proto is what the call speaks.
+type Proto uint8
+
+const (
+	TCP Proto = iota // no head: Method, Path and Header are empty
+	HTTP1
+	HTTP2
+	GRPC
+	Detect // of a port: not declared, the first bytes decide; never of a call
+)
+
+func (p Proto) String() string { return [...]string{"tcp", "http/1.1", "http/2", "grpc", "detect"}[p] }
+
+// Peer is who is at one end of a connection.
+type Peer struct {
+	Addr     netip.AddrPort
+	ID       identity.ID // zero: not authenticated
+	Workload string      // namespace/name, vouched for by the certificate
+	Labels   []string    // "key=value", sorted; of the workload that the certificate names, as the control plane knows it
+}
+
+// Conn is what all calls of one connection share. Immutable once the handshake is done.
+type Conn struct {
+	Source   Peer
+	Original netip.AddrPort // where the caller thought it was going
+	SNI      string
+	Secure   bool // the bytes came by mutual TLS
+}
+
+// Attrs is all that a decision may read. The engine fills it from bytes on a wire, explain from flags, tests from a line of
+// text, what-if from a record. Strings are lent until the call ends: clone what outlives it.
+type Attrs struct {
+	*Conn
+	Proto     Proto
+	Method    string
+	Scheme    string
+	Authority string
+	Path      string // without the query
+	Query     string // without the question mark
+	Upgrade   string // lower-case protocol of an HTTP/1.1 Upgrade or of an extended CONNECT (RFC 8441)
+	Header    Header
+	Now       time.Time       // of the latest event that the call knows of
+	Draw      uint64          // the call's lot; each feature mixes in its own salt
+	Trail     *decision.Trail // nil: nobody is asking
+}
+
+// Chance returns a number in [0, n) that is the same for the same call and salt.
+func (a *Attrs) Chance(salt, n uint64) uint64 {
+	x := a.Draw + salt*0x9e3779b97f4a7c15
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return (x ^ x>>31) % n
+}
+
+// Target names what is called: a service's port, or a subset of its endpoints.
+type Target struct {
+	Service string `pb:"1"` // full host name
+	Port    uint16 `pb:"2"`
+	Subset  string `pb:"3"`
+}
+
+// Endpoint is one address that can be called, and who must answer there.
+type Endpoint struct {
+	Addr     netip.AddrPort `pb:"1"` // of the application
+	ID       identity.ID    `pb:"2"` // zero: it has no identity, and is called in the clear
+	Workload string         `pb:"3"` // namespace/name
+	Tunnel   netip.AddrPort `pb:"4"` // of its proxy's mutual TLS listener; zero: it has none
+	Labels   []string       `pb:"5"` // "key=value", sorted; only for callers whose egress policy reads them
+	Weight   uint32         `pb:"6"` // [1]
+	Zone     string         `pb:"7"`
+	Draining bool           `pb:"8"` // takes no new calls
+}
+
+// Security is how a connection to an endpoint is secured.
+type Security uint8
+
+const (
+	Mutual Security = iota // mutual TLS where the endpoint has an identity, else in the clear
+	Clear                  // in the clear, because a policy says so
+	Simple                 // TLS started by the proxy, the server alone authenticated
+)
+
+// Upstream is how to connect to a target's endpoints.
+type Upstream struct {
+	Ref            decision.Ref  `pb:"1"`
+	Security       Security      `pb:"2"`
+	ConnectTimeout time.Duration `pb:"3"` // [10 s]
+	IdleTimeout    time.Duration `pb:"4"` // of a pooled connection without calls [1 h]
+	MaxRequests    uint32        `pb:"5"` // per connection [no limit]
+	Proto          Proto         `pb:"6"` // what the application speaks
+	Upgrade        bool          `pb:"7"` // speak HTTP/2 to it although the call came as HTTP/1.1
+	SNI            string        `pb:"8"` // of Simple
+}
+
+func (t Target) String() string {
+	s := t.Service + ":" + strconv.Itoa(int(t.Port))
+	if t.Subset != "" {
+		s += " subset " + t.Subset
+	}
+	return s
+}
