@@ -1,5 +1,7 @@
 // Package match holds the predicates that rules are made of. Each reads a traffic.Attrs and nothing else; features with
-// conditions share them. Values come from configuration; Compile readies them once.
+// conditions share them. Values come from configuration; Compile readies them once, and fails on what can never match.
+//
+// What is unset matches everything, and lists are any-of, unless a field says otherwise.
 package match
 
 import (
@@ -19,7 +21,7 @@ const (
 	Exact Kind = iota
 	Prefix
 	Suffix
-	Present
+	Present    // not empty
 	PathPrefix // by path segment, as in the Gateway API
 	Regex      // RE2, whole string
 )
@@ -28,6 +30,7 @@ const (
 type String struct {
 	Kind  Kind   `pb:"1"`
 	Value string `pb:"2"`
+	Fold  bool   `pb:"3"` // letters compare without case; of Exact, Prefix and Suffix
 	re    *regexp.Regexp
 }
 
@@ -39,162 +42,285 @@ func (s *String) Compile() (err error) {
 	return err
 }
 
+// Match says whether v is as wanted.
 func (s *String) Match(v string) bool {
 	switch s.Kind {
 	case Exact:
-		return v == s.Value
+		return v == s.Value || s.Fold && strings.EqualFold(v, s.Value)
 	case Prefix:
-		return strings.HasPrefix(v, s.Value)
+		return len(v) >= len(s.Value) && s.same(v[:len(s.Value)])
 	case Suffix:
-		return strings.HasSuffix(v, s.Value)
+		return len(v) >= len(s.Value) && s.same(v[len(v)-len(s.Value):])
 	case PathPrefix:
 		p := strings.TrimSuffix(s.Value, "/")
 		return strings.HasPrefix(v, p) && (len(v) == len(p) || v[len(p)] == '/')
 	case Regex:
 		return s.re.MatchString(v)
 	}
-	return true
+	return v != ""
+}
+
+func (s *String) same(part string) bool {
+	return part == s.Value || s.Fold && strings.EqualFold(part, s.Value)
 }
 
 func (s String) String() string {
 	return [...]string{"exact ", "prefix ", "suffix ", "any", "path ", "regex "}[s.Kind] + s.Value
 }
 
-// Header is a predicate on one header; names are lower case.
-type Header struct {
-	Name   string `pb:"1"`
-	Value  String `pb:"2"`
-	Invert bool   `pb:"3"`
+func any(list []String, v string) bool {
+	for i := range list {
+		if list[i].Match(v) {
+			return true
+		}
+	}
+	return false
 }
 
-// Request is a conjunction on the head; what is unset matches all. No field matches a call that has no head.
+// Header is a predicate on one header. Fields of the same name are joined with commas before they are compared, as
+// RFC 9110 section 5.2 has it.
+type Header struct {
+	Name   string   `pb:"1"` // lower case
+	Values []String `pb:"2"` // any of; none: the header is there, even empty
+	Invert bool     `pb:"3"` // a header that is not there counts as empty then, unless Values is none
+}
+
+func (h *Header) match(a *traffic.Attrs) bool {
+	v, ok := a.Header.Joined(h.Name)
+	return present(h.Values, h.Invert, v, ok)
+}
+
+func present(values []String, invert bool, v string, ok bool) bool {
+	switch {
+	case len(values) == 0:
+		return ok != invert
+	case invert:
+		return !any(values, v)
+	}
+	return ok && any(values, v)
+}
+
+// Param is a predicate on the first query parameter of a name.
+type Param struct {
+	Name   string   `pb:"1"`
+	Values []String `pb:"2"` // any of; none: the parameter is there
+}
+
+// Request is a conjunction on what is asked for. But for Ports, no field matches a call that has no head.
 type Request struct {
-	Methods   []string `pb:"1"`
-	Paths     []String `pb:"2"` // any of
-	Authority *String  `pb:"3"`
-	Headers   []Header `pb:"4"`
+	Methods    []String `pb:"1"`
+	NotMethods []String `pb:"2"`
+	Paths      []String `pb:"3"`
+	NotPaths   []String `pb:"4"`
+	Targets    []String `pb:"5"` // path and query together, as on the wire
+	Hosts      []String `pb:"6"` // the authority, with its port if it has one
+	NotHosts   []String `pb:"7"`
+	Schemes    []String `pb:"8"`
+	Headers    []Header `pb:"9"`  // all of
+	Params     []Param  `pb:"10"` // all of
+	Ports      []Range  `pb:"11"` // the callee's
+	NotPorts   []Range  `pb:"12"`
+}
+
+// Range is ports from First to Last, both included.
+type Range struct {
+	First uint16 `pb:"1"`
+	Last  uint16 `pb:"2"`
+}
+
+// OnePort is the range of a single port.
+func OnePort(p uint16) Range { return Range{p, p} }
+
+func inRange(list []Range, p uint16) bool {
+	return slices.ContainsFunc(list, func(r Range) bool { return p >= r.First && p <= r.Last })
+}
+
+// HTTP says whether any field needs a head.
+func (r *Request) HTTP() bool {
+	return len(r.Methods)+len(r.NotMethods)+len(r.Paths)+len(r.NotPaths)+len(r.Targets)+len(r.Hosts)+len(r.NotHosts)+
+		len(r.Schemes)+len(r.Headers)+len(r.Params) > 0
 }
 
 // Compile readies every Regex.
 func (r *Request) Compile() error {
-	for i := range r.Paths {
-		if err := r.Paths[i].Compile(); err != nil {
-			return fmt.Errorf("path: %w", err)
+	for _, f := range []struct {
+		name string
+		list []String
+	}{{"method", r.Methods}, {"not method", r.NotMethods}, {"path", r.Paths}, {"not path", r.NotPaths}, {"target", r.Targets},
+		{"host", r.Hosts}, {"not host", r.NotHosts}, {"scheme", r.Schemes}} {
+		if err := compile(f.name, f.list); err != nil {
+			return err
 		}
 	}
 	for i := range r.Headers {
-		if err := r.Headers[i].Value.Compile(); err != nil {
-			return fmt.Errorf("header %s: %w", r.Headers[i].Name, err)
+		if err := compile("header "+r.Headers[i].Name, r.Headers[i].Values); err != nil {
+			return err
+		}
+	}
+	for i := range r.Params {
+		if err := compile("query parameter "+r.Params[i].Name, r.Params[i].Values); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// Match says whether all that is set matches.
-func (r *Request) Match(a *traffic.Attrs) bool { _, ok := r.miss(a); return ok }
+func compile(what string, list []String) error {
+	for i := range list {
+		if err := list[i].Compile(); err != nil {
+			return fmt.Errorf("%s: %w", what, err)
+		}
+	}
+	return nil
+}
+
+// Match says whether all that is set matches. wide: what needs a head counts as matching a call without one, as a rule
+// that denies must (DESIGN section 5).
+func (r *Request) Match(a *traffic.Attrs, wide bool) bool { _, ok := r.miss(a, wide); return ok }
 
 // Miss says in words why a does not match; it is for trails, and allocates.
-func (r *Request) Miss(a *traffic.Attrs) string { f, _ := r.miss(a); return f.words(r, a) }
+func (r *Request) Miss(a *traffic.Attrs) string { f, _ := r.miss(a, false); return f.words(r, a) }
 
-type field struct {
-	kind  uint8 // 0 none, 1 method, 2 path, 3 authority, 4 header, 5 no head
+type part uint8
+
+const (
+	none part = iota
+	port
+	head
+	method
+	path
+	target
+	host
+	scheme
+	header
+	param
+)
+
+type missed struct {
+	part  part
 	index int
 }
 
-func (r *Request) miss(a *traffic.Attrs) (field, bool) {
+func (r *Request) miss(a *traffic.Attrs, wide bool) (missed, bool) {
+	if p := a.Port(); len(r.Ports) > 0 && !inRange(r.Ports, p) || inRange(r.NotPorts, p) {
+		return missed{part: port}, false
+	}
 	if a.Proto == traffic.TCP {
-		return field{5, 0}, false
+		return missed{part: head}, wide || !r.HTTP()
 	}
-	if len(r.Methods) > 0 && !slices.Contains(r.Methods, a.Method) {
-		return field{1, 0}, false
-	}
-	if len(r.Paths) > 0 && !slices.ContainsFunc(r.Paths, func(s String) bool { return s.Match(a.Path) }) {
-		return field{2, 0}, false
-	}
-	if r.Authority != nil && !r.Authority.Match(a.Authority) {
-		return field{3, 0}, false
+	switch {
+	case outside(r.Methods, r.NotMethods, a.Method):
+		return missed{part: method}, false
+	case outside(r.Paths, r.NotPaths, a.Path):
+		return missed{part: path}, false
+	case len(r.Targets) > 0 && !any(r.Targets, a.Target()):
+		return missed{part: target}, false
+	case outside(r.Hosts, r.NotHosts, a.Authority):
+		return missed{part: host}, false
+	case len(r.Schemes) > 0 && !any(r.Schemes, a.Scheme):
+		return missed{part: scheme}, false
 	}
 	for i := range r.Headers {
-		h := &r.Headers[i]
-		v, ok := a.Header.Get(h.Name)
-		if (ok && h.Value.Match(v)) == h.Invert {
-			return field{4, i}, false
+		if !r.Headers[i].match(a) {
+			return missed{header, i}, false
 		}
 	}
-	return field{}, true
+	for i := range r.Params {
+		v, ok := a.Param(r.Params[i].Name)
+		if !present(r.Params[i].Values, false, v, ok) {
+			return missed{param, i}, false
+		}
+	}
+	return missed{}, true
 }
 
-func (f field) words(r *Request, a *traffic.Attrs) string {
-	switch f.kind {
-	case 1:
-		return fmt.Sprintf("method %s is not of %v", a.Method, r.Methods)
-	case 2:
-		return fmt.Sprintf("path %s is not of %v", a.Path, r.Paths)
-	case 3:
-		return fmt.Sprintf("authority %s is not %v", a.Authority, r.Authority)
-	case 4:
+func outside(in, not []String, v string) bool { return len(in) > 0 && !any(in, v) || any(not, v) }
+
+func (f missed) words(r *Request, a *traffic.Attrs) string {
+	switch f.part {
+	case port:
+		return fmt.Sprintf("port %d is not of %v", a.Port(), r.Ports)
+	case head:
+		return "the call has no HTTP head"
+	case method:
+		return fmt.Sprintf("method %s, wanted %v%s", a.Method, r.Methods, not(r.NotMethods))
+	case path:
+		return fmt.Sprintf("path %s, wanted %v%s", a.Path, r.Paths, not(r.NotPaths))
+	case target:
+		return fmt.Sprintf("path and query %s, wanted %v", a.Target(), r.Targets)
+	case host:
+		return fmt.Sprintf("host %s, wanted %v%s", a.Authority, r.Hosts, not(r.NotHosts))
+	case scheme:
+		return fmt.Sprintf("scheme %s, wanted %v", a.Scheme, r.Schemes)
+	case header:
 		h := &r.Headers[f.index]
-		v, _ := a.Header.Get(h.Name)
-		return fmt.Sprintf("header %s is %q, wanted %v", h.Name, v, &h.Value)
+		v, _ := a.Header.Joined(h.Name)
+		if h.Invert {
+			return fmt.Sprintf("header %s is %q, wanted not %v", h.Name, v, h.Values)
+		}
+		return fmt.Sprintf("header %s is %q, wanted %v", h.Name, v, h.Values)
+	case param:
+		p := &r.Params[f.index]
+		v, _ := a.Param(p.Name)
+		return fmt.Sprintf("query parameter %s is %q, wanted %v", p.Name, v, p.Values)
 	}
-	return map[uint8]string{5: "the call has no HTTP head"}[f.kind]
+	return ""
 }
 
-// Source is a conjunction on the caller; what is unset matches all.
+func not(list []String) string {
+	if len(list) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" and not %v", list)
+}
+
+// Source is a conjunction on who is at the other end: the caller of an inbound rule, the endpoint of an outbound one.
 type Source struct {
-	Principals    []String       `pb:"1"` // "trust.domain/ns/N/sa/S"; any of
-	Namespaces    []string       `pb:"2"`
-	Networks      []netip.Prefix `pb:"3"`
-	Labels        []string       `pb:"4"` // all of
-	Authenticated bool           `pb:"5"`
+	Principals      []String       `pb:"1"` // "trust.domain/ns/N/sa/S"
+	NotPrincipals   []String       `pb:"2"`
+	Namespaces      []String       `pb:"3"`
+	NotNamespaces   []String       `pb:"4"`
+	Accounts        []String       `pb:"5"` // "namespace/account", of any trust domain
+	NotAccounts     []String       `pb:"6"`
+	Networks        []netip.Prefix `pb:"7"`
+	NotNetworks     []netip.Prefix `pb:"8"`
+	Selectors       []Selector     `pb:"9"`
+	Authenticated   bool           `pb:"10"`
+	Unauthenticated bool           `pb:"11"` // only those without an identity
 }
 
+// Match says whether p is one of those meant. Nothing that needs an identity matches a peer without one.
 func (s *Source) Match(p *traffic.Peer) bool {
-	if s.Authenticated && p.ID.IsZero() {
+	id := &p.ID
+	switch {
+	case s.Authenticated && id.IsZero(), s.Unauthenticated && !id.IsZero():
+		return false
+	case len(s.Principals) > 0 && (id.IsZero() || !any(s.Principals, id.Principal())), any(s.NotPrincipals, id.Principal()):
+		return false
+	case len(s.Namespaces) > 0 && (id.IsZero() || !any(s.Namespaces, id.Namespace)), any(s.NotNamespaces, id.Namespace):
+		return false
+	case len(s.Accounts) > 0 && (id.IsZero() || !any(s.Accounts, id.Account())), any(s.NotAccounts, id.Account()):
+		return false
+	case len(s.Networks) > 0 && !inNetwork(s.Networks, p.Addr.Addr()), inNetwork(s.NotNetworks, p.Addr.Addr()):
 		return false
 	}
-	if len(s.Principals) > 0 {
-		id := p.ID.Principal()
-		if id == "" || !slices.ContainsFunc(s.Principals, func(m String) bool { return m.Match(id) }) {
-			return false
-		}
-	}
-	if len(s.Namespaces) > 0 && !slices.Contains(s.Namespaces, p.ID.Namespace) {
-		return false
-	}
-	if len(s.Networks) > 0 && !slices.ContainsFunc(s.Networks, func(n netip.Prefix) bool { return n.Contains(p.Addr.Addr()) }) {
-		return false
-	}
-	for _, l := range s.Labels {
-		if !slices.Contains(p.Labels, l) {
-			return false
-		}
-	}
-	return true
+	return len(s.Selectors) == 0 || slices.ContainsFunc(s.Selectors, func(x Selector) bool { return x.Match(p.Labels) })
 }
 
-// Caller is a predicate on the workload that calls; a proxy evaluates it once, when the configuration arrives.
-type Caller struct {
-	Namespaces []string `pb:"1"`
-	Labels     []string `pb:"2"`
-}
-
-func (c *Caller) Match(namespace string, labels []string) bool {
-	if c == nil {
-		return true
-	}
-	if len(c.Namespaces) > 0 && !slices.Contains(c.Namespaces, namespace) {
-		return false
-	}
-	return Labels(c.Labels, labels)
-}
-
-// Labels says whether have holds all of want.
-func Labels(want, have []string) bool {
-	for _, l := range want {
-		if !slices.Contains(have, l) {
-			return false
+// Compile readies every Regex.
+func (s *Source) Compile() error {
+	for _, list := range [][]String{s.Principals, s.NotPrincipals, s.Namespaces, s.NotNamespaces, s.Accounts, s.NotAccounts} {
+		if err := compile("source", list); err != nil {
+			return err
 		}
 	}
-	return true
+	return nil
+}
+
+// Labelled says whether the predicate reads labels, which cost a look-up.
+func (s *Source) Labelled() bool { return len(s.Selectors) > 0 }
+
+func inNetwork(list []netip.Prefix, a netip.Addr) bool {
+	a = a.Unmap()
+	return slices.ContainsFunc(list, func(n netip.Prefix) bool { return n.Contains(a) })
 }

@@ -5,7 +5,9 @@ package traffic
 
 import (
 	"net/netip"
+	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/weft-mesh/weft/decision"
@@ -94,22 +96,76 @@ const (
 	Simple                 // TLS started by the proxy, the server alone authenticated
 )
 
-// Upstream is how to connect to a target's endpoints.
+// Connect bounds the connections to an endpoint. Zero fields take the value in brackets.
+type Connect struct {
+	Ref         decision.Ref  `pb:"1"`
+	Timeout     time.Duration `pb:"2"` // of the handshakes [10 s]
+	Idle        time.Duration `pb:"3"` // a pooled connection without calls is closed after this [1 h]
+	MaxRequests uint32        `pb:"4"` // per connection [no limit]
+	Upgrade     bool          `pb:"5"` // speak HTTP/2 to the application although the call came as HTTP/1.1
+}
+
+// Secure is how a connection to an endpoint is secured, and because of what.
+type Secure struct {
+	Ref  decision.Ref `pb:"1"`
+	Mode Security     `pb:"2"`
+	SNI  string       `pb:"3"` // of Simple
+}
+
+// Upstream is how to call a target's endpoints.
 type Upstream struct {
-	Ref            decision.Ref  `pb:"1"`
-	Security       Security      `pb:"2"`
-	ConnectTimeout time.Duration `pb:"3"` // [10 s]
-	IdleTimeout    time.Duration `pb:"4"` // of a pooled connection without calls [1 h]
-	MaxRequests    uint32        `pb:"5"` // per connection [no limit]
-	Proto          Proto         `pb:"6"` // what the application speaks
-	Upgrade        bool          `pb:"7"` // speak HTTP/2 to it although the call came as HTTP/1.1
-	SNI            string        `pb:"8"` // of Simple
+	Connect Connect `pb:"1"`
+	Secure  Secure  `pb:"2"`
+	Proto   Proto   `pb:"3"` // what the application speaks; Detect: what the call speaks
 }
 
 func (t Target) String() string {
 	s := t.Service + ":" + strconv.Itoa(int(t.Port))
 	if t.Subset != "" {
 		s += " subset " + t.Subset
+	}
+	return s
+}
+
+// Port is the port that the caller wants to reach.
+func (a *Attrs) Port() uint16 { return a.Original.Port() }
+
+// Target is the path with its query, as on the wire. It allocates where there is a query.
+func (a *Attrs) Target() string {
+	if a.Query == "" {
+		return a.Path
+	}
+	return a.Path + "?" + a.Query
+}
+
+// Remote is the address that the nearest trusted hop says the call came from: the last of x-forwarded-for, set by the
+// caller's own proxy; else the connection's other end.
+func (a *Attrs) Remote() netip.Addr {
+	if v, ok := a.Header.Joined("x-forwarded-for"); ok && a.Conn.Secure {
+		if ip, err := netip.ParseAddr(strings.TrimSpace(v[strings.LastIndexByte(v, ',')+1:])); err == nil {
+			return ip
+		}
+	}
+	return a.Source.Addr.Addr()
+}
+
+// Param returns the first query parameter of a name, decoded. It allocates only where there is something to decode.
+func (a *Attrs) Param(name string) (string, bool) {
+	for rest := a.Query; rest != ""; {
+		var pair string
+		pair, rest, _ = strings.Cut(rest, "&")
+		k, v, _ := strings.Cut(pair, "=")
+		if unescape(k) == name {
+			return unescape(v), true
+		}
+	}
+	return "", false
+}
+
+// unescape leaves what is not well escaped as it is.
+func unescape(s string) string {
+	if u, err := url.QueryUnescape(s); err == nil {
+		return u
 	}
 	return s
 }

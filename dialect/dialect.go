@@ -1,0 +1,84 @@
+// Package dialect is what readers of configuration share: objects in, parts of the mesh and findings out. The list of readers
+// is dialect/all: it imports them, and they import this.
+//
+// Nothing is dropped in silence. A Kind has the Schema of all its fields and the list of those that its reader gives an effect;
+// Read compares the object with both, so that every other field becomes a finding without the reader's doing.
+package dialect
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/weft-mesh/weft/decision"
+	"github.com/weft-mesh/weft/mesh"
+)
+
+// Object is one object as its source gave it. It is immutable.
+type Object struct {
+	Group       string // "networking.istio.io"; empty: Kubernetes' core
+	Version     string // "v1"
+	Kind        string
+	Namespace   string // empty: of the cluster. A source fills in "default" where a namespaced kind names none
+	Name        string
+	Labels      map[string]string
+	Annotations map[string]string
+	Created     time.Time      // metadata.creationTimestamp, else when the source first saw it
+	Tree        map[string]any // the whole object as JSON values: map[string]any, []any, string, float64, int64, bool, nil
+	Source      Position       // where it begins
+	Lines       map[string]int // line by field path, as "spec.http[0].match"; nil: unknown
+}
+
+// Position is a place in a file.
+type Position struct {
+	File string
+	Line int // from 1; 0: unknown
+}
+
+// Key names an object among all.
+type Key struct{ Group, Kind, Namespace, Name string }
+
+// Key returns o's.
+func (o *Object) Key() Key { return Key{o.Group, o.Kind, o.Namespace, o.Name} }
+
+// Ref returns o's name as d's rules carry it.
+func (o *Object) Ref(d decision.Dialect) decision.Ref {
+	return decision.Ref{Dialect: d, Kind: o.Kind, Namespace: o.Namespace, Name: o.Name}
+}
+
+// View is what a reader may see beside the object that it reads. Whoever gives it notes what was asked for, found or not,
+// and reads the object again when that changes.
+type View interface {
+	Get(group, kind, namespace, name string) *Object
+	List(group, kind, namespace string) []*Object // namespace "": all; sorted by creation, namespace and name
+}
+
+// Kind is a kind of object, and how it is read.
+type Kind struct {
+	Dialect  decision.Dialect
+	Group    string
+	Name     string
+	Versions []string // accepted, the best first
+	Cluster  bool     // objects have no namespace
+	Schema   *Schema  // of the whole object below metadata
+	// Fields have an effect: paths as "spec.http[].match[].uri.exact"; one that ends in ".*" covers all below it.
+	Fields []string
+	// Ignored fields are right to have none here, with the reason: "status.*" is another controller's word, say. No finding.
+	Ignored map[string]string
+	// Unsupported explains, by path, fields that could have an effect and have none yet; those without an entry get a general
+	// sentence. The empty path explains a kind without Lower.
+	Unsupported map[string]string
+	// Renamed says, by the path of a field that does not exist, what its author probably meant, where spelling does not tell.
+	Renamed map[string]string
+	// Lower turns an object into its part of the mesh. Error findings mean that the object is not in force. Nil: the kind is
+	// known and not supported yet.
+	Lower func(o *Object, v View) (mesh.Part, []mesh.Finding)
+}
+
+// Labels turns a map into sorted "key=value".
+func Labels(m map[string]string) (out []string) {
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		out = append(out, k+"="+m[k])
+	}
+	return out
+}

@@ -1,0 +1,189 @@
+// Package authz judges calls by each dialect's engine; all must let a call pass. An engine is data: dialects differ in
+// the tiers they fill and in what happens when no tier decides.
+package authz
+
+import (
+	"cmp"
+	"fmt"
+
+	"github.com/weft-mesh/weft/decision"
+	"github.com/weft-mesh/weft/match"
+	"github.com/weft-mesh/weft/traffic"
+)
+
+// Effect is what a rule that matches does.
+type Effect uint8
+
+const (
+	Allow Effect = iota
+	Deny
+	Ask      // an outside authority, then go on with the tiers that follow
+	DenyLast // what no Allow has let pass
+)
+
+// Rule matches if one of From, one of To, one of Dest and all of When do; an empty list matches all.
+type Rule struct {
+	Ref  decision.Ref      `pb:"1"`
+	From []match.Source    `pb:"2"` // the caller
+	To   []match.Request   `pb:"3"`
+	Dest []match.Source    `pb:"4"` // the endpoint, of an outbound rule
+	When []match.Condition `pb:"5"`
+}
+
+// Tier is a set of rules with one effect.
+type Tier struct {
+	Effect   Effect `pb:"1"`
+	Provider string `pb:"2"` // whom to Ask
+	Rules    []Rule `pb:"3"`
+}
+
+// Engine is one dialect's judgement of the calls into a workload, or out of it.
+type Engine struct {
+	Dialect decision.Dialect `pb:"1"`
+	Ports   []match.Range    `pb:"2"` // of the callee, where it judges [all]
+	Tiers   []Tier           `pb:"3"`
+	Closed  *decision.Ref    `pb:"4"` // what denies when no tier decides; nil: pass
+}
+
+// Judge goes through the tiers from index from on; peer is the endpoint of a call out of the workload, nil of one into it.
+// After an Ask that was answered yes, call it again with the index it returned.
+func (e *Engine) Judge(a *traffic.Attrs, peer *traffic.Peer, from int) (v decision.Verdict, next int) {
+	for t := from; t < len(e.Tiers); t++ {
+		tier := &e.Tiers[t]
+		for i := range tier.Rules {
+			if r := &tier.Rules[i]; r.match(a, peer, tier.Effect) {
+				return decision.Verdict{Ref: &r.Ref, Outcome: outcomes[tier.Effect], Reason: decision.Matched}, t + 1
+			}
+		}
+	}
+	if e.Closed != nil {
+		return decision.Verdict{Ref: e.Closed, Outcome: decision.Deny, Reason: decision.NoRuleAllows}, len(e.Tiers)
+	}
+	return decision.Verdict{}, len(e.Tiers)
+}
+
+var outcomes = [...]decision.Outcome{Allow: decision.Pass, Deny: decision.Deny, Ask: decision.Ask, DenyLast: decision.Deny}
+
+// match: what needs a head counts as matching a call without one where the effect is to deny.
+func (r *Rule) match(a *traffic.Attrs, peer *traffic.Peer, e Effect) bool {
+	wide := e == Deny || e == DenyLast
+	switch {
+	case !r.from(&a.Source):
+		a.Trail.Passed("authz", &r.Ref, "another source")
+	case !r.dest(peer):
+		a.Trail.Passed("authz", &r.Ref, "another destination")
+	case !r.to(a, wide):
+		if a.Trail != nil {
+			a.Trail.Passed("authz", &r.Ref, r.To[0].Miss(a))
+		}
+	case !r.when(a, wide):
+		a.Trail.Passed("authz", &r.Ref, "a condition does not hold")
+	default:
+		return true
+	}
+	return false
+}
+
+func (r *Rule) from(p *traffic.Peer) bool {
+	for i := range r.From {
+		if r.From[i].Match(p) {
+			return true
+		}
+	}
+	return len(r.From) == 0
+}
+
+func (r *Rule) dest(p *traffic.Peer) bool {
+	for i := range r.Dest {
+		if p != nil && r.Dest[i].Match(p) {
+			return true
+		}
+	}
+	return len(r.Dest) == 0
+}
+
+func (r *Rule) to(a *traffic.Attrs, wide bool) bool {
+	for i := range r.To {
+		if r.To[i].Match(a, wide) {
+			return true
+		}
+	}
+	return len(r.To) == 0
+}
+
+func (r *Rule) when(a *traffic.Attrs, wide bool) bool {
+	for i := range r.When {
+		if !r.When[i].Match(a, wide) {
+			return false
+		}
+	}
+	return true
+}
+
+// On says whether the engine judges calls to a port.
+func (e *Engine) On(port uint16) bool {
+	for _, r := range e.Ports {
+		if port >= r.First && port <= r.Last {
+			return true
+		}
+	}
+	return len(e.Ports) == 0
+}
+
+// Labelled says whether any rule reads labels of callers.
+func (e *Engine) Labelled() bool {
+	for _, t := range e.Tiers {
+		for _, r := range t.Rules {
+			for i := range r.From {
+				if r.From[i].Labelled() {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// Compile readies the matchers.
+func (e *Engine) Compile() error {
+	for t := range e.Tiers {
+		for i := range e.Tiers[t].Rules {
+			if err := e.Tiers[t].Rules[i].compile(); err != nil {
+				return fmt.Errorf("%v: %w", &e.Tiers[t].Rules[i].Ref, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (r *Rule) compile() error {
+	for i := range r.From {
+		if err := r.From[i].Compile(); err != nil {
+			return err
+		}
+	}
+	for i := range r.Dest {
+		if err := r.Dest[i].Compile(); err != nil {
+			return err
+		}
+	}
+	for i := range r.To {
+		if err := r.To[i].Compile(); err != nil {
+			return err
+		}
+	}
+	for i := range r.When {
+		if err := r.When[i].Compile(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Stage orders tiers when an engine is put together from several objects.
+func (t *Tier) Stage() int { return [...]int{Ask: 0, Deny: 1, Allow: 2, DenyLast: 3}[t.Effect] }
+
+// Order compares tiers by stage, then provider.
+func Order(a, b Tier) int {
+	return cmp.Or(cmp.Compare(a.Stage(), b.Stage()), cmp.Compare(a.Provider, b.Provider))
+}

@@ -1,0 +1,54 @@
+// Package route picks the rule that a call follows, and one of the rule's weighted backends.
+package route
+
+import (
+	"github.com/weft-mesh/weft/decision"
+	"github.com/weft-mesh/weft/match"
+	"github.com/weft-mesh/weft/traffic"
+)
+
+// Rule is whom a rule is for; what happens then is in mesh.Rule, around it.
+type Rule struct {
+	Ref     decision.Ref    `pb:"1"`
+	Matches []match.Request `pb:"2"` // any of; none: all
+}
+
+// Match says whether the rule is for a, noting in the trail why not.
+func (r *Rule) Match(a *traffic.Attrs) bool {
+	for i := range r.Matches {
+		if r.Matches[i].Match(a, false) {
+			return true
+		}
+		if a.Trail != nil {
+			a.Trail.Passed("route", &r.Ref, r.Matches[i].Miss(a))
+		}
+	}
+	return len(r.Matches) == 0
+}
+
+// Compile readies the matchers.
+func (r *Rule) Compile() error {
+	for i := range r.Matches {
+		if err := r.Matches[i].Compile(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Find returns the index of the first rule for a, or -1.
+func Find(rules []Rule, a *traffic.Attrs) (int, decision.Verdict) {
+	for i := range rules {
+		if rules[i].Match(a) {
+			return i, decision.Verdict{Ref: &rules[i].Ref, Reason: decision.Matched}
+		}
+	}
+	return -1, decision.Verdict{Outcome: decision.Deny, Reason: decision.NoRoute}
+}
+
+// Weighted is a backend's share. A backend that does not exist keeps its share of the calls, which fail.
+type Weighted struct {
+	Target  traffic.Target `pb:"1"`
+	Weight  uint32         `pb:"2"`
+	Missing string         `pb:"3"` // why it does not exist; empty: it does
+}

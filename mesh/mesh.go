@@ -1,0 +1,232 @@
+// Package mesh is the one model: services, workloads, routes and policies, in words that no dialect owns. Its policies are the
+// features' own types. Its merges are the only ones: what several objects say of one thing is joined here, never in a
+// dialect. Snapshots are immutable values.
+package mesh
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/weft-mesh/weft/decision"
+	"github.com/weft-mesh/weft/feature/authz"
+	"github.com/weft-mesh/weft/feature/balance"
+	"github.com/weft-mesh/weft/feature/breaker"
+	"github.com/weft-mesh/weft/feature/classify"
+	"github.com/weft-mesh/weft/feature/fault"
+	"github.com/weft-mesh/weft/feature/headers"
+	"github.com/weft-mesh/weft/feature/mirror"
+	"github.com/weft-mesh/weft/feature/mtls"
+	"github.com/weft-mesh/weft/feature/outlier"
+	"github.com/weft-mesh/weft/feature/redirect"
+	"github.com/weft-mesh/weft/feature/retry"
+	"github.com/weft-mesh/weft/feature/rewrite"
+	"github.com/weft-mesh/weft/feature/route"
+	"github.com/weft-mesh/weft/feature/timeout"
+	"github.com/weft-mesh/weft/identity"
+	"github.com/weft-mesh/weft/match"
+	"github.com/weft-mesh/weft/traffic"
+)
+
+// Rule is a route's rule: whom it is for, what happens, where to. A feature that a route can say has one field here.
+type Rule struct {
+	route.Rule `pb:"1"`
+	Redirect   *redirect.Policy `pb:"2"`
+	Rewrite    *rewrite.Policy  `pb:"3"`
+	Fault      *fault.Policy    `pb:"4"`
+	Headers    *headers.Policy  `pb:"5"`
+	Mirrors    []mirror.Policy  `pb:"6"`
+	Timeout    *timeout.Policy  `pb:"7"`
+	Retry      *retry.Policy    `pb:"8"`
+	Classify   *classify.Policy `pb:"9"`
+	Backends   []Backend        `pb:"10"` // none, in a route: 500 (Gateway API)
+
+	Caller *match.Caller // whose calls; compile evaluates it for each class of callers, so it stays at home
+	Port   uint16        // of the service; 0: all; likewise
+}
+
+// Backend is a weighted destination of a rule. A target without a port means the port that was called.
+type Backend struct {
+	route.Weighted `pb:"1"`
+	Headers        *headers.Policy `pb:"2"`
+}
+
+// Outbound is how to call a service. A feature that a backend policy can say has one field here.
+type Outbound struct {
+	Balance *balance.Policy  `pb:"1"`
+	Outlier *outlier.Policy  `pb:"2"`
+	Breaker *breaker.Policy  `pb:"3"`
+	Connect *traffic.Connect `pb:"4"`
+	Secure  *traffic.Secure  `pb:"5"`
+	Budget  *retry.Budget    `pb:"6"`
+}
+
+// Inbound is who may call a workload. A feature that an inbound policy can say has one field here.
+type Inbound struct {
+	MTLS  *mtls.Policy   `pb:"1"`
+	Authz []authz.Engine `pb:"2"`
+}
+
+// Service is a name with ports. Its endpoints are given by EndpointSets, else by Selector.
+type Service struct {
+	Ref       decision.Ref
+	Host      string // full: NAME.NAMESPACE.svc.cluster.local
+	Name      string
+	Namespace string
+	IPs       []netip.Addr // virtual; none: one is assigned
+	Headless  bool         // names resolve to the endpoints' addresses
+	Ports     []Port
+	Selector  *match.Selector // nil: no workload is meant
+	Created   time.Time
+}
+
+// Port is a service's port and where it goes: Target, or the port that a workload calls TargetName.
+type Port struct {
+	Name       string
+	Number     uint16
+	Target     uint16
+	TargetName string
+	Proto      traffic.Proto
+}
+
+// Workload is one running instance.
+type Workload struct {
+	Ref       decision.Ref
+	Name      string
+	Namespace string
+	ID        identity.ID
+	Addr      netip.Addr
+	Tunnel    netip.AddrPort // of its proxy; zero: it has none
+	Labels    []string       // "key=value", sorted
+	Ports     []WorkloadPort
+	Zone      string
+	Weight    uint32 // [1]
+	Ready     bool
+	Draining  bool
+}
+
+// WorkloadPort is a port that a workload declares.
+type WorkloadPort struct {
+	Name   string
+	Number uint16
+	Proto  traffic.Proto
+}
+
+// Key is the workload's name in configuration and certificates.
+func (w *Workload) Key() string { return w.Namespace + "/" + w.Name }
+
+// EndpointSet is addresses of a service that its source lists (an EndpointSlice).
+type EndpointSet struct {
+	Ref   decision.Ref
+	Host  string
+	Ports []Port // Name and Number: which service port goes to which port of the addresses
+	Addrs []EndpointAddr
+}
+
+// EndpointAddr is one of them. One that is a Workload's takes identity and labels from there.
+type EndpointAddr struct {
+	Addr     netip.Addr
+	Zone     string
+	Ready    bool
+	Draining bool
+}
+
+// Rank says whose routes choose the backend when several dialects speak of a service port: the lowest that says anything
+// (DESIGN section 4).
+type Rank uint8
+
+const (
+	RankGatewayAPI Rank = iota
+	RankLinkerdRoute
+	RankVirtualService
+	RankTrafficSplit
+)
+
+// Route attaches rules to a service's port.
+type Route struct {
+	Ref      decision.Ref
+	Created  time.Time
+	Host     string // full; or "*.SUFFIX"
+	Port     uint16 // 0: all
+	Rank     Rank
+	Consumer string // the namespace whose calls alone it is for; empty: everybody's
+	Pooled   bool   // rules of all such routes are sorted by how specific they are; else the oldest route is the only one
+	Rules    []Rule
+}
+
+// Profile is what a service's owner knows of its calls, whichever route they take.
+type Profile struct {
+	Ref      decision.Ref
+	Created  time.Time
+	Host     string
+	Consumer string // as in Route
+	Rules    []Rule // Timeout, Retry and Classify
+	Budget   *retry.Budget
+}
+
+// BackendPolicy is how a service is to be called, by one object.
+type BackendPolicy struct {
+	Ref      decision.Ref
+	Created  time.Time
+	Host     string   // full; or "*.SUFFIX"
+	Exports  []string // namespaces whose callers it is for; none: all
+	Policy   Outbound
+	Ports    []PortPolicy
+	Subsets  []Subset
+	Selector *match.Selector // callers, of its own namespace, that it is for; nil: all
+}
+
+// PortPolicy is the policy of one port; what it leaves unset comes from around it.
+type PortPolicy struct {
+	Port   uint16
+	Policy Outbound
+}
+
+// Subset is a labelled part of a service's endpoints.
+type Subset struct {
+	Ref    decision.Ref
+	Name   string
+	Labels []string // "key=value"
+	Policy Outbound
+	Ports  []PortPolicy
+}
+
+// Authorization is one object's part in its dialect's engine, on the workloads that it selects.
+type Authorization struct {
+	Ref        decision.Ref
+	Created    time.Time
+	Out        bool     // it judges calls out of the workloads, not into them
+	Namespaces []string // none: all
+	Selector   match.Selector
+	Port       string // number or name of the workload's port; set: an engine for that port alone
+	Exclusive  bool   // of those that select the same port, the oldest alone counts
+	Tiers      []authz.Tier
+	Closes     *decision.Ref // what denies when no tier decides
+}
+
+// PeerMode is one object's word on mutual TLS.
+type PeerMode struct {
+	Ref       decision.Ref
+	Created   time.Time
+	Namespace string          // empty: the whole mesh
+	Selector  *match.Selector // nil: the whole namespace
+	Mode      mtls.Mode
+	Ports     []mtls.Port
+}
+
+// Part is what one object says.
+type Part struct {
+	Services       []Service
+	Endpoints      []EndpointSet
+	Workloads      []Workload
+	Routes         []Route
+	Profiles       []Profile
+	Backends       []BackendPolicy
+	Authorizations []Authorization
+	PeerModes      []PeerMode
+}
+
+// Empty says whether the object says nothing.
+func (p *Part) Empty() bool {
+	return len(p.Services)+len(p.Endpoints)+len(p.Workloads)+len(p.Routes)+len(p.Profiles)+len(p.Backends)+
+		len(p.Authorizations)+len(p.PeerModes) == 0
+}
