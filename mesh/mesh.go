@@ -163,11 +163,21 @@ type Profile struct {
 	Budget   *retry.Budget
 }
 
+// Layer orders backend policies: each field comes from the first layer that sets it (DESIGN section 4).
+type Layer uint8
+
+const (
+	LayerRule       Layer = iota // an object of its own: DestinationRule
+	LayerAnnotation              // annotations on the Service
+)
+
 // BackendPolicy is how a service is to be called, by one object.
 type BackendPolicy struct {
 	Ref      decision.Ref
 	Created  time.Time
 	Host     string   // full; or "*.SUFFIX"
+	Layer    Layer    // policies of a lower layer fill what this one leaves unset
+	Root     bool     // for callers and services of any namespace, where these have none of their own
 	Exports  []string // namespaces whose callers it is for; none: all
 	Policy   Outbound
 	Ports    []PortPolicy

@@ -130,6 +130,20 @@ func (e *Engine) On(port uint16) bool {
 	return len(e.Ports) == 0
 }
 
+// LabelledDest says whether any rule reads labels of endpoints.
+func (e *Engine) LabelledDest() bool {
+	for _, t := range e.Tiers {
+		for _, r := range t.Rules {
+			for i := range r.Dest {
+				if r.Dest[i].Labelled() {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
 // Labelled says whether any rule reads labels of callers.
 func (e *Engine) Labelled() bool {
 	for _, t := range e.Tiers {

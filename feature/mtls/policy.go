@@ -28,3 +28,13 @@ type Port struct {
 	Port uint16       `pb:"2"`
 	Mode Mode         `pb:"3"`
 }
+
+// On is the mode of a port.
+func (p *Policy) On(port uint16) Port {
+	for _, x := range p.Ports {
+		if x.Port == port {
+			return x
+		}
+	}
+	return Port{p.Ref, port, p.Mode}
+}

@@ -23,6 +23,7 @@ type Policy struct {
 	Backoff    time.Duration `pb:"12"` // before the first retry, doubling, with full jitter [25 ms]
 	MaxBackoff time.Duration `pb:"13"` // [10 times Backoff]
 	MaxBody    int           `pb:"14"` // bytes of request body kept for a replay [64 KiB]
+	ResetSafe  bool          `pb:"15"` // as Reset, for methods that are idempotent (RFC 9110 section 9.2.2) alone
 }
 
 // Budget bounds retries as a share of calls; shared by all calls from one proxy to one service. It is always there.

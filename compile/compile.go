@@ -1,0 +1,127 @@
+// Package compile turns a mesh into what proxies get. Pure: the same mesh gives the same resources.
+package compile
+
+import (
+	"slices"
+
+	"github.com/weft-mesh/weft/config"
+	"github.com/weft-mesh/weft/feature/authz"
+	"github.com/weft-mesh/weft/mesh"
+	"github.com/weft-mesh/weft/traffic"
+)
+
+// Service compiles a host for a class of callers; nil: there is no such service.
+func Service(s *mesh.Snapshot, host string, class Class) *config.Service {
+	svc := s.Services[host]
+	if svc == nil {
+		return nil
+	}
+	out := &config.Service{Host: svc.Host, Namespace: svc.Namespace, IPs: svc.IPs, Headless: svc.Headless}
+	for i := range svc.Ports {
+		out.Ports = append(out.Ports, port(s, svc, &svc.Ports[i], class))
+	}
+	return out
+}
+
+func port(s *mesh.Snapshot, svc *mesh.Service, p *mesh.Port, class Class) config.Port {
+	how := s.Calling(svc, p.Number, class.caller())
+	out := config.Port{Number: p.Number, Name: p.Name, Proto: p.Proto, Budget: how.Budget}
+	if p.Proto != traffic.TCP { // rules speak of requests
+		out.Route, out.Rules, out.Profile = how.Route, onPort(how.Rules, p.Number), how.Profile
+	}
+	out.Pools = append(out.Pools, config.Pool{Policy: how.Policy, Endpoints: endpoints(s, svc, p, nil, class)})
+	for _, sub := range how.Subsets {
+		out.Pools = append(out.Pools, config.Pool{Subset: sub.Name, Policy: sub.Policy,
+			Endpoints: endpoints(s, svc, p, sub.Labels, class)})
+	}
+	return out
+}
+
+// onPort fills in what only the port called can tell: the port of targets that name none, and the mesh's own retries.
+func onPort(rules []mesh.Rule, port uint16) []mesh.Rule {
+	out := slices.Clone(rules)
+	for i := range out {
+		r := &out[i]
+		r.Backends, r.Mirrors = slices.Clone(r.Backends), slices.Clone(r.Mirrors)
+		for j := range r.Backends {
+			if t := &r.Backends[j].Target; t.Port == 0 {
+				t.Port = port
+			}
+		}
+		for j := range r.Mirrors {
+			if t := &r.Mirrors[j].Target; t.Port == 0 {
+				t.Port = port
+			}
+		}
+	}
+	return out
+}
+
+func endpoints(s *mesh.Snapshot, svc *mesh.Service, p *mesh.Port, labels []string, class Class) (out []traffic.Endpoint) {
+	for _, e := range s.Endpoints(svc, p, labels) {
+		x := traffic.Endpoint{Addr: e.Addr, Zone: e.Zone, Draining: e.Draining}
+		if w := e.Workload; w != nil {
+			x.ID, x.Workload, x.Tunnel, x.Weight = w.ID, w.Key(), w.Tunnel, w.Weight
+			x.Draining = x.Draining || w.Draining
+			if class.Labels {
+				x.Labels = w.Labels
+			}
+		}
+		out = append(out, x)
+	}
+	return out
+}
+
+// Workload compiles what w's own proxy needs; nil: there is no such workload.
+func Workload(s *mesh.Snapshot, key string) *config.Workload {
+	w := s.Workloads[key]
+	if w == nil {
+		return nil
+	}
+	out := &config.Workload{Name: w.Name, Namespace: w.Namespace, ID: w.ID, Addr: w.Addr, Labels: w.Labels,
+		Inbound: s.Inbound(w), Egress: s.Egress(w)}
+	for _, p := range w.Ports {
+		out.Ports = append(out.Ports, config.AppPort{Number: p.Number, Proto: appProto(s, w, p)})
+	}
+	out.Labelled = slices.ContainsFunc(out.Inbound.Authz, func(e authz.Engine) bool { return e.Labelled() })
+	return out
+}
+
+// appProto is what the workload declares of its port, else what a service declares that leads there.
+func appProto(s *mesh.Snapshot, w *mesh.Workload, p mesh.WorkloadPort) traffic.Proto {
+	if p.Proto != traffic.Detect {
+		return p.Proto
+	}
+	for _, svc := range s.ServicesOf(w) {
+		for i := range svc.Ports {
+			if n, ok := mesh.TargetOf(w, &svc.Ports[i]); ok && n == p.Number && svc.Ports[i].Proto != traffic.Detect {
+				return svc.Ports[i].Proto
+			}
+		}
+	}
+	return traffic.Detect
+}
+
+// Peer compiles what others' policies may ask of a workload; nil: there is no such workload.
+func Peer(s *mesh.Snapshot, key string) *config.Peer {
+	w := s.Workloads[key]
+	if w == nil {
+		return nil
+	}
+	return &config.Peer{ID: w.ID, Labels: w.Labels}
+}
+
+// All compiles everything as caller sees it: what explain and test need.
+func All(s *mesh.Snapshot, caller *mesh.Workload) *config.Set {
+	set := config.NewSet()
+	for host, svc := range s.Services {
+		set.Services[host] = Service(s, host, ClassOf(s, svc, caller))
+		for _, ip := range svc.IPs {
+			set.Addresses[ip.String()] = &config.Address{Host: host}
+		}
+	}
+	for key := range s.Workloads {
+		set.Workloads[key], set.Peers[key] = Workload(s, key), Peer(s, key)
+	}
+	return set
+}

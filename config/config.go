@@ -1,0 +1,111 @@
+// Package config is what proxies get: one resource per service, workload, peer, address and trust domain, the same bytes for
+// all that may have them. The policies inside are the features' own types: there is nothing to convert.
+package config
+
+import (
+	"net/netip"
+	"strings"
+
+	"github.com/weft-mesh/weft/decision"
+	"github.com/weft-mesh/weft/feature/authz"
+	"github.com/weft-mesh/weft/feature/retry"
+	"github.com/weft-mesh/weft/identity"
+	"github.com/weft-mesh/weft/mesh"
+	"github.com/weft-mesh/weft/traffic"
+)
+
+// Kinds of resources, as the first part of their names.
+const (
+	KindService  = "service"  // service/HOST: how to call one
+	KindAddress  = "address"  // address/IP: whose virtual IP that is
+	KindWorkload = "workload" // workload/NAMESPACE/NAME: what its own proxy needs to know of it
+	KindPeer     = "peer"     // peer/NAMESPACE/NAME: what policies may ask of a caller
+	KindTrust    = "trust"    // trust/DOMAIN: its roots
+)
+
+// Name joins a resource's kind and key.
+func Name(kind, key string) string { return kind + "/" + key }
+
+// Cut splits a resource's name.
+func Cut(name string) (kind, key string) {
+	kind, key, _ = strings.Cut(name, "/")
+	return kind, key
+}
+
+// Service is how to call one, for a class of callers.
+type Service struct {
+	Host      string       `pb:"1"` // full
+	Namespace string       `pb:"2"`
+	IPs       []netip.Addr `pb:"3"` // virtual
+	Headless  bool         `pb:"4"` // its name resolves to its endpoints
+	Ports     []Port       `pb:"5"`
+}
+
+// Port is one port's rules and pools.
+type Port struct {
+	Number  uint16        `pb:"1"`
+	Name    string        `pb:"2"`
+	Proto   traffic.Proto `pb:"3"`
+	Route   decision.Ref  `pb:"4"` // the object whose rules these are; zero: there are none, and calls go to the pool without a subset
+	Rules   []mesh.Rule   `pb:"5"`
+	Profile []mesh.Rule   `pb:"6"` // Timeout, Retry and Classify under any rule
+	Budget  *retry.Budget `pb:"7"`
+	Pools   []Pool        `pb:"8"` // the first without a subset
+}
+
+// Pool is the endpoints behind a port or a subset of it.
+type Pool struct {
+	Subset    string             `pb:"1"`
+	Policy    mesh.Outbound      `pb:"2"`
+	Endpoints []traffic.Endpoint `pb:"3"` // sorted by address
+}
+
+// Address says which service has a virtual IP.
+type Address struct {
+	Host string `pb:"1"`
+}
+
+// Workload is what its own proxy needs to know of it.
+type Workload struct {
+	Name      string         `pb:"1"`
+	Namespace string         `pb:"2"`
+	ID        identity.ID    `pb:"3"`
+	Addr      netip.Addr     `pb:"4"`
+	Labels    []string       `pb:"5"` // "key=value", sorted
+	Ports     []AppPort      `pb:"6"`
+	Inbound   mesh.Inbound   `pb:"7"`
+	Egress    []authz.Engine `pb:"8"`
+	Labelled  bool           `pb:"9"` // Inbound reads labels of callers: the proxy asks for peers
+}
+
+// AppPort is a port that the workload's application listens on.
+type AppPort struct {
+	Number uint16        `pb:"1"`
+	Proto  traffic.Proto `pb:"2"`
+}
+
+// Peer is what policies may ask of a caller.
+type Peer struct {
+	ID     identity.ID `pb:"1"`
+	Labels []string    `pb:"2"`
+}
+
+// Trust is the roots of a trust domain.
+type Trust struct {
+	Domain   string   `pb:"1"`
+	Sequence uint64   `pb:"2"` // grows with each change
+	Roots    [][]byte `pb:"3"` // DER certificates
+}
+
+// Set is resources by key. A Set is not changed once it is in use.
+type Set struct {
+	Services  map[string]*Service
+	Addresses map[string]*Address
+	Workloads map[string]*Workload
+	Peers     map[string]*Peer
+}
+
+// NewSet is empty.
+func NewSet() *Set {
+	return &Set{map[string]*Service{}, map[string]*Address{}, map[string]*Workload{}, map[string]*Peer{}}
+}

@@ -1,0 +1,150 @@
+package mesh
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+
+	"github.com/weft-mesh/weft/feature/authz"
+	"github.com/weft-mesh/weft/feature/mtls"
+	"github.com/weft-mesh/weft/match"
+)
+
+// Inbound merges all that is said of calls into w.
+func (s *Snapshot) Inbound(w *Workload) Inbound {
+	return Inbound{MTLS: s.mode(w), Authz: s.engines(w, false)}
+}
+
+// Egress merges all that is said of calls out of w.
+func (s *Snapshot) Egress(w *Workload) []authz.Engine { return s.engines(w, true) }
+
+// engines makes an engine of each dialect, and of each port that a dialect names; tiers of one stage are joined.
+func (s *Snapshot) engines(w *Workload, out bool) (engines []authz.Engine) {
+	taken := map[string]bool{} // dialect and port of exclusive authorizations
+	for _, a := range s.authorizations(w.Namespace) {
+		if a.Out != out || len(a.Namespaces) > 0 && !slices.Contains(a.Namespaces, w.Namespace) || !a.Selector.Match(w.Labels) {
+			continue
+		}
+		ports, ok := portRange(w, a.Port)
+		slot := a.Ref.Dialect.String() + a.Port
+		if !ok || a.Exclusive && taken[slot] {
+			continue
+		}
+		taken[slot] = taken[slot] || a.Exclusive
+		i := slices.IndexFunc(engines, func(e authz.Engine) bool {
+			return e.Dialect == a.Ref.Dialect && slices.Equal(e.Ports, ports)
+		})
+		if i < 0 {
+			i = len(engines)
+			engines = append(engines, authz.Engine{Dialect: a.Ref.Dialect, Ports: ports})
+		}
+		engines[i] = join(engines[i], a)
+	}
+	slices.SortStableFunc(engines, func(a, b authz.Engine) int { return cmp.Compare(a.Dialect, b.Dialect) })
+	return engines
+}
+
+// portRange resolves a port's number or name on w; false: w has no such port.
+func portRange(w *Workload, port string) ([]match.Range, bool) {
+	if port == "" {
+		return nil, true
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err == nil {
+		return []match.Range{match.OnePort(uint16(n))}, true
+	}
+	for _, p := range w.Ports {
+		if p.Name == port {
+			return []match.Range{match.OnePort(p.Number)}, true
+		}
+	}
+	return nil, false
+}
+
+func join(e authz.Engine, a *Authorization) authz.Engine {
+	if e.Closed == nil {
+		e.Closed = a.Closes
+	}
+	for _, t := range a.Tiers {
+		at, same := slices.BinarySearchFunc(e.Tiers, t, authz.Order)
+		if !same {
+			e.Tiers = slices.Insert(e.Tiers, at, authz.Tier{Effect: t.Effect, Provider: t.Provider})
+		}
+		e.Tiers[at].Rules = append(e.Tiers[at].Rules, t.Rules...)
+	}
+	return e
+}
+
+// mode is mutual TLS's at w: the workload's own word, else its namespace's, else the mesh's; across dialects the strictest.
+func (s *Snapshot) mode(w *Workload) *mtls.Policy {
+	var out *mtls.Policy
+	modes := s.peerModes(w)
+	for d := range slices.Values(dialects(modes)) {
+		p := &mtls.Policy{Mode: mtls.Permissive}
+		for level := range 3 { // workload, namespace, mesh
+			if m := oldestOf(modes, d, level); m != nil {
+				if level == 0 {
+					p.Ports = effective(m.Ports)
+				}
+				if m.Mode != mtls.Unset {
+					p.Ref, p.Mode = m.Ref, m.Mode
+					break
+				}
+			}
+		}
+		out = strictest(out, p)
+	}
+	return out
+}
+
+func effective(ports []mtls.Port) []mtls.Port {
+	return slices.DeleteFunc(slices.Clone(ports), func(p mtls.Port) bool { return p.Mode == mtls.Unset })
+}
+
+func levelOf(m *PeerMode) int {
+	switch {
+	case m.Selector != nil:
+		return 0
+	case m.Namespace != "":
+		return 1
+	}
+	return 2
+}
+
+func oldestOf(modes []*PeerMode, dialect, level int) (won *PeerMode) {
+	for _, m := range modes {
+		if int(m.Ref.Dialect) == dialect && levelOf(m) == level && (won == nil || age(m.Created, m.Ref, won.Created, won.Ref) < 0) {
+			won = m
+		}
+	}
+	return won
+}
+
+func dialects(modes []*PeerMode) (out []int) {
+	for _, m := range modes {
+		out = append(out, int(m.Ref.Dialect))
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// strictest joins the words of two dialects, port by port.
+func strictest(a, b *mtls.Policy) *mtls.Policy {
+	if a == nil {
+		return b
+	}
+	out := &mtls.Policy{Ref: a.Ref, Mode: a.Mode}
+	if b.Mode > a.Mode {
+		out.Ref, out.Mode = b.Ref, b.Mode
+	}
+	for _, p := range slices.Concat(a.Ports, b.Ports) {
+		i := slices.IndexFunc(out.Ports, func(x mtls.Port) bool { return x.Port == p.Port })
+		x, y := a.On(p.Port), b.On(p.Port)
+		if y.Mode > x.Mode {
+			x = y
+		}
+		if i < 0 {
+			out.Ports = append(out.Ports, x)
+		}
+	}
+	return out
+}

@@ -1,0 +1,88 @@
+package mesh
+
+import "slices"
+
+// Touched is what a change may have altered: what must be compiled again, and nothing else.
+type Touched struct {
+	Hosts      map[string]bool // services by host
+	AllHosts   bool            // a wildcard, or a change of what callers' policies read
+	Workloads  map[string]bool // by key
+	Namespaces map[string]bool // all workloads of these
+	Everybody  bool            // all workloads
+}
+
+func newTouched() *Touched {
+	return &Touched{Hosts: map[string]bool{}, Workloads: map[string]bool{}, Namespaces: map[string]bool{}}
+}
+
+// add notes what p touches in s.
+func (t *Touched) add(s *Snapshot, p *Part) {
+	for i := range p.Services {
+		t.Hosts[p.Services[i].Host] = true
+	}
+	for i := range p.Endpoints {
+		t.Hosts[p.Endpoints[i].Host] = true
+	}
+	for i := range p.Workloads {
+		t.workload(s, &p.Workloads[i])
+	}
+	for i := range p.Routes {
+		t.host(p.Routes[i].Host)
+	}
+	for i := range p.Profiles {
+		t.host(p.Profiles[i].Host)
+	}
+	for i := range p.Backends {
+		t.host(p.Backends[i].Host)
+	}
+	for i := range p.Authorizations {
+		t.namespaces(p.Authorizations[i].Namespaces)
+		t.AllHosts = t.AllHosts || p.Authorizations[i].Out // callers that read labels of endpoints come or go
+	}
+	for i := range p.PeerModes {
+		if p.PeerModes[i].Namespace == "" {
+			t.Everybody = true
+			continue
+		}
+		t.Namespaces[p.PeerModes[i].Namespace] = true
+	}
+}
+
+func (t *Touched) host(host string) {
+	if hostKey(host) == "*" {
+		t.AllHosts = true
+		return
+	}
+	t.Hosts[host] = true
+}
+
+func (t *Touched) namespaces(list []string) {
+	t.Everybody = t.Everybody || len(list) == 0
+	for _, n := range list {
+		t.Namespaces[n] = true
+	}
+}
+
+// workload touches the services that have w among their endpoints.
+func (t *Touched) workload(s *Snapshot, w *Workload) {
+	t.Workloads[w.Key()] = true
+	for _, svc := range s.ServicesOf(w) {
+		t.Hosts[svc.Host] = true
+	}
+}
+
+// ServicesOf returns the services of w's namespace that select w or list its address.
+func (s *Snapshot) ServicesOf(w *Workload) (out []*Service) {
+	for _, svc := range s.named[w.Namespace] {
+		if svc.Selector != nil && svc.Selector.Match(w.Labels) || s.lists(svc.Host, w) {
+			out = append(out, svc)
+		}
+	}
+	return out
+}
+
+func (s *Snapshot) lists(host string, w *Workload) bool {
+	return slices.ContainsFunc(s.slices[host], func(e *EndpointSet) bool {
+		return slices.ContainsFunc(e.Addrs, func(a EndpointAddr) bool { return a.Addr == w.Addr })
+	})
+}
