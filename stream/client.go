@@ -1,0 +1,195 @@
+package stream
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Transport carries whole messages both ways; Recv fails once Close was called.
+type Transport interface {
+	Send([]byte) error
+	Recv() ([]byte, error)
+	Close() error
+}
+
+// Update is what came of one resource; a nil Body: there is none.
+type Update struct {
+	Name string
+	Body []byte
+}
+
+// Client keeps a proxy's subscriptions alive over reconnections.
+type Client struct {
+	// Hello is sent first on each connection.
+	Hello Hello
+	// Dial opens a connection to the control plane.
+	Dial func(context.Context) (Transport, error)
+	// Apply takes updates into use, in one goroutine; it returns why it refused some, by name.
+	Apply func([]Update) map[string]error
+	// Status hears of connections coming (nil) and going; it may be nil.
+	Status func(error)
+
+	mu     sync.Mutex
+	wanted map[string]uint64 // version that is in use; 0: none yet
+	conn   Transport
+}
+
+// Pauses between attempts to connect: from the first to the last, doubling, so that a control plane that comes back finds its
+// proxies back within two seconds.
+const (
+	firstPause = 50 * time.Millisecond
+	lastPause  = 2 * time.Second
+)
+
+// Run connects, and reconnects, until ctx ends.
+func (c *Client) Run(ctx context.Context) error {
+	pause := firstPause
+	for ctx.Err() == nil {
+		start := time.Now()
+		err := c.session(ctx)
+		if c.Status != nil && ctx.Err() == nil {
+			c.Status(err)
+		}
+		if time.Since(start) > lastPause {
+			pause = firstPause
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+		}
+		pause = min(2*pause, lastPause)
+	}
+	return ctx.Err()
+}
+
+func (c *Client) session(ctx context.Context) error {
+	t, err := c.Dial(ctx)
+	if err != nil {
+		return fmt.Errorf("stream: connect to the control plane (is weft up running?): %w", err)
+	}
+	defer context.AfterFunc(ctx, func() { t.Close() })()
+	defer t.Close()
+	if err := c.begin(t); err != nil {
+		return err
+	}
+	defer c.end(t)
+	if c.Status != nil {
+		c.Status(nil)
+	}
+	for {
+		b, err := t.Recv()
+		if err != nil {
+			return fmt.Errorf("stream: the control plane has gone: %w", err)
+		}
+		if err := c.take(t, b); err != nil {
+			return err
+		}
+	}
+}
+
+// begin says hello, and all that is wanted with what is held of it.
+func (c *Client) begin(t Transport) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	up := Up{Hello: &c.Hello}
+	for _, name := range slices.Sorted(maps.Keys(c.wanted)) {
+		up.Subscribe = append(up.Subscribe, Want{name, c.wanted[name]})
+	}
+	c.conn = t
+	return t.Send(Marshal(&up))
+}
+
+func (c *Client) end(t Transport) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.conn == t {
+		c.conn = nil
+	}
+}
+
+func (c *Client) take(t Transport, b []byte) error {
+	var down Down
+	if err := Unmarshal(b, &down); err != nil {
+		return fmt.Errorf("stream: the control plane sent what this proxy cannot read: %w", err)
+	}
+	var updates []Update
+	for _, r := range down.Resources {
+		u := Update{Name: r.Name}
+		if !r.Gone {
+			u.Body = append([]byte{}, r.Body...)
+		}
+		updates = append(updates, u)
+	}
+	refused := c.Apply(updates)
+	up := Up{Ack: down.Nonce}
+	for _, name := range slices.Sorted(maps.Keys(refused)) {
+		up.Refused = append(up.Refused, Nack{name, refused[name].Error()})
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, r := range down.Resources {
+		if _, want := c.wanted[r.Name]; want && refused[r.Name] == nil {
+			c.wanted[r.Name] = r.Version
+		}
+	}
+	return t.Send(Marshal(&up))
+}
+
+// Want subscribes to resources; those already wanted are left alone.
+func (c *Client) Want(names ...string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var up Up
+	for _, n := range names {
+		if _, old := c.wanted[n]; !old {
+			if c.wanted == nil {
+				c.wanted = map[string]uint64{}
+			}
+			c.wanted[n] = 0
+			up.Subscribe = append(up.Subscribe, Want{Name: n})
+		}
+	}
+	c.send(&up, len(up.Subscribe))
+}
+
+// Restore says that a resource is held already, from disk say, before Run.
+func (c *Client) Restore(name string, body []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.wanted == nil {
+		c.wanted = map[string]uint64{}
+	}
+	c.wanted[name] = VersionOf(body)
+}
+
+// Drop unsubscribes.
+func (c *Client) Drop(names ...string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var up Up
+	for _, n := range names {
+		if _, old := c.wanted[n]; old {
+			delete(c.wanted, n)
+			up.Unsubscribe = append(up.Unsubscribe, n)
+		}
+	}
+	c.send(&up, len(up.Unsubscribe))
+}
+
+// send: a failure shows in Recv, and all is said again on the next connection.
+func (c *Client) send(up *Up, n int) {
+	if n > 0 && c.conn != nil {
+		_ = c.conn.Send(Marshal(up))
+	}
+}
+
+// Connected says whether a connection stands.
+func (c *Client) Connected() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.conn != nil
+}

@@ -1,0 +1,86 @@
+// Package stream carries configuration from the control plane to proxies, as deltas: a proxy names the resources that it wants
+// and the versions that it has, and gets those that differ, now and whenever they change. It acknowledges what it has taken
+// into use, or says why it could not; the last good version stays in force then.
+//
+// A version is a hash of the resource's bytes: a proxy that reconnects, to whichever replica, gets only what is new to it.
+package stream
+
+import (
+	"hash/fnv"
+
+	"github.com/weft-mesh/weft/config"
+)
+
+// Names of the gRPC methods, whose messages are config's encoding of the types below.
+const (
+	Service       = "weft.v1.Mesh"
+	MethodStream  = "/" + Service + "/Stream"  // Up in, Down out
+	MethodCertify = "/" + Service + "/Certify" // CertifyRequest in, CertifyResponse out
+)
+
+// Up is what a proxy sends. The first one carries Hello.
+type Up struct {
+	Hello       *Hello   `pb:"1"`
+	Subscribe   []Want   `pb:"2"`
+	Unsubscribe []string `pb:"3"` // resource names
+	Ack         uint64   `pb:"4"` // nonce of the Down that was taken in
+	Refused     []Nack   `pb:"5"` // of that Down
+}
+
+// Hello says for which workload the proxy speaks. Token is the proof that it got when the workload was registered.
+type Hello struct {
+	Workload string `pb:"1"` // namespace/name
+	Token    string `pb:"2"`
+	Version  string `pb:"3"` // of weft
+}
+
+// Want is a resource that is wanted; Version is what the proxy has of it, 0: nothing.
+type Want struct {
+	Name    string `pb:"1"`
+	Version uint64 `pb:"2"`
+}
+
+// Nack says why a resource was not taken into use.
+type Nack struct {
+	Name  string `pb:"1"`
+	Error string `pb:"2"`
+}
+
+// Down is what the control plane sends.
+type Down struct {
+	Nonce     uint64     `pb:"1"`
+	Resources []Resource `pb:"2"`
+}
+
+// Resource is one that differs from what the proxy has. Gone: it does not exist, or no longer.
+type Resource struct {
+	Name    string `pb:"1"`
+	Version uint64 `pb:"2"`
+	Body    []byte `pb:"3"`
+	Gone    bool   `pb:"4"`
+}
+
+// CertifyRequest asks for a certificate for the workload's own identity.
+type CertifyRequest struct {
+	Workload string `pb:"1"`
+	Token    string `pb:"2"`
+	CSR      []byte `pb:"3"` // DER (RFC 2986)
+}
+
+// CertifyResponse is the chain, leaf first, DER.
+type CertifyResponse struct {
+	Chain [][]byte `pb:"1"`
+}
+
+// VersionOf is the hash of a resource's bytes; never 0.
+func VersionOf(body []byte) uint64 {
+	h := fnv.New64a()
+	h.Write(body)
+	return max(h.Sum64(), 1)
+}
+
+// Marshal encodes one of the messages above.
+func Marshal(m any) []byte { return config.Append(nil, m) }
+
+// Unmarshal decodes into the zero message that m points to.
+func Unmarshal(b []byte, m any) error { return config.Parse(b, m) }
