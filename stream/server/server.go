@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"sync"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -17,7 +16,7 @@ import (
 	"github.com/weft-mesh/weft/stream"
 )
 
-// Session is one proxy's connection, as the control plane sees it. Its methods are called from one goroutine.
+// Session is one proxy's connection, as the control plane sees it. Take and Next are each called from one goroutine.
 type Session interface {
 	// Take handles a message of the proxy's.
 	Take(*stream.Up) error
@@ -71,18 +70,22 @@ func serveStream(srv any, g grpc.ServerStream) error {
 	if err := s.Take(up); err != nil {
 		return answer(err)
 	}
-	ctx, cancel := context.WithCancelCause(g.Context())
-	var sending sync.WaitGroup
-	sending.Go(func() { cancel(pump(ctx, g, s)) })
-	defer sending.Wait()
+	ctx, cancel := context.WithCancel(g.Context())
+	defer cancel()
+	ended := make(chan error, 2)
+	go func() { ended <- listen(g, s) }()
+	go func() { ended <- pump(ctx, g, s) }()
+	return answer(<-ended)
+}
+
+func listen(g grpc.ServerStream, s Session) error {
 	for {
 		up, err := receive(g)
-		if err == nil {
-			err = s.Take(up)
-		}
 		if err != nil {
-			cancel(err)
-			return answer(err)
+			return err
+		}
+		if err := s.Take(up); err != nil {
+			return err
 		}
 	}
 }
