@@ -60,12 +60,25 @@ type Attrs struct {
 	Trail     *decision.Trail // nil: nobody is asking
 }
 
-// Chance returns a number in [0, n) that is the same for the same call and salt.
+// Chance returns a number in [0, n) that is the same for the same call and salt. A feature's salt is its name in ASCII, so
+// that two never share one.
 func (a *Attrs) Chance(salt, n uint64) uint64 {
 	x := a.Draw + salt*0x9e3779b97f4a7c15
 	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
 	x = (x ^ x>>27) * 0x94d049bb133111eb
 	return (x ^ x>>31) % n
+}
+
+// DrawFor returns the smallest Draw that makes Chance(salt, n) fall in [from, to), which must not be empty: what explain
+// shows of a way that chance can go. It takes about n/(to-from) steps.
+func DrawFor(salt, n, from, to uint64) uint64 {
+	a := Attrs{}
+	for {
+		if x := a.Chance(salt, n); x >= from && x < to {
+			return a.Draw
+		}
+		a.Draw++
+	}
 }
 
 // Target names what is called: a service's port, or a subset of its endpoints.

@@ -2,7 +2,8 @@ package traffic
 
 import (
 	"bytes"
-	"slices"
+	"errors"
+	"strconv"
 	"strings"
 	"time"
 
@@ -23,6 +24,7 @@ type Call struct {
 	Upstream *Upstream // how to connect to To; set with it
 	Attempts uint8
 	Deadline Deadline // obeyed by Host.Forward and Host.Sleep
+	Judge    Judge    // whose word Failed takes; nil: the mesh's own rule
 
 	// Inform passes an interim response (1xx but 101) on to the caller; nil where the caller's protocol has none.
 	Inform func(status int, h *Header)
@@ -48,13 +50,19 @@ type Response struct {
 	Body    Body
 	Trailer Header
 	Local   bool  // made by a handler, not by the callee
-	Err     error // no response head came
+	Err     error // no response head came, or, set by the engine after Forward, the body broke off
 }
 
 // Deadline carries the rule that set it, so that a 504 can say because.
 type Deadline struct {
 	At  time.Time
 	Ref *decision.Ref
+}
+
+// Judge says which answers are failures.
+type Judge interface {
+	// Judge returns whether the callee failed the call, and the rule that says so; false: no rule speaks of the answer.
+	Judge(*Call) (failed bool, ref *decision.Ref, ok bool)
 }
 
 // Ender is told when what it was registered for is over: the call, or an attempt that is tried again.
@@ -69,7 +77,7 @@ type end struct {
 
 // Begin readies a call for use, keeping its memory.
 func (c *Call) Begin(h Host, conn *Conn) {
-	hd, tr, rh, rt, buf := c.Header, c.Trailer, c.Response.Header, c.Response.Trailer, c.kept.buf
+	hd, tr, rh, rt := c.Header, c.Trailer, c.Response.Header, c.Response.Trailer
 	hd.reset()
 	tr.reset()
 	rh.reset()
@@ -77,9 +85,9 @@ func (c *Call) Begin(h Host, conn *Conn) {
 	c.Attrs = Attrs{Conn: conn, Header: hd}
 	c.Body, c.Trailer, c.Host, c.To, c.Target = nil, tr, h, nil, Target{}
 	c.Response = Response{Header: rh, Trailer: rt}
-	c.Attempts, c.Deadline, c.Upstream, c.Inform = 0, Deadline{}, nil, nil
+	c.Attempts, c.Deadline, c.Judge, c.Upstream, c.Inform = 0, Deadline{}, nil, nil, nil
 	c.Sent, c.Received = 0, 0
-	c.kept.src, c.kept.buf, c.kept.holders = nil, buf[:0], 0
+	c.kept.release()
 	c.tried, c.because, c.ends = c.room.tried[:0], c.room.because[:0], c.room.ends[:0]
 }
 
@@ -92,9 +100,25 @@ func (c *Call) Verdicts() []decision.Verdict { return c.because }
 // Tried returns the endpoints of earlier attempts.
 func (c *Call) Tried() []*Endpoint { return c.tried }
 
-// Reply answers in the callee's place.
+// Reply answers in the callee's place. A gRPC call gets status 200 and the gRPC code that stands for status, in a response of
+// headers alone ("Trailers-Only" in the protocol), with v's reason as its message: who is told no need not be told which rule
+// said so. Response headers set before stay.
 func (c *Call) Reply(status int, v decision.Verdict) error {
+	if c.Proto == GRPC {
+		return c.ReplyGRPC(GRPCCode(status, v.Reason), v)
+	}
 	c.Response.Status, c.Response.Local = status, true
+	c.Because(v)
+	return nil
+}
+
+// ReplyGRPC answers a gRPC call in the callee's place with a code.
+func (c *Call) ReplyGRPC(code int, v decision.Verdict) error {
+	c.Response.Status, c.Response.Local = 200, true
+	h := &c.Response.Header
+	h.Set("content-type", "application/grpc")
+	h.Set("grpc-status", strconv.Itoa(code))
+	h.Set("grpc-message", v.Reason.String())
 	c.Because(v)
 	return nil
 }
@@ -102,19 +126,29 @@ func (c *Call) Reply(status int, v decision.Verdict) error {
 // Fail notes why no response head came, and returns err.
 func (c *Call) Fail(err error) error { c.Response.Err = err; return err }
 
-// Failed says whether the callee failed the call: no head, a 5xx, or a gRPC status that means the server's fault.
-func (c *Call) Failed() bool {
-	if c.Response.Err != nil || c.Response.Status >= 500 {
-		return true
+// Failed says whether the callee failed the call, by the word of Judge if it has one on the answer; else by the mesh's own
+// rule: no answer, a status from 500 on, or a gRPC status that means the server's fault. A caller that left, or a proxy
+// without a certificate, is not the callee's fault.
+func (c *Call) Failed() bool { failed, _ := c.FailedBy(); return failed }
+
+// FailedBy is Failed with the rule that says so; nil: the mesh's own.
+func (c *Call) FailedBy() (bool, *decision.Ref) {
+	if err := c.Response.Err; err != nil {
+		return !errors.Is(err, ErrCanceled) && !errors.Is(err, ErrNoIdentity), nil
+	}
+	if c.Judge != nil {
+		if failed, ref, ok := c.Judge.Judge(c); ok {
+			return failed, ref
+		}
+	}
+	if c.Response.Status >= 500 {
+		return true, nil
 	}
 	if c.Proto != GRPC {
-		return false
+		return false, nil
 	}
-	switch s, _ := c.GRPCStatus(); s {
-	case "2", "4", "8", "13", "14", "15":
-		return true
-	}
-	return false
+	s, _ := c.GRPCStatus()
+	return serverFault(s), nil
 }
 
 // GRPCStatus is in the head of a trailers-only response, else in the trailers.
@@ -128,8 +162,15 @@ func (c *Call) GRPCStatus() (string, bool) {
 // AtEnd registers e for the end of the call, or of this attempt when it is rewound.
 func (c *Call) AtEnd(e Ender) { c.ends = append(c.ends, end{e, c.Now}) }
 
-// Finish runs what is registered, last first. The engine calls it when both bodies have ended.
-func (c *Call) Finish(now time.Time) { c.finish(0, now) }
+// Finish runs what is registered, last first, and gives up what was kept. The engine calls it once, when both bodies have
+// ended; then it may make the record.
+func (c *Call) Finish(now time.Time) {
+	c.finish(0, now)
+	if c.kept.src != nil {
+		c.Body = c.kept.src
+	}
+	c.kept.release()
+}
 
 func (c *Call) finish(keep int, now time.Time) {
 	for n := len(c.ends); n > keep; n-- {
@@ -145,15 +186,16 @@ type Mark struct {
 	edits                  uint16
 	path, query, authority string
 	deadline               Deadline
+	judge                  Judge
 }
 
 // Mark takes the point where the call is now.
 func (c *Call) Mark() Mark {
-	return Mark{len(c.ends), c.Header.edit, c.Path, c.Query, c.Authority, c.Deadline}
+	return Mark{len(c.ends), c.Header.edit, c.Path, c.Query, c.Authority, c.Deadline, c.Judge}
 }
 
 // Keep makes the request body replayable up to limit bytes, for Rewind and Fork, until each that asked for it has called
-// Commit or the call has ended. It is called before the first attempt.
+// Commit or the call has ended. It is called before the first attempt; the largest limit counts.
 func (c *Call) Keep(limit int) {
 	if c.Body == nil {
 		return
@@ -170,9 +212,17 @@ func (c *Call) Keep(limit int) {
 
 // Commit says that the caller of Keep will not rewind any more.
 func (c *Call) Commit() {
+	if c.kept.src == nil {
+		return
+	}
 	if c.kept.holders--; c.kept.holders == 0 {
 		c.kept.mode.CompareAndSwap(keeping, passing)
 	}
+}
+
+// Replayable says whether Rewind can succeed, as of now: a pump that still runs may yet exceed the limit.
+func (c *Call) Replayable() bool {
+	return c.Body == nil || c.kept.src != nil && c.kept.mode.Load() == keeping
 }
 
 // Rewind ends the attempt begun at m and makes the call as it was then, ready to be served once more. False: the body
@@ -181,52 +231,53 @@ func (c *Call) Rewind(m Mark, now time.Time) bool {
 	if c.Body != nil && (c.kept.src == nil || !c.kept.mode.CompareAndSwap(keeping, frozen)) {
 		return false
 	}
-	if c.Response.Body != nil {
-		if c.Body != nil {
-			c.Body.Interrupt(true)
-		}
-		c.Response.Body.Close(ErrReset) // returns once nobody reads the request body
-		if c.Body != nil {
-			c.Body.Interrupt(false)
-		}
-	}
+	c.drop()
 	c.kept.pos = 0
 	c.kept.mode.Store(keeping)
 	c.finish(m.ends, now)
 	c.Header.rewind(m.edits)
-	c.Path, c.Query, c.Authority, c.Deadline, c.Now = m.path, m.query, m.authority, m.deadline, now
+	c.Path, c.Query, c.Authority, c.Deadline, c.Judge, c.Now = m.path, m.query, m.authority, m.deadline, m.judge, now
 	if c.To != nil {
 		c.tried = append(c.tried, c.To)
 	}
 	rh, rt := c.Response.Header, c.Response.Trailer
 	rh.reset()
 	rt.reset()
-	c.To, c.Response = nil, Response{Header: rh, Trailer: rt}
+	c.To, c.Upstream, c.Response = nil, nil, Response{Header: rh, Trailer: rt}
 	return true
 }
 
-// Fork copies a call that is to live on its own (a mirror, a question to an authority); it owns its strings. False: there is
-// a body and it was not kept whole.
-func (c *Call) Fork() (*Call, bool) {
-	f := &Call{Host: c.Host}
+// drop closes the response; afterwards nobody reads the request's body. A pump that waits for the caller's next byte has to
+// be woken, or Close would wait for it.
+func (c *Call) drop() {
+	if c.Response.Body == nil {
+		return
+	}
+	if c.Body != nil {
+		c.Body.Interrupt(true)
+		defer c.Body.Interrupt(false)
+	}
+	c.Response.Body.Close(ErrReset)
+}
+
+// Fork copies a call that is to live on its own (a mirror); it owns its strings, and has no deadline. It is called when both
+// bodies have ended, and before Finish is over. False: there was a body and it was not kept whole.
+func (c *Call) Fork(now time.Time) (*Call, bool) {
+	f := &Call{}
 	f.Begin(c.Host, c.Conn)
 	f.Attrs = c.Attrs
-	f.Header = Header{fields: slices.Clone(c.Header.fields), edit: c.Header.edit}
-	for i := range f.Header.fields {
-		f.Header.fields[i].Name = strings.Clone(f.Header.fields[i].Name)
-		f.Header.fields[i].Value = strings.Clone(f.Header.fields[i].Value)
-	}
-	for _, s := range []*string{&f.Method, &f.Scheme, &f.Authority, &f.Path, &f.Query} {
+	f.Now, f.Header, f.Trailer = now, c.Header.clone(), c.Trailer.clone()
+	for _, s := range []*string{&f.Method, &f.Scheme, &f.Authority, &f.Path, &f.Query, &f.Upgrade} {
 		*s = strings.Clone(*s)
 	}
 	if c.Body == nil {
 		return f, true
 	}
-	if c.kept.src == nil || c.kept.mode.Load() == passing || !c.kept.eof {
-		return f, false
+	b, ok := c.kept.whole()
+	if len(b) > 0 {
+		f.Body = &Bytes{bytes.Clone(b)}
 	}
-	f.Body = &Bytes{bytes.Clone(c.kept.buf)}
-	return f, true
+	return f, ok
 }
 
 // Limit moves the deadline to d from now, if that is earlier.

@@ -1,0 +1,183 @@
+package traffic
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+	"unsafe"
+)
+
+func unsafeString(b []byte) string { return unsafe.String(&b[0], len(b)) }
+
+// upload hands out numbered chunks; Next waits for a chunk, or to be interrupted.
+type upload struct {
+	chunks chan string
+	mu     sync.Mutex
+	off    chan struct{} // closed: interrupted
+}
+
+func newUpload() *upload { return &upload{chunks: make(chan string), off: make(chan struct{})} }
+
+func (u *upload) Next() ([]byte, error) {
+	u.mu.Lock()
+	off := u.off
+	u.mu.Unlock()
+	select {
+	case <-off:
+		return nil, ErrInterrupted
+	default:
+	}
+	select {
+	case <-off:
+		return nil, ErrInterrupted
+	case s, ok := <-u.chunks:
+		if !ok {
+			return nil, io.EOF
+		}
+		return []byte(s), nil
+	}
+}
+
+func (u *upload) Interrupt(on bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if on {
+		close(u.off)
+		return
+	}
+	u.off = make(chan struct{})
+}
+func (u *upload) Close(error) {}
+
+// attempt pumps the request's body in a goroutine of its own; it is the response's body too.
+type attempt struct {
+	got  strings.Builder
+	done chan struct{}
+	err  error
+}
+
+func pump(b Body) *attempt {
+	a := &attempt{done: make(chan struct{})}
+	go func() {
+		defer close(a.done)
+		for {
+			p, err := b.Next()
+			a.got.Write(p)
+			if err != nil {
+				a.err = err
+				return
+			}
+		}
+	}()
+	return a
+}
+func (a *attempt) Next() ([]byte, error) { <-a.done; return nil, io.EOF }
+func (a *attempt) Close(error)           { <-a.done }
+func (a *attempt) Interrupt(bool)        {}
+
+// TestRewindNeverLosesAByte rewinds while a pump is anywhere inside Next. Whatever the moment, an attempt that follows sees
+// the body from its first byte, or Rewind refuses and the attempt that runs goes on undisturbed.
+func TestRewindNeverLosesAByte(t *testing.T) {
+	const chunks = 200
+	var want strings.Builder
+	for i := range chunks {
+		fmt.Fprintf(&want, "%d,", i)
+	}
+	for _, limit := range []int{0, 50, 400, 10_000} {
+		u := newUpload()
+		c := begun()
+		c.Body = u
+		c.Keep(limit)
+		go func() {
+			defer close(u.chunks)
+			for i := range chunks {
+				u.chunks <- fmt.Sprintf("%d,", i)
+			}
+		}()
+		m := c.Mark()
+		a := pump(c.Body)
+		c.Response.Body = a
+		for range 30 {
+			if !c.Rewind(m, epoch) {
+				break
+			}
+			a = pump(c.Body)
+			c.Response.Body = a
+		}
+		<-a.done
+		if a.got.String() != want.String() || a.err != io.EOF {
+			t.Errorf("limit %d: the last attempt saw %d bytes of %d, %v", limit, a.got.Len(), want.Len(), a.err)
+		}
+		c.Finish(epoch)
+	}
+}
+
+// TestCommitWhilePumping: the answer is committed while bytes flow; they all arrive, and are not kept any more.
+func TestCommitWhilePumping(t *testing.T) {
+	u := newUpload()
+	c := begun()
+	c.Body = u
+	c.Keep(1 << 20)
+	a := pump(c.Body)
+	c.Response.Body = a
+	for i := range 100 {
+		if i == 50 {
+			c.Commit()
+		}
+		u.chunks <- "0123456789"
+	}
+	close(u.chunks)
+	<-a.done
+	if a.got.Len() != 1000 || c.kept.len() > 520 {
+		t.Errorf("%d bytes arrived, %d were kept", a.got.Len(), c.kept.len())
+	}
+	if c.Finish(epoch); c.kept.buf != nil || c.Body != u {
+		t.Error("a call at rest must not hold a buffer")
+	}
+}
+
+// TestFrozenBodyRefuses: between the refusal of one attempt and the start of the next, a late pump gets nothing.
+func TestFrozenBodyRefuses(t *testing.T) {
+	k := &kept{src: &bytewise{s: "abc"}, limit: 10}
+	_, _ = k.Next()
+	k.mode.Store(frozen)
+	if _, err := k.Next(); !errors.Is(err, ErrInterrupted) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func BenchmarkKeptBody(b *testing.B) {
+	chunk, c := make([]byte, 1024), begun()
+	body := &repeated{chunk: chunk}
+	b.ReportAllocs()
+	for b.Loop() {
+		c.Begin(nil, c.Conn)
+		body.n = 4
+		c.Body = body
+		c.Keep(64 << 10)
+		for {
+			if _, err := c.Body.Next(); err != nil {
+				break
+			}
+		}
+		c.Commit()
+		c.Finish(epoch)
+	}
+}
+
+type repeated struct {
+	chunk []byte
+	n     int
+}
+
+func (r *repeated) Next() ([]byte, error) {
+	if r.n--; r.n < 0 {
+		return nil, io.EOF
+	}
+	return r.chunk, nil
+}
+func (r *repeated) Close(error)    {}
+func (r *repeated) Interrupt(bool) {}
