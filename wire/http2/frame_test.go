@@ -181,7 +181,7 @@ func FuzzFrame(f *testing.F) {
 	f.Add([]byte{0, 0, 3, 0, 8, 0, 0, 0, 3, 2, 0, 0})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		h, ok := ParseFrameHeader(b)
-		if !ok || int(h.Length) > len(b)-HeaderLen {
+		if !ok || int(h.Length) > len(b)-HeaderLen || h.Type > TypeContinuation {
 			return
 		}
 		b = b[:HeaderLen+h.Length]
