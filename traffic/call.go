@@ -26,6 +26,10 @@ type Call struct {
 	Deadline Deadline // obeyed by Host.Forward and Host.Sleep
 	Judge    Judge    // whose word Failed takes; nil: the mesh's own rule
 
+	// Gone is closed when the caller goes away before it has the whole answer; nil: that is not known. Forward and Sleep then
+	// return ErrCanceled.
+	Gone <-chan struct{}
+
 	// Inform passes an interim response (1xx but 101) on to the caller; nil where the caller's protocol has none.
 	Inform func(status int, h *Header)
 
@@ -85,7 +89,7 @@ func (c *Call) Begin(h Host, conn *Conn) {
 	c.Attrs = Attrs{Conn: conn, Header: hd}
 	c.Body, c.Trailer, c.Host, c.To, c.Target = nil, tr, h, nil, Target{}
 	c.Response = Response{Header: rh, Trailer: rt}
-	c.Attempts, c.Deadline, c.Judge, c.Upstream, c.Inform = 0, Deadline{}, nil, nil, nil
+	c.Attempts, c.Deadline, c.Judge, c.Upstream, c.Inform, c.Gone = 0, Deadline{}, nil, nil, nil, nil
 	c.Sent, c.Received = 0, 0
 	c.kept.release()
 	c.tried, c.because, c.ends = c.room.tried[:0], c.room.because[:0], c.room.ends[:0]
