@@ -31,7 +31,7 @@ func (p Phase) String() string { return [...]string{"steady", "begun", "switched
 type Bundle struct {
 	TrustDomain string
 	Sequence    uint64
-	Roots       [][]byte // DER; the one that signs comes first
+	Roots       [][]byte // DER, the oldest first: the same sequence is the same bytes
 }
 
 // NewRoots is a trust domain with its first root.
@@ -60,7 +60,7 @@ func (r Roots) Phase() Phase {
 // Bundle is what to distribute.
 func (r Roots) Bundle() Bundle {
 	b := Bundle{TrustDomain: r.TrustDomain, Sequence: r.Sequence}
-	for _, x := range []*Root{r.Active, r.Next, r.Retiring} {
+	for _, x := range []*Root{r.Retiring, r.Active, r.Next} {
 		if x != nil {
 			b.Roots = append(b.Roots, x.anchor().Raw)
 		}

@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"io/fs"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -39,6 +40,9 @@ func TestRotation(t *testing.T) {
 	switched := must(t)(begun.Switch(begun.Sequence, false, time.Hour, noon))
 	if switched.Sequence != begun.Sequence || switched.Active != b || switched.Retiring != a || len(switched.Bundle().Roots) != 2 {
 		t.Errorf("after switch, the same bundle and the new one signs: %+v", switched)
+	}
+	if !reflect.DeepEqual(switched.Bundle(), begun.Bundle()) {
+		t.Error("one sequence number stands for two bundles")
 	}
 	retired := must(t)(switched.Retire(true, noon))
 	if retired.Sequence <= switched.Sequence || retired.Active != b || len(retired.Bundle().Roots) != 1 || retired.Phase() != Steady {
