@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/weft-mesh/weft/identity"
 	"github.com/weft-mesh/weft/traffic"
 )
 
@@ -299,12 +300,23 @@ func (s *Source) Match(p *traffic.Peer) bool {
 		return false
 	case len(s.Namespaces) > 0 && (id.IsZero() || !any(s.Namespaces, id.Namespace)), any(s.NotNamespaces, id.Namespace):
 		return false
-	case len(s.Accounts) > 0 && (id.IsZero() || !any(s.Accounts, id.Account())), any(s.NotAccounts, id.Account()):
+	case len(s.Accounts) > 0 && !anyAccount(s.Accounts, id), anyAccount(s.NotAccounts, id):
 		return false
 	case len(s.Networks) > 0 && !inNetwork(s.Networks, p.Addr.Addr()), inNetwork(s.NotNetworks, p.Addr.Addr()):
 		return false
 	}
 	return len(s.Selectors) == 0 || slices.ContainsFunc(s.Selectors, func(x Selector) bool { return x.Match(p.Labels) })
+}
+
+// anyAccount is any for an account, without putting its name together where the whole of it is compared.
+func anyAccount(list []String, id *identity.ID) bool {
+	return !id.IsZero() && slices.ContainsFunc(list, func(s String) bool {
+		if s.Kind != Exact || s.Fold {
+			return s.Match(id.Account())
+		}
+		ns, sa, _ := strings.Cut(s.Value, "/")
+		return ns == id.Namespace && sa == id.ServiceAccount
+	})
 }
 
 // Compile readies every Regex.

@@ -67,7 +67,7 @@ func join(e authz.Engine, a *Authorization) authz.Engine {
 	for _, t := range a.Tiers {
 		at, same := slices.BinarySearchFunc(e.Tiers, t, authz.Order)
 		if !same {
-			e.Tiers = slices.Insert(e.Tiers, at, authz.Tier{Effect: t.Effect, Provider: t.Provider})
+			e.Tiers = slices.Insert(e.Tiers, at, authz.Tier{Effect: t.Effect})
 		}
 		e.Tiers[at].Rules = append(e.Tiers[at].Rules, t.Rules...)
 	}

@@ -17,7 +17,6 @@ type Effect uint8
 const (
 	Allow Effect = iota
 	Deny
-	Ask      // an outside authority, then go on with the tiers that follow
 	DenyLast // what no Allow has let pass
 )
 
@@ -32,9 +31,8 @@ type Rule struct {
 
 // Tier is a set of rules with one effect.
 type Tier struct {
-	Effect   Effect `pb:"1"`
-	Provider string `pb:"2"` // whom to Ask
-	Rules    []Rule `pb:"3"`
+	Effect Effect `pb:"1"`
+	Rules  []Rule `pb:"2"`
 }
 
 // Engine is one dialect's judgement of the calls into a workload, or out of it.
@@ -45,24 +43,23 @@ type Engine struct {
 	Closed  *decision.Ref    `pb:"4"` // what denies when no tier decides; nil: pass
 }
 
-// Judge goes through the tiers from index from on; peer is the endpoint of a call out of the workload, nil of one into it.
-// After an Ask that was answered yes, call it again with the index it returned.
-func (e *Engine) Judge(a *traffic.Attrs, peer *traffic.Peer, from int) (v decision.Verdict, next int) {
-	for t := from; t < len(e.Tiers); t++ {
+// Judge goes through the tiers; peer is the endpoint of a call out of the workload, nil of one into it.
+func (e *Engine) Judge(a *traffic.Attrs, peer *traffic.Peer) decision.Verdict {
+	for t := range e.Tiers {
 		tier := &e.Tiers[t]
 		for i := range tier.Rules {
 			if r := &tier.Rules[i]; r.match(a, peer, tier.Effect) {
-				return decision.Verdict{Ref: &r.Ref, Outcome: outcomes[tier.Effect], Reason: decision.Matched}, t + 1
+				return decision.Verdict{Ref: &r.Ref, Outcome: outcomes[tier.Effect], Reason: decision.Matched}
 			}
 		}
 	}
 	if e.Closed != nil {
-		return decision.Verdict{Ref: e.Closed, Outcome: decision.Deny, Reason: decision.NoRuleAllows}, len(e.Tiers)
+		return decision.Verdict{Ref: e.Closed, Outcome: decision.Deny, Reason: decision.NoRuleAllows}
 	}
-	return decision.Verdict{}, len(e.Tiers)
+	return decision.Verdict{}
 }
 
-var outcomes = [...]decision.Outcome{Allow: decision.Pass, Deny: decision.Deny, Ask: decision.Ask, DenyLast: decision.Deny}
+var outcomes = [...]decision.Outcome{Allow: decision.Pass, Deny: decision.Deny, DenyLast: decision.Deny}
 
 // match: what needs a head counts as matching a call without one where the effect is to deny.
 func (r *Rule) match(a *traffic.Attrs, peer *traffic.Peer, e Effect) bool {
@@ -194,10 +191,7 @@ func (r *Rule) compile() error {
 	return nil
 }
 
-// Stage orders tiers when an engine is put together from several objects.
-func (t *Tier) Stage() int { return [...]int{Ask: 0, Deny: 1, Allow: 2, DenyLast: 3}[t.Effect] }
+// Order compares tiers by when they are asked: those that deny, those that allow, those that deny the rest.
+func Order(a, b Tier) int { return cmp.Compare(stage[a.Effect], stage[b.Effect]) }
 
-// Order compares tiers by stage, then provider.
-func Order(a, b Tier) int {
-	return cmp.Or(cmp.Compare(a.Stage(), b.Stage()), cmp.Compare(a.Provider, b.Provider))
-}
+var stage = [...]int{Deny: 0, Allow: 1, DenyLast: 2}

@@ -1,0 +1,175 @@
+package authz
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/weft-mesh/weft/decision"
+	"github.com/weft-mesh/weft/identity"
+	"github.com/weft-mesh/weft/match"
+	"github.com/weft-mesh/weft/traffic"
+	"github.com/weft-mesh/weft/traffic/traffictest"
+)
+
+func rule(name string, from []match.Source, to ...match.Request) Rule {
+	return Rule{Ref: decision.Ref{Kind: "Test", Name: name}, From: from, To: to}
+}
+
+func is(v string) []match.String { return []match.String{{Value: v}} }
+
+var (
+	frontend = identity.Of("cluster.local", "default", "frontend")
+	byFront  = []match.Source{{Principals: is("cluster.local/ns/default/sa/frontend")}}
+	api      = match.Request{Methods: is("GET"), Paths: []match.String{{Kind: match.Prefix, Value: "/api/"}}}
+	closed   = &decision.Ref{Kind: "Test", Name: "closed"}
+)
+
+func TestWith(t *testing.T) {
+	deny := Tier{Effect: Deny, Rules: []Rule{rule("deny", nil, match.Request{Methods: is("DELETE")})}}
+	allow := Tier{Effect: Allow, Rules: []Rule{rule("allow", byFront, api)}}
+	rest := Tier{Effect: DenyLast, Rules: []Rule{rule("rest", nil)}}
+	istio := Engine{Dialect: decision.Istio, Tiers: []Tier{deny, allow}, Closed: closed}
+	open := Engine{Dialect: decision.Linkerd, Tiers: []Tier{deny}}
+	only5432 := Engine{Dialect: decision.Cilium, Ports: []match.Range{{First: 5432, Last: 5432}}, Closed: closed}
+	for _, x := range []struct {
+		name    string
+		engines []Engine
+		call    func(*traffic.Call)
+		status  int
+		by      string
+		why     decision.Reason
+	}{
+		{name: "allowed", engines: []Engine{istio}, status: 200, by: "allow", why: decision.Matched},
+		{name: "another caller", engines: []Engine{istio}, call: func(c *traffic.Call) { c.Source.ID = identity.ID{} }, status: 403, by: "closed", why: decision.NoRuleAllows},
+		{name: "another path", engines: []Engine{istio}, call: func(c *traffic.Call) { c.Path = "/apis" }, status: 403, by: "closed", why: decision.NoRuleAllows},
+		{name: "deny beats allow", engines: []Engine{{Tiers: []Tier{deny, {Effect: Allow, Rules: []Rule{rule("all", nil)}}}}},
+			call: func(c *traffic.Call) { c.Method = "DELETE" }, status: 403, by: "deny", why: decision.Matched},
+		{name: "nothing allows, nothing closes", engines: []Engine{open}, status: 200},
+		{name: "every engine has to let it pass", engines: []Engine{open, istio}, call: func(c *traffic.Call) { c.Path = "/" }, status: 403, by: "closed", why: decision.NoRuleAllows},
+		{name: "an engine of another port", engines: []Engine{only5432}, status: 200},
+		{name: "denied last", engines: []Engine{{Tiers: []Tier{allow, rest}}}, call: func(c *traffic.Call) { c.Path = "/" }, status: 403, by: "rest", why: decision.Matched},
+		{name: "allowed before denied last", engines: []Engine{{Tiers: []Tier{allow, rest}}}, status: 200, by: "allow", why: decision.Matched},
+		{name: "bytes that are not HTTP match no ALLOW", engines: []Engine{istio}, call: func(c *traffic.Call) { c.Proto = traffic.TCP }, status: 403, by: "deny", why: decision.Matched},
+		{name: "and every DENY", engines: []Engine{open}, call: func(c *traffic.Call) { c.Proto = traffic.TCP }, status: 403, by: "deny", why: decision.Matched},
+		{name: "an allow without rules allows nothing", engines: []Engine{{Tiers: []Tier{{Effect: Allow}}, Closed: closed}}, status: 403, by: "closed", why: decision.NoRuleAllows},
+		{name: "a rule without conditions allows everything", engines: []Engine{{Tiers: []Tier{{Effect: Allow, Rules: []Rule{rule("any", nil)}}}, Closed: closed}},
+			call: func(c *traffic.Call) { c.Source.ID = identity.ID{} }, status: 200, by: "any", why: decision.Matched},
+	} {
+		h := &traffictest.Host{}
+		c := h.Call()
+		c.Source.ID, c.Original, c.Path = frontend, netip.MustParseAddrPort("10.0.0.2:80"), "/api/items"
+		if x.call != nil {
+			x.call(c)
+		}
+		_ = traffic.Chain(traffic.Forward{}, With(x.engines)).Serve(c)
+		v, by := traffictest.Last(c), ""
+		if v.Ref != nil {
+			by = v.Ref.Name
+		}
+		if c.Response.Status != x.status || by != x.by || v.Reason != x.why || (h.Attempts == 1) != (x.status == 200) {
+			t.Errorf("%s: %d %v", x.name, c.Response.Status, v)
+		}
+	}
+}
+
+func TestDenialOfGRPC(t *testing.T) {
+	c := (&traffictest.Host{}).Call()
+	c.Proto = traffic.GRPC
+	_ = traffic.Chain(traffic.Forward{}, With([]Engine{{Closed: closed}})).Serve(c)
+	if s, _ := c.GRPCStatus(); c.Response.Status != 200 || s != "7" {
+		t.Errorf("PERMISSION_DENIED expected: %d %s", c.Response.Status, s)
+	}
+}
+
+// TestEgress: rules of ports "apply after service translation" (reference, Cilium L4), and to*Endpoints read who is behind.
+func TestEgress(t *testing.T) {
+	database := match.Source{Selectors: []match.Selector{{Labels: []string{"app=database"}}}}
+	engines := []Engine{{Dialect: decision.Cilium, Closed: closed, Tiers: []Tier{{Effect: Allow, Rules: []Rule{{
+		Ref: decision.Ref{Name: "db"}, Dest: []match.Source{database}, To: []match.Request{{Ports: []match.Range{match.OnePort(5432)}}}}}}}}}
+	for _, x := range []struct {
+		name   string
+		to     *traffic.Endpoint
+		status int
+	}{
+		{"the database", &traffic.Endpoint{Addr: netip.MustParseAddrPort("10.0.0.9:5432"), Labels: []string{"app=database"}}, 200},
+		{"its other port", &traffic.Endpoint{Addr: netip.MustParseAddrPort("10.0.0.9:80"), Labels: []string{"app=database"}}, 403},
+		{"something else there", &traffic.Endpoint{Addr: netip.MustParseAddrPort("10.0.0.9:5432"), Labels: []string{"app=web"}}, 403},
+		{"nothing was chosen", nil, 403},
+	} {
+		c := (&traffictest.Host{}).Call()
+		c.Proto, c.Original, c.To = traffic.TCP, netip.MustParseAddrPort("10.96.0.1:5433"), x.to
+		_ = traffic.Chain(traffic.Forward{}, WithEgress(engines)).Serve(c)
+		if c.Response.Status != x.status || c.Original.Port() != 5433 {
+			t.Errorf("%s: %d %v", x.name, c.Response.Status, c.Verdicts())
+		}
+	}
+}
+
+func TestTrailSaysWhatWasPassedOver(t *testing.T) {
+	c := (&traffictest.Host{}).Call()
+	c.Trail = &decision.Trail{}
+	engines := []Engine{{Dialect: decision.Istio, Closed: closed, Tiers: []Tier{{Effect: Allow, Rules: []Rule{rule("caller", byFront), rule("path", nil, api)}}}}}
+	_ = traffic.Chain(traffic.Forward{}, With(engines)).Serve(c)
+	var got []string
+	for _, s := range c.Trail.Steps {
+		got = append(got, s.Verdict.Ref.Name+": "+s.Note)
+	}
+	want := "caller: another source; path: path /, wanted [prefix /api/]; closed: istio"
+	if s := strings.Join(got, "; "); s != want {
+		t.Errorf("got %q\nwant %q", s, want)
+	}
+}
+
+func TestOrder(t *testing.T) {
+	for _, x := range []struct{ a, b Effect }{{Deny, Allow}, {Allow, DenyLast}, {Deny, DenyLast}} {
+		if Order(Tier{Effect: x.a}, Tier{Effect: x.b}) >= 0 || Order(Tier{Effect: x.b}, Tier{Effect: x.a}) <= 0 {
+			t.Errorf("%v does not come before %v", x.a, x.b)
+		}
+	}
+}
+
+func TestCompileNamesTheRule(t *testing.T) {
+	bad := []match.String{{Kind: match.Regex, Value: "("}}
+	for _, r := range []Rule{
+		{From: []match.Source{{Principals: bad}}}, {Dest: []match.Source{{Accounts: bad}}},
+		{To: []match.Request{{Paths: bad}}}, {When: []match.Condition{{NotValues: bad}}},
+	} {
+		r.Ref = decision.Ref{Kind: "AuthorizationPolicy", Name: "broken"}
+		e := Engine{Tiers: []Tier{{Rules: []Rule{r}}}}
+		if err := e.Compile(); err == nil || !strings.Contains(err.Error(), "broken") {
+			t.Errorf("%+v: %v", r, err)
+		}
+	}
+}
+
+func BenchmarkInbound(b *testing.B) {
+	engines := []Engine{{Dialect: decision.Istio, Tiers: []Tier{{Effect: Allow, Rules: []Rule{rule("allow", byFront, api)}}}, Closed: closed}}
+	h, c := &traffictest.Host{}, &traffic.Call{}
+	conn := &traffic.Conn{Source: traffic.Peer{ID: frontend}}
+	s := traffic.Chain(traffic.Forward{}, With(engines))
+	b.ReportAllocs()
+	for b.Loop() {
+		h.Begin(c, conn)
+		c.Path = "/api/items"
+		if _ = s.Serve(c); c.Response.Status != 200 {
+			b.Fatal(c.Verdicts())
+		}
+	}
+}
+
+func BenchmarkEgress(b *testing.B) {
+	engines := []Engine{{Dialect: decision.Cilium, Closed: closed, Tiers: []Tier{{Effect: Allow, Rules: []Rule{{
+		Dest: []match.Source{{Networks: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}}, To: []match.Request{{Ports: []match.Range{match.OnePort(5432)}}}}}}}}}
+	to := &traffic.Endpoint{Addr: netip.MustParseAddrPort("10.0.0.9:5432")}
+	h, c, conn := &traffictest.Host{}, &traffic.Call{}, &traffic.Conn{}
+	s := traffic.Chain(traffic.Forward{}, WithEgress(engines))
+	b.ReportAllocs()
+	for b.Loop() {
+		h.Begin(c, conn)
+		c.To = to
+		if _ = s.Serve(c); c.Response.Status != 200 {
+			b.Fatal(c.Verdicts())
+		}
+	}
+}

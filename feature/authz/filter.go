@@ -1,0 +1,92 @@
+package authz
+
+import (
+	"sync"
+
+	"github.com/weft-mesh/weft/decision"
+	"github.com/weft-mesh/weft/traffic"
+)
+
+type inbound struct {
+	engines []Engine
+	next    traffic.Handler
+}
+
+// With judges calls into a workload: every engine that judges the port has to let a call pass. Nobody may be asked: no cost.
+func With(engines []Engine) traffic.Wrap {
+	if len(engines) == 0 {
+		return nil
+	}
+	return func(next traffic.Handler) traffic.Handler { return &inbound{engines, next} }
+}
+
+func (h *inbound) Serve(c *traffic.Call) error {
+	if v, ok := judge(h.engines, c, &c.Attrs, nil); !ok {
+		return c.Reply(403, v)
+	}
+	return h.next.Serve(c)
+}
+
+type egress struct {
+	engines []Engine
+	next    traffic.Handler
+}
+
+// WithEgress judges calls out of a workload, once balance has chosen the endpoint: such rules speak of the address and port
+// where the call arrives, not of the service that stands for it.
+func WithEgress(engines []Engine) traffic.Wrap {
+	if len(engines) == 0 {
+		return nil
+	}
+	return func(next traffic.Handler) traffic.Handler { return &egress{engines, next} }
+}
+
+func (h *egress) Serve(c *traffic.Call) error {
+	if c.To == nil { // nothing that could be judged
+		return c.Reply(403, decision.Verdict{Outcome: decision.Deny, Reason: decision.NoEndpoint})
+	}
+	x := arrivals.Get().(*arrival)
+	x.fill(c)
+	v, ok := judge(h.engines, c, &x.attrs, &x.peer)
+	*x = arrival{}
+	arrivals.Put(x)
+	if !ok {
+		return c.Reply(403, v)
+	}
+	return h.next.Serve(c)
+}
+
+// arrival is a call as it looks where it arrives. Pooled: matchers may call a regular expression, so the compiler can't leave
+// it on the stack (200 bytes a call).
+type arrival struct {
+	attrs traffic.Attrs
+	conn  traffic.Conn
+	peer  traffic.Peer
+}
+
+var arrivals = sync.Pool{New: func() any { return new(arrival) }}
+
+func (x *arrival) fill(c *traffic.Call) {
+	x.attrs, x.conn = c.Attrs, *c.Conn
+	x.attrs.Conn, x.conn.Original = &x.conn, c.To.Addr
+	x.peer = traffic.Peer{Addr: c.To.Addr, ID: c.To.ID, Workload: c.To.Workload, Labels: c.To.Labels}
+}
+
+// judge notes what lets the call pass, engine by engine; false: v denies it.
+func judge(engines []Engine, c *traffic.Call, a *traffic.Attrs, peer *traffic.Peer) (v decision.Verdict, ok bool) {
+	for i := range engines {
+		e := &engines[i]
+		if !e.On(a.Port()) {
+			continue
+		}
+		v = e.Judge(a, peer)
+		c.Trail.Took("authz", v, e.Dialect.String())
+		if v.Outcome == decision.Deny {
+			return v, false
+		}
+		if v.Reason == decision.Matched {
+			c.Because(v)
+		}
+	}
+	return v, true
+}
