@@ -8,6 +8,7 @@ package dialect
 import (
 	"maps"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/weft-mesh/weft/decision"
@@ -33,6 +34,13 @@ type Object struct {
 type Position struct {
 	File string
 	Line int // from 1; 0: unknown
+}
+
+func (p Position) String() string {
+	if p.Line == 0 {
+		return p.File
+	}
+	return p.File + ":" + strconv.Itoa(p.Line)
 }
 
 // Key names an object among all.
@@ -61,7 +69,8 @@ type Kind struct {
 	Versions []string // accepted, the best first
 	Cluster  bool     // objects have no namespace
 	Schema   *Schema  // of the whole object below metadata
-	// Fields have an effect: paths as "spec.http[].match[].uri.exact"; one that ends in ".*" covers all below it.
+	// Fields have an effect: paths as "spec.http[].match[].headers{}.exact", where "[]" is a list's element and "{}" a map's;
+	// one that ends in ".*" covers all below it. The last "[]" or "{}" of a list or map of plain values may be left out.
 	Fields []string
 	// Ignored fields are right to have none here, with the reason: "status.*" is another controller's word, say. No finding.
 	Ignored map[string]string
@@ -70,9 +79,27 @@ type Kind struct {
 	Unsupported map[string]string
 	// Renamed says, by the path of a field that does not exist, what its author probably meant, where spelling does not tell.
 	Renamed map[string]string
-	// Lower turns an object into its part of the mesh. Error findings mean that the object is not in force. Nil: the kind is
-	// known and not supported yet.
+	// CheckName says why a name can't be one of this kind, or nothing. Nil: it is a DNS-1123 subdomain, as most are.
+	CheckName func(name string) []string
+	// Lower turns an object into its part of the mesh. It is called for objects that fit Schema only. Error findings mean that
+	// the object is not in force; findings without a Ref get the object's. Nil: the kind is known and not supported yet, or
+	// has no part in a mesh, which Ignored says for the empty path.
 	Lower func(o *Object, v View) (mesh.Part, []mesh.Finding)
+}
+
+// Located is a finding and where it is.
+type Located struct {
+	Position
+	mesh.Finding
+}
+
+// Find returns the kind of a group and name, or nil.
+func Find(kinds []Kind, group, name string) *Kind {
+	i := slices.IndexFunc(kinds, func(k Kind) bool { return k.Group == group && k.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return &kinds[i]
 }
 
 // Labels turns a map into sorted "key=value".

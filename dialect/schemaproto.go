@@ -2,6 +2,7 @@ package dialect
 
 import (
 	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
@@ -94,9 +95,10 @@ const (
 	behaviorRequire = 2    // google.api.FieldBehavior.REQUIRED
 )
 
-// required reads google.api.field_behavior from the options' bytes: the package that knows the extension is not linked.
+// required reads google.api.field_behavior from the options' bytes, whether the package that knows the extension is linked or
+// not.
 func required(f protoreflect.FieldDescriptor) bool {
-	raw := f.Options().ProtoReflect().GetUnknown()
+	raw, _ := proto.Marshal(f.Options())
 	for len(raw) > 0 {
 		num, typ, n := protowire.ConsumeTag(raw)
 		if n < 0 {

@@ -1,0 +1,236 @@
+package dialect
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/weft-mesh/weft/decision"
+	"github.com/weft-mesh/weft/mesh"
+)
+
+// checker compares one object with its kind's Schema and Fields.
+type checker struct {
+	kind  *Kind
+	ref   decision.Ref
+	found []mesh.Finding
+}
+
+func (c *checker) add(level mesh.Level, p *place, text, remedy string) {
+	c.found = append(c.found, mesh.Finding{Ref: c.ref, Field: p.String(), Text: text, Remedy: remedy, Level: level})
+}
+
+// said is what is known of a field from those around it.
+type said struct {
+	known bool   // it has an effect
+	lost  bool   // a finding says already that it has none
+	why   string // the nearest explanation around it
+}
+
+// value checks v, at p, against its schema s and its node f.
+func (c *checker) value(p *place, s *Schema, f *field, v any, around said) {
+	if f != nil && f.ignored && f.all {
+		return
+	}
+	if text, remedy := mismatch(s, v); text != "" {
+		c.add(mesh.Error, p, text, remedy)
+		return
+	}
+	if f != nil && f.why != "" {
+		around.why = f.why
+	}
+	if around = c.effect(p, f, v, around); v == nil {
+		return
+	}
+	switch v := v.(type) {
+	case map[string]any:
+		c.object(p, s, f, v, around)
+	case []any:
+		elem, below := s.elem(), f.step("[]")
+		around.known = around.known || f.supported() && plainElem(s)
+		for i, e := range v {
+			if e == nil && elem.Type != AnyType {
+				c.add(mesh.Error, p.elem(i), "nothing stands here, and "+elem.Type.String()+" is expected", "")
+				continue
+			}
+			c.value(p.elem(i), elem, below, e, around)
+		}
+	}
+}
+
+// effect adds a finding where v has none, and returns what is known below.
+func (c *checker) effect(p *place, f *field, v any, around said) said {
+	if f != nil && f.all || around.known {
+		around.known = true
+		return around
+	}
+	_, isMap := v.(map[string]any)
+	_, isList := v.([]any)
+	switch {
+	case v == nil || around.lost || f.supported():
+	case f.lost() || f.known && !isMap && !isList:
+		text := "not supported yet: it has no effect"
+		if around.why != "" {
+			text = "not supported yet: " + around.why
+		}
+		c.add(mesh.Warning, p, text, "")
+		around.lost = true
+	}
+	return around
+}
+
+func (c *checker) object(p *place, s *Schema, f *field, v map[string]any, around said) {
+	for _, name := range s.Required {
+		if v[name] == nil {
+			c.add(mesh.Error, p.child(name), "required, and not there", "")
+		}
+	}
+	for _, group := range s.OneOf {
+		c.oneOf(p, group, v)
+	}
+	if s.Type == MapType {
+		around.known = around.known || f.supported() && plainElem(s)
+	}
+	for _, key := range slices.Sorted(maps.Keys(v)) {
+		if p == nil && (key == "apiVersion" || key == "kind" || key == "metadata") {
+			continue
+		}
+		at := p.child(key)
+		if s.Type == MapType {
+			c.value(at, s.Elem, f.step("{}"), v[key], around)
+		} else if inner := s.inner(key); inner != nil {
+			c.value(at, inner, f.step(key), v[key], around)
+		} else {
+			c.unknown(at, s)
+		}
+	}
+}
+
+func (c *checker) oneOf(p *place, group []string, v map[string]any) {
+	set := slices.DeleteFunc(slices.Clone(group), func(name string) bool { return v[name] == nil })
+	if len(set) > 1 {
+		c.add(mesh.Error, p.child(set[1]), set[0]+" is set too, and only one of "+strings.Join(group, ", ")+" may be", "")
+	}
+}
+
+// inner is the schema of an object's field; of what is not looked into, anything.
+func (s *Schema) inner(key string) *Schema {
+	if s.Type == AnyType && s.Fields == nil {
+		return s
+	}
+	return s.Fields[key]
+}
+
+func (s *Schema) elem() *Schema {
+	if s.Elem == nil {
+		return &Schema{}
+	}
+	return s.Elem
+}
+
+// plainElem says whether the elements of a list or map are plain values.
+func plainElem(s *Schema) bool {
+	t := s.elem().Type
+	return t != ObjectType && t != MapType && t != ListType
+}
+
+// mismatch says what is wrong with v's type or value, and how to mend it; "" if nothing is. Nothing at all is unset, which
+// every field may be.
+func mismatch(s *Schema, v any) (text, remedy string) {
+	if v == nil || fits(s.Type, v) {
+		return enum(s, v)
+	}
+	switch v := v.(type) {
+	case int64, float64, bool:
+		if s.Type == StringType {
+			remedy = fmt.Sprintf("write it in quotes: %q", fmt.Sprint(v))
+		}
+	case string:
+		if _, err := strconv.ParseInt(v, 10, 64); s.Type == IntType && err == nil || s.Type == BoolType && (v == "true" || v == "false") {
+			remedy = "write it without quotes: " + v
+		} else if _, err := strconv.ParseFloat(v, 64); s.Type == DurationType && err == nil {
+			remedy = "add a unit: " + strconv.Quote(v+"s")
+		}
+	}
+	if _, isString := v.(string); isString && (s.Type == DurationType || s.Type == QuantityType) {
+		return show(v) + " is not " + s.Type.String(), remedy
+	}
+	return s.Type.String() + " is expected here, and this is " + show(v), remedy
+}
+
+func enum(s *Schema, v any) (text, remedy string) {
+	got, ok := v.(string)
+	if !ok || s.Enum == nil || got == "" || slices.Contains(s.Enum, got) {
+		return "", ""
+	}
+	if near := nearest(got, s.Enum); near != "" {
+		remedy = "did you mean " + near + "?"
+	}
+	return show(v) + " is none of " + strings.Join(s.Enum, ", "), remedy
+}
+
+func fits(t Type, v any) bool {
+	switch t {
+	case ObjectType, MapType:
+		_, ok := v.(map[string]any)
+		return ok
+	case ListType:
+		_, ok := v.([]any)
+		return ok
+	case StringType:
+		_, ok := v.(string)
+		return ok
+	case IntType:
+		return whole(v)
+	case NumberType:
+		return number(v)
+	case BoolType:
+		_, ok := v.(bool)
+		return ok
+	case DurationType:
+		text, ok := v.(string)
+		_, err := time.ParseDuration(text)
+		return ok && err == nil
+	case IntOrStringType:
+		_, ok := v.(string)
+		return ok || whole(v)
+	case QuantityType:
+		text, ok := v.(string)
+		_, err := resource.ParseQuantity(text)
+		return number(v) || ok && err == nil
+	}
+	return true
+}
+
+func whole(v any) bool {
+	f, isFloat := v.(float64)
+	_, isInt := v.(int64)
+	return isInt || isFloat && f == float64(int64(f))
+}
+
+func number(v any) bool {
+	_, isFloat := v.(float64)
+	_, isInt := v.(int64)
+	return isInt || isFloat
+}
+
+// show writes a value in a few words.
+func show(v any) string {
+	switch v := v.(type) {
+	case string:
+		if len(v) > 60 {
+			v = v[:60] + "..."
+		}
+		return strconv.Quote(v)
+	case map[string]any:
+		return "an object"
+	case []any:
+		return "a list"
+	}
+	return fmt.Sprint(v)
+}

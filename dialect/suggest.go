@@ -1,0 +1,148 @@
+package dialect
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/weft-mesh/weft/mesh"
+)
+
+// unknown adds the finding of a field that s, the schema around it, does not have.
+func (c *checker) unknown(p *place, s *Schema) {
+	c.add(mesh.Warning, p, "unknown field: it has no effect", c.meant(p, s))
+}
+
+// meant says what the author of an unknown field probably meant, or nothing.
+func (c *checker) meant(p *place, s *Schema) string {
+	if name, ok := c.kind.Renamed[pattern(p.String())]; ok {
+		if strings.Contains(name, " ") {
+			return name
+		}
+		return "did you mean " + name + "?"
+	}
+	if near := nearest(p.key, slices.Collect(maps.Keys(s.Fields))); near != "" {
+		return "did you mean " + near + "?"
+	}
+	if at := c.elsewhere(p); at != "" {
+		return "it belongs at " + at
+	}
+	return ""
+}
+
+// nearest returns the name that is most like got, or "" if none is much like it.
+func nearest(got string, names []string) string {
+	best, least := "", 4
+	slices.Sort(names)
+	for _, name := range names {
+		if d := unlike(got, name); d < least {
+			best, least = name, d
+		}
+	}
+	return best
+}
+
+// unlike is 0 for names that differ in case or plural, 1 and 2 for as many slips of the pen, 3 where one begins with the
+// other, and 4 beyond.
+func unlike(a, b string) int {
+	a, b = fold(a), fold(b)
+	if a == b {
+		return 0
+	}
+	if d := distance(a, b); d <= 2 && d*3 <= max(len(a), len(b)) {
+		return d
+	}
+	if min(len(a), len(b)) >= 4 && (strings.HasPrefix(a, b) || strings.HasPrefix(b, a)) {
+		return 3
+	}
+	return 4
+}
+
+// fold leaves of a name what people remember: no case, no plural, no separators.
+func fold(name string) string {
+	name = strings.NewReplacer("-", "", "_", "").Replace(strings.ToLower(name))
+	for _, plural := range []string{"ies", "es", "s"} {
+		if stem, ok := strings.CutSuffix(name, plural); ok && len(stem) > 2 {
+			return stem
+		}
+	}
+	return strings.TrimSuffix(name, "y")
+}
+
+// distance is the number of letters to insert, delete, replace or swap with the next (optimal string alignment).
+func distance(a, b string) int {
+	before, last := []int(nil), make([]int, len(b)+1)
+	for j := range last {
+		last[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		row := make([]int, len(b)+1)
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := 1
+			if a[i-1] == b[j-1] {
+				cost = 0
+			}
+			row[j] = min(row[j-1]+1, last[j]+1, last[j-1]+cost)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				row[j] = min(row[j], before[j-2]+1)
+			}
+		}
+		before, last = last, row
+	}
+	return last[len(b)]
+}
+
+// elsewhere returns the place in the kind's schema of a field of p's name that is nearest to p: most of the way in common,
+// then the shortest. A name that stands in many places, as "name", tells nothing.
+func (c *checker) elsewhere(p *place) string {
+	from := pattern(p.String())
+	var places []string
+	c.kind.Schema.each("", map[*Schema]bool{}, func(path string, _ *Schema) {
+		if lastStep(path) == p.key && !strings.HasPrefix(path, "status.") {
+			places = append(places, path)
+		}
+	})
+	if len(places) == 0 || len(places) > 4 {
+		return ""
+	}
+	return slices.MinFunc(places, func(a, b string) int {
+		if d := common(from, b) - common(from, a); d != 0 {
+			return d
+		}
+		return len(a) - len(b)
+	})
+}
+
+func lastStep(path string) string {
+	return strings.TrimRight(path[strings.LastIndexByte(path, '.')+1:], "[]{}")
+}
+
+// common is the number of steps that two paths share from their beginning.
+func common(a, b string) (n int) {
+	x, y := steps(a), steps(b)
+	for n < min(len(x), len(y)) && x[n] == y[n] {
+		n++
+	}
+	return n
+}
+
+// each calls f for every field at and below s, with its path; a schema inside itself is entered once.
+func (s *Schema) each(path string, inside map[*Schema]bool, f func(string, *Schema)) {
+	if s == nil || inside[s] {
+		return
+	}
+	inside[s] = true
+	defer delete(inside, s)
+	for _, name := range slices.Sorted(maps.Keys(s.Fields)) {
+		at := strings.TrimPrefix(path+"."+name, ".")
+		f(at, s.Fields[name])
+		s.Fields[name].each(at, inside, f)
+	}
+	switch s.Type {
+	case ListType:
+		s.Elem.each(path+"[]", inside, f)
+	case MapType:
+		s.Elem.each(path+"{}", inside, f)
+	}
+}

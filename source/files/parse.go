@@ -1,0 +1,205 @@
+package files
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/weft-mesh/weft/decision"
+	"github.com/weft-mesh/weft/dialect"
+	"github.com/weft-mesh/weft/mesh"
+)
+
+// MaxSize is the most bytes that a file may have.
+const MaxSize = 8 << 20
+
+// Parse reads the objects of one file: YAML documents, of which JSON is one way to write, each an object or a List of them.
+// kinds tells which objects have a namespace, so that one that names none gets "default"; now is the creation time of
+// objects that name none. A document that can't be read is an Error finding, and the others are read all the same. Name is
+// for positions only: nothing is opened.
+func Parse(kinds []dialect.Kind, name string, data []byte, now time.Time) ([]*dialect.Object, []dialect.Located) {
+	p := parser{kinds: kinds, file: name, now: now}
+	if len(data) > MaxSize {
+		p.fail(0, fmt.Sprintf("the file has %d bytes, and at most %d are read", len(data), MaxSize), "split it")
+		return nil, p.found
+	}
+	data, err := text(data)
+	if err != nil {
+		p.fail(1, err.Error(), "")
+		return nil, p.found
+	}
+	for _, d := range split(data) {
+		p.document(d)
+	}
+	return p.objects, p.found
+}
+
+type parser struct {
+	kinds   []dialect.Kind
+	file    string
+	now     time.Time
+	objects []*dialect.Object
+	found   []dialect.Located
+}
+
+// fail adds an Error finding about the file itself: there is no object to speak of.
+func (p *parser) fail(line int, text, remedy string) {
+	p.found = append(p.found, dialect.Located{
+		Position: dialect.Position{File: p.file, Line: line},
+		Finding:  mesh.Finding{Ref: decision.Ref{Kind: "File", Name: p.file}, Text: text, Remedy: remedy, Level: mesh.Error},
+	})
+}
+
+// document is the bytes of one YAML document and the number of lines before it.
+type document struct {
+	text  []byte
+	above int
+}
+
+// split cuts a file at the lines that begin with "---", which YAML allows inside no content (YAML 1.2.2 section 9.1.2): so one
+// bad document leaves the others readable.
+func split(data []byte) (out []document) {
+	start, above, line := 0, 0, 0
+	for at := 0; at < len(data); line++ {
+		end := len(data)
+		if i := bytes.IndexByte(data[at:], '\n'); i >= 0 {
+			end = at + i + 1
+		}
+		if at > start && marker(data[at:end]) {
+			out = append(out, document{data[start:at], above})
+			start, above = at, line
+		}
+		at = end
+	}
+	return append(out, document{data[start:], above})
+}
+
+func marker(line []byte) bool {
+	return bytes.HasPrefix(line, []byte("---")) && (len(line) == 3 || strings.IndexByte(" \t\r\n", line[3]) >= 0)
+}
+
+// bare says whether a document holds comments and directives alone.
+func bare(text []byte) bool {
+	for line := range bytes.Lines(text) {
+		line = bytes.TrimSpace(line)
+		if len(line) > 0 && line[0] != '#' && line[0] != '%' && !bytes.Equal(line, []byte("---")) && !bytes.Equal(line, []byte("...")) {
+			return false
+		}
+	}
+	return true
+}
+
+func (p *parser) document(d document) {
+	if bare(d.text) {
+		return
+	}
+	var root yaml.Node
+	if err := yaml.Unmarshal(d.text, &root); err != nil {
+		line, text := syntax(err)
+		p.fail(d.above+line, "not YAML: "+text, "")
+		return
+	}
+	if len(root.Content) == 0 {
+		return
+	}
+	v := values{above: d.above, lines: map[string]int{}}
+	value := v.value(root.Content[0], "", 0)
+	for _, e := range v.errors {
+		p.fail(e.line, e.text, e.remedy)
+	}
+	if len(v.errors) > 0 || value == nil {
+		return
+	}
+	p.item(value, "", v.lines, d.above+root.Content[0].Line)
+}
+
+// item reads an object, or the items of a List, which stand at path in the document.
+func (p *parser) item(value any, path string, lines map[string]int, line int) {
+	tree, ok := value.(map[string]any)
+	if !ok {
+		p.fail(line, "a document of configuration is an object with apiVersion and kind, and this is none", "")
+		return
+	}
+	version, _ := tree["apiVersion"].(string)
+	kind, _ := tree["kind"].(string)
+	if version == "" || kind == "" {
+		p.fail(line, "apiVersion and kind are required: nothing else says what this is", "")
+		return
+	}
+	if items, isList := tree["items"].([]any); isList && strings.HasSuffix(kind, "List") {
+		for i, item := range items {
+			at := dialect.Index(dialect.Child(path, "items"), i)
+			p.item(item, at, lines, lines[at])
+		}
+		return
+	}
+	p.objects = append(p.objects, p.object(tree, version, kind, below(lines, path), line))
+}
+
+// below returns the lines of all fields below path, by their paths from there.
+func below(lines map[string]int, path string) map[string]int {
+	if path == "" {
+		return lines
+	}
+	out := map[string]int{}
+	for at, line := range lines {
+		if rest, ok := strings.CutPrefix(at, path); ok && (rest == "" || rest[0] == '.' || rest[0] == '[') {
+			out[strings.TrimPrefix(rest, ".")] = line
+		}
+	}
+	return out
+}
+
+func (p *parser) object(tree map[string]any, version, kind string, lines map[string]int, line int) *dialect.Object {
+	group, v, ok := strings.Cut(version, "/")
+	if !ok {
+		group, v = "", version
+	}
+	meta, _ := tree["metadata"].(map[string]any)
+	o := &dialect.Object{Group: group, Version: v, Kind: kind, Tree: tree, Lines: lines, Created: p.now,
+		Source: dialect.Position{File: p.file, Line: line}, Labels: stringMap(meta["labels"]), Annotations: stringMap(meta["annotations"])}
+	o.Name, _ = meta["name"].(string)
+	o.Namespace, _ = meta["namespace"].(string)
+	if written, _ := meta["creationTimestamp"].(string); written != "" {
+		if t, err := time.Parse(time.RFC3339, written); err == nil {
+			o.Created = t
+		}
+	}
+	switch k := dialect.Find(p.kinds, group, kind); {
+	case k == nil:
+	case k.Cluster:
+		o.Namespace = ""
+	case o.Namespace == "":
+		o.Namespace = "default"
+	}
+	return o
+}
+
+// stringMap returns the strings of a map; whatever else it holds is a finding when the object is read.
+func stringMap(v any) map[string]string {
+	m, ok := v.(map[string]any)
+	if !ok {
+		return nil
+	}
+	out := make(map[string]string, len(m))
+	for k := range maps.Keys(m) {
+		if s, ok := m[k].(string); ok {
+			out[k] = s
+		}
+	}
+	return out
+}
+
+// syntax takes the line out of the YAML parser's words, "yaml: line 3: found ...". It is 1 where they name none.
+func syntax(err error) (line int, text string) {
+	text = strings.TrimPrefix(err.Error(), "yaml: ")
+	if n, _ := fmt.Sscanf(text, "line %d:", &line); n == 1 {
+		_, text, _ = strings.Cut(text, ": ")
+		return line, text
+	}
+	return 1, text
+}
