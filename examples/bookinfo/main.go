@@ -51,7 +51,7 @@ func run(ctx context.Context, args []string, env func(string) string, stdout, st
 	if args[0] == "echo" {
 		start = startEcho
 	}
-	err := start(ctx, args[0], args[1:], env, slog.New(slog.NewTextHandler(stderr, nil)))
+	err := start(ctx, args[0], args[1:], env, stdout, slog.New(slog.NewTextHandler(stderr, nil)))
 	switch {
 	case err == nil, errors.Is(err, flag.ErrHelp):
 		return 0

@@ -38,26 +38,32 @@ type reviews struct {
 }
 
 // newReviews shows no stars as v1, black ones as v2, red ones as v3; ENABLE_RATINGS and STAR_COLOR overrule the version.
-//
-// The patience with ratings differs on purpose, as in the well-known application: 10 s with black stars, which is more
-// than productpage has with reviews, and 2.5 s with others. A delay of ratings shows that as a fault of the whole.
 func newReviews(s setup) (http.Handler, error) {
+	v := newReviewsService(s)
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /health", healthy("Reviews is healthy"))
+	mux.HandleFunc("GET /reviews/{id}", v.reviews)
+	return mux, nil
+}
+
+// newReviewsService differs in its patience with ratings on purpose, as the well-known application does: 10 s with
+// black stars, which is more than productpage has with reviews, and 2.5 s with others. A delay of ratings shows that
+// as a fault of the whole.
+func newReviewsService(s setup) *reviews {
 	color, stars := styleOf(s.Version)
 	v := &reviews{setup: s, color: or(s.env("STAR_COLOR"), color)}
 	if e := s.env("ENABLE_RATINGS"); e != "" {
 		stars = strings.EqualFold(e, "true")
 	}
-	if stars {
-		patience := 2500 * time.Millisecond
-		if v.color == "black" {
-			patience = 10 * time.Second
-		}
-		v.ratings = newPeer("ratings", patience, s.env)
+	if !stars {
+		return v
 	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /health", healthy("Reviews is healthy"))
-	mux.HandleFunc("GET /reviews/{id}", v.reviews)
-	return mux, nil
+	patience := 2500 * time.Millisecond
+	if v.color == "black" {
+		patience = 10 * time.Second
+	}
+	v.ratings = newPeer("ratings", patience, s.env)
+	return v
 }
 
 func styleOf(version string) (color string, stars bool) {

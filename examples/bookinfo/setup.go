@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -33,7 +34,7 @@ func newFlags(service string, env func(string) string) (*flag.FlagSet, *common) 
 	c := new(common)
 	f := flag.NewFlagSet("bookinfo "+service, flag.ContinueOnError)
 	f.StringVar(&c.host, "host", env("HOST"), "`address` to listen on, env HOST; empty: every address")
-	f.StringVar(&c.port, "port", or(env("PORT"), "9080"), "`port` to listen on, env PORT; 0: any free port")
+	f.StringVar(&c.port, "port", or(env("PORT"), defaultPort), "`port` to listen on, env PORT; 0: any free port")
 	f.StringVar(&c.version, "version", "", "`version` to be, env SERVICE_VERSION; v1 without both")
 	f.StringVar(&c.instance, "instance", "", "`name` of this instance, env POD_NAME, else HOSTNAME")
 	f.StringVar(&c.faultFile, "fault-file", env("FAULT_FILE"), "while this `file` exists, answer with the status in it (503 if empty), env FAULT_FILE")
@@ -41,26 +42,33 @@ func newFlags(service string, env func(string) string) (*flag.FlagSet, *common) 
 	return f, c
 }
 
-func parse(f *flag.FlagSet, args []string) error {
-	if err := f.Parse(args); errors.Is(err, flag.ErrHelp) {
+// parse reads the flags. It returns flag.ErrHelp when they were asked for, after they are printed to help.
+func parse(f *flag.FlagSet, args []string, help io.Writer) error {
+	f.SetOutput(io.Discard)
+	err := f.Parse(args)
+	if errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintf(help, "usage: %s [flags]\n\n", f.Name())
+		f.SetOutput(help)
+		f.PrintDefaults()
 		return err
-	} else if err != nil {
-		return errUsage // the flag package has said what
 	}
-	if f.NArg() > 0 {
-		return fmt.Errorf("%w: %q; flags begin with a dash, see %s -h", errUsage, f.Arg(0), f.Name())
+	if err == nil && f.NArg() > 0 {
+		err = fmt.Errorf("%q is no flag", f.Arg(0))
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w; see %s -h", errUsage, err, f.Name())
 	}
 	return nil
 }
 
 // start runs one of the shop's services until ctx ends.
-func start(ctx context.Context, service string, args []string, env func(string) string, log *slog.Logger) error {
+func start(ctx context.Context, service string, args []string, env func(string) string, help io.Writer, log *slog.Logger) error {
 	build := builder(service)
 	if build == nil {
 		return fmt.Errorf("%w: no service is named %q, see bookinfo help", errUsage, service)
 	}
 	f, c := newFlags(service, env)
-	if err := parse(f, args); err != nil {
+	if err := parse(f, args, help); err != nil {
 		return err
 	}
 	s := setup{serve.NewInstance(service, c.version, c.instance, env), env, log}
@@ -86,13 +94,13 @@ func builder(service string) func(setup) (http.Handler, error) {
 }
 
 // startEcho runs the test application until ctx ends.
-func startEcho(ctx context.Context, role string, args []string, env func(string) string, log *slog.Logger) error {
+func startEcho(ctx context.Context, role string, args []string, env func(string) string, help io.Writer, log *slog.Logger) error {
 	f, c := newFlags(role, env)
 	name := f.String("name", or(env("SERVICE_NAME"), role), "`name` of the service, env SERVICE_NAME")
 	tcp := f.String("tcp-port", or(env("TCP_PORT"), "9000"), "TCP `port`, env TCP_PORT; off: none")
 	grpc := f.String("grpc-port", or(env("GRPC_PORT"), "7070"), "gRPC `port`, env GRPC_PORT; off: none")
 	banner := f.String("tcp-banner", env("TCP_BANNER"), "`line` to send when a TCP connection opens, env TCP_BANNER; empty: the client speaks first")
-	if err := parse(f, args); err != nil {
+	if err := parse(f, args, help); err != nil {
 		return err
 	}
 	instance := serve.NewInstance(*name, c.version, c.instance, env)
