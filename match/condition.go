@@ -10,9 +10,9 @@ import (
 type Key uint8
 
 const (
-	RequestHeader    Key = iota // Name
-	SourceIP                    // of the connection's other end
-	RemoteIP                    // of the first untrusted hop
+	RequestHeader Key = iota // Name
+	SourceIP                 // of the connection's other end
+	RemoteIP                 // of the first untrusted hop
 	SourceNamespace
 	SourceAccount // "namespace/account"
 	SourcePrincipal

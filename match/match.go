@@ -37,9 +37,13 @@ type String struct {
 
 // Compile readies a Regex.
 func (s *String) Compile() (err error) {
-	if s.Kind == Regex {
-		s.re, err = regexp.Compile("^(?:" + s.Value + ")$")
+	if s.Kind != Regex || s.re != nil {
+		return nil
 	}
+	if _, err = regexp.Compile(s.Value); err != nil { // alone: "a)|(b" is valid only inside of the group below, and outwits it
+		return err
+	}
+	s.re, err = regexp.Compile("^(?:" + s.Value + ")$")
 	return err
 }
 
