@@ -1,0 +1,84 @@
+package sandbox
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+
+	"github.com/weft-mesh/weft/internal/sys"
+)
+
+// build makes of new namespaces a place for a workload. It returns what this machine does not allow and one can live
+// without, or the step that failed.
+func build(s *Spec) (limits []string, _ *setupError) {
+	limit := func(err error, means string) {
+		if err != nil {
+			limits = append(limits, means+": "+err.Error())
+		}
+	}
+	if err := sys.KeepMounts(); err != nil {
+		return nil, failed("mounts", err)
+	}
+	if s.Hostname != "" {
+		limit(sys.SetHostname(s.Hostname), "the host name is the machine's")
+	}
+	limit(sys.MountProc(), "/proc shows the machine's processes, under other numbers than the workload knows")
+	if err := hide(s.Hide); err != nil { // a secret in sight is no matter of limits
+		return nil, failed("hide", err)
+	}
+	for _, err := range writeFiles(s) {
+		limit(err, "names are resolved as on the machine, not in the mesh")
+	}
+	if err := connectLoopback(s); err != nil {
+		return nil, failed("routes", err)
+	}
+	limit(write("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0"), "ports under 1024 can't be listened on")
+	if err := redirect(s); err != nil {
+		return nil, failed("nftables", err)
+	}
+	// Of connections that a workload makes and closes, each would be tracked for two minutes more. All sandboxes share
+	// one bound of the machine, so a busy one would use it up. Kernels that hide the setting keep theirs.
+	_ = write("/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_time_wait", "5")
+	return limits, nil
+}
+
+func write(path, value string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = f.WriteString(value)
+	return err
+}
+
+// tcpDoor returns what opens a TCP listener on a port.
+func tcpDoor(port uint16) func(host string) (*os.File, error) {
+	return func(host string) (*os.File, error) {
+		l, err := sys.ListenTCP(netip.AddrPortFrom(netip.MustParseAddr(host), port))
+		if err != nil {
+			return nil, err
+		}
+		defer l.Close()
+		return l.File()
+	}
+}
+
+// udpDoor does the same for UDP.
+func udpDoor(port uint16) func(host string) (*os.File, error) {
+	return func(host string) (*os.File, error) {
+		c, err := sys.ListenConfig().ListenPacket(context.Background(), "udp", net.JoinHostPort(host, strconv.Itoa(int(port))))
+		if err != nil {
+			return nil, err
+		}
+		defer c.Close()
+		udp, ok := c.(*net.UDPConn)
+		if !ok {
+			return nil, fmt.Errorf("UDP socket is a %T", c)
+		}
+		return udp.File()
+	}
+}
