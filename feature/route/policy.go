@@ -52,3 +52,44 @@ type Weighted struct {
 	Weight  uint32         `pb:"2"`
 	Missing string         `pb:"3"` // why it does not exist; empty: it does
 }
+
+const salt = 0x726f757465 // "route"
+
+// Split picks a backend by weight; -1: there is none, or all weights are zero. The trail lists every way it can go.
+func Split(backends []Weighted, a *traffic.Attrs) int {
+	total := sum(backends)
+	if total == 0 {
+		return -1
+	}
+	n, at := uint64(0), uint64(0)
+	if len(backends) > 1 {
+		n = a.Chance(salt, total)
+	}
+	for i := range backends {
+		if at += uint64(backends[i].Weight); n < at {
+			return i
+		}
+	}
+	return -1
+}
+
+func sum(backends []Weighted) (total uint64) {
+	for i := range backends {
+		total += uint64(backends[i].Weight)
+	}
+	return total
+}
+
+// Ways lists the backends that Split can pick, with the share of calls that each gets.
+func Ways(backends []Weighted) (ways []decision.Option) {
+	total, at := sum(backends), uint64(0)
+	for i := range backends {
+		w := uint64(backends[i].Weight)
+		if w > 0 {
+			ways = append(ways, decision.Option{Name: backends[i].Target.String(), Share: float64(w) / float64(total),
+				Draw: traffic.DrawFor(salt, total, at, at+w)})
+		}
+		at += w
+	}
+	return ways
+}
