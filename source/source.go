@@ -16,6 +16,7 @@ type Source interface {
 
 // Event is what changed. Of one key there is one object at any time.
 type Event struct {
+	Source   string            // its name among all, as "files [config]"
 	Put      []*dialect.Object // new ones, and new versions
 	Delete   []dialect.Key
 	Findings []dialect.Located // all that there is to say now of what could not be read; it replaces what the last event said

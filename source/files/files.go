@@ -2,5 +2,121 @@
 //
 // It promises: a change is an event well under a second later; a file that can't be read leaves the objects of its last good
 // content as they are, with an Error finding that says where; a file that is gone and back at once, as editors and mounted
-// ConfigMaps do, deletes nothing.
+// ConfigMaps do it, deletes nothing. Hidden files are not read, and symbolic links are followed, in circles too.
 package files
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/weft-mesh/weft/dialect"
+	"github.com/weft-mesh/weft/source"
+)
+
+// Options says what to read.
+type Options struct {
+	Paths []string         // files, and directories with all below; in this order
+	Kinds []dialect.Kind   // which objects have a namespace
+	Now   func() time.Time // [time.Now]
+}
+
+// Files is a Source.
+type Files struct {
+	opts Options
+	tree *tree
+}
+
+var _ source.Source = (*Files)(nil)
+
+// New returns a source that reads nothing before Run.
+func New(opts Options) *Files {
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	return &Files{opts: opts, tree: newTree(opts)}
+}
+
+// Load reads all files once, as `weft analyze` does. Of objects that stand in two places the first stays, as in Run.
+func Load(opts Options) ([]*dialect.Object, []dialect.Located) {
+	f := New(opts)
+	e, _ := f.tree.look(nil)
+	return e.Put, e.Findings
+}
+
+const (
+	quiet   = 40 * time.Millisecond  // without a change, before files are read
+	patient = 100 * time.Millisecond // the longest wait for quiet
+	again   = 100 * time.Millisecond // before a file that is empty or gone is believed to be
+	slow    = 10 * time.Second       // between looks that nothing asked for: some file systems tell nothing
+	blind   = 500 * time.Millisecond // the same where a directory can't be watched
+)
+
+// Run reads all files, emits their objects, and then every change until ctx ends.
+func (f *Files) Run(ctx context.Context, emit func(source.Event)) error {
+	w, err := newWatcher()
+	if err != nil {
+		return fmt.Errorf("watch files: %w", err)
+	}
+	defer w.close()
+	e, more := f.tree.look(w)
+	e.Source, e.Synced = f.name(), true
+	emit(e)
+	for {
+		if err := f.wait(ctx, w, more); err != nil {
+			return nil
+		}
+		e, more = f.tree.look(w)
+		if e.Source = f.name(); len(e.Put)+len(e.Delete) > 0 || f.tree.said {
+			emit(e)
+		}
+	}
+}
+
+func (f *Files) name() string { return "files " + fmt.Sprint(f.opts.Paths) }
+
+// wait returns when there may be something to read: after a change and a moment of quiet, or after a while. more: an earlier
+// look asked for another.
+func (f *Files) wait(ctx context.Context, w *watcher, more bool) error {
+	idle := slow
+	switch {
+	case more:
+		idle = again
+	case w.failed:
+		idle = blind
+	}
+	timer := time.NewTimer(idle)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	case <-w.changed():
+	}
+	return settle(ctx, w)
+}
+
+// settle waits for quiet.
+func settle(ctx context.Context, w *watcher) error {
+	deadline := time.NewTimer(patient)
+	defer deadline.Stop()
+	calm := time.NewTimer(quiet)
+	defer calm.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-deadline.C:
+			return nil
+		case <-calm.C:
+			return nil
+		case <-w.changed():
+			calm.Reset(quiet)
+		}
+	}
+}
+
+// equal says whether two lists of findings are the same.
+func equal(a, b []dialect.Located) bool { return slices.Equal(a, b) }

@@ -1,0 +1,182 @@
+package dialect
+
+import (
+	"cmp"
+	"maps"
+	"reflect"
+	"slices"
+	"time"
+
+	"github.com/weft-mesh/weft/decision"
+	"github.com/weft-mesh/weft/mesh"
+)
+
+// Set is all objects, what each says, and what there is to say of them. It is changed by Apply, whose work grows with what the
+// change touches: the objects in it, and those whose readers asked for them. One goroutine at a time may use a Set.
+//
+// Last good: a version of an object that has Error findings does not displace the last one that had none. Other objects see
+// the version that is in force.
+type Set struct {
+	kinds   []Kind
+	fields  map[*Kind]*field
+	entries map[Key]*entry
+	byRef   map[decision.Ref]Key
+	byKind  map[dependency]map[string]*entry // by kind and namespace: the objects by name
+	lists   map[dependency][]*Object         // answers of List, until an object of the kind changes
+	asked   map[dependency]map[Key]bool      // who asked for what
+	reports map[string][]Located
+}
+
+// Change is what an object said before and says now.
+type Change struct{ Old, New mesh.Part }
+
+// entry is what is known of one key.
+type entry struct {
+	key    Key
+	kind   *Kind   // nil: nobody knows it
+	object *Object // the newest version
+	good   *Object // the last version that was once in force; nil: none
+	shown  *Object // what other objects see; nil: nothing
+
+	flaws []mesh.Finding // of the newest version, without looking at others
+	found []mesh.Finding // of the newest version, all
+	part  mesh.Part      // in force
+	asked map[dependency]bool
+}
+
+// dependency is what a reader may ask for: an object, or all of a kind in a namespace or everywhere.
+type dependency struct {
+	Key
+	list bool
+}
+
+// NewSet returns an empty set of objects of these kinds, which stay as they are from now on.
+func NewSet(kinds []Kind) *Set {
+	s := &Set{kinds: kinds, fields: map[*Kind]*field{}, entries: map[Key]*entry{}, byRef: map[decision.Ref]Key{},
+		byKind: map[dependency]map[string]*entry{}, lists: map[dependency][]*Object{}, asked: map[dependency]map[Key]bool{},
+		reports: map[string][]Located{}}
+	for i := range kinds {
+		s.fields[&kinds[i]] = fieldsOf(&kinds[i])
+	}
+	return s
+}
+
+// Apply puts and deletes objects together and returns what that changes, by object. A version of an object that names no
+// creation time keeps the one that its key had.
+func (s *Set) Apply(put []*Object, gone []Key) map[Key]Change {
+	r := round{set: s, before: map[Key]mesh.Part{}, dirty: map[Key]bool{}}
+	for _, k := range gone {
+		r.delete(k)
+	}
+	for _, o := range put {
+		r.put(o)
+	}
+	r.settle()
+	return r.changes()
+}
+
+// Put is Apply of one object.
+func (s *Set) Put(o *Object) map[Key]Change { return s.Apply([]*Object{o}, nil) }
+
+// Delete is Apply of one key that is gone.
+func (s *Set) Delete(k Key) map[Key]Change { return s.Apply(nil, []Key{k}) }
+
+// Get returns the newest version of an object, in force or not; nil: there is none.
+func (s *Set) Get(group, kind, namespace, name string) *Object {
+	if e := s.entries[Key{group, kind, namespace, name}]; e != nil {
+		return e.object
+	}
+	return nil
+}
+
+// All returns the newest version of every object, sorted by position.
+func (s *Set) All() []*Object {
+	return s.collect(func(e *entry) *Object { return e.object })
+}
+
+// Good returns the last good version of every object that has one, sorted by position: what to keep over a restart.
+func (s *Set) Good() []*Object {
+	return s.collect(func(e *entry) *Object { return e.good })
+}
+
+func (s *Set) collect(version func(*entry) *Object) (out []*Object) {
+	for _, e := range s.entries {
+		if o := version(e); o != nil {
+			out = append(out, o)
+		}
+	}
+	slices.SortFunc(out, func(a, b *Object) int {
+		return cmp.Or(a.Source.compare(b.Source), a.Key().Compare(b.Key()))
+	})
+	return out
+}
+
+// Parts returns what every object that is in force says.
+func (s *Set) Parts() map[Key]mesh.Part {
+	out := map[Key]mesh.Part{}
+	for k, e := range s.entries {
+		if !e.part.Empty() {
+			out[k] = e.part
+		}
+	}
+	return out
+}
+
+// Report keeps what a source has to say of what it could not read, in place of what it said before.
+func (s *Set) Report(source string, found []Located) { s.reports[source] = found }
+
+// Findings returns all there is to say, of objects and by Report, sorted by position.
+func (s *Set) Findings() (out []Located) {
+	for _, e := range s.entries {
+		for _, f := range e.found {
+			out = append(out, Located{e.object.At(f.Field), f})
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.reports)) {
+		out = append(out, s.reports[name]...)
+	}
+	slices.SortStableFunc(out, Located.compare)
+	return out
+}
+
+// Locate says where what a finding speaks of stands, whoever made the finding; the zero Position: nobody knows.
+func (s *Set) Locate(f mesh.Finding) Position {
+	path := f.Field
+	if path == "" {
+		path = f.Ref.Rule
+	}
+	if k, ok := s.byRef[f.Ref.At("")]; ok {
+		return s.entries[k].object.At(path)
+	}
+	return Position{}
+}
+
+func (p Position) compare(q Position) int { return cmp.Or(cmp.Compare(p.File, q.File), p.Line-q.Line) }
+
+// Compare orders keys by group, kind, namespace and name.
+func (k Key) Compare(o Key) int {
+	return cmp.Or(cmp.Compare(k.Group, o.Group), cmp.Compare(k.Kind, o.Kind), cmp.Compare(k.Namespace, o.Namespace),
+		cmp.Compare(k.Name, o.Name))
+}
+
+func (l Located) compare(m Located) int {
+	return cmp.Or(l.Position.compare(m.Position), cmp.Compare(l.Ref.String(), m.Ref.String()), cmp.Compare(l.Field, m.Field),
+		cmp.Compare(m.Level, l.Level), cmp.Compare(l.Text, m.Text))
+}
+
+// same says whether two versions of an object say the same, wherever they stand.
+func same(a, b *Object) bool {
+	return a.Version == b.Version && a.Created.Equal(b.Created) && maps.Equal(a.Labels, b.Labels) &&
+		maps.Equal(a.Annotations, b.Annotations) && reflect.DeepEqual(a.Tree, b.Tree)
+}
+
+// created gives o the creation time of its key's earlier version, unless it names its own.
+func created(o *Object, since time.Time) *Object {
+	meta, _ := o.Tree["metadata"].(map[string]any)
+	if meta["creationTimestamp"] != nil || o.Created.Equal(since) {
+		return o
+	}
+	c := *o
+	c.Created = since
+	return &c
+}
