@@ -31,10 +31,24 @@ type Port struct {
 
 // On is the mode of a port.
 func (p *Policy) On(port uint16) Port {
-	for _, x := range p.Ports {
-		if x.Port == port {
-			return x
+	mode, ref := p.mode(port)
+	return Port{*ref, port, mode}
+}
+
+func (p *Policy) mode(port uint16) (Mode, *decision.Ref) {
+	for i := range p.Ports {
+		if x := &p.Ports[i]; x.Port == port {
+			return x.Mode, &x.Ref
 		}
 	}
-	return Port{p.Ref, port, p.Mode}
+	return p.Mode, &p.Ref
+}
+
+// Judge says whether a call to a port may come as it does: secure, by mutual TLS, or in the clear.
+func (p *Policy) Judge(port uint16, secure bool) decision.Verdict {
+	mode, ref := p.mode(port)
+	if mode == Strict && !secure {
+		return decision.Verdict{Ref: ref, Outcome: decision.Deny, Reason: decision.Unauthenticated}
+	}
+	return decision.Verdict{Ref: ref}
 }
