@@ -1,0 +1,129 @@
+package outlier_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/weft-mesh/weft/feature/outlier"
+)
+
+var start = time.Unix(1_800_000_000, 0)
+
+// TestSeed: five 5xx in a row leave an endpoint out for 30 s (Istio: consecutive5xxErrors 5, baseEjectionTime 30s).
+func TestSeed(t *testing.T) {
+	p := &outlier.Policy{Consecutive: 5, Base: 30 * time.Second, Interval: 30 * time.Second}
+	var s outlier.State
+	for i := range 5 {
+		if got := p.Observe(&s, outlier.Failure, start, 2, 0); got != (i == 4) {
+			t.Fatalf("failure %d: ejected %v", i+1, got)
+		}
+	}
+	if !s.Ejected(start.Add(30*time.Second-1).UnixNano()) || s.Ejected(start.Add(30*time.Second).UnixNano()) {
+		t.Errorf("out until %v", s.Snapshot().Until.Sub(start))
+	}
+}
+
+func TestSuccessBeginsTheCountAgain(t *testing.T) {
+	p := &outlier.Policy{Consecutive: 2}
+	var s outlier.State
+	for range 10 {
+		if p.Observe(&s, outlier.Failure, start, 2, 0) || p.Observe(&s, outlier.Success, start, 2, 0) {
+			t.Fatal("ejected without two failures in a row")
+		}
+	}
+}
+
+// TestKinds: which outcomes count for which limit. Istio: gateway errors are useless at or above the 5xx threshold; local
+// errors count apart only where they are split.
+func TestKinds(t *testing.T) {
+	for _, x := range []struct {
+		name     string
+		p        outlier.Policy
+		outcomes []outlier.Outcome
+		want     bool
+	}{
+		{"a 503 counts as a 5xx", outlier.Policy{Consecutive: 2}, []outlier.Outcome{outlier.Gateway, outlier.Failure}, true},
+		{"a 500 is no gateway error", outlier.Policy{Gateway: 1}, []outlier.Outcome{outlier.Failure}, false},
+		{"a 500 breaks a row of gateway errors", outlier.Policy{Gateway: 2}, []outlier.Outcome{outlier.Gateway, outlier.Failure, outlier.Gateway}, false},
+		{"two gateway errors", outlier.Policy{Gateway: 2}, []outlier.Outcome{outlier.Gateway, outlier.Gateway}, true},
+		{"no answer is both", outlier.Policy{Consecutive: 2}, []outlier.Outcome{outlier.NoAnswer, outlier.NoAnswer}, true},
+		{"split: no answer counts apart", outlier.Policy{Consecutive: 1, Local: 3}, []outlier.Outcome{outlier.NoAnswer, outlier.NoAnswer}, false},
+		{"split: until its own limit", outlier.Policy{Consecutive: 9, Local: 2}, []outlier.Outcome{outlier.NoAnswer, outlier.NoAnswer}, true},
+		{"no limit, no ejection", outlier.Policy{}, []outlier.Outcome{outlier.Failure, outlier.Gateway, outlier.NoAnswer}, false},
+	} {
+		var s outlier.State
+		out := false
+		for _, o := range x.outcomes {
+			out = p(x.p).Observe(&s, o, start, 10, 0) || out
+		}
+		if out != x.want {
+			t.Errorf("%s: ejected %v", x.name, out)
+		}
+	}
+}
+
+func p(x outlier.Policy) *outlier.Policy { return &x }
+
+// TestFloor: how many may be out at once. One always may while another is well; DESIGN section 5, and the reference: with
+// Linkerd all endpoints can eject.
+func TestFloor(t *testing.T) {
+	for _, x := range []struct {
+		percent, health uint32
+		total, out      int
+		want            bool
+	}{
+		{10, 0, 1, 0, false}, {10, 0, 2, 0, true}, {10, 0, 2, 1, false}, {10, 0, 10, 0, true}, {10, 0, 10, 1, false}, {10, 0, 20, 1, true},
+		{100, 0, 3, 1, true}, {100, 0, 3, 2, false}, {0, 0, 10, 1, false}, {100, 50, 4, 2, true}, {100, 50, 4, 3, false}, {100, 60, 10, 5, false},
+	} {
+		policy := outlier.Policy{Consecutive: 1, MaxPercent: x.percent, MinHealth: x.health}
+		var s outlier.State
+		if got := policy.Observe(&s, outlier.Failure, start, x.total, x.out); got != x.want {
+			t.Errorf("%+v: %v", x, got)
+		}
+	}
+}
+
+func TestPanic(t *testing.T) {
+	policy := &outlier.Policy{MinHealth: 50}
+	if policy.Panic(4, 2) || !policy.Panic(4, 3) || (*outlier.Policy)(nil).Panic(1, 1) || (&outlier.Policy{}).Panic(4, 4) {
+		t.Error("all are used again only when fewer than MinHealth percent are well")
+	}
+}
+
+// TestLonger: each ejection is longer, up to the maximum, and one is forgiven for each interval of good behaviour.
+func TestLonger(t *testing.T) {
+	policy := &outlier.Policy{Consecutive: 1, Base: 10 * time.Second, Max: 25 * time.Second, Interval: time.Minute}
+	var s outlier.State
+	now := start
+	for _, x := range []struct{ wait, want time.Duration }{{0, 10 * time.Second}, {0, 20 * time.Second}, {0, 25 * time.Second},
+		{2 * time.Minute, 20 * time.Second}, {time.Hour, 10 * time.Second}} {
+		now = now.Add(x.wait)
+		if !policy.Observe(&s, outlier.Failure, now, 2, 0) {
+			t.Fatal("not ejected")
+		}
+		if got := s.Snapshot().Until.Sub(now); got != x.want {
+			t.Errorf("out for %v, want %v", got, x.want)
+		}
+		now = s.Snapshot().Until
+	}
+}
+
+func TestSnapshotRestores(t *testing.T) {
+	policy := &outlier.Policy{Consecutive: 1}
+	var s, r outlier.State
+	policy.Observe(&s, outlier.Failure, start, 2, 0)
+	policy.Observe(&s, outlier.Failure, start, 2, 1)
+	r.Restore(s.Snapshot())
+	if r.Snapshot() != s.Snapshot() || !r.Ejected(start.UnixNano()) {
+		t.Errorf("%+v, was %+v", r.Snapshot(), s.Snapshot())
+	}
+}
+
+func BenchmarkObserveSuccess(b *testing.B) {
+	b.ReportAllocs()
+	policy := &outlier.Policy{Consecutive: 5}
+	var s outlier.State
+	for b.Loop() {
+		policy.Observe(&s, outlier.Success, start, 3, 0)
+	}
+}
