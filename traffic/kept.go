@@ -101,6 +101,11 @@ func (k *kept) release() {
 	k.buf, k.src, k.holders = nil, nil, 0
 }
 
+// Ready is asked by whoever calls Next.
+func (k *kept) Ready() bool {
+	return k.mode.Load() == frozen || k.pos < k.len() || k.eof || Ready(k.src)
+}
+
 func (k *kept) Close(err error) { k.src.Close(err) }
 
 func (k *kept) Interrupt(on bool) { k.src.Interrupt(on) }
