@@ -79,6 +79,8 @@ type Kind struct {
 	Unsupported map[string]string
 	// Renamed says, by the path of a field that does not exist, what its author probably meant, where spelling does not tell.
 	Renamed map[string]string
+	// Annotations have an effect. Of the others, those that a mesh reads become a finding.
+	Annotations []string
 	// CheckName says why a name can't be one of this kind, or nothing. Nil: it is a DNS-1123 subdomain, as most are.
 	CheckName func(name string) []string
 	// Lower turns an object into its part of the mesh. It is called for objects that fit Schema only. Error findings mean that

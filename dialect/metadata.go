@@ -30,6 +30,9 @@ func (c *checker) metadata(o *Object) {
 	}
 	c.name(at, o, meta)
 	c.namespace(at, o, meta)
+	if c.kind.Lower != nil {
+		c.annotations(at, o)
+	}
 	for _, key := range slices.Sorted(maps.Keys(o.Labels)) {
 		c.invalid(at.child("labels").child(key), append(validation.IsQualifiedName(key), validation.IsValidLabelValue(o.Labels[key])...))
 	}

@@ -66,7 +66,7 @@ func (t *tree) update(w *walk) (more bool) {
 		if t.files[f.name] == nil {
 			t.files[f.name] = &file{}
 		}
-		more = t.update1(t.files[f.name], f, now) || more
+		more = t.refresh(t.files[f.name], f, now) || more
 	}
 	for _, name := range t.order {
 		switch f := t.files[name]; {
@@ -86,9 +86,9 @@ func (t *tree) update(w *walk) (more bool) {
 // fresh is how long after a change a file's time may hide another: file systems count in coarse steps.
 const fresh = 2 * time.Second
 
-// update1 reads a file if it may have changed; more: look again soon, since it is empty and was not, as when somebody has just
+// refresh reads a file if it may have changed; more: look again soon, since it is empty and was not, as when somebody has just
 // begun to write it.
-func (t *tree) update1(f *file, at found, now time.Time) (more bool) {
+func (t *tree) refresh(f *file, at found, now time.Time) (more bool) {
 	if f.info != nil && !f.suspect && sameInfo(f.info, at.info) && f.read.Sub(f.info.ModTime()) > fresh {
 		return false
 	}

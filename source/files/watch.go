@@ -102,13 +102,18 @@ func (w *watcher) end() {
 	if w == nil {
 		return
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	for _, dir := range w.notify.WatchList() {
-		if _, wanted := w.dirs[dir]; !wanted {
+		if !w.wanted(dir) {
 			_ = w.notify.Remove(dir) // it is gone from the list, whatever it says
 		}
 	}
+}
+
+func (w *watcher) wanted(dir string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_, wanted := w.dirs[dir]
+	return wanted
 }
 
 func (w *watcher) close() { _ = w.notify.Close() }

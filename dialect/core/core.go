@@ -1,0 +1,73 @@
+// Package core reads Kubernetes' own objects: the services, endpoints and workloads that there are. The kinds that have no
+// part in a mesh, or none yet, are known by name and shape, so that each is a finding that says so.
+package core
+
+import (
+	"reflect"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/weft-mesh/weft/decision"
+	"github.com/weft-mesh/weft/dialect"
+	"github.com/weft-mesh/weft/mesh"
+)
+
+// Kinds is the list of kinds. Workloads get identities of the trust domain.
+func Kinds(trustDomain string) []dialect.Kind {
+	kinds := []dialect.Kind{namespace(), account(), service(), endpointSlice(), pod(trustDomain), node()}
+	return append(kinds, others()...)
+}
+
+// Host is a service's full name.
+func Host(name, namespace string) string { return name + "." + namespace + ".svc.cluster.local" }
+
+func kind[T any](name string) dialect.Kind {
+	return dialect.Kind{Dialect: decision.Core, Name: name, Versions: []string{"v1"}, Schema: dialect.SchemaOf(reflect.TypeFor[T]()),
+		Ignored: map[string]string{}, Unsupported: map[string]string{}}
+}
+
+// nothing lowers kinds that other objects look at and that say nothing themselves.
+func nothing(*dialect.Object, dialect.View) (mesh.Part, []mesh.Finding) { return mesh.Part{}, nil }
+
+func namespace() dialect.Kind {
+	k := kind[corev1.Namespace]("Namespace")
+	k.Cluster, k.Lower, k.CheckName = true, nothing, validation.IsDNS1123Label
+	k.Annotations = []string{opaquePorts}
+	k.Ignored["spec.*"] = "finalizers are the cluster's own affair"
+	k.Ignored["status.*"] = "it is what a controller says"
+	return k
+}
+
+func account() dialect.Kind {
+	k := kind[corev1.ServiceAccount]("ServiceAccount")
+	k.Lower = nothing
+	for _, field := range []string{"secrets.*", "imagePullSecrets.*", "automountServiceAccountToken"} {
+		k.Ignored[field] = "a workload's identity is its account's name alone"
+	}
+	return k
+}
+
+func node() dialect.Kind {
+	k := kind[corev1.Node]("Node")
+	k.Cluster, k.Lower = true, nothing
+	k.Ignored["spec.*"] = "a node's labels alone say in which zone its pods are"
+	k.Ignored["status.*"] = "it is what a controller says"
+	return k
+}
+
+func endpointSlice() dialect.Kind {
+	k := kind[discoveryv1.EndpointSlice]("EndpointSlice")
+	k.Group, k.Versions, k.Lower = "discovery.k8s.io", []string{"v1", "v1beta1"}, lowerSlice
+	k.Schema.SetEnum("addressType", "IPv4", "IPv6", "FQDN").Require("addressType", "endpoints[].addresses")
+	k.Schema.SetEnum("ports[].protocol", "TCP", "UDP", "SCTP")
+	k.Fields = []string{"addressType", "endpoints[].addresses", "endpoints[].conditions.ready", "endpoints[].conditions.serving",
+		"endpoints[].conditions.terminating", "endpoints[].zone", "ports[].name", "ports[].port", "ports[].protocol",
+		"ports[].appProtocol"}
+	k.Ignored["endpoints[].targetRef.*"] = "a workload is found by its address"
+	k.Ignored["endpoints[].nodeName"] = "zone says where the endpoint is"
+	k.Unsupported["endpoints[].hints"] = "callers prefer their own zone without hints"
+	k.Unsupported["endpoints[].hostname"] = "single endpoints have no names of their own yet"
+	return k
+}

@@ -1,0 +1,175 @@
+package core
+
+import (
+	"fmt"
+	"net/netip"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/weft-mesh/weft/decision"
+	"github.com/weft-mesh/weft/dialect"
+	"github.com/weft-mesh/weft/identity"
+	"github.com/weft-mesh/weft/mesh"
+	"github.com/weft-mesh/weft/traffic"
+)
+
+// tunnel is where a workload's proxy takes mutual TLS: ADDRESS:PORT.
+const tunnel = "weft.dev/tunnel"
+
+func pod(trustDomain string) dialect.Kind {
+	k := kind[corev1.Pod]("Pod")
+	k.Annotations = []string{tunnel, opaquePorts}
+	k.Lower = func(o *dialect.Object, v dialect.View) (mesh.Part, []mesh.Finding) {
+		return lowerPod(trustDomain, o, v)
+	}
+	k.Schema.SetEnum("spec.containers[].ports[].protocol", "TCP", "UDP", "SCTP")
+	k.Schema.SetEnum("status.phase", "Pending", "Running", "Succeeded", "Failed", "Unknown")
+	k.Fields = []string{"spec.serviceAccountName", "spec.serviceAccount", "spec.nodeName", "spec.hostNetwork",
+		"spec.containers[].ports[].name", "spec.containers[].ports[].containerPort", "spec.containers[].ports[].protocol",
+		"status.podIP", "status.podIPs[].ip", "status.phase", "status.conditions[].type", "status.conditions[].status"}
+	ignoreRest(&k)
+	return k
+}
+
+// ignoreRest says of all other fields of a Pod that they are for those who run it.
+func ignoreRest(k *dialect.Kind) {
+	const why = "it is for the node that runs the pod"
+	for _, at := range []string{"spec", "spec.containers[]", "spec.containers[].ports[]", "status", "status.podIPs[]", "status.conditions[]"} {
+		for name := range k.Schema.At(at).Fields {
+			if path := at + "." + name; !read[path] {
+				k.Ignored[path+".*"] = why
+			}
+		}
+	}
+}
+
+// read are the fields that have an effect, or have fields that do.
+var read = map[string]bool{
+	"spec.serviceAccountName": true, "spec.serviceAccount": true, "spec.nodeName": true, "spec.hostNetwork": true,
+	"spec.containers": true, "spec.containers[].ports": true,
+	"spec.containers[].ports[].name": true, "spec.containers[].ports[].containerPort": true, "spec.containers[].ports[].protocol": true,
+	"status.podIP": true, "status.podIPs": true, "status.podIPs[].ip": true, "status.phase": true, "status.conditions": true,
+	"status.conditions[].type": true, "status.conditions[].status": true,
+}
+
+// lowerPod reads a Pod: a running instance. One that has no address yet, or has ended, is none.
+func lowerPod(trustDomain string, o *dialect.Object, v dialect.View) (mesh.Part, []mesh.Finding) {
+	var p corev1.Pod
+	if err := dialect.Decode(o, &p); err != nil {
+		return mesh.Part{}, failed(err)
+	}
+	r := reader{}
+	if p.Spec.HostNetwork {
+		r.add(mesh.Warning, "spec.hostNetwork", "not supported yet: a pod that shares its node's addresses is not in the mesh", "")
+		return mesh.Part{}, r.found
+	}
+	if o.Tree["status"] == nil {
+		r.add(mesh.Info, "", "it has no status, so nothing says that it runs, and where", "on one machine, start its process with weft run")
+	}
+	addr, ok := r.podIP(&p.Status)
+	if !ok || p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed {
+		return mesh.Part{}, r.found
+	}
+	w := mesh.Workload{Ref: o.Ref(decision.Core), Name: o.Name, Namespace: o.Namespace, Addr: addr, Labels: dialect.Labels(o.Labels),
+		ID: r.account(trustDomain, o, &p.Spec), Tunnel: r.tunnel(o), Zone: zone(o, &p.Spec, v), Ready: ready(&p.Status), Draining: deleted(o)}
+	r.podPorts(&p.Spec, r.opaqueOf(o, v), &w)
+	return mesh.Part{Workloads: []mesh.Workload{w}}, r.found
+}
+
+func (r *reader) podIP(s *corev1.PodStatus) (netip.Addr, bool) {
+	text, field := s.PodIP, "status.podIP"
+	if text == "" && len(s.PodIPs) > 0 {
+		text, field = s.PodIPs[0].IP, "status.podIPs[0].ip"
+	}
+	if text == "" {
+		return netip.Addr{}, false
+	}
+	addr, err := netip.ParseAddr(text)
+	if err != nil {
+		r.add(mesh.Error, field, "it is no address: "+err.Error(), "")
+	}
+	return addr, err == nil
+}
+
+// account is the pod's identity. Its name was never checked by an API server that would have refused a bad one.
+func (r *reader) account(trustDomain string, o *dialect.Object, spec *corev1.PodSpec) identity.ID {
+	name, field := spec.ServiceAccountName, "spec.serviceAccountName"
+	if name == "" && spec.DeprecatedServiceAccount != "" {
+		name, field = spec.DeprecatedServiceAccount, "spec.serviceAccount"
+	}
+	if name == "" {
+		name = "default" // every namespace has this account, and pods that name none run as it
+	}
+	id := identity.Of(trustDomain, o.Namespace, name)
+	if err := id.Validate(); err != nil {
+		r.add(mesh.Error, field, err.Error(), "")
+	}
+	return id
+}
+
+func (r *reader) tunnel(o *dialect.Object) netip.AddrPort {
+	text, ok := o.Annotations[tunnel]
+	if !ok {
+		return netip.AddrPort{}
+	}
+	at, err := netip.ParseAddrPort(text)
+	if err != nil {
+		r.add(mesh.Error, dialect.Child("metadata.annotations", tunnel), fmt.Sprintf("%q is not ADDRESS:PORT: %v", text, err), "")
+	}
+	return at
+}
+
+// zone is that of the pod's own label, which newer clusters copy there, else of its node's.
+func zone(o *dialect.Object, spec *corev1.PodSpec, v dialect.View) string {
+	if z := o.Labels[corev1.LabelTopologyZone]; z != "" || spec.NodeName == "" {
+		return z
+	}
+	if n := v.Get("", "Node", "", spec.NodeName); n != nil {
+		return n.Labels[corev1.LabelTopologyZone]
+	}
+	return ""
+}
+
+func ready(s *corev1.PodStatus) bool {
+	for _, c := range s.Conditions {
+		if c.Type == corev1.PodReady {
+			return c.Status == corev1.ConditionTrue
+		}
+	}
+	return false
+}
+
+func deleted(o *dialect.Object) bool {
+	meta, _ := o.Tree["metadata"].(map[string]any)
+	return meta["deletionTimestamp"] != nil
+}
+
+func (r *reader) podPorts(spec *corev1.PodSpec, opaque opaque, w *mesh.Workload) {
+	for i, c := range spec.Containers {
+		for j, p := range c.Ports {
+			at := dialect.Index(dialect.Index("spec.containers", i)+".ports", j)
+			if !r.isPort(at+".containerPort", p.ContainerPort) || !r.isTCP(at+".protocol", p.Protocol) {
+				continue
+			}
+			out := mesh.WorkloadPort{Name: p.Name, Number: uint16(p.ContainerPort), Proto: protoOfName(p.Name)}
+			if opaque.has(out.Name, out.Number) {
+				out.Proto = traffic.TCP
+			}
+			w.Ports = append(w.Ports, out)
+		}
+	}
+	for _, n := range opaque.numbers {
+		if n.First == n.Last && !declared(w, n.First) {
+			w.Ports = append(w.Ports, mesh.WorkloadPort{Number: n.First, Proto: traffic.TCP})
+		}
+	}
+}
+
+func declared(w *mesh.Workload, number uint16) bool {
+	for i := range w.Ports {
+		if w.Ports[i].Number == number {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,121 @@
+package core
+
+import (
+	"fmt"
+	"net/netip"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/weft-mesh/weft/decision"
+	"github.com/weft-mesh/weft/dialect"
+	"github.com/weft-mesh/weft/match"
+	"github.com/weft-mesh/weft/mesh"
+	"github.com/weft-mesh/weft/traffic"
+)
+
+func service() dialect.Kind {
+	k := kind[corev1.Service]("Service")
+	k.Lower, k.CheckName = lowerService, validation.IsDNS1123Label
+	k.Schema.Require("spec.ports[].port").SetEnum("spec.type", "ClusterIP", "NodePort", "LoadBalancer", "ExternalName")
+	k.Schema.SetEnum("spec.ports[].protocol", "TCP", "UDP", "SCTP")
+	k.Annotations = []string{opaquePorts}
+	k.Fields = []string{"spec.clusterIP", "spec.clusterIPs", "spec.type", "spec.selector", "spec.ports[].name", "spec.ports[].port",
+		"spec.ports[].targetPort", "spec.ports[].protocol", "spec.ports[].appProtocol"}
+	k.Ignored["status.*"] = "it is what a controller says"
+	for _, field := range []string{"spec.ipFamilies", "spec.ipFamilyPolicy", "spec.allocateLoadBalancerNodePorts",
+		"spec.healthCheckNodePort", "spec.loadBalancerClass", "spec.internalTrafficPolicy"} {
+		k.Ignored[field] = "it is for the cluster that gives the service its addresses"
+	}
+	for _, field := range []string{"spec.ports[].nodePort", "spec.externalIPs", "spec.externalTrafficPolicy", "spec.loadBalancerIP",
+		"spec.loadBalancerSourceRanges"} {
+		k.Unsupported[field] = "weft opens no way into the mesh from outside because of it"
+	}
+	k.Unsupported["spec.externalName"] = "calls to names outside do not go through the mesh"
+	k.Unsupported["spec.sessionAffinity"] = "each call is balanced by itself; a hash of the caller's address keeps callers to endpoints"
+	k.Unsupported["spec.sessionAffinityConfig"] = k.Unsupported["spec.sessionAffinity"]
+	k.Unsupported["spec.publishNotReadyAddresses"] = "endpoints that are not ready get no calls"
+	k.Unsupported["spec.trafficDistribution"] = "callers prefer endpoints by their latency"
+	return k
+}
+
+// lowerService reads a Service: a name with ports, and which workloads stand behind it.
+func lowerService(o *dialect.Object, v dialect.View) (mesh.Part, []mesh.Finding) {
+	var s corev1.Service
+	if err := dialect.Decode(o, &s); err != nil {
+		return mesh.Part{}, failed(err)
+	}
+	r := reader{}
+	if s.Spec.Type == corev1.ServiceTypeExternalName {
+		r.add(mesh.Warning, "spec.type", "not supported yet: the service is not in the mesh, and calls to it are refused", "")
+		return mesh.Part{}, r.found
+	}
+	out := mesh.Service{Ref: o.Ref(decision.Core), Host: Host(o.Name, o.Namespace), Name: o.Name, Namespace: o.Namespace, Created: o.Created}
+	r.addresses(&s.Spec, &out)
+	if len(s.Spec.Selector) > 0 { // an empty one selects nothing (core/v1 ServiceSpec.selector)
+		out.Selector = &match.Selector{Labels: dialect.Labels(s.Spec.Selector)}
+	}
+	r.ports(s.Spec.Ports, r.opaqueOf(o, v), &out)
+	return mesh.Part{Services: []mesh.Service{out}}, r.found
+}
+
+func (r *reader) addresses(spec *corev1.ServiceSpec, out *mesh.Service) {
+	list, field := spec.ClusterIPs, func(i int) string { return dialect.Index("spec.clusterIPs", i) }
+	if len(list) == 0 && spec.ClusterIP != "" {
+		list, field = []string{spec.ClusterIP}, func(int) string { return "spec.clusterIP" }
+	} else if len(list) > 0 && spec.ClusterIP != "" && list[0] != spec.ClusterIP {
+		r.add(mesh.Error, "spec.clusterIPs[0]", fmt.Sprintf("%q is not the clusterIP, %q", list[0], spec.ClusterIP), "make them the same")
+	}
+	for i, text := range list {
+		if text == corev1.ClusterIPNone {
+			out.Headless = true
+			continue
+		}
+		addr, err := netip.ParseAddr(text)
+		if err != nil {
+			r.add(mesh.Error, field(i), "it is neither an address nor None: "+err.Error(), "")
+			continue
+		}
+		out.IPs = append(out.IPs, addr)
+	}
+}
+
+func (r *reader) ports(list []corev1.ServicePort, opaque opaque, out *mesh.Service) {
+	names, numbers := map[string]bool{}, map[int32]bool{}
+	for i, p := range list {
+		at := dialect.Index("spec.ports", i)
+		if !r.isPort(at+".port", p.Port) || !r.isTCP(at+".protocol", p.Protocol) {
+			continue
+		}
+		switch {
+		case p.Name == "" && len(list) > 1:
+			r.add(mesh.Error, at+".name", "required where there are several ports", "")
+		case names[p.Name]:
+			r.add(mesh.Error, at+".name", fmt.Sprintf("another port is called %q already", p.Name), "")
+		case numbers[p.Port]:
+			r.add(mesh.Error, at+".port", fmt.Sprintf("there is a port %d already", p.Port), "")
+		}
+		names[p.Name], numbers[p.Port] = true, true
+		out.Ports = append(out.Ports, r.port(at, p, opaque))
+	}
+}
+
+func (r *reader) port(at string, p corev1.ServicePort, opaque opaque) mesh.Port {
+	out := mesh.Port{Name: p.Name, Number: uint16(p.Port), Target: uint16(p.Port), Proto: r.proto(at, p.Name, p.AppProtocol)}
+	switch t := p.TargetPort; {
+	case t.Type == intstr.String && t.StrVal != "":
+		out.Target, out.TargetName = 0, t.StrVal
+		if why := validation.IsValidPortName(t.StrVal); len(why) > 0 {
+			r.add(mesh.Error, at+".targetPort", fmt.Sprintf("%q is no port's name: %s", t.StrVal, why[0]), "")
+		}
+	case t.Type == intstr.Int && t.IntVal != 0:
+		if r.isPort(at+".targetPort", t.IntVal) {
+			out.Target = uint16(t.IntVal)
+		}
+	}
+	if opaque.has(p.Name, out.Number) {
+		out.Proto = traffic.TCP
+	}
+	return out
+}
