@@ -1,0 +1,254 @@
+package istio
+
+import (
+	"fmt"
+	"math"
+	"net"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/weft-mesh/weft/decision"
+	"github.com/weft-mesh/weft/dialect"
+	"github.com/weft-mesh/weft/feature/fault"
+	"github.com/weft-mesh/weft/feature/mirror"
+	"github.com/weft-mesh/weft/feature/redirect"
+	"github.com/weft-mesh/weft/feature/rewrite"
+	"github.com/weft-mesh/weft/feature/timeout"
+)
+
+// rewrite lowers a rewrite for one way of the rule: what takes the place of the prefix that was matched, or of the whole path
+// where it was not matched by a prefix.
+func (r *reader) rewrite(field string, h *networking.HTTPRoute, w way) *rewrite.Policy {
+	x := h.Rewrite
+	if x == nil {
+		return nil
+	}
+	field += ".rewrite"
+	p := &rewrite.Policy{Ref: r.rule(strings.TrimSuffix(field, ".rewrite")), Authority: x.Authority}
+	switch re := x.UriRegexRewrite; {
+	case x.Uri == "" && re == nil && x.Authority == "":
+		r.refuse(field, "it says nothing to rewrite", "set uri, uriRegexRewrite or authority")
+	case x.Uri != "" && re != nil:
+		r.refuse(field, "a rewrite has either uri or uriRegexRewrite", "leave one out")
+	case re != nil && (re.Match == "" || re.Rewrite == ""):
+		r.refuse(field+".uriRegexRewrite", "it needs both match and rewrite", "")
+	case re != nil:
+		r.checkRegex(field+".uriRegexRewrite.match", re.Match)
+		p.Regex, p.Subst = re.Match, re.Rewrite
+	case x.Uri != "" && w.whole:
+		p.Path = &x.Uri
+	case x.Uri != "":
+		p.Prefix, p.Strip = &x.Uri, w.prefix
+	}
+	if x.Authority != "" && authority(&networking.HTTPRoute{Headers: h.Headers}) != "" {
+		r.refuse(field+".authority", "the authority is set here and among the headers", "set it once")
+	}
+	return p
+}
+
+// redirect lowers a redirect for one way of the rule: 301 unless it says otherwise.
+func (r *reader) redirect(field string, h *networking.HTTPRoute, w way) *redirect.Policy {
+	x := h.Redirect
+	if x == nil {
+		return nil
+	}
+	field += ".redirect"
+	r.checkRedirect(field, x, w)
+	p := &redirect.Policy{Ref: r.rule(strings.TrimSuffix(field, ".redirect")), Scheme: x.Scheme, Status: 301}
+	if x.RedirectCode != 0 {
+		p.Status = int(x.RedirectCode)
+	}
+	if x.Uri != "" {
+		p.Path = &x.Uri
+	}
+	if x.PrefixRewrite != "" {
+		p.Prefix, p.Strip = &x.PrefixRewrite, w.prefix
+	}
+	r.location(field, x, w, p)
+	return p
+}
+
+// location sets host and port. Between services calls come in the clear, so a new host without a port is at port 80, and ":80"
+// is not written.
+func (r *reader) location(field string, x *networking.HTTPRedirect, w way, p *redirect.Policy) {
+	p.Host = x.Authority
+	if host, port, err := net.SplitHostPort(x.Authority); err == nil {
+		n, _ := strconv.ParseUint(port, 10, 16)
+		p.Host, p.Port = host, uint16(n)
+	}
+	switch port := x.RedirectPort.(type) {
+	case *networking.HTTPRedirect_Port:
+		p.Port = r.port(field+".port", port.Port)
+	case *networking.HTTPRedirect_DerivePort:
+		if port.DerivePort == networking.HTTPRedirect_FROM_REQUEST_PORT {
+			r.requestPort(field+".derivePort", w, p)
+			return
+		}
+	}
+	if p.Port == 0 && p.Host != "" && p.Scheme == "" {
+		p.Scheme = "http"
+	}
+}
+
+// requestPort keeps the port of the request, which the model does only where neither scheme nor host are new.
+func (r *reader) requestPort(field string, w way, p *redirect.Policy) {
+	switch {
+	case w.port != 0:
+		p.Port = w.port
+	case p.Scheme != "" || p.Host != "":
+		r.warn(field, "beside scheme or authority, weft keeps the request's port only where the match names it", "add port to the match")
+	}
+}
+
+func (r *reader) checkRedirect(field string, x *networking.HTTPRedirect, w way) {
+	switch {
+	case x.Uri == "" && x.PrefixRewrite == "" && x.Authority == "" && x.RedirectPort == nil && x.Scheme == "":
+		r.refuse(field, "it says nothing of where to go", "set uri, authority, scheme or port")
+	case x.Uri != "" && x.PrefixRewrite != "":
+		r.refuse(field, "a redirect has either uri or prefixRewrite", "leave one out")
+	case x.PrefixRewrite != "" && w.whole:
+		r.refuse(field+".prefixRewrite", "the rule does not match by a prefix of the path", "match by uri.prefix")
+	}
+	if x.Scheme != "" && x.Scheme != "http" && x.Scheme != "https" {
+		r.refuse(field+".scheme", fmt.Sprintf("%q is not a scheme", x.Scheme), `write "http" or "https"`)
+	}
+	if !slices.Contains([]uint32{0, 301, 302, 303, 307, 308}, x.RedirectCode) {
+		r.refuse(field+".redirectCode", fmt.Sprintf("%d is not a status to redirect with", x.RedirectCode), "301, 302, 303, 307 and 308 are")
+	}
+	if _, err := url.Parse(x.Uri); err != nil {
+		r.refuse(field+".uri", err.Error(), "")
+	}
+}
+
+// fault lowers a fault, or a fixed answer, which is a fault of all calls.
+func (r *reader) fault(field string, h *networking.HTTPRoute) *fault.Policy {
+	p := &fault.Policy{Ref: r.rule(field)}
+	if d := h.DirectResponse; d != nil {
+		p.Status, p.AbortShare = r.status(field+".directResponse.status", int32(d.Status)), million
+		return p
+	}
+	if h.Fault == nil {
+		return nil
+	}
+	field += ".fault"
+	if h.Timeout != nil || h.Retries != nil {
+		r.info(field, "where faults are injected, the rule's timeout and retries do not count", "")
+	}
+	if h.Fault.Delay == nil && h.Fault.Abort == nil {
+		r.refuse(field, "it has neither delay nor abort", "")
+	}
+	r.delay(field+".delay", h.Fault.Delay, p)
+	r.abort(field+".abort", h.Fault.Abort, p)
+	return p
+}
+
+func (r *reader) delay(field string, d *networking.HTTPFaultInjection_Delay, p *fault.Policy) {
+	if d == nil {
+		return
+	}
+	if d.GetFixedDelay().AsDuration() <= 0 {
+		r.refuse(field+".fixedDelay", "the delay is missing", "")
+	}
+	p.Delay = d.GetFixedDelay().AsDuration()
+	p.DelayShare = r.share(field+".percentage", d.Percentage, float64(d.Percent)) //nolint:staticcheck // deprecated, and it counts
+	if d.Percentage == nil && d.Percent == 0 {                                    //nolint:staticcheck
+		r.warn(field, "no percentage is set, so no call is delayed", "set percentage.value to 100 to delay all")
+	}
+}
+
+func (r *reader) abort(field string, a *networking.HTTPFaultInjection_Abort, p *fault.Policy) {
+	if a == nil {
+		return
+	}
+	switch e := a.ErrorType.(type) {
+	case *networking.HTTPFaultInjection_Abort_HttpStatus:
+		p.Status = r.status(field+".httpStatus", e.HttpStatus)
+	case *networking.HTTPFaultInjection_Abort_GrpcStatus:
+		code := slices.Index(grpcCodes, e.GrpcStatus)
+		if code < 0 {
+			r.refuse(field+".grpcStatus", fmt.Sprintf("%q is not a gRPC status", e.GrpcStatus), `write its name, as "UNAVAILABLE"`)
+		}
+		p.GRPC = &code
+	default:
+		r.warn(field, "no error is named, so no call is aborted", "set httpStatus or grpcStatus")
+		return
+	}
+	p.AbortShare = r.share(field+".percentage", a.Percentage, 0)
+	if a.Percentage == nil {
+		r.warn(field, "no percentage is set, so no call is aborted", "set percentage.value to 100 to abort all")
+	}
+}
+
+// grpcCodes are the names of gRPC's status codes, by number.
+var grpcCodes = []string{"OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",
+	"PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL",
+	"UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED"}
+
+func (r *reader) status(field string, s int32) int {
+	if s < 200 || s > 599 {
+		r.refuse(field, fmt.Sprintf("%d is not a status to answer with", s), "use one from 200 to 599")
+	}
+	return int(s)
+}
+
+const million = 1_000_000
+
+// share turns a percentage into millionths; percent is what counts where it is not set.
+func (r *reader) share(field string, p *networking.Percent, percent float64) uint32 {
+	if p != nil {
+		percent = p.Value
+	}
+	if !(percent >= 0 && percent <= 100) {
+		r.refuse(field, fmt.Sprintf("%v is not a percentage", percent), "use a number from 0 to 100")
+		return 0
+	}
+	return uint32(math.Round(percent * million / 100))
+}
+
+// mirrors lowers where copies go: of all calls, unless a percentage is set.
+func (r *reader) mirrors(field string, h *networking.HTTPRoute) (list []mirror.Policy) {
+	ref := r.rule(field)
+	if h.Mirror != nil {
+		percent := 100.0
+		if h.MirrorPercent != nil { //nolint:staticcheck // deprecated, and it counts
+			percent = float64(h.MirrorPercent.Value) //nolint:staticcheck
+		}
+		list = r.mirror(list, ref, field+".mirror", h.Mirror, r.share(field+".mirrorPercentage", h.MirrorPercentage, percent))
+	}
+	for i, m := range h.Mirrors {
+		at := dialect.Index(field+".mirrors", i)
+		list = r.mirror(list, ref, at+".destination", m.Destination, r.share(at+".percentage", m.Percentage, 100))
+	}
+	return list
+}
+
+func (r *reader) mirror(list []mirror.Policy, ref decision.Ref, field string, d *networking.Destination, share uint32) []mirror.Policy {
+	target := r.target(field, d)
+	if share == 0 {
+		return list
+	}
+	return append(list, mirror.Policy{Ref: ref, Target: target, Share: share, Shadow: true})
+}
+
+// timeout lowers the bound of the whole call; there is none by default, and none where calls are made to fail.
+func (r *reader) timeout(field string, h *networking.HTTPRoute) *timeout.Policy {
+	try := h.GetRetries().GetPerTryTimeout()
+	if h.Timeout == nil && try == nil {
+		return nil
+	}
+	if h.Timeout.AsDuration() < 0 || try.AsDuration() < 0 {
+		r.refuse(field, "a timeout is negative", "")
+	}
+	if h.Fault != nil {
+		return nil
+	}
+	p := &timeout.Policy{Ref: r.rule(field), Request: h.Timeout.AsDuration()}
+	if h.Retries.GetAttempts() > 0 {
+		p.Attempt = try.AsDuration()
+	}
+	return p
+}

@@ -1,0 +1,167 @@
+package istio
+
+import (
+	"fmt"
+	"strconv"
+
+	security "istio.io/api/security/v1beta1"
+
+	"github.com/weft-mesh/weft/dialect"
+	"github.com/weft-mesh/weft/feature/authz"
+	"github.com/weft-mesh/weft/match"
+	"github.com/weft-mesh/weft/mesh"
+)
+
+const dryRun = "istio.io/dry-run"
+
+// authorization reads one AuthorizationPolicy.
+type authorization struct {
+	*reader
+	trustDomain string
+	// deny: what cannot be judged counts as matching, as in a rule that denies it must; else as not matching.
+	deny bool
+}
+
+func authorizationPolicy(trustDomain string) func(*dialect.Object, dialect.View) (mesh.Part, []mesh.Finding) {
+	return func(o *dialect.Object, v dialect.View) (part mesh.Part, found []mesh.Finding) {
+		r, ap := &authorization{reader: newReader(o, v), trustDomain: trustDomain}, &security.AuthorizationPolicy{}
+		if !r.decode(ap) || !r.enforced(ap) {
+			return part, r.found
+		}
+		r.deny = ap.Action != security.AuthorizationPolicy_ALLOW
+		part.Authorizations = []mesh.Authorization{r.authorization(ap)}
+		return part, r.found
+	}
+}
+
+// enforced says whether the policy decides anything here.
+func (r *authorization) enforced(ap *security.AuthorizationPolicy) bool {
+	r.checkAction(ap)
+	switch {
+	case len(ap.TargetRefs) > 0 || ap.TargetRef != nil: // proxies beside workloads go by selectors alone
+		if ap.Selector != nil {
+			r.refuse("spec.selector", "a policy has either selector or targetRefs", "leave one out")
+		}
+	case r.dry(ap):
+		r.info("metadata.annotations", "it is a dry run: no call is judged by it", "remove the annotation "+dryRun+" to enforce it")
+	case ap.Action == security.AuthorizationPolicy_AUDIT:
+		r.info("spec.action", "AUDIT lets every call pass, and weft keeps no audit log: it has no effect", "")
+	default:
+		return true
+	}
+	return false
+}
+
+func (r *authorization) checkAction(ap *security.AuthorizationPolicy) {
+	custom := ap.Action == security.AuthorizationPolicy_CUSTOM
+	switch {
+	case custom && ap.GetProvider().GetName() == "":
+		r.refuse("spec.provider.name", "CUSTOM needs to know whom to ask", "name a provider")
+	case custom:
+		r.warn("spec.action", "CUSTOM is not supported yet: calls that the rules match are denied, since nobody can be asked", "")
+	case ap.GetProvider() != nil:
+		r.refuse("spec.provider", "a provider is for the action CUSTOM alone", "remove it, or set the action")
+	}
+	if len(ap.Rules) == 0 && ap.Action != security.AuthorizationPolicy_ALLOW {
+		r.warn("spec.rules", fmt.Sprintf("without rules %s matches no call", ap.Action), "write rules: [{}] to match all calls")
+	}
+}
+
+// dry says whether the policy is only to be tried.
+func (r *authorization) dry(ap *security.AuthorizationPolicy) bool {
+	v, ok := r.object.Annotations[dryRun]
+	if !ok {
+		return false
+	}
+	field := dialect.Child("metadata.annotations", dryRun)
+	dry, err := strconv.ParseBool(v)
+	switch {
+	case err != nil:
+		r.refuse(field, fmt.Sprintf("%q is neither true nor false", v), "")
+	case ap.Action != security.AuthorizationPolicy_ALLOW && ap.Action != security.AuthorizationPolicy_DENY:
+		r.refuse(field, "only ALLOW and DENY can be tried", "")
+	}
+	return dry
+}
+
+// authorization lowers a policy that is enforced. Where a policy allows, whatever none allows is denied, so that one without
+// rules denies all; an empty rule matches all.
+func (r *authorization) authorization(ap *security.AuthorizationPolicy) mesh.Authorization {
+	a := mesh.Authorization{Ref: r.ref, Created: r.object.Created, Namespaces: []string{r.object.Namespace}}
+	if r.root() {
+		a.Namespaces = nil
+	}
+	if ap.Selector != nil {
+		a.Selector = *r.selector("spec.selector", ap.Selector)
+	}
+	tier := authz.Tier{Effect: authz.Deny}
+	if !r.deny {
+		tier.Effect, a.Closes = authz.Allow, &r.ref
+	}
+	for i, rule := range ap.Rules {
+		tier.Rules = append(tier.Rules, r.judge(i, rule)...)
+	}
+	if len(tier.Rules) > 0 {
+		a.Tiers = []authz.Tier{tier}
+	}
+	return a
+}
+
+// judge lowers a rule: one of the sources, one of the operations and all of the conditions. Sources with conditions of their own
+// make rules of their own. None: the rule matches no call.
+func (r *authorization) judge(i int, rule *security.Rule) (rules []authz.Rule) {
+	field := dialect.Index("spec.rules", i)
+	r.checkLists(field, i, rule)
+	when, ok := r.when(field, rule.When)
+	to, can := r.to(field, rule.To)
+	if !ok || !can {
+		return nil
+	}
+	r.checkTCP(field, rule)
+	base := authz.Rule{Ref: r.rule(field), To: to, When: when}
+	if len(rule.From) == 0 {
+		return []authz.Rule{base}
+	}
+	plain := base
+	for j, f := range rule.From {
+		src, own, ok := r.source(dialect.Index(field+".from", j)+".source", f.Source)
+		switch {
+		case !ok:
+		case len(own) == 0:
+			plain.From = append(plain.From, src)
+		default:
+			x := base
+			x.From, x.When = []match.Source{src}, append(own, when...)
+			rules = append(rules, x)
+		}
+	}
+	if len(plain.From) > 0 {
+		rules = append(rules, plain)
+	}
+	return rules
+}
+
+// checkLists refuses lists that are there and empty, which might be read as anybody or as nobody.
+func (r *authorization) checkLists(field string, i int, rule *security.Rule) {
+	for _, name := range []string{"from", "to"} {
+		if n := map[string]int{"from": len(rule.From), "to": len(rule.To)}[name]; n == 0 && r.written("spec", "rules", i, name) {
+			r.refuse(field+"."+name, "the list is empty", "leave it out to match all")
+		}
+	}
+}
+
+// checkTCP: a rule that denies by what only HTTP has denies every TCP call that may be it.
+func (r *authorization) checkTCP(field string, rule *security.Rule) {
+	if !r.deny {
+		return
+	}
+	http, ports := false, true
+	for _, t := range rule.To {
+		o := t.Operation
+		http = http || len(o.Methods)+len(o.NotMethods)+len(o.Paths)+len(o.NotPaths)+len(o.Hosts)+len(o.NotHosts) > 0
+		ports = ports && len(o.Ports)+len(o.NotPorts) > 0
+	}
+	if http && !ports {
+		r.info(field, "it asks for what only HTTP has, and so denies every TCP call that the rest of it matches", "name the ports")
+	}
+}

@@ -1,0 +1,171 @@
+package istio
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/weft-mesh/weft/dialect"
+)
+
+// clusterSuffix ends the full name of every Service.
+const clusterSuffix = ".svc.cluster.local"
+
+// full completes a host as Istio does: a name without a dot is a Service of the namespace that the rule is in, never of the
+// caller's (Destination.host); any other name is taken as it is.
+func (r *reader) full(host string) string {
+	if host == "*" || strings.Contains(host, ".") {
+		return host
+	}
+	return host + "." + r.object.Namespace + clusterSuffix
+}
+
+// service returns the Service of a full host, or nil.
+func (r *reader) service(host string) *dialect.Object {
+	short, ok := strings.CutSuffix(host, clusterSuffix)
+	name, namespace, two := strings.Cut(short, ".")
+	if !ok || !two || strings.Contains(namespace, ".") {
+		return nil
+	}
+	return r.view.Get("", "Service", namespace, name)
+}
+
+// onlyPort returns the number of a Service's port if it has exactly one. Calls that are sent to such a Service go to that port,
+// whichever port was called (Istio: GetDestinationCluster).
+func (r *reader) onlyPort(host string) uint16 {
+	o := r.service(host)
+	if o == nil {
+		return 0
+	}
+	spec, _ := o.Tree["spec"].(map[string]any)
+	ports, _ := spec["ports"].([]any)
+	if len(ports) != 1 {
+		return 0
+	}
+	port, _ := ports[0].(map[string]any)
+	switch n := port["port"].(type) {
+	case int64:
+		return uint16(n)
+	case float64:
+		return uint16(n)
+	}
+	return 0
+}
+
+// checkHost says so where nothing in the mesh has the host.
+func (r *reader) checkHost(field, host, effect string) {
+	full := r.full(host)
+	if strings.HasPrefix(full, "*") || r.service(full) != nil {
+		return
+	}
+	if entry := r.entry(full); entry != "" {
+		r.warn(field, fmt.Sprintf("%s is the host of ServiceEntry %s, and ServiceEntries have no effect yet: %s", host, entry, effect), "")
+		return
+	}
+	text := fmt.Sprintf("no Service and no ServiceEntry has the host %s: %s", full, effect)
+	if meant := r.meant(host); meant != "" {
+		r.warn(field, text, fmt.Sprintf("did you mean %s? A name with a dot is taken as it is", meant))
+		return
+	}
+	r.warn(field, text, "create the Service, or correct the name")
+}
+
+// meant is the full name that a dotted one probably stands for.
+func (r *reader) meant(host string) string {
+	name, rest, dotted := strings.Cut(host, ".")
+	if !dotted {
+		return r.elsewhere(name)
+	}
+	namespace, tail, _ := strings.Cut(rest, ".")
+	if tail == "" || strings.HasPrefix("svc.cluster.local", tail) && tail != "svc.cluster.local" {
+		return name + "." + namespace + clusterSuffix
+	}
+	return ""
+}
+
+// elsewhere finds a Service of that name in another namespace, if there is just one.
+func (r *reader) elsewhere(name string) (host string) {
+	for _, o := range r.view.List("", "Service", "") {
+		if o.Name != name {
+			continue
+		}
+		if host != "" {
+			return ""
+		}
+		host = name + "." + o.Namespace + clusterSuffix
+	}
+	return host
+}
+
+// entry returns the ServiceEntry that has a host, as NAMESPACE/NAME, or nothing.
+func (r *reader) entry(host string) string {
+	for _, o := range r.view.List(networkingGroup, "ServiceEntry", "") {
+		spec, _ := o.Tree["spec"].(map[string]any)
+		hosts, _ := spec["hosts"].([]any)
+		if slices.ContainsFunc(hosts, func(h any) bool { s, _ := h.(string); return covers(s, host) }) {
+			return o.Namespace + "/" + o.Name
+		}
+	}
+	return ""
+}
+
+// covers says whether a host, which may begin with a wildcard, is or contains another.
+func covers(pattern, host string) bool {
+	suffix, wild := strings.CutPrefix(pattern, "*")
+	return pattern == host || wild && pattern != "" && strings.HasSuffix(host, suffix)
+}
+
+// checkSubset says so where no DestinationRule that callers of this namespace may use defines the subset.
+func (r *reader) checkSubset(field string, d *networking.Destination) {
+	if d.GetSubset() == "" {
+		return
+	}
+	host, rules := r.full(d.Host), 0
+	for _, o := range r.view.List(networkingGroup, "DestinationRule", "") {
+		spec, _ := o.Tree["spec"].(map[string]any)
+		h, _ := spec["host"].(string)
+		if other := (&reader{object: o}); h == "" || !covers(other.full(h), host) {
+			continue
+		}
+		if hasSubset(spec, d.Subset) {
+			return
+		}
+		rules++
+	}
+	text := fmt.Sprintf("no DestinationRule for %s defines the subset %s: calls that are sent there get 503", host, d.Subset)
+	if rules == 0 {
+		text = fmt.Sprintf("there is no DestinationRule for %s, so it has no subset %s: calls that are sent there get 503", host, d.Subset)
+	}
+	r.warn(field, text, "define the subset in a DestinationRule of that host")
+}
+
+func hasSubset(spec map[string]any, name string) bool {
+	subsets, _ := spec["subsets"].([]any)
+	return slices.ContainsFunc(subsets, func(s any) bool {
+		m, _ := s.(map[string]any)
+		return m["name"] == name
+	})
+}
+
+// exported returns the namespaces whose callers may use an object, from its exportTo: nil for all, and false for none.
+func (r *reader) exported(to []string) (namespaces []string, any bool) {
+	for i, t := range to {
+		switch t {
+		case "*":
+			if len(to) > 1 {
+				r.refuse(dialect.Index("spec.exportTo", i), `"*" is for everybody and cannot stand beside other namespaces`, "leave the others out")
+			}
+			return nil, true
+		case "~":
+			return nil, false
+		case ".":
+			t = r.object.Namespace
+		}
+		if !slices.Contains(namespaces, t) {
+			namespaces = append(namespaces, t)
+		}
+	}
+	return namespaces, true
+}

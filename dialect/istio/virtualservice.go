@@ -1,0 +1,213 @@
+package istio
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/weft-mesh/weft/dialect"
+	"github.com/weft-mesh/weft/feature/route"
+	"github.com/weft-mesh/weft/match"
+	"github.com/weft-mesh/weft/mesh"
+	"github.com/weft-mesh/weft/traffic"
+)
+
+func virtualService(o *dialect.Object, v dialect.View) (part mesh.Part, found []mesh.Finding) {
+	r, vs := newReader(o, v), &networking.VirtualService{}
+	if !r.decode(vs) || !r.forMesh(vs) {
+		return part, r.found
+	}
+	namespaces, any := r.exported(vs.ExportTo)
+	rules := r.rules(vs.Http)
+	hosts := r.hosts(vs.Hosts)
+	if !any {
+		r.info("spec.exportTo", "it is exported to no namespace, so it has no effect", "")
+	}
+	if len(rules) == 0 || !any || r.refused() {
+		return part, r.found
+	}
+	if namespaces == nil {
+		namespaces = []string{""}
+	}
+	for _, host := range hosts {
+		for _, ns := range namespaces {
+			part.Routes = append(part.Routes, mesh.Route{Ref: r.ref, Created: o.Created, Host: host,
+				Rank: mesh.RankVirtualService, Consumer: ns, Rules: rules})
+		}
+	}
+	return part, r.found
+}
+
+// forMesh says whether the object has rules for proxies beside workloads.
+func (r *reader) forMesh(vs *networking.VirtualService) bool {
+	switch {
+	case len(vs.Http)+len(vs.Tls)+len(vs.Tcp) == 0:
+		r.refuse("spec", "it has neither http nor tls nor tcp", "add an http rule with a route")
+	case len(vs.Hosts) == 0 && len(vs.Gateways) > 0:
+		r.refuse("spec.hosts", "no host is named, and what another VirtualService delegates to has no gateways", "name the hosts")
+	case len(vs.Hosts) == 0:
+		r.warn("spec.hosts", "without hosts it has an effect only where another VirtualService delegates to it, which weft does not do yet",
+			"put the rules into the VirtualService that delegates")
+	case len(vs.Gateways) > 0 && !slices.Contains(vs.Gateways, meshGateway):
+		r.info("spec.gateways", fmt.Sprintf("its rules are for %s alone, and weft has no gateways yet",
+			strings.Join(vs.Gateways, ", ")), `add "mesh" to the gateways if calls between services are meant too`)
+	default:
+		return true
+	}
+	return false
+}
+
+// hosts returns the full names that calls are made to.
+func (r *reader) hosts(list []string) (hosts []string) {
+	for i, h := range list {
+		field := dialect.Index("spec.hosts", i)
+		full := r.full(h)
+		switch {
+		case h == "":
+			r.refuse(field, "the host is empty", "")
+		case h == "*":
+			r.refuse(field, `"*" is for gateways alone`, "name the services")
+		case slices.ContainsFunc(hosts, func(x string) bool { return covers(x, full) || covers(full, x) }):
+			r.refuse(field, "the host "+full+" is named twice", "name it once")
+		default:
+			r.checkHost(field, h, "no call is made to it")
+			hosts = append(hosts, full)
+		}
+	}
+	return hosts
+}
+
+// rules lowers http. The first rule that matches is followed, so that nothing behind a rule for every call applies.
+func (r *reader) rules(list []*networking.HTTPRoute) (rules []mesh.Rule) {
+	last := ""
+	for i, h := range list {
+		field := dialect.Index("spec.http", i)
+		if last != "" {
+			r.info(field, "it is never reached: "+last+" is for every call", "move it up")
+			continue
+		}
+		ways, all := r.ways(field, h)
+		rules = append(rules, r.follow(field, h, ways)...)
+		if all {
+			last = strings.TrimPrefix(field, "spec.")
+		}
+	}
+	if last == "" && len(rules) > 0 {
+		r.info("spec.http", "calls that none of these rules matches get 404", "add a rule without match, for all other calls")
+	}
+	return rules
+}
+
+// follow lowers one rule, once for each way of it.
+func (r *reader) follow(field string, h *networking.HTTPRoute, ways []way) (rules []mesh.Rule) {
+	base := r.action(field, h)
+	for _, w := range ways {
+		rule := base
+		rule.Caller, rule.Port, rule.Matches = w.caller, w.port, w.requests
+		rule.Rewrite, rule.Redirect = r.rewrite(field, h, w), r.redirect(field, h, w)
+		rules = append(rules, rule)
+	}
+	return rules
+}
+
+// action is what a rule does, whichever of its matches was met.
+func (r *reader) action(field string, h *networking.HTTPRoute) mesh.Rule {
+	r.checkAction(field, h)
+	rule := mesh.Rule{Rule: route.Rule{Ref: r.rule(field)}}
+	rule.Backends = r.backends(field, h)
+	rule.Headers = r.headers(field+".headers", rule.Ref, h.Headers)
+	rule.Fault = r.fault(field, h)
+	rule.Mirrors = r.mirrors(field, h)
+	rule.Timeout = r.timeout(field, h)
+	rule.Retry = r.retry(field, h)
+	return rule
+}
+
+// checkAction refuses rules that say several things at once, or nothing.
+func (r *reader) checkAction(field string, h *networking.HTTPRoute) {
+	said := map[string]bool{"route": len(h.Route) > 0, "redirect": h.Redirect != nil, "directResponse": h.DirectResponse != nil,
+		"delegate": h.Delegate != nil, "rewrite": h.Rewrite != nil, "fault": h.Fault != nil, "mirrors": len(h.Mirrors) > 0}
+	for _, pair := range [][2]string{{"redirect", "route"}, {"directResponse", "route"}, {"delegate", "route"}, {"directResponse", "redirect"},
+		{"delegate", "redirect"}, {"redirect", "rewrite"}, {"redirect", "fault"}, {"directResponse", "rewrite"}, {"directResponse", "fault"}} {
+		if said[pair[0]] && said[pair[1]] {
+			r.refuse(field+"."+pair[0], fmt.Sprintf("a rule cannot have both %s and %s", pair[0], pair[1]), "leave one out")
+		}
+	}
+	if h.Mirror != nil && said["mirrors"] {
+		r.refuse(field+".mirror", "a rule cannot have both mirror and mirrors", "move it to the list")
+	}
+	if !said["route"] && !said["redirect"] && !said["directResponse"] && !said["delegate"] {
+		r.refuse(field, "it has neither route nor redirect nor directResponse", "add a route with a destination")
+	}
+}
+
+// backends lowers the destinations. One alone takes every call, whatever its weight; beside others, weight 0 means none.
+func (r *reader) backends(field string, h *networking.HTTPRoute) (list []mesh.Backend) {
+	total := uint64(0)
+	for i, d := range h.Route {
+		at := dialect.Index(field+".route", i)
+		weight := uint32(max(d.Weight, 0))
+		switch {
+		case d.Weight < 0:
+			r.refuse(at+".weight", "the weight is negative", "")
+		case len(h.Route) == 1:
+			weight = 1
+		}
+		total += uint64(weight)
+		target := r.target(at+".destination", d.Destination)
+		if weight == 0 {
+			continue
+		}
+		headers := r.headers(at+".headers", r.rule(field), d.Headers)
+		if headers != nil && authority(h) != "" {
+			headers.Request.Set = without(headers.Request.Set, "host") // the rule's own word comes first
+		}
+		list = append(list, mesh.Backend{Weighted: route.Weighted{Target: target, Weight: weight}, Headers: headers})
+	}
+	if len(h.Route) > 0 && total == 0 {
+		r.refuse(field+".route", "all weights are 0", "give one destination a weight")
+	}
+	return list
+}
+
+// target lowers a destination and says where it leads nowhere.
+func (r *reader) target(field string, d *networking.Destination) traffic.Target {
+	switch {
+	case d.GetHost() == "":
+		r.refuse(field+".host", "the host is missing", "")
+		return traffic.Target{}
+	case strings.HasPrefix(d.Host, "*"):
+		r.refuse(field+".host", "calls cannot be sent to a wildcard", "name one service")
+		return traffic.Target{}
+	}
+	r.checkHost(field+".host", d.Host, "calls that are sent there get 503")
+	r.checkSubset(field+".subset", d)
+	host := r.full(d.Host)
+	port := r.port(field+".port.number", d.GetPort().GetNumber())
+	if d.Port == nil {
+		port = r.onlyPort(host)
+	} else if port == 0 {
+		r.refuse(field+".port.number", "a port is from 1 to 65535", "")
+	}
+	return traffic.Target{Service: host, Subset: d.Subset, Port: port}
+}
+
+// port checks a number.
+func (r *reader) port(field string, n uint32) uint16 {
+	if n > 65535 {
+		r.refuse(field, fmt.Sprintf("%d is not a port", n), "a port is from 1 to 65535")
+		return 0
+	}
+	return uint16(n)
+}
+
+// way is matches of one rule, in order, that differ in nothing but what they ask of the request.
+type way struct {
+	requests []match.Request // none: every request
+	caller   *match.Caller
+	port     uint16
+	prefix   string // of the path, that all of them match by: a rewrite takes it away
+	whole    bool   // they match by the path as a whole
+}
