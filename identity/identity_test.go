@@ -20,6 +20,9 @@ func TestParse(t *testing.T) {
 	if got := id.Principal(); got != "cluster.local/ns/default/sa/bookinfo-reviews" {
 		t.Errorf("Principal = %q", got)
 	}
+	if got := id.Account(); got != "default/bookinfo-reviews" || (ID{}).Account() != "" {
+		t.Errorf("Account = %q", got)
+	}
 }
 
 func TestParseKeepsUpperCaseOfPath(t *testing.T) {

@@ -171,7 +171,8 @@ func (c *CA) Switch(acked uint64, force bool, now time.Time) error {
 }
 
 // Retire takes the old root out of the bundle. It is refused while certificates of that root may be in use: until all
-// have expired, or renewed says that every workload has one of the new root (or is to be cut off).
+// have expired, or renewed says that every workload uses one of the new root (or is to be cut off). A handshake under way
+// may still show the old one: leave the time that a handshake may take between the last renewal and this.
 func (c *CA) Retire(renewed bool, now time.Time) error {
 	return c.advance(func(r Roots) (Roots, error) { return r.Retire(renewed, now) })
 }

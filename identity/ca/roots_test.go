@@ -187,6 +187,21 @@ func TestRotationWhileIssuing(t *testing.T) {
 	wg.Wait()
 }
 
+func TestAbort(t *testing.T) {
+	state := &memory{}
+	c := open(t, state, Config{}, noon)
+	signs := c.Roots().Active.ID()
+	for _, err := range []error{c.Begin(nil, noon), c.Abort(noon)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	again := open(t, state, Config{}, noon)
+	if again.Roots().Phase() != Steady || again.Roots().Active.ID() != signs || again.Bundle().Sequence != c.Bundle().Sequence {
+		t.Errorf("%+v", again.Roots())
+	}
+}
+
 func TestCreateLeavesWhatIsThere(t *testing.T) {
 	state := &memory{}
 	c := open(t, state, Config{}, noon)

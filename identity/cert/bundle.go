@@ -91,7 +91,7 @@ func unwrap(raw []byte) (der []byte, err error) {
 
 // checkAuthority refuses what must not sign (X509-SVID sections 3.2 and 4.3) and what says to be of another trust domain.
 func checkAuthority(c *x509.Certificate, trustDomain string) error {
-	if !c.IsCA || !c.BasicConstraintsValid || c.KeyUsage != 0 && c.KeyUsage&x509.KeyUsageCertSign == 0 {
+	if !c.IsCA || c.KeyUsage != 0 && c.KeyUsage&x509.KeyUsageCertSign == 0 {
 		return fmt.Errorf("certificate %q is not of an authority", c.Subject)
 	}
 	for _, u := range c.URIs {

@@ -391,6 +391,17 @@ func TestHandshakeIsBounded(t *testing.T) {
 	}
 }
 
+func TestFailureClosesTheConnection(t *testing.T) {
+	other, raw := net.Pipe()
+	defer other.Close()
+	if _, _, err := cert.NewStore(atNoon().now).Server(t.Context(), raw); !errors.Is(err, cert.ErrNoIdentity) {
+		t.Error(err)
+	}
+	if _, err := other.Write([]byte{1}); !errors.Is(err, io.ErrClosedPipe) {
+		t.Errorf("the connection is still open: %v", err)
+	}
+}
+
 func TestWorkloadNames(t *testing.T) {
 	c := atNoon()
 	s := newSigner(t, "root", nil, nil)

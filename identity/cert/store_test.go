@@ -2,7 +2,11 @@ package cert_test
 
 import (
 	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
+	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -144,6 +148,57 @@ func TestVerifiedIsForgottenWithItsBundle(t *testing.T) {
 	}
 }
 
+// during has something happen when the first answer of the peer is about to be read.
+type during struct {
+	net.Conn
+	once *sync.Once
+	do   func()
+}
+
+func (d during) Read(b []byte) (int, error) {
+	d.once.Do(d.do)
+	return d.Conn.Read(b)
+}
+
+func TestUpdateDuringHandshake(t *testing.T) {
+	c := atNoon()
+	s, next := newSigner(t, "root", nil, nil), newSigner(t, "next", nil, nil)
+	old := s.bundle(1).Roots()[0]
+	server := cert.NewStore(c.now)
+	leaf, key := next.leaf(reviews, nil)
+	must(t, server.SetBundles(s.bundle(2, next)))
+	must(t, server.SetIdentity(own(t, key, leaf)))
+	for _, x := range []struct {
+		why    string
+		update func(client *cert.Store)
+		is     error
+	}{
+		{"a new certificate: the connection rests on the one that was shown", func(client *cert.Store) {
+			leaf, key := next.leaf(ratings, nil)
+			must(t, client.SetIdentity(own(t, key, leaf)))
+		}, nil},
+		{"our root is retired", func(client *cert.Store) { must(t, client.SetBundles(next.bundle(3))) }, cert.ErrUntrusted},
+		{"the peer's root is retired", func(client *cert.Store) { must(t, client.SetBundles(s.bundle(3))) }, cert.ErrUntrusted},
+	} {
+		t.Run(x.why, func(t *testing.T) {
+			client := s.store(c, ratings)
+			must(t, client.SetBundles(s.bundle(2, next)))
+			srv, cli := meet(t, accept(server), func(ctx context.Context, raw net.Conn) (*tls.Conn, cert.Peer, error) {
+				return client.Client(ctx, during{raw, new(sync.Once), func() { x.update(client) }}, reviews, alpn)
+			})
+			if !errors.Is(cli.err, x.is) {
+				t.Fatal(cli.err)
+			}
+			if x.is != nil && len(srv.got) != 0 {
+				t.Errorf("the server got %q", srv.got)
+			}
+			if x.is == nil && (cli.peer.OwnRoot != old || srv.peer.Root != old) {
+				t.Errorf("client %+v, server %+v", cli.peer, srv.peer)
+			}
+		})
+	}
+}
+
 // Nor after the certificate's end, or before its beginning.
 func TestVerifiedIsForgottenInTime(t *testing.T) {
 	c := atNoon()
@@ -152,6 +207,17 @@ func TestVerifiedIsForgottenInTime(t *testing.T) {
 	srv, cli := meet(t, accept(server), dial(client, reviews))
 	must(t, errors.Join(srv.err, cli.err))
 	state := cli.conn.ConnectionState()
+	between := newSigner(t, "between", s, func(x *x509.Certificate) { x.NotAfter = noon.Add(time.Hour) })
+	leaf, key := between.leaf(ratings, nil)
+	short := cert.NewStore(c.now)
+	must(t, short.SetBundles(s.bundle(1)))
+	must(t, short.SetIdentity(own(t, key, leaf, between.cert)))
+	shortSrv, shortCli := meet(t, accept(server), dial(short, reviews))
+	must(t, errors.Join(shortSrv.err, shortCli.err))
+	c.set(noon.Add(2 * time.Hour))
+	if _, err := server.PeerOf(shortSrv.conn.ConnectionState()); !errors.Is(err, cert.ErrExpired) {
+		t.Errorf("the intermediate has expired: %v", err)
+	}
 	for at, want := range map[time.Duration]error{24*time.Hour + time.Second: cert.ErrExpired, -time.Hour: cert.ErrNotYetValid} {
 		c.set(noon.Add(at))
 		if _, err := client.PeerOf(state); !errors.Is(err, want) {
@@ -173,8 +239,9 @@ func TestRotationUnderLoad(t *testing.T) {
 	var (
 		wg      sync.WaitGroup
 		stop    atomic.Bool
-		rounds  [3]atomic.Int64
 		mu      sync.Mutex
+		ended   = sync.NewCond(&mu)
+		rounds  [3]int
 		servers []cert.Peer
 		clients []cert.Peer
 	)
@@ -187,16 +254,19 @@ func TestRotationUnderLoad(t *testing.T) {
 				}
 				mu.Lock()
 				servers, clients = append(servers, srv.peer), append(clients, cli.peer)
+				rounds[i]++
 				mu.Unlock()
-				rounds[i].Add(1)
+				ended.Broadcast()
 			}
 		})
 	}
 	// everyone lets each caller begin and end a handshake: the time that a mesh leaves between two steps.
 	everyone := func() {
+		mu.Lock()
+		defer mu.Unlock()
 		for i := range rounds {
-			for at := rounds[i].Load() + 2; rounds[i].Load() < at && !t.Failed(); {
-				time.Sleep(time.Millisecond)
+			for at := rounds[i] + 2; rounds[i] < at; {
+				ended.Wait()
 			}
 		}
 	}
