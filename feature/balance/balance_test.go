@@ -1,0 +1,299 @@
+package balance_test
+
+import (
+	"fmt"
+	"math"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/weft-mesh/weft/decision"
+	"github.com/weft-mesh/weft/feature/balance"
+	"github.com/weft-mesh/weft/feature/outlier"
+	"github.com/weft-mesh/weft/traffic"
+)
+
+var start = time.Unix(1_800_000_000, 0)
+
+func endpoints(n int) (eps []traffic.Endpoint) {
+	for i := range n {
+		eps = append(eps, traffic.Endpoint{Addr: netip.MustParseAddrPort(fmt.Sprintf("127.64.0.%d:80", i+1))})
+	}
+	return eps
+}
+
+// host answers by address: what its function says, after a time.
+type host struct {
+	now    time.Time
+	answer func(addr string) (status int, took time.Duration)
+}
+
+func (h *host) Now() time.Time                           { return h.now }
+func (h *host) Sleep(*traffic.Call, time.Duration) error { return nil }
+func (h *host) Detach(*traffic.Call, traffic.Handler)    {}
+func (h *host) Forward(c *traffic.Call) error {
+	status, took := h.answer(c.To.Addr.Addr().String())
+	h.now = h.now.Add(took)
+	if status == 0 {
+		return c.Fail(traffic.ErrConnect)
+	}
+	c.Response.Status = status
+	return nil
+}
+
+// send makes n calls, one after another, and counts them by address.
+func send(t *testing.T, s *balance.Set, h *host, n int, change func(int, *traffic.Call)) map[string]int {
+	t.Helper()
+	got := map[string]int{}
+	chain := traffic.Chain(traffic.Forward{}, balance.With(s))
+	c := &traffic.Call{}
+	for i := range n {
+		c.Begin(h, &traffic.Conn{})
+		c.Proto, c.Now, c.Draw = traffic.HTTP1, h.now, uint64(i)*0x9e3779b97f4a7c15
+		if change != nil {
+			change(i, c)
+		}
+		_ = chain.Serve(c)
+		if c.To != nil {
+			got[c.To.Addr.Addr().String()]++
+		}
+		c.Finish(h.now)
+	}
+	return got
+}
+
+func fine(string) (int, time.Duration) { return 200, time.Millisecond }
+
+func set(p *balance.Policy, o *outlier.Policy, n int) *balance.Set {
+	s := balance.NewSet()
+	s.Update(p, o, endpoints(n), start)
+	return s
+}
+
+// TestEven: among equals, every algorithm but the hash spreads calls evenly (within 5 standard deviations).
+func TestEven(t *testing.T) {
+	for _, a := range []balance.Algorithm{balance.LeastRequest, balance.RoundRobin, balance.Random} {
+		const n, eps = 9000, 3
+		for addr, got := range send(t, set(&balance.Policy{Algorithm: a}, nil, eps), &host{start, fine}, n, nil) {
+			if sd := math.Sqrt(n * (1. / eps) * (1 - 1./eps)); math.Abs(float64(got)-n/eps) > 5*sd {
+				t.Errorf("%v: %s got %d of %d", a, addr, got, n)
+			}
+		}
+	}
+}
+
+func TestPeakEWMAAvoidsTheSlow(t *testing.T) {
+	h := &host{start, func(addr string) (int, time.Duration) {
+		if addr == "127.64.0.1" {
+			return 200, 200 * time.Millisecond
+		}
+		return 200, 5 * time.Millisecond
+	}}
+	got := send(t, set(nil, nil, 3), h, 1000, nil)
+	if got["127.64.0.1"] > 50 {
+		t.Errorf("the slow one got %d of 1000: %v", got["127.64.0.1"], got)
+	}
+}
+
+// TestFastFailuresDoNotAttract: an endpoint that fails at once is not the cheapest.
+func TestFastFailuresDoNotAttract(t *testing.T) {
+	h := &host{start, func(addr string) (int, time.Duration) {
+		if addr == "127.64.0.1" {
+			return 503, time.Microsecond
+		}
+		return 200, 20 * time.Millisecond
+	}}
+	if got := send(t, set(nil, nil, 2), h, 1000, nil); got["127.64.0.1"] > 600 {
+		t.Errorf("the broken one got %d of 1000", got["127.64.0.1"])
+	}
+}
+
+func TestWeights(t *testing.T) {
+	eps := endpoints(2)
+	eps[0].Weight, eps[1].Weight = 1, 3
+	for _, a := range []balance.Algorithm{balance.RoundRobin, balance.Random} {
+		s := balance.NewSet()
+		s.Update(&balance.Policy{Algorithm: a}, nil, eps, start)
+		if got := send(t, s, &host{start, fine}, 4000, nil)["127.64.0.2"]; got < 2850 || got > 3150 {
+			t.Errorf("%v: weight 3 of 4 got %d of 4000", a, got)
+		}
+	}
+}
+
+func TestRingHashSticks(t *testing.T) {
+	s := set(&balance.Policy{Algorithm: balance.RingHash, Hash: balance.Hash{Header: "x-user"}}, nil, 5)
+	where := func() map[string]string {
+		out := map[string]string{}
+		c, h := &traffic.Call{}, &host{start, fine}
+		for i := range 500 {
+			user := fmt.Sprint("user-", i)
+			c.Begin(h, &traffic.Conn{})
+			c.Proto, c.Now, c.Draw = traffic.HTTP1, start, uint64(i*31)
+			c.Header.Receive("x-user", user)
+			_ = traffic.Chain(traffic.Forward{}, balance.With(s)).Serve(c)
+			out[user] = c.To.Addr.Addr().String()
+			c.Finish(start)
+		}
+		return out
+	}
+	before := where()
+	if again := where(); fmt.Sprint(again) != fmt.Sprint(before) {
+		t.Error("the same user went to another endpoint")
+	}
+	s.Update(&balance.Policy{Algorithm: balance.RingHash, Hash: balance.Hash{Header: "x-user"}}, nil, endpoints(4), start)
+	moved := 0
+	for user, addr := range where() {
+		if addr != before[user] && before[user] != "127.64.0.5" {
+			moved++
+		}
+	}
+	if moved > 0 {
+		t.Errorf("%d users moved although their endpoint is still there", moved)
+	}
+}
+
+// TestHashKeys: consistentHash by cookie sets one where the call has none (Istio: httpCookie with a ttl).
+func TestHashKeys(t *testing.T) {
+	p := &balance.Policy{Algorithm: balance.RingHash, Hash: balance.Hash{Cookie: "sticky", Path: "/", TTL: time.Minute, SetTTL: true}}
+	s := set(p, nil, 5)
+	c, h := &traffic.Call{}, &host{start, fine}
+	call := func(cookie string) (addr, set string) {
+		c.Begin(h, &traffic.Conn{})
+		c.Proto, c.Now, c.Draw = traffic.HTTP1, start, 7
+		if cookie != "" {
+			c.Header.Receive("cookie", "a=b; "+cookie)
+		}
+		_ = traffic.Chain(traffic.Forward{}, balance.With(s)).Serve(c)
+		addr = c.To.Addr.String()
+		set, _ = c.Response.Header.Get("set-cookie")
+		c.Finish(start)
+		return addr, set
+	}
+	first, set := call("")
+	if !strings.HasPrefix(set, "sticky=") || !strings.HasSuffix(set, "; HttpOnly; Path=/; Max-Age=60") {
+		t.Fatalf("set-cookie: %q", set)
+	}
+	value, _, _ := strings.Cut(set, ";")
+	if second, again := call(value); second != first || again != "" {
+		t.Errorf("with its cookie the call went to %s, before to %s, and was told %q", second, first, again)
+	}
+}
+
+// TestEjectedAndBack: five failures leave an endpoint out for 30 s; then it is used again.
+func TestEjectedAndBack(t *testing.T) {
+	broken := true
+	h := &host{start, func(addr string) (int, time.Duration) {
+		if addr == "127.64.0.1" && broken {
+			return 500, time.Millisecond
+		}
+		return 200, time.Millisecond
+	}}
+	s := set(&balance.Policy{Algorithm: balance.RoundRobin}, &outlier.Policy{Consecutive: 5, Base: 30 * time.Second}, 2)
+	if got := send(t, s, h, 100, nil)["127.64.0.1"]; got != 5 {
+		t.Errorf("the broken endpoint got %d calls, want 5", got)
+	}
+	broken = false
+	h.now = h.now.Add(30 * time.Second)
+	if got := send(t, s, h, 100, nil)["127.64.0.1"]; got != 50 {
+		t.Errorf("back, it got %d calls of 100", got)
+	}
+}
+
+func TestTheLastOneIsKept(t *testing.T) {
+	h := &host{start, func(string) (int, time.Duration) { return 0, time.Millisecond }}
+	s := set(&balance.Policy{Algorithm: balance.RoundRobin}, &outlier.Policy{Consecutive: 1, MaxPercent: 100}, 3)
+	got := send(t, s, h, 100, nil)
+	if len(got) != 3 || got["127.64.0.1"]+got["127.64.0.2"]+got["127.64.0.3"] != 100 {
+		t.Errorf("calls were lost: %v", got)
+	}
+}
+
+func TestTriedIsAvoided(t *testing.T) {
+	s := set(&balance.Policy{Algorithm: balance.Random}, nil, 2)
+	a := &traffic.Attrs{Now: start}
+	first := s.Pick(a, nil, "")
+	for draw := range uint64(50) {
+		a.Draw = draw
+		if s.Pick(a, []*traffic.Endpoint{&first.Endpoint}, "") == first {
+			t.Fatal("the endpoint that failed was picked again")
+		}
+	}
+	one := set(nil, nil, 1)
+	e := one.Pick(a, nil, "")
+	if one.Pick(a, []*traffic.Endpoint{&e.Endpoint}, "") != e {
+		t.Error("nothing else is left: it has to be used")
+	}
+}
+
+func TestDrainingGetsNothing(t *testing.T) {
+	eps := endpoints(2)
+	eps[0].Draining = true
+	s := balance.NewSet()
+	s.Update(nil, nil, eps, start)
+	if got := send(t, s, &host{start, fine}, 20, nil); got["127.64.0.2"] != 20 {
+		t.Errorf("%v", got)
+	}
+}
+
+func TestNoEndpoint(t *testing.T) {
+	s := balance.NewSet()
+	p := &balance.Policy{Ref: decision.Ref{Name: "p"}}
+	s.Update(p, nil, nil, start)
+	c := &traffic.Call{}
+	c.Begin(&host{start, fine}, &traffic.Conn{})
+	c.Proto = traffic.HTTP1
+	_ = traffic.Chain(traffic.Forward{}, balance.With(s)).Serve(c)
+	if v := c.Verdicts(); c.Response.Status != 503 || len(v) != 1 || v[0].Reason != decision.NoEndpoint {
+		t.Errorf("%d %v", c.Response.Status, v)
+	}
+}
+
+// TestUpdateKeepsWhatWasLearnt: a change of configuration forgets neither ejections nor latencies of endpoints that stay.
+func TestUpdateKeepsWhatWasLearnt(t *testing.T) {
+	o := &outlier.Policy{Consecutive: 1}
+	s := set(nil, o, 2)
+	h := &host{start, func(addr string) (int, time.Duration) {
+		if addr == "127.64.0.1" {
+			return 500, time.Millisecond
+		}
+		return 200, time.Millisecond
+	}}
+	send(t, s, h, 20, nil)
+	eps := endpoints(3)
+	eps[0].Zone = "b" // it has changed, and is the same endpoint
+	s.Update(&balance.Policy{Algorithm: balance.Random}, o, eps, h.now)
+	if snap := s.Snapshot(); snap[0].Outlier.Until.IsZero() || snap[1].Latency == 30*time.Millisecond || snap[2].Latency != 30*time.Millisecond {
+		t.Errorf("%+v", snap)
+	}
+	r := set(nil, o, 2)
+	r.Restore(s.Snapshot(), h.now)
+	if snap := r.Snapshot(); snap[0].Outlier != s.Snapshot()[0].Outlier {
+		t.Errorf("restored %+v", snap)
+	}
+}
+
+func TestSlowStart(t *testing.T) {
+	p := &balance.Policy{Algorithm: balance.Random, SlowStart: 100 * time.Second}
+	s := set(p, nil, 1)
+	s.Update(p, nil, endpoints(2), start)
+	early := send(t, s, &host{start.Add(time.Second), func(string) (int, time.Duration) { return 200, 0 }}, 1000, nil)["127.64.0.2"]
+	late := send(t, s, &host{start.Add(100 * time.Second), func(string) (int, time.Duration) { return 200, 0 }}, 1000, nil)["127.64.0.2"]
+	if early > 150 || early < 10 || late < 400 {
+		t.Errorf("a new endpoint got %d of 1000 at first and %d when warm", early, late)
+	}
+}
+
+func BenchmarkPick(b *testing.B) {
+	for _, alg := range []balance.Algorithm{balance.PeakEWMA, balance.LeastRequest, balance.RoundRobin, balance.Random, balance.RingHash} {
+		s := set(&balance.Policy{Algorithm: alg}, &outlier.Policy{Consecutive: 5}, 10)
+		a := &traffic.Attrs{Now: start}
+		b.Run(alg.String(), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				a.Draw++
+				s.Pick(a, nil, "key")
+			}
+		})
+	}
+}

@@ -1,0 +1,114 @@
+package balance
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/weft-mesh/weft/decision"
+	"github.com/weft-mesh/weft/feature/outlier"
+	"github.com/weft-mesh/weft/traffic"
+)
+
+type handler struct {
+	set  *Set
+	next traffic.Handler
+}
+
+// With picks from set before next.
+func With(set *Set) traffic.Wrap {
+	return func(next traffic.Handler) traffic.Handler { return &handler{set, next} }
+}
+
+func (h *handler) Serve(c *traffic.Call) error {
+	p := h.set.now.Load().policy
+	key, cookie := p.Hash.key(c)
+	e := h.set.Pick(&c.Attrs, c.Tried(), key)
+	if e == nil {
+		v := decision.Verdict{Ref: &p.Ref, Outcome: decision.Deny, Reason: decision.NoEndpoint}
+		c.Trail.Took("balance", v, "no endpoint that may be called")
+		return c.Reply(503, v)
+	}
+	e.pending.Add(1)
+	c.To = &e.Endpoint
+	start := c.Now
+	c.AtEnd(e)
+	err := h.next.Serve(c)
+	e.observe(c.Host.Now().Sub(start), err != nil || c.Response.Status >= 500, c.Now.UnixNano(), p)
+	if cookie != "" && err == nil {
+		c.Response.Header.Add("set-cookie", cookie)
+	}
+	return err
+}
+
+// End learns whether the attempt failed.
+func (e *Endpoint) End(c *traffic.Call, _, now time.Time) {
+	e.pending.Add(-1)
+	v := e.set.now.Load()
+	if v.outlier == nil || c.Response.Local {
+		return
+	}
+	o := outcome(c)
+	out := 0
+	if o != outlier.Success {
+		out = v.out(now.UnixNano())
+	}
+	if v.outlier.Observe(&e.outlier, o, now, len(v.endpoints), out) {
+		c.Because(decision.Verdict{Ref: &v.outlier.Ref, Reason: decision.Ejected})
+	}
+}
+
+func outcome(c *traffic.Call) outlier.Outcome {
+	switch {
+	case !c.Failed():
+		return outlier.Success
+	case c.Response.Err != nil && c.Response.Status == 0:
+		return outlier.NoAnswer
+	case c.Response.Status >= 502 && c.Response.Status <= 504:
+		return outlier.Gateway
+	}
+	return outlier.Failure
+}
+
+// key is what a call's endpoint is chosen by, and the cookie to set where the call brought none; empty: there is none.
+func (h *Hash) key(c *traffic.Call) (key, cookie string) {
+	switch {
+	case h.Header != "":
+		key, _ = c.Header.Joined(h.Header)
+	case h.Param != "":
+		key, _ = c.Param(h.Param)
+	case h.SourceIP:
+		key = c.Remote().String()
+	case h.Cookie != "":
+		if key = cookieOf(c, h.Cookie); key == "" && h.SetTTL {
+			key = strconv.FormatUint(hash(strconv.FormatUint(c.Draw, 16)), 16)
+			cookie = h.setCookie(key)
+		}
+	}
+	return key, cookie
+}
+
+// cookieOf returns the value of a cookie (RFC 6265 section 4.2).
+func cookieOf(c *traffic.Call, name string) string {
+	all, _ := c.Header.Get("cookie")
+	for all != "" {
+		var pair string
+		pair, all, _ = strings.Cut(all, ";")
+		if k, v, _ := strings.Cut(strings.TrimSpace(pair), "="); k == name {
+			return v
+		}
+	}
+	return ""
+}
+
+// setCookie: a TTL of zero makes a cookie of the session.
+func (h *Hash) setCookie(value string) string {
+	s := h.Cookie + "=" + value + "; HttpOnly"
+	if h.Path != "" {
+		s += "; Path=" + h.Path
+	}
+	if h.TTL > 0 {
+		s += "; Max-Age=" + strconv.Itoa(int(h.TTL.Seconds()))
+	}
+	return s
+}
