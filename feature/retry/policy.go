@@ -2,9 +2,16 @@
 package retry
 
 import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/weft-mesh/weft/decision"
+	"github.com/weft-mesh/weft/traffic"
 )
 
 // Policy says when and how often. Zero fields take the value in brackets.
@@ -32,4 +39,97 @@ type Budget struct {
 	Percent      uint32        `pb:"2"` // retries per 100 calls [20]
 	MinPerSecond uint32        `pb:"3"` // retries a second that are allowed in any case [10]
 	Window       time.Duration `pb:"4"` // in which calls count [10 s]
+}
+
+// Validate says what can't be.
+func (p *Policy) Validate() error {
+	switch {
+	case p.Attempts < 0:
+		return fmt.Errorf("retry: %d attempts can't be", p.Attempts)
+	case p.Backoff < 0 || p.MaxBackoff < 0:
+		return fmt.Errorf("retry: a back-off of %v up to %v can't be", p.Backoff, p.MaxBackoff)
+	case p.MaxBody < 0:
+		return fmt.Errorf("retry: %d bytes of body can't be kept", p.MaxBody)
+	}
+	return nil
+}
+
+// Wants says whether the policy would have what c has become be made again, if it may. late: the attempt's own deadline
+// passed, and not the call's. What a handler answered in the callee's place is never made again: asking again would not
+// change its mind. Failed speaks of answers; no answer is for the other fields to name (Linkerd's isRetryable).
+func (p *Policy) Wants(c *traffic.Call, late bool) bool {
+	if len(p.Methods) > 0 && !slices.Contains(p.Methods, c.Method) {
+		return false
+	}
+	switch err := c.Response.Err; {
+	case err == nil:
+		return !c.Response.Local && p.wantsAnswer(c)
+	case errors.Is(err, traffic.ErrConnect), errors.Is(err, traffic.ErrWrongPeer): // neither got a byte of the call
+		return p.Connect
+	case errors.Is(err, traffic.ErrRefused):
+		return p.Refused
+	case errors.Is(err, traffic.ErrReset):
+		return p.Reset || p.ResetSafe && idempotent(c.Method)
+	case errors.Is(err, traffic.ErrDeadline):
+		return p.TimedOut && late
+	}
+	return false
+}
+
+func (p *Policy) wantsAnswer(c *traffic.Call) bool {
+	status := c.Response.Status
+	if p.ServerErr && status >= 500 || slices.Contains(p.Codes, status) {
+		return true
+	}
+	if c.Proto == traffic.GRPC && len(p.GRPC) > 0 {
+		s, ok := c.Response.Header.Get("grpc-status") // in the head: no message came before it
+		if n, err := strconv.Atoi(s); ok && err == nil && slices.Contains(p.GRPC, n) {
+			return true
+		}
+	}
+	return p.Failed && c.Failed()
+}
+
+// idempotent methods may be made again without the caller's word (RFC 9110 section 9.2.2).
+func idempotent(method string) bool {
+	switch method {
+	case "GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE":
+		return true
+	}
+	return false
+}
+
+const salt = 0x7265747279 // "retry"
+
+// Wait is the pause before retry n (1: the first), with full jitter: from nothing to the back-off, so that callers who failed
+// together do not come back together.
+func (p *Policy) Wait(n int, a *traffic.Attrs) time.Duration {
+	base := cmp.Or(p.Backoff, 25*time.Millisecond)
+	most := cmp.Or(p.MaxBackoff, 10*base)
+	for ; n > 1 && base < most; n-- {
+		base *= 2
+	}
+	return time.Duration(a.Chance(salt+uint64(n), uint64(min(base, most))+1))
+}
+
+func (p *Policy) maxBody() int { return cmp.Or(p.MaxBody, 64<<10) }
+
+// String is what explain shows.
+func (p *Policy) String() string {
+	var on []string
+	for _, x := range []struct {
+		set  bool
+		name string
+	}{{p.Connect, "no connection"}, {p.Refused, "refused streams"}, {p.Reset, "resets"}, {p.ResetSafe && !p.Reset, "resets of idempotent calls"},
+		{p.TimedOut, "late attempts"}, {p.ServerErr, "5xx"}, {len(p.Codes) > 0, fmt.Sprint("status ", p.Codes)},
+		{len(p.GRPC) > 0, fmt.Sprint("gRPC ", p.GRPC)}, {p.Failed, "failures"}} {
+		if x.set {
+			on = append(on, x.name)
+		}
+	}
+	s := fmt.Sprintf("up to %d more attempts on %s", p.Attempts, strings.Join(on, ", "))
+	if len(p.Methods) > 0 {
+		s += " of " + strings.Join(p.Methods, ", ")
+	}
+	return s
 }
