@@ -1,0 +1,187 @@
+package chain
+
+import (
+	"cmp"
+	"fmt"
+	"time"
+
+	"github.com/weft-mesh/weft/config"
+	"github.com/weft-mesh/weft/decision"
+	"github.com/weft-mesh/weft/feature/authz"
+	"github.com/weft-mesh/weft/feature/headers"
+	"github.com/weft-mesh/weft/feature/retry"
+	"github.com/weft-mesh/weft/feature/route"
+	"github.com/weft-mesh/weft/mesh"
+	"github.com/weft-mesh/weft/traffic"
+)
+
+// Service is the way of calls to one service. It is not changed once it is built: another configuration makes another.
+type Service struct {
+	ports map[uint16]*port
+}
+
+type port struct {
+	proto traffic.Proto
+	serve traffic.Handler
+	pools map[string]traffic.Handler // by subset
+}
+
+// Finder finds the pool of a target of any service. Nil: there is none, and why.
+type Finder func(traffic.Target) (pool traffic.Handler, why string)
+
+// builder has what the handlers of one port share.
+type builder struct {
+	state  *State
+	find   Finder
+	egress []authz.Engine
+	budget *retry.Budget
+	ledger *retry.Ledger
+	room   retry.Room
+	proto  traffic.Proto
+}
+
+// NewService builds the way of calls to a service, going on from what st has learnt. find is asked when a call is made; egress is
+// what judges the caller's calls. The error names what cannot be taken into use.
+func NewService(cfg *config.Service, st *State, find Finder, egress []authz.Engine, now time.Time) (*Service, error) {
+	if err := compileEngines(egress); err != nil {
+		return nil, err
+	}
+	s := &Service{ports: map[uint16]*port{}}
+	for i := range cfg.Ports {
+		c := &cfg.Ports[i]
+		at := traffic.Target{Service: cfg.Host, Port: c.Number}
+		b := builder{state: st, find: find, egress: egress, budget: c.Budget, ledger: st.ledger(at), room: st.room, proto: c.Proto}
+		p := &port{proto: c.Proto, pools: map[string]traffic.Handler{}}
+		for j := range c.Pools {
+			at.Subset = c.Pools[j].Subset
+			p.pools[at.Subset] = b.pool(&c.Pools[j], st.pool(at, &c.Pools[j], now))
+		}
+		s.ports[c.Number] = p
+		var err error
+		if p.serve, err = b.port(cfg.Host, c); err != nil {
+			return nil, fmt.Errorf("%s port %d: %w", cfg.Host, c.Number, err)
+		}
+	}
+	return s, nil
+}
+
+// Port returns the way of calls to a port; nil: the service has no such port.
+func (s *Service) Port(n uint16) traffic.Handler {
+	if p := s.ports[n]; p != nil {
+		return p.serve
+	}
+	return nil
+}
+
+// Proto is what a port speaks.
+func (s *Service) Proto(n uint16) traffic.Proto {
+	if p := s.ports[n]; p != nil {
+		return p.proto
+	}
+	return traffic.Detect
+}
+
+// Find returns the way of attempts to one of the service's targets; nil: there is none, and why. A nil Service is one that does
+// not exist.
+func (s *Service) Find(t traffic.Target) (traffic.Handler, string) {
+	if s == nil {
+		return nil, "there is no service " + t.Service
+	}
+	p := s.ports[t.Port]
+	if p == nil {
+		return nil, fmt.Sprintf("%s has no port %d", t.Service, t.Port)
+	}
+	if h := p.pools[t.Subset]; h != nil {
+		return h, ""
+	}
+	return nil, fmt.Sprintf("%s has no subset %s", t.Service, t.Subset)
+}
+
+// port tells calls with a head from those without: rules speak of heads.
+func (b *builder) port(host string, c *config.Port) (traffic.Handler, error) {
+	plain := mesh.Rule{Backends: []mesh.Backend{{Weighted: route.Weighted{Target: traffic.Target{Service: host, Port: c.Number}, Weight: 1}}}}
+	heads, err := b.heads(c, &plain)
+	if err != nil {
+		return nil, err
+	}
+	plain = withDefaults(plain)
+	return &byHead{heads, b.rule(&plain)}, nil
+}
+
+// heads is the way of calls with a head: one table of routes for each rule of the profile, and one for what none of them names.
+// A profile's word counts where the route's rule has none.
+func (b *builder) heads(c *config.Port, plain *mesh.Rule) (traffic.Handler, error) {
+	rest, err := b.table(c, plain, nil)
+	if err != nil || len(c.Profile) == 0 {
+		return rest, err
+	}
+	p := &profile{rest: rest}
+	for i := range c.Profile {
+		if err := c.Profile[i].Compile(); err != nil {
+			return nil, fmt.Errorf("%v: %w", &c.Profile[i].Ref, err)
+		}
+		t, err := b.table(c, plain, &c.Profile[i])
+		if err != nil {
+			return nil, err
+		}
+		p.rules, p.next = append(p.rules, c.Profile[i].Rule), append(p.next, t)
+	}
+	return p, nil
+}
+
+func (b *builder) table(c *config.Port, plain, known *mesh.Rule) (traffic.Handler, error) {
+	if c.Route == (decision.Ref{}) {
+		r := withDefaults(under(plain, known))
+		return b.rule(&r), nil
+	}
+	var rules []route.Rule
+	var next []traffic.Handler
+	for i := range c.Rules {
+		r := withDefaults(under(&c.Rules[i], known))
+		rules = append(rules, r.Rule)
+		next = append(next, b.rule(&r))
+	}
+	return route.NewTable(&c.Route, rules, next)
+}
+
+// under returns r with what it leaves unset taken from a profile's rule.
+func under(r, known *mesh.Rule) mesh.Rule {
+	out := *r
+	if known != nil {
+		out.Timeout = cmp.Or(r.Timeout, known.Timeout)
+		out.Retry = cmp.Or(r.Retry, known.Retry)
+		out.Classify = cmp.Or(r.Classify, known.Classify)
+	}
+	return out
+}
+
+// withDefaults fills in what neither a rule nor a profile says.
+func withDefaults(r mesh.Rule) mesh.Rule {
+	r.Retry = cmp.Or(r.Retry, &mesh.DefaultRetry)
+	return r
+}
+
+func (b *builder) split(r *mesh.Rule) traffic.Handler {
+	if len(r.Backends) == 1 && r.Ref == (decision.Ref{}) { // no rule said so: nothing to note
+		return &direct{r.Backends[0].Target, b.to(&r.Ref, r.Backends[0].Target)}
+	}
+	var weighted []route.Weighted
+	var next []traffic.Handler
+	for i := range r.Backends {
+		x := &r.Backends[i]
+		weighted = append(weighted, x.Weighted)
+		next = append(next, traffic.Chain(b.to(&r.Ref, x.Target), headers.With(x.Headers)))
+	}
+	return route.NewSplitter(&r.Ref, weighted, next)
+}
+
+func (b *builder) mirrors(r *mesh.Rule) (to []traffic.Handler) {
+	for i := range r.Mirrors {
+		to = append(to, b.to(&r.Mirrors[i].Ref, r.Mirrors[i].Target))
+	}
+	return to
+}
+
+func (b *builder) to(ref *decision.Ref, t traffic.Target) traffic.Handler {
+	return &lazy{ref, t, b.find}
+}

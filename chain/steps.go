@@ -1,0 +1,86 @@
+package chain
+
+import (
+	"github.com/weft-mesh/weft/decision"
+	"github.com/weft-mesh/weft/feature/route"
+	"github.com/weft-mesh/weft/mesh"
+	"github.com/weft-mesh/weft/traffic"
+)
+
+// The steps that belong to no feature: they find the next one.
+
+// byHead tells calls with a head from those without.
+type byHead struct{ heads, plain traffic.Handler }
+
+func (h *byHead) Serve(c *traffic.Call) error {
+	if c.Proto == traffic.TCP {
+		return h.plain.Serve(c)
+	}
+	return h.heads.Serve(c)
+}
+
+// profile picks the table of the profile's rule that a call is of.
+type profile struct {
+	rules []route.Rule
+	next  []traffic.Handler
+	rest  traffic.Handler
+}
+
+func (p *profile) Serve(c *traffic.Call) error {
+	i, v := route.Find(p.rules, &c.Attrs)
+	if i < 0 {
+		return p.rest.Serve(c)
+	}
+	c.Trail.Took("profile", v, "")
+	return p.next[i].Serve(c)
+}
+
+// direct sends calls that no rule speaks of to the port that they called.
+type direct struct {
+	target traffic.Target
+	next   traffic.Handler
+}
+
+func (d *direct) Serve(c *traffic.Call) error {
+	c.Target = d.target
+	return d.next.Serve(c)
+}
+
+// lazy finds a target's pool when a call is made: it may be another service's, which has its own configuration.
+type lazy struct {
+	ref  *decision.Ref
+	to   traffic.Target
+	find Finder
+}
+
+func (l *lazy) Serve(c *traffic.Call) error {
+	h, why := l.find(l.to)
+	if h == nil {
+		v := decision.Verdict{Ref: l.ref, Outcome: decision.Deny, Reason: decision.NoBackend}
+		c.Trail.Took("backend", v, why)
+		return c.Reply(503, v)
+	}
+	return h.Serve(c)
+}
+
+// toUpstream says how to connect to a pool's endpoints.
+func toUpstream(o *mesh.Outbound, proto traffic.Proto) traffic.Wrap {
+	u := &traffic.Upstream{Proto: proto}
+	if o.Connect != nil {
+		u.Connect = *o.Connect
+	}
+	if o.Secure != nil {
+		u.Secure = *o.Secure
+	}
+	return func(next traffic.Handler) traffic.Handler { return &upstream{u, next} }
+}
+
+type upstream struct {
+	u    *traffic.Upstream
+	next traffic.Handler
+}
+
+func (h *upstream) Serve(c *traffic.Call) error {
+	c.Upstream = h.u
+	return h.next.Serve(c)
+}
