@@ -1,0 +1,275 @@
+// Package explain runs a call that is not made through the chains that would serve it, and returns everything that was
+// decided. It is a traffic.Host without a network or a clock: order and rules cannot differ from the proxy's.
+package explain
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/weft-mesh/weft/chain"
+	"github.com/weft-mesh/weft/config"
+	"github.com/weft-mesh/weft/decision"
+	"github.com/weft-mesh/weft/feature/balance"
+	"github.com/weft-mesh/weft/traffic"
+)
+
+// Query is a call to be explained.
+type Query struct {
+	From   string // the calling workload, namespace/name
+	Proto  traffic.Proto
+	Host   string // full name of the service that is called; empty: Addr is
+	Port   uint16
+	Addr   netip.AddrPort // an address that is no service's
+	Method string
+	// Authority is what the call says it wants, which rules may ask for.
+	Authority string
+	Path      string
+	Query     string
+	Header    [][2]string
+	Now       time.Time
+	Fail      int  // so many attempts fail to connect: what if
+	Status    int  // what the application answers [200]
+	Plain     bool // the caller is not of the mesh: the call comes in the clear to a published port of To
+	To        string
+}
+
+// Branch is one way that the call can go.
+type Branch struct {
+	Share   float64 // of calls, in (0, 1]
+	Steps   []decision.Step
+	Status  int
+	GRPC    string // grpc-status, if the answer has one
+	Err     error  // no answer: the caller sees a connection that ends
+	Target  traffic.Target
+	To      *traffic.Endpoint
+	Header  [][2]string // of the request, as the application gets it
+	Path    string
+	By      decision.Verdict // what answered, or what let the call pass last
+	Because []decision.Verdict
+}
+
+// Call explains q. cfg holds what the caller's and the callees' proxies have: what compile.All made for q.From. learnt, which may
+// be nil, is what the caller's proxy has learnt of endpoints.
+func Call(cfg *config.Set, learnt map[traffic.Target][]balance.Snapshot, q Query) ([]Branch, error) {
+	first, err := once(cfg, learnt, q, 0)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range first.Steps {
+		if len(s.Options) < 2 {
+			continue
+		}
+		var all []Branch
+		for _, o := range s.Options {
+			b, err := once(cfg, learnt, q, o.Draw)
+			if err != nil {
+				return nil, err
+			}
+			b.Share = o.Share
+			all = append(all, b)
+		}
+		return all, nil
+	}
+	return []Branch{first}, nil
+}
+
+func once(cfg *config.Set, learnt map[traffic.Target][]balance.Snapshot, q Query, draw uint64) (Branch, error) {
+	h := &host{cfg: cfg, q: &q, now: q.Now, fail: q.Fail, state: chain.NewState(), services: map[string]*chain.Service{}}
+	c := &traffic.Call{}
+	out, err := h.way(c)
+	if err != nil {
+		return Branch{}, err
+	}
+	h.state.Restore(learnt, q.Now)
+	c.Proto, c.Method, c.Scheme, c.Authority, c.Path, c.Query, c.Now, c.Draw = q.Proto, q.Method, "http", q.Authority, q.Path, q.Query, q.Now, draw
+	for _, f := range q.Header {
+		c.Header.Receive(strings.ToLower(f[0]), f[1])
+	}
+	c.Trail = &decision.Trail{Side: "caller"}
+	err = out.Serve(c)
+	b := Branch{Share: 1, Status: c.Response.Status, Err: err, Target: c.Target, To: c.To, Header: h.arrived, Path: h.path, By: last(c.Verdicts())}
+	b.GRPC, _ = c.GRPCStatus()
+	b.Because = append(b.Because, c.Verdicts()...)
+	c.Finish(h.now)
+	b.Steps = c.Trail.Steps
+	return b, nil
+}
+
+// last is the verdict that denied, else the last one.
+func last(all []decision.Verdict) (v decision.Verdict) {
+	for _, x := range all {
+		if x.Outcome == decision.Deny || v.Outcome != decision.Deny {
+			v = x
+		}
+	}
+	return v
+}
+
+// host carries a call from the caller's chain to the callee's.
+type host struct {
+	cfg      *config.Set
+	q        *Query
+	state    *chain.State
+	services map[string]*chain.Service
+	self     *config.Workload
+	now      time.Time
+	fail     int
+
+	arrived [][2]string // headers as the application gets them
+	path    string
+}
+
+// way begins the call and returns where it enters the mesh.
+func (h *host) way(c *traffic.Call) (traffic.Handler, error) {
+	if h.q.Plain {
+		return h.published(c)
+	}
+	if h.self = h.cfg.Workloads[h.q.From]; h.self == nil {
+		return nil, fmt.Errorf("explain: there is no workload %s", h.q.From)
+	}
+	conn := &traffic.Conn{Source: peer(h.self)}
+	c.Begin(h, conn)
+	if h.q.Host == "" {
+		conn.Original = h.q.Addr
+		c.To, c.Upstream = &traffic.Endpoint{Addr: h.q.Addr}, &traffic.Upstream{}
+		return chain.NewPassthrough(h.self.Egress)
+	}
+	svc := h.cfg.Services[h.q.Host]
+	if svc == nil {
+		return refusal{decision.NoService, 502}, nil
+	}
+	if len(svc.IPs) > 0 {
+		conn.Original = netip.AddrPortFrom(svc.IPs[0], h.q.Port)
+	} else {
+		conn.Original = netip.AddrPortFrom(netip.IPv4Unspecified(), h.q.Port)
+	}
+	s, err := h.service(h.q.Host)
+	if err != nil {
+		return nil, err
+	}
+	if p := s.Port(h.q.Port); p != nil {
+		return p, nil
+	}
+	return refusal{decision.NoService, 502}, nil
+}
+
+// published is the way of a call from outside of the mesh.
+func (h *host) published(c *traffic.Call) (traffic.Handler, error) {
+	w := h.cfg.Workloads[h.q.To]
+	if w == nil {
+		return nil, fmt.Errorf("explain: there is no workload %s", h.q.To)
+	}
+	c.Begin(arrived{h}, &traffic.Conn{Original: netip.AddrPortFrom(w.Addr, h.q.Port)})
+	return chain.NewInbound(w)
+}
+
+func peer(w *config.Workload) traffic.Peer {
+	return traffic.Peer{Addr: netip.AddrPortFrom(w.Addr, 0), ID: w.ID, Workload: w.Namespace + "/" + w.Name, Labels: w.Labels}
+}
+
+func (h *host) service(name string) (*chain.Service, error) {
+	if s := h.services[name]; s != nil {
+		return s, nil
+	}
+	cfg := h.cfg.Services[name]
+	if cfg == nil {
+		return nil, nil
+	}
+	s, err := chain.NewService(cfg, h.state, h.find, h.self.Egress, h.now)
+	h.services[name] = s
+	return s, err
+}
+
+func (h *host) find(t traffic.Target) (traffic.Handler, string) {
+	s, err := h.service(t.Service)
+	if err != nil {
+		return nil, err.Error()
+	}
+	return s.Find(t)
+}
+
+// refusal answers what has no way.
+type refusal struct {
+	why    decision.Reason
+	status int
+}
+
+func (r refusal) Serve(c *traffic.Call) error {
+	v := decision.Verdict{Outcome: decision.Deny, Reason: r.why}
+	c.Trail.Took("service", v, c.Authority)
+	return c.Reply(r.status, v)
+}
+
+func (h *host) Now() time.Time { return h.now }
+
+func (h *host) Sleep(c *traffic.Call, d time.Duration) error {
+	at := h.now.Add(d)
+	if end := c.Deadline.At; !end.IsZero() && at.After(end) {
+		h.now = end
+		return traffic.ErrDeadline
+	}
+	h.now, c.Now = at, at
+	return nil
+}
+
+func (h *host) Forward(c *traffic.Call) error {
+	if h.fail > 0 {
+		h.fail--
+		return c.Fail(traffic.ErrConnect)
+	}
+	w := h.cfg.Workloads[c.To.Workload]
+	if w == nil {
+		c.Trail.Took("callee", decision.Verdict{Reason: decision.Assumed}, "nothing is known of it")
+		h.deliver(c)
+		return nil
+	}
+	in, err := chain.NewInbound(w)
+	if err != nil {
+		return err
+	}
+	r := &traffic.Call{}
+	secure := !c.To.ID.IsZero() && c.Upstream.Secure.Mode == traffic.Mutual
+	conn := &traffic.Conn{Source: peer(h.self), Original: c.To.Addr, Secure: secure}
+	if !secure {
+		conn.Source.ID, conn.Source.Workload, conn.Source.Labels = traffic.Peer{}.ID, "", nil
+	}
+	r.Begin(arrived{h}, conn)
+	r.Attrs = c.Attrs
+	r.Conn, r.Now = conn, h.now
+	r.Trail.At("callee")
+	defer r.Trail.At("caller")
+	err = in.Serve(r)
+	r.Finish(h.now)
+	c.Response.Status = r.Response.Status
+	r.Response.Header.All(func(name, value string) bool { c.Response.Header.Receive(name, value); return true })
+	for _, v := range r.Verdicts() {
+		c.Because(v)
+	}
+	return err
+}
+
+// deliver is the application's answer.
+func (h *host) deliver(c *traffic.Call) {
+	h.arrived, h.path = nil, c.Path
+	c.Header.All(func(name, value string) bool {
+		h.arrived = append(h.arrived, [2]string{name, value})
+		return true
+	})
+	if c.Response.Status = h.q.Status; c.Response.Status == 0 {
+		c.Response.Status = 200
+	}
+}
+
+func (h *host) Detach(c *traffic.Call, to traffic.Handler) {
+	c.Trail.At("mirror")
+	_ = to.Serve(c)
+	c.Finish(h.now)
+	c.Trail.At("caller")
+}
+
+// arrived is the host of the callee's chain.
+type arrived struct{ *host }
+
+func (a arrived) Forward(c *traffic.Call) error { a.deliver(c); return nil }
