@@ -1,0 +1,22 @@
+package h2
+
+import "time"
+
+// bucket lets a number of events pass each second, and as many at once.
+type bucket struct {
+	left int
+	last time.Time
+}
+
+// take says whether one more event may pass.
+func (b *bucket) take(now time.Time, perSecond int) bool {
+	if b.last.IsZero() {
+		b.left, b.last = perSecond, now
+	}
+	gone := min(now.Sub(b.last), time.Second)
+	if add := int(gone * time.Duration(perSecond) / time.Second); add > 0 {
+		b.left, b.last = min(b.left+add, perSecond), now
+	}
+	b.left--
+	return b.left >= 0
+}

@@ -1,0 +1,222 @@
+package h2
+
+import (
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/weft-mesh/weft/wire/http2"
+)
+
+// role is what a Server and a Client do differently. The reader calls it.
+type role interface {
+	// hello reads what comes before the first frame.
+	hello() error
+	// open takes the field section of a stream that is not there. Called without the lock.
+	open(id uint32, end bool) error
+	// known says whether the stream was ever opened. Called with the lock.
+	known(id uint32) bool
+	// settled is called, with the lock, when the peer's settings have been applied.
+	settled()
+	// goAway takes a GOAWAY. Called without the lock.
+	goAway(f http2.GoAway)
+	// last is the last stream of the peer's for a GOAWAY. Called with the lock.
+	last() uint32
+	// emptied is called, with the lock, when the last stream has ended.
+	emptied()
+	// failed is called once, with the lock, when the connection has ended.
+	failed()
+}
+
+// conn is what both roles share.
+type conn struct {
+	nc   net.Conn
+	opts Options
+	role role
+
+	done   chan struct{} // closed when err is set
+	wake   chan struct{} // of the writer
+	gone   chan struct{} // closed when the writer has ended
+	ticker *time.Timer
+
+	mu      sync.Mutex
+	err     error
+	grace   time.Duration // for the writer's last words
+	linger  bool          // read on for a moment, so that the last words are not lost to a TCP reset
+	streams map[uint32]*stream
+
+	writer
+	peer     peer
+	recvWin  int64 // what the peer may send
+	unacked  int64 // consumed, and not yet given back
+	resets   recent
+	floods   floods
+	watch    watch
+	draining bool
+
+	reader // of the reading goroutine alone
+}
+
+// peer is what the other side has told.
+type peer struct {
+	settled    bool // its first SETTINGS have come
+	maxStreams uint32
+	limited    bool // it set maxStreams
+	window     int64
+	maxFrame   int
+	connect    bool // extended CONNECT
+}
+
+// floods count what moves nothing.
+type floods struct {
+	control, reset   bucket
+	priority, window int // frames, set against streams opened and DATA sent
+	opened, sent     int
+}
+
+func (c *conn) init(nc net.Conn, o Options, r role) {
+	c.nc, c.opts, c.role = nc, o.resolve(), r
+	c.done, c.gone, c.wake = make(chan struct{}), make(chan struct{}), make(chan struct{}, 1)
+	c.streams = map[uint32]*stream{}
+	c.peer = peer{window: http2.DefaultWindow, maxFrame: http2.DefaultFrameSize, maxStreams: 1<<32 - 1}
+	c.sendWin = http2.DefaultWindow
+	c.recvWin = int64(c.opts.ConnWindow)
+	c.enc = http2.NewEncoder(tableSize)
+	c.enc.Huffman = c.opts.Huffman
+	c.space.L = &c.mu
+	c.reader.init(c.opts.MaxHeaderList)
+}
+
+// start says hello and starts the writer.
+func (c *conn) start(hello string, settings ...http2.Setting) {
+	c.mu.Lock()
+	c.out = append(getBuffer(0), hello...)
+	c.out = http2.AppendSettings(c.out, settings...)
+	if n := c.opts.ConnWindow - http2.DefaultWindow; n > 0 {
+		c.out = http2.WindowUpdate{Increment: n}.Append(c.out)
+	}
+	c.kick()
+	c.watch.begin(time.Now())
+	c.ticker = time.AfterFunc(c.opts.period(), c.tick)
+	c.mu.Unlock()
+	go c.writeLoop()
+}
+
+// fail ends the connection: its streams fail with why, and the writer may take grace to write what is in the buffer.
+// Called with the lock.
+func (c *conn) fail(err, why error, grace time.Duration) {
+	if c.err != nil {
+		return
+	}
+	c.err, c.grace = err, grace
+	c.ticker.Stop()
+	for _, s := range c.streams {
+		s.fail(why)
+	}
+	clear(c.streams)
+	c.ring = ring{}
+	c.role.failed()
+	c.space.Broadcast()
+	close(c.done)
+	c.nc.SetReadDeadline(past) // wakes the reader
+	c.nc.SetWriteDeadline(time.Now().Add(grace))
+}
+
+var past = time.Unix(1, 0)
+
+// lastWords is how long the writer may take to say why the connection ends.
+const lastWords = time.Second
+
+// end sends a GOAWAY and fails. Called with the lock.
+func (c *conn) end(code http2.ErrCode, err error) {
+	if c.err != nil {
+		return
+	}
+	f := http2.GoAway{Last: c.role.last(), Code: code}
+	if e := (*http2.Error)(nil); errors.As(err, &e) {
+		f.Debug = []byte(e.Reason)
+	}
+	c.out = f.Append(c.out)
+	c.linger = code != http2.NoError
+	c.fail(err, lost(err), lastWords)
+}
+
+// abuse ends the connection because of what the peer does. Called with the lock.
+func (c *conn) abuse(r Reason) error {
+	c.opts.Report(r)
+	return &http2.Error{Code: http2.EnhanceYourCalm, Reason: string(r)}
+}
+
+// run reads until the connection ends, and returns why it did, once the writer has ended and the socket is closed.
+func (c *conn) run() error {
+	err := c.role.hello()
+	if err == nil {
+		err = c.readLoop()
+	}
+	c.mu.Lock()
+	if e := (*http2.Error)(nil); errors.As(err, &e) {
+		if e.Code != http2.EnhanceYourCalm && c.err == nil {
+			c.opts.Report(ProtocolError)
+		}
+		c.end(e.Code, e)
+	} else {
+		c.fail(err, lost(err), 0)
+	}
+	err = c.err
+	c.mu.Unlock()
+	<-c.gone
+	if c.linger {
+		c.discard()
+	}
+	c.nc.Close()
+	c.reader.release()
+	return err
+}
+
+// discard reads what the peer still sends, for half a second at most.
+func (c *conn) discard() {
+	w, ok := c.nc.(interface{ CloseWrite() error })
+	if !ok || w.CloseWrite() != nil {
+		return
+	}
+	c.nc.SetReadDeadline(time.Now().Add(500 * time.Millisecond))
+	io.Copy(io.Discard, io.LimitReader(c.nc, 1<<20))
+}
+
+// remove forgets a stream. Called with the lock.
+func (c *conn) remove(s *stream) {
+	delete(c.streams, s.id)
+	c.ring.remove(s)
+	if len(c.streams) == 0 && c.err == nil {
+		c.role.emptied()
+	}
+}
+
+// recent remembers the last streams that we have reset: what the peer had sent before it knew is no error
+// (RFC 9113 section 5.4.2).
+type recent struct {
+	ids  []uint32
+	next int
+}
+
+const maxRecent = 256
+
+func (r *recent) add(id uint32) {
+	if len(r.ids) < maxRecent {
+		r.ids = append(r.ids, id)
+		return
+	}
+	r.ids[r.next%maxRecent] = id
+	r.next++
+}
+
+func (r *recent) has(id uint32) bool {
+	for _, v := range r.ids {
+		if v == id {
+			return true
+		}
+	}
+	return false
+}

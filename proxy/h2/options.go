@@ -1,0 +1,120 @@
+package h2
+
+import (
+	"time"
+
+	"github.com/weft-mesh/weft/traffic"
+	"github.com/weft-mesh/weft/wire/http2"
+)
+
+// Options are what both roles have in common. The zero value of each field means what stands in brackets; a negative
+// duration: never.
+type Options struct {
+	StreamWindow     uint32        // bytes that a peer may send on a stream before any is consumed [256 KiB]; at least 64 KiB
+	ConnWindow       uint32        // the same for all streams together [16 MiB]; at least StreamWindow
+	MaxHeaderList    uint32        // size of a field section as RFC 9113 section 6.5.2 counts [64 KiB]
+	Huffman          bool          // compress header strings: fewer bytes for more CPU
+	HandshakeTimeout time.Duration // until the peer's preface and SETTINGS have come [10 s]
+	FrameTimeout     time.Duration // for a frame, or a field section, once begun [30 s]
+	WriteTimeout     time.Duration // for a write that makes no progress [30 s]
+	StallTimeout     time.Duration // for bytes that wait for the peer's window [5 min]
+	IdleTimeout      time.Duration // without streams [never]
+	PingInterval     time.Duration // of silence, after which the peer is asked for a sign of life [never]
+	PingTimeout      time.Duration // for its answer [20 s]
+	MaxControl       int           // frames a second that move nothing: PING, SETTINGS, empty DATA, resets [1000]
+
+	// Report is told of each breach by the peer, and of each timeout; it must not block. nil: nobody wants to know.
+	Report func(Reason)
+}
+
+// ServerOptions configure a Server.
+type ServerOptions struct {
+	Options
+	MaxStreams uint32        // that a client may have open [250]
+	NoConnect  bool          // do not offer extended CONNECT (RFC 8441)
+	Host       traffic.Host  // of the calls
+	Conn       *traffic.Conn // of the calls
+}
+
+// ClientOptions configure a Client.
+type ClientOptions struct {
+	Options
+	MaxStreams    uint32        // to open, if the server allows more [no limit of our own]
+	ExpectTimeout time.Duration // wait for 100 (Continue) before a body is sent anyway [1 s] (RFC 9110 section 10.1.1)
+
+	// Unusable is called once, when no further call can be sent: the server goes away, or the connection has failed. It must
+	// not block, and may not call the Client.
+	Unusable func()
+}
+
+// Reason names what a peer did wrong, or what took too long. The list is closed: it serves as a metric label.
+type Reason string
+
+const (
+	ProtocolError     Reason = "protocol-error"      // a connection error by RFC 9113
+	MalformedMessage  Reason = "malformed-message"   // a message that breaks RFC 9113 section 8
+	StreamError       Reason = "stream-error"        // another error of one stream
+	HeaderTooLarge    Reason = "header-too-large"    // a field section above MaxHeaderList
+	ContinuationFlood Reason = "continuation-flood"  // a field section in too many frames, or far too large
+	RapidReset        Reason = "rapid-reset"         // streams opened and reset at once
+	PingFlood         Reason = "ping-flood"          //
+	SettingsFlood     Reason = "settings-flood"      //
+	EmptyFrameFlood   Reason = "empty-frame-flood"   // frames that carry nothing
+	PriorityFlood     Reason = "priority-flood"      // PRIORITY and unknown frames
+	WindowFlood       Reason = "window-update-flood" // WINDOW_UPDATE far beyond what was sent
+	WriteBacklog      Reason = "write-backlog"       // answers pile up because the peer does not read
+	StreamsRefused    Reason = "streams-refused"     // more streams than MaxStreams
+	WindowStall       Reason = "window-stall"        // StallTimeout
+	WriteStall        Reason = "write-stall"         // WriteTimeout
+	SlowFrame         Reason = "slow-frame"          // FrameTimeout
+	HandshakeStall    Reason = "handshake-timeout"   // HandshakeTimeout
+	PingLost          Reason = "ping-timeout"        // PingTimeout
+)
+
+const (
+	frameSize     = http2.DefaultFrameSize // that we send and take: larger ones would make neighbours wait
+	highWater     = 64 << 10               // bytes of DATA that wait in the buffer for the next write
+	backlog       = 1 << 20                // bytes of anything that may wait there before the connection is given up
+	tableSize     = http2.DefaultTableSize
+	continuations = 64 // frames of one field section
+	interims      = 32 // 1xx responses to one request
+)
+
+func or[T comparable](v, zero T) T {
+	var none T
+	if v == none {
+		return zero
+	}
+	return v
+}
+
+// resolve fills in what is not set.
+func (o Options) resolve() Options {
+	o.StreamWindow = min(max(or(o.StreamWindow, 256<<10), 64<<10), http2.MaxWindow)
+	o.ConnWindow = min(max(or(o.ConnWindow, 16<<20), o.StreamWindow), http2.MaxWindow)
+	o.MaxHeaderList = or(o.MaxHeaderList, 64<<10)
+	o.HandshakeTimeout = or(o.HandshakeTimeout, 10*time.Second)
+	o.FrameTimeout = or(o.FrameTimeout, 30*time.Second)
+	o.WriteTimeout = or(o.WriteTimeout, 30*time.Second)
+	o.StallTimeout = or(o.StallTimeout, 5*time.Minute)
+	o.PingTimeout = or(o.PingTimeout, 20*time.Second)
+	o.MaxControl = or(o.MaxControl, 1000)
+	if o.Report == nil {
+		o.Report = func(Reason) {}
+	}
+	return o
+}
+
+// period is how often a connection looks at its clocks: a quarter of the shortest timeout.
+func (o *Options) period() time.Duration {
+	p := 15 * time.Second
+	for _, d := range []time.Duration{o.HandshakeTimeout, o.FrameTimeout, o.WriteTimeout, o.StallTimeout, o.IdleTimeout, o.PingInterval} {
+		if d > 0 {
+			p = min(p, d/4)
+		}
+	}
+	if o.PingInterval > 0 && o.PingTimeout > 0 {
+		p = min(p, o.PingTimeout/4)
+	}
+	return max(p, time.Millisecond)
+}

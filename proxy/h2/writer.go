@@ -1,0 +1,195 @@
+package h2
+
+import (
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/weft-mesh/weft/wire/http2"
+)
+
+// writer is the one way out of a connection. Its fields are guarded by the connection's lock.
+type writer struct {
+	out     []byte // frames for the next write
+	kicked  bool   // the writer knows that there is something
+	writing bool   // it is inside Write
+	writes  uint64
+	sendWin int64 // of the connection
+	ring    ring  // streams with bytes to send and window for them, in turn
+	enc     *http2.Encoder
+	path    []byte
+	space   sync.Cond // the buffer was taken
+}
+
+// kick tells the writer that there is something to write. Called with the lock.
+func (c *conn) kick() {
+	if c.kicked {
+		return
+	}
+	c.kicked = true
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// writeLoop writes until the connection ends, and then what is left.
+func (c *conn) writeLoop() {
+	defer close(c.gone)
+	for {
+		select {
+		case <-c.wake:
+			for c.flush() {
+			}
+		case <-c.done:
+			c.farewell()
+			return
+		}
+	}
+}
+
+// flush writes what is in the buffer, and says whether there is more. It yields first: whoever is ready to run adds its
+// frames to the same write, which makes many small messages cheap.
+func (c *conn) flush() bool {
+	runtime.Gosched()
+	c.mu.Lock()
+	c.fill()
+	b := c.take()
+	if b == nil || c.err != nil {
+		c.out = b
+		c.kicked = c.err != nil
+		c.mu.Unlock()
+		return false
+	}
+	c.writing = true
+	c.writes++
+	c.mu.Unlock()
+	_, err := c.nc.Write(b)
+	putBuffer(b)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.writing = false
+	if err != nil {
+		c.fail(err, lost(err), 0)
+		return false
+	}
+	if len(c.out) == 0 && !c.ready() {
+		c.kicked = false
+		return false
+	}
+	return true
+}
+
+// take hands over the buffer; nil if it is empty. Called with the lock.
+func (c *conn) take() []byte {
+	if len(c.out) == 0 {
+		return nil
+	}
+	b := c.out
+	c.out = nil
+	c.space.Broadcast()
+	return b
+}
+
+// farewell writes the last words of a connection that has ended.
+func (c *conn) farewell() {
+	c.mu.Lock()
+	b, grace := c.take(), c.grace
+	c.mu.Unlock()
+	if b != nil && grace > 0 {
+		c.nc.SetWriteDeadline(time.Now().Add(grace))
+		c.nc.Write(b)
+	}
+	if b != nil {
+		putBuffer(b)
+	}
+	if !c.linger {
+		c.nc.Close()
+	}
+}
+
+// room makes space for n more bytes in the buffer. Called with the lock.
+func (c *conn) room(n int) { c.out = grow(c.out, n) }
+
+// control makes room for a small frame in answer to the peer, and fails if answers pile up. Called with the lock.
+func (c *conn) control() error {
+	if len(c.out) > backlog {
+		return c.abuse(WriteBacklog)
+	}
+	c.room(64)
+	c.kick()
+	return nil
+}
+
+// ready says whether a stream has something that can be sent now. Called with the lock.
+func (c *conn) ready() bool { return c.ring.first != nil && c.sendWin > 0 }
+
+// fill adds DATA of waiting streams, a frame each in turn. Called with the lock.
+func (c *conn) fill() {
+	for c.ready() && len(c.out) < highWater {
+		s := c.ring.first
+		c.ring.remove(s)
+		c.feed(s)
+		if s.sending && s.sendWin > 0 {
+			c.ring.add(s)
+		}
+	}
+}
+
+// feed adds one frame of a stream's bytes. Called with the lock.
+func (c *conn) feed(s *stream) {
+	n := int(min(int64(len(s.pend)), frameSize, int64(c.peer.maxFrame), s.sendWin, c.sendWin))
+	if n <= 0 && len(s.pend) > 0 {
+		return
+	}
+	n = max(n, 0) // a stream's window may be negative (RFC 9113 section 6.9.2); an empty frame needs none
+	end := s.pendEnd && n == len(s.pend)
+	c.room(http2.HeaderLen + n)
+	c.out = http2.Data{Stream: s.id, EndStream: end, Data: s.pend[:n]}.Append(c.out)
+	s.pend = s.pend[n:]
+	s.sendWin -= int64(n)
+	c.sendWin -= int64(n)
+	s.moved = true
+	c.floods.sent++
+	if len(s.pend) > 0 {
+		return
+	}
+	s.sending, s.pend = false, nil
+	s.writable.Signal()
+	if end {
+		s.sent()
+	}
+}
+
+// ring is the list of streams that wait for their turn.
+type ring struct{ first, last *stream }
+
+func (r *ring) add(s *stream) {
+	if s.queued {
+		return
+	}
+	s.queued, s.prev, s.next = true, r.last, nil
+	if r.last != nil {
+		r.last.next = s
+	} else {
+		r.first = s
+	}
+	r.last = s
+}
+
+func (r *ring) remove(s *stream) {
+	if !s.queued {
+		return
+	}
+	if s.prev != nil {
+		s.prev.next = s.next
+	} else {
+		r.first = s.next
+	}
+	if s.next != nil {
+		s.next.prev = s.prev
+	} else {
+		r.last = s.prev
+	}
+	s.queued, s.prev, s.next = false, nil, nil
+}
