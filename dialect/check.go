@@ -146,7 +146,11 @@ func mismatch(s *Schema, v any) (text, remedy string) {
 		return enum(s, v)
 	}
 	switch v := v.(type) {
-	case int64, float64, bool:
+	case bool:
+		if s.Type == StringType {
+			remedy = yamlWords
+		}
+	case int64, float64:
 		if s.Type == StringType {
 			remedy = fmt.Sprintf("write it in quotes: %q", fmt.Sprint(v))
 		}
@@ -162,6 +166,8 @@ func mismatch(s *Schema, v any) (text, remedy string) {
 	}
 	return s.Type.String() + " is expected here, and this is " + show(v), remedy
 }
+
+const yamlWords = "YAML reads y, n, yes, no, on and off as true and false: write it in quotes"
 
 func enum(s *Schema, v any) (text, remedy string) {
 	got, ok := v.(string)

@@ -95,6 +95,11 @@ type Located struct {
 	mesh.Finding
 }
 
+// String is "FILE:LINE: LEVEL: what, and why".
+func (l Located) String() string {
+	return l.Position.String() + ": " + l.Level.String() + ": " + l.Finding.String()
+}
+
 // Find returns the kind of a group and name, or nil.
 func Find(kinds []Kind, group, name string) *Kind {
 	i := slices.IndexFunc(kinds, func(k Kind) bool { return k.Group == group && k.Name == name })

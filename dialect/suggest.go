@@ -21,6 +21,9 @@ func (c *checker) meant(p *place, s *Schema) string {
 		}
 		return "did you mean " + name + "?"
 	}
+	if p.key == "true" || p.key == "false" {
+		return yamlWords
+	}
 	if near := nearest(p.key, slices.Collect(maps.Keys(s.Fields))); near != "" {
 		return "did you mean " + near + "?"
 	}
@@ -33,8 +36,7 @@ func (c *checker) meant(p *place, s *Schema) string {
 // nearest returns the name that is most like got, or "" if none is much like it.
 func nearest(got string, names []string) string {
 	best, least := "", 4
-	slices.Sort(names)
-	for _, name := range names {
+	for _, name := range slices.Sorted(slices.Values(names)) {
 		if d := unlike(got, name); d < least {
 			best, least = name, d
 		}

@@ -139,7 +139,8 @@ func (v *values) key(n *yaml.Node) (string, bool) {
 	}
 	switch s := v.scalar(n).(type) {
 	case nil:
-		return "null", true
+		v.fail(n, "a map's key is nothing here", "")
+		return "", false
 	case string:
 		return s, true
 	case float64:
@@ -169,8 +170,12 @@ func (v *values) scalar(n *yaml.Node) any {
 		if b, ok := old[n.Value]; ok && n.Style == 0 {
 			return b
 		}
+	case "!!binary":
+		var text string
+		v.decode(n, &text)
+		return text
 	}
-	return n.Value // a date, or bytes, is text to JSON
+	return n.Value // a date is text to JSON
 }
 
 func (v *values) integer(n *yaml.Node) any {
