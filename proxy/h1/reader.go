@@ -1,0 +1,189 @@
+package h1
+
+import (
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/weft-mesh/weft/traffic"
+)
+
+// tick is how long a connection may wait with a buffer in its hands, and how soon it notices that its caller went away.
+const tick = 500 * time.Millisecond
+
+// reader holds the bytes of a connection that were read and not yet used. One goroutine reads at a time; any may interrupt.
+type reader struct {
+	conn net.Conn
+	gone <-chan struct{} // the caller of the call being read for
+	buf  *block
+	r, w int // buf[r:w] is unused
+	bulk bool
+	one  [1]byte
+
+	mu          sync.Mutex // of what follows
+	armed       time.Time  // the deadline that is set; zero: none, or it has fired
+	interrupted bool
+}
+
+// past is a deadline that has passed.
+var past = time.Unix(1, 0)
+
+func (r *reader) bytes() []byte {
+	if r.buf == nil {
+		return nil
+	}
+	return r.buf.b[r.r:r.w]
+}
+
+func (r *reader) use(n int) { r.r += n }
+
+// release gives the buffer back if nothing is in it.
+func (r *reader) release() {
+	if r.buf != nil && r.r == r.w {
+		putBlock(r.buf)
+		r.buf, r.r, r.w = nil, 0, 0
+	}
+}
+
+// preload puts bytes that someone else read from the connection before its own.
+func (r *reader) preload(b []byte) {
+	if len(b) > 0 {
+		r.buf = getBlock(len(b) + small/2)
+		r.w = copy(r.buf.b, b)
+	}
+}
+
+// fill waits until there are more bytes, at most until the given time (zero: for ever). io.EOF: the peer has half-closed.
+// Bytes lent before are gone.
+func (r *reader) fill(until time.Time) error { return r.wait(until, 0) }
+
+// park is fill for a connection that has been silent for long: it holds no buffer meanwhile.
+func (r *reader) park(until time.Time) error { return r.wait(until, parked) }
+
+const parked = 2 // wakes: the first may come at once
+
+func (r *reader) wait(until time.Time, wakes int) error {
+	for {
+		if err := r.arm(until); err != nil {
+			return err
+		}
+		n, err := r.conn.Read(r.space(wakes >= parked))
+		switch {
+		case n > 0:
+			r.took(n)
+			return nil
+		case err == nil:
+			continue
+		case !isTimeout(err):
+			return err
+		}
+		if err := r.woken(until); err != nil {
+			return err
+		}
+		wakes++
+	}
+}
+
+// arm sets the read deadline, if the one that is set would come too late. One that comes too early costs a wake-up each tick,
+// which is less than setting one for each request.
+func (r *reader) arm(until time.Time) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.interrupted {
+		return traffic.ErrInterrupted
+	}
+	if !r.armed.IsZero() && (until.IsZero() || !r.armed.After(until)) {
+		return nil
+	}
+	wake := time.Now().Add(tick)
+	if !until.IsZero() && until.Before(wake) {
+		wake = until
+	}
+	r.armed = wake
+	return r.conn.SetReadDeadline(wake)
+}
+
+// woken says why a read deadline fired; nil: only to look around.
+func (r *reader) woken(until time.Time) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.armed = time.Time{}
+	if r.interrupted {
+		return traffic.ErrInterrupted
+	}
+	select {
+	case <-r.gone:
+		return traffic.ErrCanceled
+	default:
+	}
+	if !until.IsZero() && !time.Now().Before(until) {
+		return ErrSlow
+	}
+	return nil
+}
+
+func (r *reader) interrupt(on bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.interrupted = on; on {
+		r.armed = past
+		r.conn.SetReadDeadline(past)
+	}
+}
+
+// space returns where to read to. Who has waited long without bytes waits for one byte, without a buffer.
+func (r *reader) space(parked bool) []byte {
+	if r.r == r.w {
+		if r.r, r.w = 0, 0; parked || r.buf != nil && r.bulk != (len(r.buf.b) > small) {
+			r.release()
+		}
+		if parked {
+			return r.one[:]
+		}
+	}
+	switch {
+	case r.buf == nil && r.bulk:
+		r.buf = getBlock(large)
+	case r.buf == nil:
+		r.buf = getBlock(small)
+	case r.w == len(r.buf.b) && r.r > 0:
+		r.w = copy(r.buf.b, r.buf.b[r.r:r.w])
+		r.r = 0
+	case r.w == len(r.buf.b):
+		r.grow()
+	}
+	return r.buf.b[r.w:]
+}
+
+func (r *reader) grow() {
+	b := getBlock(4 * len(r.buf.b))
+	r.w = copy(b.b, r.buf.b[r.r:r.w])
+	r.r = 0
+	putBlock(r.buf)
+	r.buf = b
+}
+
+func (r *reader) took(n int) {
+	if r.buf == nil {
+		r.buf = getBlock(small)
+		r.buf.b[0], r.w = r.one[0], 1
+		return
+	}
+	r.w += n
+	r.bulk = r.w == len(r.buf.b) || r.bulk && n > small
+}
+
+// discard reads and drops bytes until the peer closes, n have come, or the time is up.
+func (r *reader) discard(n int, until time.Time) error {
+	for n > 0 {
+		n -= len(r.bytes())
+		r.use(len(r.bytes()))
+		if err := r.fill(until); err == io.EOF {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+	return ErrSlow
+}

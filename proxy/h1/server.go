@@ -1,0 +1,275 @@
+package h1
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"time"
+	"unsafe"
+
+	"github.com/weft-mesh/weft/traffic"
+	"github.com/weft-mesh/weft/wire/http1"
+)
+
+// Server answers callers. Its fields are set once, before the first connection; zero fields take the value in brackets.
+type Server struct {
+	// Serve answers a call: it returns once c.Response has a head, or an error. It runs on the connection's goroutine.
+	Serve func(c *traffic.Call) error
+	// Done hears of the end of each call that Serve got, when both bodies have ended: the place to finish and record it. What
+	// broke a response off is in c.Response.Err. Strings of the call are good until it returns. [nobody hears]
+	Done func(c *traffic.Call)
+	// Refused hears of each caller that was turned away before there was a call: an *http1.Error, or ErrSlow. [nobody hears]
+	Refused func(info *traffic.Conn, err error)
+
+	Limits   http1.Limits  // of heads and trailers
+	Head     time.Duration // for the whole head of a request, from its first byte [30 s]
+	Idle     time.Duration // for the first byte of a request [1 h]
+	Body     time.Duration // for the next bytes of a request's body, while they are waited for [60 s]
+	Write    time.Duration // for a write to make progress [60 s]
+	HalfOpen time.Duration // a tunnel that the callee has half-closed is cut after so long without a byte from the caller [5 min]
+
+	once sync.Once
+}
+
+func (s *Server) defaults() {
+	s.Limits = s.Limits.Or()
+	for _, d := range []struct {
+		d *time.Duration
+		v time.Duration
+	}{{&s.Head, 30 * time.Second}, {&s.Idle, time.Hour}, {&s.Body, time.Minute}, {&s.Write, time.Minute}, {&s.HalfOpen, 5 * time.Minute}} {
+		if *d.d <= 0 {
+			*d.d = d.v
+		}
+	}
+	if s.Done == nil {
+		s.Done = func(*traffic.Call) {}
+	}
+	if s.Refused == nil {
+		s.Refused = func(*traffic.Conn, error) {}
+	}
+}
+
+// Conn is a caller's connection.
+type Conn struct {
+	s      *Server
+	nc     net.Conn
+	info   *traffic.Conn
+	host   traffic.Host
+	scheme string
+	in     reader
+	out    writer
+	x      *exchange // of the request being served; nil while idle
+	inform func(int, *traffic.Header)
+
+	mu       sync.Mutex // of what follows, of the body's expects, and of out until the final head is written
+	final    bool       // the final head has been begun: no interim response may follow
+	idle     bool       // waiting for the first byte of a request
+	draining bool
+}
+
+// exchange is what one request needs; connections that idle share them.
+type exchange struct {
+	call traffic.Call
+	req  http1.Request
+	scan http1.Scan
+	body requestBody
+}
+
+var exchanges = sync.Pool{New: func() any { return new(exchange) }}
+
+// NewConn readies a connection. scheme is http or https; read is what was already read from nc.
+func (s *Server) NewConn(nc net.Conn, read []byte, host traffic.Host, info *traffic.Conn, scheme string) *Conn {
+	s.once.Do(s.defaults)
+	c := &Conn{s: s, nc: nc, info: info, host: host, scheme: scheme, in: reader{conn: nc}, out: newWriter(nc, s.Write)}
+	c.in.preload(read)
+	c.inform = c.interim
+	return c
+}
+
+// Serve answers requests until the connection ends, and closes it. The error says what the caller did wrong, if it did.
+func (c *Conn) Serve() error {
+	defer c.close()
+	for {
+		err := c.head()
+		if err != nil {
+			return c.refuse(err)
+		}
+		again := c.exchange()
+		c.out.release()
+		if !again {
+			return nil
+		}
+	}
+}
+
+// Shutdown makes the response that is next announce the end of the connection, and closes it at once if it is idle.
+func (c *Conn) Shutdown() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.draining = true; c.idle {
+		c.in.interrupt(true)
+	}
+}
+
+// Close ends the connection whatever it is doing.
+func (c *Conn) Close() { c.nc.Close() }
+
+func (c *Conn) close() {
+	c.nc.Close()
+	c.in.use(len(c.in.bytes()))
+	c.in.release()
+	c.out.release()
+	c.letGo()
+}
+
+// letGo gives the exchange back, without what it refers to.
+func (c *Conn) letGo() {
+	if c.x != nil {
+		c.x.call.Begin(nil, nil)
+		c.x.body.c = nil
+		exchanges.Put(c.x)
+		c.x = nil
+	}
+}
+
+// errIdle is an end between two requests: nobody did anything wrong.
+var errIdle = errors.New("idle")
+
+// head reads the head of the next request into c.x.
+func (c *Conn) head() error {
+	if err := c.await(); err != nil {
+		return err
+	}
+	if c.x == nil {
+		c.x = exchanges.Get().(*exchange)
+	}
+	c.x.scan = http1.Scan{}
+	var until time.Time
+	for {
+		n, err := c.x.scan.Head(c.in.bytes(), &c.s.Limits)
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			return c.begin(n)
+		}
+		if until.IsZero() {
+			until = time.Now().Add(c.s.Head)
+		}
+		if err := c.in.fill(until); err != nil {
+			return c.cut(err)
+		}
+	}
+}
+
+// cut is an end in the middle of a head. The empty line that some senders put behind a body is not a head.
+func (c *Conn) cut(err error) error {
+	switch {
+	case len(bytes.Trim(c.in.bytes(), "\r\n")) == 0:
+		return errIdle
+	case err == io.EOF:
+		return http1.ErrTruncated
+	}
+	return err
+}
+
+// await waits for the first byte of a request. After a while without one it holds neither buffer nor exchange.
+func (c *Conn) await() error {
+	if len(c.in.bytes()) > 0 {
+		return nil
+	}
+	if !c.rest(true) {
+		return errIdle
+	}
+	now := time.Now()
+	err := c.in.fill(now.Add(min(tick, c.s.Idle)))
+	if err == ErrSlow && c.s.Idle > tick {
+		c.letGo()
+		err = c.in.park(now.Add(c.s.Idle))
+	}
+	c.rest(false)
+	if err != nil {
+		return errIdle
+	}
+	return nil
+}
+
+// rest notes that the connection idles, or does no more; false: it is to be closed instead.
+func (c *Conn) rest(idle bool) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.idle = idle; !idle {
+		c.in.interrupt(false)
+	}
+	return !c.draining
+}
+
+// begin makes the call of the head that is the next n bytes.
+func (c *Conn) begin(n int) error {
+	x := c.x
+	call, req := &x.call, &x.req
+	call.Begin(c.host, c.info)
+	if err := req.Parse(own(&call.Header, c.in.bytes()[:n])); err != nil {
+		return err
+	}
+	c.in.use(n)
+	call.Proto, call.Method, call.Scheme, call.Authority = traffic.HTTP1, req.Method, c.scheme, req.Authority
+	call.Path, call.Query, call.Upgrade = req.Path, req.Query, strings.ToLower(req.Upgrade)
+	if req.Scheme != "" {
+		call.Scheme = req.Scheme
+	}
+	for _, f := range req.Fields {
+		if f.Name == "expect" && !req.Expects {
+			continue
+		}
+		call.Header.Receive(f.Name, f.Value)
+	}
+	if req.Minor > 0 { // "a server MUST NOT send a 1xx response to an HTTP/1.0 client" (RFC 9110 section 15.2)
+		call.Inform = c.inform
+	}
+	call.Now = c.host.Now()
+	c.final = false
+	x.body.start(c)
+	c.in.release()
+	return nil
+}
+
+// own copies a head into memory of the header that will lend its strings, and returns the copy to be parsed, which puts
+// names into lower case in place.
+func own(h *traffic.Header, head []byte) []byte {
+	s := h.Lend(unsafe.String(unsafe.SliceData(head), len(head)))
+	return unsafe.Slice(unsafe.StringData(s), len(s))
+}
+
+// interim passes an interim response on. That of 100 is the request body's to send: it knows when its bytes are wanted.
+func (c *Conn) interim(status int, h *traffic.Header) {
+	if status == 100 || status == 101 || status/100 != 1 {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.final {
+		return
+	}
+	b, ok := appendFields(http1.AppendStatusLine(c.out.buffer(), status), h)
+	if !ok {
+		return
+	}
+	c.out.keep(append(b, crlf...))
+	c.out.flush() // an error shows when the final response is written
+}
+
+// proceed sends 100 Continue, unless the final response is on its way: then the body may never come.
+func (c *Conn) proceed() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.final {
+		return errClosed
+	}
+	c.x.body.expects = false
+	c.out.keep(append(http1.AppendStatusLine(c.out.buffer(), 100), crlf...))
+	return c.out.flush()
+}
