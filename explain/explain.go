@@ -17,37 +17,36 @@ import (
 
 // Query is a call to be explained.
 type Query struct {
-	From   string // the calling workload, namespace/name
-	Proto  traffic.Proto
-	Host   string // full name of the service that is called; empty: Addr is
-	Port   uint16
-	Addr   netip.AddrPort // an address that is no service's
-	Method string
-	// Authority is what the call says it wants, which rules may ask for.
-	Authority string
-	Path      string
-	Query     string
-	Header    [][2]string
-	Now       time.Time
-	Fail      int  // so many attempts fail to connect: what if
-	Status    int  // what the application answers [200]
-	Plain     bool // the caller is not of the mesh: the call comes in the clear to a published port of To
-	To        string
+	From      string         `json:"from"` // the calling workload, namespace/name; empty: from outside of the mesh, in the clear, to To
+	To        string         `json:"to,omitempty"`
+	Proto     traffic.Proto  `json:"proto"`
+	Host      string         `json:"host,omitempty"` // full name of the service that is called; empty: Addr is
+	Port      uint16         `json:"port,omitempty"`
+	Addr      netip.AddrPort `json:"addr,omitzero"` // an address that is no service's
+	Method    string         `json:"method,omitempty"`
+	Authority string         `json:"authority,omitempty"` // as the call says it
+	Path      string         `json:"path,omitempty"`
+	Query     string         `json:"query,omitempty"`
+	Header    [][2]string    `json:"header,omitempty"`
+	Now       time.Time      `json:"now,omitzero"`
+	Fail      int            `json:"fail,omitempty"`   // so many attempts fail to connect: what if
+	Status    int            `json:"status,omitempty"` // what the application answers [200]
 }
 
 // Branch is one way that the call can go.
 type Branch struct {
-	Share   float64 // of calls, in (0, 1]
-	Steps   []decision.Step
-	Status  int
-	GRPC    string // grpc-status, if the answer has one
-	Err     error  // no answer: the caller sees a connection that ends
-	Target  traffic.Target
-	To      *traffic.Endpoint
-	Header  [][2]string // of the request, as the application gets it
-	Path    string
-	By      decision.Verdict // what answered, or what let the call pass last
-	Because []decision.Verdict
+	Share   float64            `json:"share"`            // of calls, in (0, 1]
+	Status  int                `json:"status,omitempty"` // 0: no answer, the caller sees its connection end
+	GRPC    string             `json:"grpcStatus,omitempty"`
+	Failed  string             `json:"failed,omitempty"` // why there is no answer
+	Target  traffic.Target     `json:"target,omitzero"`
+	To      *traffic.Endpoint  `json:"to,omitempty"`
+	Path    string             `json:"path,omitempty"`    // as the application gets it
+	Header  [][2]string        `json:"header,omitempty"`  // as the application gets them
+	Returns [][2]string        `json:"returns,omitempty"` // headers of the answer
+	By      decision.Verdict   `json:"by"`                // what answered, or what let the call pass last
+	Because []decision.Verdict `json:"because,omitempty"`
+	Steps   []decision.Step    `json:"steps"`
 }
 
 // Call explains q. cfg holds what the caller's and the callees' proxies have: what compile.All made for q.From. learnt, which may
@@ -89,8 +88,15 @@ func once(cfg *config.Set, learnt map[traffic.Target][]balance.Snapshot, q Query
 	}
 	c.Trail = &decision.Trail{Side: "caller"}
 	err = out.Serve(c)
-	b := Branch{Share: 1, Status: c.Response.Status, Err: err, Target: c.Target, To: c.To, Header: h.arrived, Path: h.path, By: last(c.Verdicts())}
+	b := Branch{Share: 1, Status: c.Response.Status, Target: c.Target, To: c.To, Header: h.arrived, Path: h.path, By: last(c.Verdicts())}
+	if err != nil {
+		b.Status, b.Failed = 0, err.Error()
+	}
 	b.GRPC, _ = c.GRPCStatus()
+	c.Response.Header.All(func(name, value string) bool {
+		b.Returns = append(b.Returns, [2]string{strings.Clone(name), strings.Clone(value)})
+		return true
+	})
 	b.Because = append(b.Because, c.Verdicts()...)
 	c.Finish(h.now)
 	b.Steps = c.Trail.Steps
@@ -123,7 +129,7 @@ type host struct {
 
 // way begins the call and returns where it enters the mesh.
 func (h *host) way(c *traffic.Call) (traffic.Handler, error) {
-	if h.q.Plain {
+	if h.q.From == "" {
 		return h.published(c)
 	}
 	if h.self = h.cfg.Workloads[h.q.From]; h.self == nil {

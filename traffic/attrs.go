@@ -83,21 +83,21 @@ func DrawFor(salt, n, from, to uint64) uint64 {
 
 // Target names what is called: a service's port, or a subset of its endpoints.
 type Target struct {
-	Service string `pb:"1"` // full host name
-	Port    uint16 `pb:"2"`
-	Subset  string `pb:"3"`
+	Service string `pb:"1" json:"service"` // full host name
+	Port    uint16 `pb:"2" json:"port"`
+	Subset  string `pb:"3" json:"subset,omitempty"`
 }
 
 // Endpoint is one address that can be called, and who must answer there.
 type Endpoint struct {
-	Addr     netip.AddrPort `pb:"1"` // of the application
-	ID       identity.ID    `pb:"2"` // zero: it has no identity, and is called in the clear
-	Workload string         `pb:"3"` // namespace/name
-	Tunnel   netip.AddrPort `pb:"4"` // of its proxy's mutual TLS listener; zero: it has none
-	Labels   []string       `pb:"5"` // "key=value", sorted; only for callers whose egress policy reads them
-	Weight   uint32         `pb:"6"` // [1]
-	Zone     string         `pb:"7"`
-	Draining bool           `pb:"8"` // takes no new calls
+	Addr     netip.AddrPort `pb:"1" json:"addr"`             // of the application
+	ID       identity.ID    `pb:"2" json:"id"`               // zero: it has no identity, and is called in the clear
+	Workload string         `pb:"3" json:"workload"`         // namespace/name
+	Tunnel   netip.AddrPort `pb:"4" json:"tunnel"`           // of its proxy's mutual TLS listener; zero: it has none
+	Labels   []string       `pb:"5" json:"labels,omitempty"` // "key=value", sorted; only for callers whose egress policy reads them
+	Weight   uint32         `pb:"6" json:"weight,omitempty"` // [1]
+	Zone     string         `pb:"7" json:"zone,omitempty"`
+	Draining bool           `pb:"8" json:"draining,omitempty"` // takes no new calls
 }
 
 // Security is how a connection to an endpoint is secured.
