@@ -12,6 +12,7 @@ import (
 	"github.com/weft-mesh/weft/feature/balance"
 	"github.com/weft-mesh/weft/feature/outlier"
 	"github.com/weft-mesh/weft/traffic"
+	"github.com/weft-mesh/weft/traffic/traffictest"
 )
 
 var start = time.Unix(1_800_000_000, 0)
@@ -234,7 +235,97 @@ func TestDrainingGetsNothing(t *testing.T) {
 	if got := send(t, s, &host{start, fine}, 20, nil); got["127.64.0.2"] != 20 {
 		t.Errorf("%v", got)
 	}
+	s.Update(nil, nil, eps[:1], start)
+	if got := send(t, s, &host{start, fine}, 20, nil); got["127.64.0.1"] != 20 {
+		t.Errorf("better one that is about to stop than none: %v", got)
+	}
 }
+
+// TestTriedIsKnownAfterAnUpdate: between attempts a configuration may come, and with it other values for the same addresses.
+func TestTriedIsKnownAfterAnUpdate(t *testing.T) {
+	s := set(nil, nil, 2)
+	a := &traffic.Attrs{Now: start}
+	for draw := range uint64(50) {
+		a.Draw = draw
+		first := s.Pick(a, nil, "")
+		eps := endpoints(2)
+		eps[0].Zone, eps[1].Zone = fmt.Sprint(draw), fmt.Sprint(draw)
+		s.Update(nil, nil, eps, start)
+		if second := s.Pick(a, []*traffic.Endpoint{&first.Endpoint}, ""); second.Addr == first.Addr {
+			t.Fatalf("%v was tried, and is picked again", first.Addr)
+		}
+	}
+}
+
+// TestSilence: what ends an attempt without the endpoint's word neither ejects it nor breaks a row of its failures.
+func TestSilence(t *testing.T) {
+	for _, end := range []func(*traffic.Call) error{
+		func(c *traffic.Call) error { return c.Fail(traffic.ErrCanceled) },
+		func(c *traffic.Call) error { return c.Fail(traffic.ErrNoIdentity) },
+		func(c *traffic.Call) error { return c.Reply(403, decision.Verdict{}) },
+	} {
+		s := set(nil, &outlier.Policy{Consecutive: 2}, 2)
+		h := &traffictest.Host{Time: start}
+		once := func(answer func(*traffic.Call) error) {
+			h.Answer = answer
+			c := h.Call()
+			_ = traffic.Chain(traffic.Forward{}, balance.With(s)).Serve(c)
+			c.Finish(h.Time)
+		}
+		snap := func() (failures uint32) {
+			for _, e := range s.Snapshot() {
+				failures += e.Outlier.Failures
+			}
+			return failures
+		}
+		once(traffictest.Status(500))
+		for range 20 {
+			once(end)
+		}
+		if snap() != 1 {
+			t.Errorf("%d failures in a row", snap())
+		}
+	}
+}
+
+func TestLeastRequestByWeight(t *testing.T) {
+	eps := endpoints(2)
+	eps[0].Weight, eps[1].Weight = 1, 3
+	s := balance.NewSet()
+	s.Update(&balance.Policy{Algorithm: balance.LeastRequest}, nil, eps, start)
+	if got := send(t, s, &host{start, fine}, 4000, nil)["127.64.0.2"]; got < 2850 || got > 3150 {
+		t.Errorf("weight 3 of 4 got %d of 4000", got)
+	}
+}
+
+func TestRingOfWeights(t *testing.T) {
+	eps := endpoints(2)
+	eps[0].Weight, eps[1].Weight = 100, 300
+	s := balance.NewSet()
+	s.Update(&balance.Policy{Algorithm: balance.RingHash, Hash: balance.Hash{Header: "x-user"}}, nil, eps, start)
+	got := send(t, s, &host{start, fine}, 4000, func(i int, c *traffic.Call) { c.Header.Receive("x-user", fmt.Sprint("user-", i)) })["127.64.0.2"]
+	if got < 2700 || got > 3300 {
+		t.Errorf("weight 3 of 4 got %d of 4000", got)
+	}
+}
+
+// TestCookieCrumbs: HTTP/2 may split the cookie field (RFC 9113 section 8.2.3).
+func TestCookieCrumbs(t *testing.T) {
+	s := set(&balance.Policy{Algorithm: balance.RingHash, Hash: balance.Hash{Cookie: "sticky"}}, nil, 5)
+	where := map[string]bool{}
+	send(t, s, &host{start, fine}, 50, func(i int, c *traffic.Call) {
+		c.Header.Receive("cookie", "a=b")
+		c.Header.Receive("cookie", "sticky=42")
+		c.AtEnd(noted{where})
+	})
+	if len(where) != 1 {
+		t.Errorf("one cookie led to %v", where)
+	}
+}
+
+type noted struct{ where map[string]bool }
+
+func (n noted) End(c *traffic.Call, _, _ time.Time) { n.where[c.To.Addr.String()] = true }
 
 func TestNoEndpoint(t *testing.T) {
 	s := balance.NewSet()

@@ -1,6 +1,7 @@
 package balance
 
 import (
+	"errors"
 	"strconv"
 	"strings"
 	"time"
@@ -34,7 +35,11 @@ func (h *handler) Serve(c *traffic.Call) error {
 	start := c.Now
 	c.AtEnd(e)
 	err := h.next.Serve(c)
-	e.observe(c.Host.Now().Sub(start), err != nil || c.Response.Status >= 500, c.Now.UnixNano(), p)
+	if silent(c) {
+		return err
+	}
+	now := c.Host.Now()
+	e.observe(now.Sub(start), err != nil || c.Response.Status >= 500, now.UnixNano(), p)
 	if cookie != "" && err == nil {
 		c.Response.Header.Add("set-cookie", cookie)
 	}
@@ -45,7 +50,7 @@ func (h *handler) Serve(c *traffic.Call) error {
 func (e *Endpoint) End(c *traffic.Call, _, now time.Time) {
 	e.pending.Add(-1)
 	v := e.set.now.Load()
-	if v.outlier == nil || c.Response.Local {
+	if v.outlier == nil || silent(c) {
 		return
 	}
 	o := outcome(c)
@@ -58,16 +63,27 @@ func (e *Endpoint) End(c *traffic.Call, _, now time.Time) {
 	}
 }
 
+// silent: the endpoint had no word in how the attempt ended.
+func silent(c *traffic.Call) bool {
+	return c.Response.Local || errors.Is(c.Response.Err, traffic.ErrCanceled) || errors.Is(c.Response.Err, traffic.ErrNoIdentity)
+}
+
 func outcome(c *traffic.Call) outlier.Outcome {
 	switch {
 	case !c.Failed():
 		return outlier.Success
 	case c.Response.Err != nil && c.Response.Status == 0:
 		return outlier.NoAnswer
-	case c.Response.Status >= 502 && c.Response.Status <= 504:
+	case c.Response.Status >= 502 && c.Response.Status <= 504, gatewayCode(c):
 		return outlier.Gateway
 	}
 	return outlier.Failure
+}
+
+// gatewayCode: DEADLINE_EXCEEDED and UNAVAILABLE are gRPC's 504 and 503.
+func gatewayCode(c *traffic.Call) bool {
+	code, ok := c.GRPCStatus()
+	return ok && c.Proto == traffic.GRPC && (code == "4" || code == "14")
 }
 
 // key is what a call's endpoint is chosen by, and the cookie to set where the call brought none; empty: there is none.
@@ -90,12 +106,13 @@ func (h *Hash) key(c *traffic.Call) (key, cookie string) {
 
 // cookieOf returns the value of a cookie (RFC 6265 section 4.2).
 func cookieOf(c *traffic.Call, name string) string {
-	all, _ := c.Header.Get("cookie")
-	for all != "" {
-		var pair string
-		pair, all, _ = strings.Cut(all, ";")
-		if k, v, _ := strings.Cut(strings.TrimSpace(pair), "="); k == name {
-			return v
+	for n, all := range c.Header.All { // HTTP/2 may send each in a field of its own (RFC 9113 section 8.2.3)
+		for n == "cookie" && all != "" {
+			var pair string
+			pair, all, _ = strings.Cut(all, ";")
+			if k, v, _ := strings.Cut(strings.TrimSpace(pair), "="); k == name {
+				return v
+			}
 		}
 	}
 	return ""

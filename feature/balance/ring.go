@@ -28,9 +28,10 @@ func newRing(eps []*Endpoint, size uint32) (ring []point) {
 	}
 	// A power of two: the number changes seldom, and with it the places of endpoints that stay.
 	each := 1 << mathbits.Len(uint(size-1)/uint(len(eps)))
+	least := max(slices.MinFunc(eps, func(a, b *Endpoint) int { return cmp.Compare(a.Weight, b.Weight) }).Weight, 1)
 	for _, e := range eps {
 		name := e.Addr.String() + "#"
-		for i := range each * int(max(e.Weight, 1)) {
+		for i := range each * int(max(e.Weight, 1)) / int(least) {
 			ring = append(ring, point{hash(name + strconv.Itoa(i)), e})
 		}
 	}

@@ -23,7 +23,7 @@ type Set struct {
 type view struct {
 	policy    *Policy
 	outlier   *outlier.Policy // nil: nothing is ejected
-	endpoints []*Endpoint     // without those that are draining
+	endpoints []*Endpoint     // without those that are draining, unless all are
 	weights   []uint64        // cumulative; nil: all the same
 	ring      []point
 }
@@ -42,8 +42,9 @@ func (s *Set) Update(p *Policy, o *outlier.Policy, eps []traffic.Endpoint, now t
 	}
 	old := s.now.Load()
 	v := &view{policy: p, outlier: o}
+	rest := slices.ContainsFunc(eps, func(e traffic.Endpoint) bool { return !e.Draining })
 	for _, e := range eps {
-		if !e.Draining {
+		if !e.Draining || !rest { // better one that is about to stop than none
 			v.endpoints = append(v.endpoints, s.endpoint(old, e, p, now))
 		}
 	}
@@ -120,7 +121,7 @@ func (s *Set) Pick(a *traffic.Attrs, tried []*traffic.Endpoint, key string) *End
 	if len(v.endpoints) == 0 {
 		return nil
 	}
-	c := candidates{v: v, a: a, tried: tried, panic: v.outlier.Panic(len(v.endpoints), v.out(a.Now.UnixNano()))}
+	c := candidates{v: v, a: a, tried: tried, panic: v.panic(a.Now.UnixNano())}
 	e := s.choose(&c, key)
 	if e == nil && len(tried) > 0 {
 		c.tried = nil
@@ -160,7 +161,17 @@ type candidates struct {
 }
 
 func (c *candidates) usable(e *Endpoint) bool {
-	return (c.panic || !e.outlier.Ejected(c.a.Now.UnixNano())) && !slices.Contains(c.tried, &e.Endpoint)
+	return (c.panic || !e.outlier.Ejected(c.a.Now.UnixNano())) && !c.was(e)
+}
+
+// was says whether e was tried, under this configuration or the one before.
+func (c *candidates) was(e *Endpoint) bool {
+	for _, t := range c.tried {
+		if t.Addr == e.Addr {
+			return true
+		}
+	}
+	return false
 }
 
 // around returns the first endpoint from i on that may be used; one that is warming up is passed over for some calls.
@@ -200,10 +211,15 @@ func (c *candidates) better() *Endpoint {
 }
 
 func (c *candidates) cost(e *Endpoint) float64 {
-	if c.v.policy.Algorithm == LeastRequest {
-		return float64(e.pending.Load()+1) / float64(max(e.Weight, 1))
+	if c.v.policy.Algorithm == LeastRequest { // the two were drawn by weight: at rest nothing is to be added to that
+		return float64(e.pending.Load()) / float64(max(e.Weight, 1))
 	}
 	return e.cost(c.a.Now.UnixNano(), c.v.policy)
+}
+
+// panic counts the ejected only where a policy asks how many there are.
+func (v *view) panic(now int64) bool {
+	return v.outlier != nil && v.outlier.MinHealth > 0 && v.outlier.Panic(len(v.endpoints), v.out(now))
 }
 
 // out counts the ejected.
@@ -226,7 +242,7 @@ func (c *candidates) explain(took *Endpoint) {
 		case e == took:
 		case e.outlier.Ejected(now):
 			t.Passed("balance", &c.v.outlier.Ref, fmt.Sprintf("%v is ejected for %v more", e.Addr, e.outlier.Snapshot().Until.Sub(c.a.Now)))
-		case slices.Contains(c.tried, &e.Endpoint):
+		case c.was(e):
 			t.Passed("balance", nil, fmt.Sprintf("%v was tried", e.Addr))
 		}
 	}

@@ -28,12 +28,11 @@ func (s *State) Ejected(now int64) bool { return s.until.Load() > now }
 // Observe takes the outcome of a call at now; total and out count the endpoints and those left out. It returns true if the
 // endpoint is ejected by this.
 func (p *Policy) Observe(s *State, o Outcome, now time.Time, total, out int) bool {
-	if !p.count(s, o) || s.Ejected(now.UnixNano()) || !p.may(total, out) {
+	was := s.until.Load()
+	if was > now.UnixNano() { // calls begun before it was left out: they say nothing of how it is when it comes back
 		return false
 	}
-	s.reset()
-	s.eject(now, p.span(s, now))
-	return true
+	return p.count(s, o) && p.may(total, out) && p.eject(s, was, now)
 }
 
 // count returns true when a limit is reached.
@@ -78,19 +77,21 @@ func (p *Policy) Panic(total, out int) bool {
 	return p != nil && out > 0 && uint32((total-out)*100) < p.MinHealth*uint32(total)
 }
 
-// span is how long the endpoint is left out: longer each time, less one for each interval in which it behaved.
-func (p *Policy) span(s *State, now time.Time) time.Duration {
+// eject leaves the endpoint out for a time that is longer each time, less one for each interval in which it behaved since was,
+// the end of its latest ejection. Of several calls that fail at once, one ejects.
+func (p *Policy) eject(s *State, was int64, now time.Time) bool {
 	n := s.ejections.Load()
-	if until := s.until.Load(); until > 0 {
-		n -= min(n, uint32(now.Sub(time.Unix(0, until))/p.interval()))
+	if was > 0 {
+		n -= min(n, uint32(now.Sub(time.Unix(0, was))/p.interval()))
+	}
+	span := min(p.base()*time.Duration(n+1), p.max())
+	if !s.until.CompareAndSwap(was, now.Add(span).UnixNano()) {
+		return false
 	}
 	s.ejections.Store(n + 1)
-	return min(p.base()*time.Duration(n+1), p.max())
-}
-
-func (s *State) eject(now time.Time, d time.Duration) {
 	s.since.Store(now.UnixNano())
-	s.until.Store(now.Add(d).UnixNano())
+	s.reset()
+	return true
 }
 
 func (p *Policy) base() time.Duration     { return or(p.Base, 30*time.Second) }

@@ -1,6 +1,8 @@
 package outlier_test
 
 import (
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -105,6 +107,41 @@ func TestLonger(t *testing.T) {
 			t.Errorf("out for %v, want %v", got, x.want)
 		}
 		now = s.Snapshot().Until
+	}
+}
+
+// TestCallsUnderWay: those begun before the ejection say nothing of how the endpoint is when it comes back.
+func TestCallsUnderWay(t *testing.T) {
+	policy := &outlier.Policy{Consecutive: 2, Base: time.Second}
+	var s outlier.State
+	for range 20 {
+		policy.Observe(&s, outlier.Failure, start, 2, 0)
+	}
+	if v := s.Snapshot(); v.Ejections != 1 || v.Failures != 0 {
+		t.Errorf("%+v", v)
+	}
+	if policy.Observe(&s, outlier.Failure, start.Add(2*time.Second), 2, 0) {
+		t.Error("one failure after its return is not a row")
+	}
+}
+
+// TestOneOfManyEjects: calls that fail at once eject once.
+func TestOneOfManyEjects(t *testing.T) {
+	policy := &outlier.Policy{Consecutive: 3}
+	for range 200 {
+		var s outlier.State
+		var n atomic.Int32
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				if policy.Observe(&s, outlier.Failure, start, 2, 0) {
+					n.Add(1)
+				}
+			})
+		}
+		if wg.Wait(); n.Load() != 1 || s.Snapshot().Ejections != 1 {
+			t.Fatalf("ejected %d times: %+v", n.Load(), s.Snapshot())
+		}
 	}
 }
 
