@@ -210,34 +210,34 @@ func (c *Call) Keep(limit int) {
 		return
 	}
 	c.kept.src, c.kept.limit, c.kept.pos, c.kept.eof = c.Body, limit, 0, false
-	c.kept.mode.Store(keeping)
+	c.kept.mode.Store(fresh)
 	c.Body = &c.kept
 }
 
-// Commit says that the caller of Keep will not rewind any more.
+// Commit says that the caller of Keep will not rewind any more. Of a body that nobody has begun to read, as a connection's or
+// an upgrade's, the engine gets its own back, which it can splice.
 func (c *Call) Commit() {
 	if c.kept.src == nil {
 		return
 	}
-	if c.kept.holders--; c.kept.holders == 0 {
-		c.kept.mode.CompareAndSwap(keeping, passing)
+	if c.kept.holders--; c.kept.holders == 0 && c.kept.commit() {
+		c.Body = c.kept.src
 	}
 }
 
 // Replayable says whether Rewind can succeed, as of now: a pump that still runs may yet exceed the limit.
 func (c *Call) Replayable() bool {
-	return c.Body == nil || c.kept.src != nil && c.kept.mode.Load() == keeping
+	return c.Body == nil || c.kept.src != nil && c.kept.mode.Load() <= keeping
 }
 
 // Rewind ends the attempt begun at m and makes the call as it was then, ready to be served once more. False: the body
 // cannot be replayed, and nothing was changed.
 func (c *Call) Rewind(m Mark, now time.Time) bool {
-	if c.Body != nil && (c.kept.src == nil || !c.kept.mode.CompareAndSwap(keeping, frozen)) {
+	if c.Body != nil && (c.kept.src == nil || !c.kept.freeze()) {
 		return false
 	}
 	c.drop()
-	c.kept.pos = 0
-	c.kept.mode.Store(keeping)
+	c.kept.thaw()
 	c.finish(m.ends, now)
 	c.Header.rewind(m.edits)
 	c.Path, c.Query, c.Authority, c.Deadline, c.Judge, c.Now = m.path, m.query, m.authority, m.deadline, m.judge, now

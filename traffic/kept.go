@@ -26,9 +26,10 @@ type kept struct {
 }
 
 const (
-	keeping uint32 = iota
-	passing        // over the limit, or committed: no replay any more
-	frozen         // about to be replayed: Next refuses until then
+	fresh uint32 = iota // nothing was read yet
+	keeping
+	passing // over the limit, or committed: no replay any more
+	frozen  // about to be replayed: Next refuses until then
 )
 
 // buffer is lent while a body is in flight, so that a call at rest holds none.
@@ -40,6 +41,9 @@ var buffers = sync.Pool{New: func() any { return new(buffer) }}
 const maxPooled = 64 << 10
 
 func (k *kept) Next() ([]byte, error) {
+	if k.mode.Load() == fresh {
+		k.mode.CompareAndSwap(fresh, keeping)
+	}
 	if k.mode.Load() == frozen {
 		return nil, ErrInterrupted
 	}
@@ -79,6 +83,29 @@ func (k *kept) len() int {
 		return 0
 	}
 	return len(k.buf.b)
+}
+
+// commit ends keeping; true: nobody began to read, so src can be read in place of k.
+func (k *kept) commit() bool {
+	if k.mode.CompareAndSwap(fresh, passing) {
+		return true
+	}
+	k.mode.CompareAndSwap(keeping, passing)
+	return false
+}
+
+// freeze refuses what can't be replayed.
+func (k *kept) freeze() bool {
+	return k.mode.CompareAndSwap(fresh, frozen) || k.mode.CompareAndSwap(keeping, frozen)
+}
+
+// thaw begins the next attempt.
+func (k *kept) thaw() {
+	if k.pos = 0; k.len() == 0 && !k.eof {
+		k.mode.Store(fresh)
+		return
+	}
+	k.mode.Store(keeping)
 }
 
 // whole returns all of the body; false: it was too long, has not ended, or was committed before.

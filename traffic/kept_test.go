@@ -139,6 +139,47 @@ func TestCommitWhilePumping(t *testing.T) {
 	}
 }
 
+// TestUnreadBodyIsGivenBack: what was kept for a retry that was not needed must not stand in a splice's way.
+func TestUnreadBodyIsGivenBack(t *testing.T) {
+	for _, read := range []bool{false, true} {
+		c := begun()
+		body := &bytewise{s: "ab"}
+		c.Body = body
+		c.Keep(10)
+		c.Keep(10)
+		m := c.Mark()
+		if !c.Rewind(m, epoch) { // an attempt that found no connection, and read nothing
+			t.Fatal("refused")
+		}
+		if read {
+			_, _ = c.Body.Next()
+		}
+		if c.Commit(); c.Body == Body(body) {
+			t.Error("given back while another may still go back")
+		}
+		if c.Commit(); (c.Body == Body(body)) == read {
+			t.Errorf("read %v: the body is %T", read, c.Body)
+		}
+		if b, err := c.Body.Next(); err != nil || len(b) != 1 {
+			t.Errorf("%q %v", b, err)
+		}
+	}
+}
+
+// TestCommitRaces a first read: whichever comes first, no byte is lost, and the race detector sees one reader.
+func TestCommitRaces(t *testing.T) {
+	for range 500 {
+		c := begun()
+		c.Body = &bytewise{s: "abc"}
+		c.Keep(10)
+		a := pump(c.Body)
+		c.Commit()
+		if <-a.done; a.got.String() != "abc" {
+			t.Fatalf("got %q", a.got.String())
+		}
+	}
+}
+
 // TestFrozenBodyRefuses: between the refusal of one attempt and the start of the next, a late pump gets nothing.
 func TestFrozenBodyRefuses(t *testing.T) {
 	k := &kept{src: &bytewise{s: "abc"}, limit: 10}
