@@ -99,14 +99,14 @@ func (p *parser) document(d document) {
 	}
 	var root yaml.Node
 	if err := yaml.Unmarshal(d.text, &root); err != nil {
-		line, text := syntax(err)
+		line, text := syntax(err, d.text)
 		p.fail(d.above+line, "not YAML: "+text, "")
 		return
 	}
 	if len(root.Content) == 0 {
 		return
 	}
-	v := values{above: d.above, lines: map[string]int{}}
+	v := values{above: d.above, lines: map[string]int{}, within: map[*yaml.Node]bool{}}
 	value := v.value(root.Content[0], "", 0)
 	for _, e := range v.errors {
 		p.fail(e.line, e.text, e.remedy)
@@ -192,14 +192,4 @@ func stringMap(v any) map[string]string {
 		}
 	}
 	return out
-}
-
-// syntax takes the line out of the YAML parser's words, "yaml: line 3: found ...". It is 1 where they name none.
-func syntax(err error) (line int, text string) {
-	text = strings.TrimPrefix(err.Error(), "yaml: ")
-	if n, _ := fmt.Sscanf(text, "line %d:", &line); n == 1 {
-		_, text, _ = strings.Cut(text, ": ")
-		return line, text
-	}
-	return 1, text
 }

@@ -22,8 +22,9 @@ const (
 type values struct {
 	above  int // lines before the document
 	lines  map[string]int
-	copies int // values made from aliases
-	inside int // aliases around
+	copies int                 // values made from aliases
+	inside int                 // how many aliases are around
+	within map[*yaml.Node]bool // what they stand for
 	errors []lineError
 }
 
@@ -53,9 +54,7 @@ func (v *values) value(n *yaml.Node, path string, depth int) any {
 	}
 	switch n.Kind {
 	case yaml.AliasNode:
-		v.inside++
-		defer func() { v.inside-- }()
-		return v.value(n.Alias, path, depth+1)
+		return v.alias(n, path, depth)
 	case yaml.MappingNode:
 		m := map[string]any{}
 		v.mapping(n, path, depth, m)
@@ -70,6 +69,17 @@ func (v *values) value(n *yaml.Node, path string, depth int) any {
 		return list
 	}
 	return v.scalar(n)
+}
+
+func (v *values) alias(n *yaml.Node, path string, depth int) any {
+	if v.within[n.Alias] {
+		v.fail(n, "*"+n.Value+" stands inside of what it stands for", "")
+		return nil
+	}
+	v.within[n.Alias] = true
+	v.inside++
+	defer func() { v.inside--; delete(v.within, n.Alias) }()
+	return v.value(n.Alias, path, depth+1)
 }
 
 // line notes where a field stands; of fields that come out of an alias, the place of the alias is noted around them.
@@ -159,8 +169,10 @@ func (v *values) scalar(n *yaml.Node) any {
 	case "!!null":
 		return nil
 	case "!!bool":
-		var b bool
-		v.decode(n, &b)
+		b, ok := old[n.Value]
+		if !ok {
+			v.decode(n, &b)
+		}
 		return b
 	case "!!int":
 		return v.integer(n)
@@ -197,7 +209,7 @@ func (v *values) float(n *yaml.Node) any {
 
 func (v *values) decode(n *yaml.Node, into any) {
 	if err := n.Decode(into); err != nil {
-		_, text := syntax(err)
+		_, text := syntax(err, nil)
 		v.fail(n, strings.TrimSpace(strings.TrimPrefix(text, "unmarshal errors:")), "")
 	}
 }
