@@ -1,0 +1,349 @@
+// Package transcript reads and runs files that say what a mesh is to do: configuration, workloads, calls with their outcomes, and
+// findings, in one text that a person can write and a reviewer can read (txtar). `weft test` runs those of users; weft's own
+// tests run theirs twice, by decision and through real proxies.
+//
+//	-- mesh/policy.yaml --
+//	...
+//	-- workloads --
+//	frontend
+//	backend version=v1 ports=80
+//	-- calls --
+//	from frontend GET http://backend/api/items => 200 backend because AuthorizationPolicy default/allow rules[0] (istio)
+//	from frontend GET http://backend/ x-canary=true => 80% 200 backend subset v1 | 20% 200 backend subset v2
+//	from frontend GET http://backend/old => 200 sees path=/new x-added=1 returns x-served-by=weft
+//	from frontend TCP db:5432 => refused because ...
+//	from outside GET http://backend/ to backend => 403
+//	-- findings --
+//	mesh/policy.yaml:41 spec.endpointSelector
+package transcript
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/tools/txtar" // the format of Go's own script tests
+
+	"github.com/weft-mesh/weft/traffic"
+)
+
+// File is a transcript.
+type File struct {
+	Name      string
+	Configs   []txtar.File
+	Workloads []Workload
+	Calls     []Call
+	Findings  []Expected // none, and Checked false: they are not looked at
+	Checked   bool
+}
+
+// Workload is one that runs while the calls are made, as `weft run` would start it.
+type Workload struct {
+	Name, Namespace, Service, Version, Account string
+	Labels                                     map[string]string
+	Ports                                      []uint16
+	Protocol                                   string // appProtocol of its ports [http]
+}
+
+// Call is a line of calls.
+type Call struct {
+	Line     int
+	Text     string
+	From     string // name or namespace/name of a workload; "outside": not of the mesh
+	To       string // the workload, of a call from outside
+	Proto    traffic.Proto
+	Method   string
+	URL      *url.URL
+	Header   [][2]string
+	Status   int // that the application answers [200]
+	Fail     int // attempts that fail to connect
+	Outcomes []Outcome
+}
+
+// Outcome is what is to become of a call, or of a share of such calls.
+type Outcome struct {
+	Share   int    // percent; 0: not said
+	Status  int    // 0: refused, or not said for TCP
+	Refused bool   // no answer
+	OK      bool   // a TCP connection that works
+	Target  string // service, by name, name.namespace or full; empty: not said
+	Subset  string
+	Because string      // beginning of the deciding verdict's words; empty: not said
+	Sees    [][2]string // headers, or "path", as the application gets them; an empty value: it is not there
+	Returns [][2]string // headers of the answer
+}
+
+// Expected is a finding: its place and the beginning of its field or text.
+type Expected struct {
+	Line  int
+	Place string // FILE:LINE
+	Text  string
+}
+
+// Parse reads a transcript. The error names file and line.
+func Parse(name string, data []byte) (*File, error) {
+	f := &File{Name: name}
+	ar := txtar.Parse(data)
+	var errs []error
+	for _, part := range ar.Files {
+		at := lineOf(data, part.Name)
+		switch {
+		case part.Name == "workloads":
+			errs = append(errs, f.lines(part, at, f.workload))
+		case part.Name == "calls":
+			errs = append(errs, f.lines(part, at, f.call))
+		case part.Name == "findings":
+			f.Checked = true
+			errs = append(errs, f.lines(part, at, f.finding))
+		case strings.HasSuffix(part.Name, ".yaml"), strings.HasSuffix(part.Name, ".yml"), strings.HasSuffix(part.Name, ".json"):
+			f.Configs = append(f.Configs, part)
+		default:
+			errs = append(errs, fmt.Errorf("%s:%d: section %q is none of workloads, calls, findings or a .yaml file", name, at, part.Name))
+		}
+	}
+	if len(f.Calls) == 0 && !f.Checked {
+		errs = append(errs, fmt.Errorf("%s: there is neither a section \"-- calls --\" nor \"-- findings --\": nothing would be tested", name))
+	}
+	return f, errors.Join(errs...)
+}
+
+// lineOf is the line of a section's header.
+func lineOf(data []byte, section string) int {
+	before, _, _ := strings.Cut("\n"+string(data), "\n-- "+section+" --")
+	return strings.Count(before, "\n") + 1
+}
+
+// lines hands each line but empty ones and comments to read.
+func (f *File) lines(part txtar.File, at int, read func(n int, words []string) error) error {
+	var errs []error
+	for i, line := range strings.Split(string(part.Data), "\n") {
+		line = strings.TrimSpace(line)
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		words, err := split(line)
+		if err == nil {
+			err = read(at+1+i, words)
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s:%d: %w", f.Name, at+1+i, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// split cuts a line at spaces outside of double quotes.
+func split(line string) (words []string, err error) {
+	for line = strings.TrimSpace(line); line != ""; line = strings.TrimLeft(line, " \t") {
+		word := ""
+		for line != "" && line[0] != ' ' && line[0] != '\t' {
+			if line[0] != '"' {
+				word, line = word+line[:1], line[1:]
+				continue
+			}
+			quoted, err := strconv.QuotedPrefix(line)
+			if err != nil {
+				return nil, fmt.Errorf("a quote is not closed: %s", line)
+			}
+			text, err := strconv.Unquote(quoted)
+			if err != nil {
+				return nil, err
+			}
+			word, line = word+text, line[len(quoted):]
+		}
+		words = append(words, word)
+	}
+	return words, nil
+}
+
+func (f *File) workload(_ int, words []string) error {
+	w := Workload{Name: words[0], Namespace: "default", Service: words[0], Account: words[0], Labels: map[string]string{}, Ports: []uint16{80}}
+	if ns, name, ok := strings.Cut(words[0], "/"); ok {
+		w.Namespace, w.Name, w.Service, w.Account = ns, name, name, name
+	}
+	for _, word := range words[1:] {
+		k, v, ok := strings.Cut(word, "=")
+		if !ok {
+			return fmt.Errorf("%q: want KEY=VALUE (service, version, account, ports, protocol, or a label)", word)
+		}
+		switch k {
+		case "service":
+			w.Service = v
+		case "version":
+			w.Version = v
+		case "account":
+			w.Account = v
+		case "protocol":
+			w.Protocol = v
+		case "ports":
+			w.Ports = nil
+			for _, p := range strings.Split(v, ",") {
+				n, err := strconv.ParseUint(p, 10, 16)
+				if err != nil {
+					return fmt.Errorf("port %q: %w", p, err)
+				}
+				w.Ports = append(w.Ports, uint16(n))
+			}
+		default:
+			w.Labels[k] = v
+		}
+	}
+	f.Workloads = append(f.Workloads, w)
+	return nil
+}
+
+func (f *File) finding(n int, words []string) error {
+	f.Findings = append(f.Findings, Expected{n, words[0], strings.Join(words[1:], " ")})
+	return nil
+}
+
+const callForm = `want: from WORKLOAD METHOD URL [HEADER=VALUE ...] => OUTCOME`
+
+func (f *File) call(n int, words []string) error {
+	arrow := slices.Index(words, "=>")
+	if arrow < 4 || words[0] != "from" || arrow == len(words)-1 {
+		return errors.New(callForm)
+	}
+	c := Call{Line: n, Text: strings.Join(words[:arrow], " "), From: words[1], Proto: traffic.HTTP1, Method: words[2]}
+	raw := words[3]
+	switch c.Method {
+	case "TCP":
+		c.Proto, c.Method, raw = traffic.TCP, "", "tcp://"+raw
+	case "GRPC":
+		c.Proto, c.Method = traffic.GRPC, "POST"
+	}
+	u, err := url.Parse(raw)
+	if err != nil || u.Host == "" {
+		return fmt.Errorf("%q is no URL as http://SERVICE:PORT/PATH", words[3])
+	}
+	c.URL = u
+	if err := c.options(words[4:arrow]); err != nil {
+		return err
+	}
+	if c.From == "outside" && c.To == "" {
+		return errors.New("a call from outside needs the workload whose published port it comes to: to WORKLOAD")
+	}
+	c.Outcomes, err = outcomes(words[arrow+1:])
+	f.Calls = append(f.Calls, c)
+	return err
+}
+
+func (c *Call) options(words []string) error {
+	for i := 0; i < len(words); i++ {
+		if words[i] == "to" && i+1 < len(words) {
+			c.To = words[i+1]
+			i++
+			continue
+		}
+		k, v, ok := strings.Cut(words[i], "=")
+		if !ok {
+			return fmt.Errorf("%q: want HEADER=VALUE, answering=STATUS, failing=ATTEMPTS or to WORKLOAD", words[i])
+		}
+		var err error
+		switch k {
+		case "answering":
+			c.Status, err = strconv.Atoi(v)
+		case "failing":
+			c.Fail, err = strconv.Atoi(v)
+		default:
+			c.Header = append(c.Header, [2]string{strings.ToLower(k), v})
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", k, err)
+		}
+	}
+	return nil
+}
+
+func outcomes(words []string) (out []Outcome, err error) {
+	for len(words) > 0 {
+		end := slices.Index(words, "|")
+		if end < 0 {
+			end = len(words)
+		}
+		o, err := outcome(words[:end])
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, o)
+		words = words[min(end+1, len(words)):]
+	}
+	return out, nil
+}
+
+func outcome(words []string) (o Outcome, err error) {
+	if len(words) > 0 && strings.HasSuffix(words[0], "%") {
+		if o.Share, err = strconv.Atoi(strings.TrimSuffix(words[0], "%")); err != nil {
+			return o, err
+		}
+		words = words[1:]
+	}
+	if len(words) == 0 {
+		return o, errors.New("an outcome is empty: want a status, ok or refused")
+	}
+	switch words[0] {
+	case "refused":
+		o.Refused = true
+	case "ok":
+		o.OK = true
+	default:
+		if o.Status, err = strconv.Atoi(words[0]); err != nil {
+			return o, fmt.Errorf("%q: want a status, ok or refused", words[0])
+		}
+	}
+	return o, o.rest(words[1:])
+}
+
+func (o *Outcome) rest(words []string) error {
+	for i := 0; i < len(words); i++ {
+		switch words[i] {
+		case "because":
+			end := i + 1
+			for end < len(words) && words[end] != "sees" && words[end] != "returns" {
+				end++
+			}
+			o.Because = strings.Join(words[i+1:end], " ")
+			i = end - 1
+		case "subset":
+			if i++; i == len(words) {
+				return errors.New("subset: its name is missing")
+			}
+			o.Subset = words[i]
+		case "sees", "returns":
+			pairs, n, err := pairs(words[i+1:])
+			if err != nil {
+				return err
+			}
+			if words[i] == "sees" {
+				o.Sees = pairs
+			} else {
+				o.Returns = pairs
+			}
+			i += n
+		default:
+			if o.Target != "" {
+				return fmt.Errorf("%q is not understood after %q", words[i], o.Target)
+			}
+			o.Target = words[i]
+		}
+	}
+	return nil
+}
+
+func pairs(words []string) (out [][2]string, n int, err error) {
+	for _, w := range words {
+		if w == "sees" || w == "returns" || w == "because" {
+			break
+		}
+		k, v, ok := strings.Cut(w, "=")
+		if !ok {
+			return nil, 0, fmt.Errorf("%q: want NAME=VALUE", w)
+		}
+		out = append(out, [2]string{strings.ToLower(k), v})
+		n++
+	}
+	return out, n, nil
+}

@@ -1,0 +1,336 @@
+package transcript
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/weft-mesh/weft/compile"
+	"github.com/weft-mesh/weft/control"
+	"github.com/weft-mesh/weft/decision"
+	"github.com/weft-mesh/weft/dialect"
+	"github.com/weft-mesh/weft/dialect/all"
+	"github.com/weft-mesh/weft/explain"
+	"github.com/weft-mesh/weft/mesh"
+	"github.com/weft-mesh/weft/source/files"
+	"github.com/weft-mesh/weft/traffic"
+)
+
+// Now is when transcripts take place.
+var Now = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+
+// TrustDomain is theirs.
+const TrustDomain = "cluster.local"
+
+// Objects parses the configuration.
+func (f *File) Objects() (objects []*dialect.Object, found []dialect.Located) {
+	kinds := all.Kinds(TrustDomain)
+	for i, c := range f.Configs {
+		o, l := files.Parse(kinds, c.Name, c.Data, Now.Add(time.Duration(i)*time.Second))
+		objects, found = append(objects, o...), append(found, l...)
+	}
+	return objects, found
+}
+
+// Registrations are the workloads as the control plane knows them.
+func (f *File) Registrations() (out []control.Registration) {
+	for _, w := range f.Workloads {
+		r := control.Registration{Name: w.Name, Namespace: w.Namespace, Service: w.Service, Version: w.Version, Account: w.Account, Labels: w.Labels}
+		for _, p := range w.Ports {
+			r.Ports = append(r.Ports, control.Port{Number: p, Protocol: cmp.Or(w.Protocol, "http")})
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+// Load makes the mesh.
+func (f *File) Load() *control.View {
+	objects, found := f.Objects()
+	var workloads []*control.Workload
+	for i, r := range f.Registrations() {
+		workloads = append(workloads, control.Simulated(r, i+1, Now))
+	}
+	return control.Load(TrustDomain, objects, found, workloads)
+}
+
+// Failure is an expectation that does not hold.
+type Failure struct {
+	Line int
+	Text string // the call, or the finding
+	Want string
+	Got  string
+}
+
+func (x *Failure) String() string {
+	return fmt.Sprintf("line %d: %s\n  want %s\n  got  %s", x.Line, x.Text, x.Want, x.Got)
+}
+
+// Run judges every call by decision alone, and compares findings. It returns how many expectations there were.
+func (f *File) Run() (n int, failed []Failure, err error) {
+	v := f.Load()
+	for i := range f.Calls {
+		n++
+		x, err := f.judge(v.Mesh, &f.Calls[i])
+		if err != nil {
+			return n, failed, fmt.Errorf("%s:%d: %w", f.Name, f.Calls[i].Line, err)
+		}
+		if x != nil {
+			failed = append(failed, *x)
+		}
+	}
+	if f.Checked {
+		n++
+		failed = append(failed, f.CheckFindings(v.Findings)...)
+	}
+	return n, failed, nil
+}
+
+func (f *File) judge(s *mesh.Snapshot, c *Call) (*Failure, error) {
+	q, err := f.Query(s, c)
+	if err != nil {
+		return nil, err
+	}
+	got, err := explain.Call(compile.All(s, s.Workloads[q.From]), nil, q)
+	if err != nil {
+		return nil, err
+	}
+	return Compare(c, got), nil
+}
+
+// Compare checks the ways that a call can go against what is expected; nil: all is well.
+func Compare(c *Call, got []explain.Branch) *Failure {
+	if len(c.Outcomes) == 1 && c.Outcomes[0].Share == 0 && len(got) == 1 && c.Outcomes[0].fits(&got[0]) {
+		return nil
+	}
+	left := slices.Clone(got)
+	for i := range c.Outcomes {
+		at := slices.IndexFunc(left, func(b explain.Branch) bool { return c.Outcomes[i].fits(&b) })
+		if at < 0 {
+			return c.failure(c.Outcomes[i].String(), got)
+		}
+		left = slices.Delete(left, at, at+1)
+	}
+	if len(left) > 0 {
+		return c.failure("nothing else", left)
+	}
+	return nil
+}
+
+func (c *Call) failure(want string, got []explain.Branch) *Failure {
+	var all []string
+	for i := range got {
+		all = append(all, Describe(&got[i]))
+	}
+	return &Failure{c.Line, c.Text, want, strings.Join(all, " | ")}
+}
+
+// fits says whether a branch is as expected.
+func (o *Outcome) fits(b *explain.Branch) bool {
+	return (o.Share == 0 || o.Share == int(b.Share*100+0.5)) && o.status(b) && o.target(b.Target) &&
+		(o.Because == "" || strings.HasPrefix(Words(b.By), o.Because)) && has(o.Sees, b.Header, b.Path) && has(o.Returns, b.Returns, "")
+}
+
+func (o *Outcome) status(b *explain.Branch) bool {
+	switch {
+	case o.Refused:
+		return b.Failed != "" || b.Status >= 400
+	case o.OK:
+		return b.Failed == "" && b.Status < 400
+	}
+	return b.Failed == "" && b.Status == o.Status
+}
+
+func (o *Outcome) target(t traffic.Target) bool {
+	return (o.Target == "" || t.Service == o.Target || strings.HasPrefix(t.Service, o.Target+".")) && (o.Subset == "" || t.Subset == o.Subset)
+}
+
+func has(want, have [][2]string, path string) bool {
+	for _, w := range want {
+		value, found := path, true
+		if w[0] != "path" || path == "" {
+			i := slices.IndexFunc(have, func(h [2]string) bool { return h[0] == w[0] })
+			if found = i >= 0; found {
+				value = have[i][1]
+			}
+		}
+		if w[1] == "" && !found {
+			continue
+		}
+		if !found || value != w[1] {
+			return false
+		}
+	}
+	return true
+}
+
+// Words say because of what: "AuthorizationPolicy default/x rules[0] (istio)", or "..., no rule allows".
+func Words(v decision.Verdict) string {
+	s := v.Ref.String()
+	if v.Outcome == decision.Deny && v.Reason != decision.Matched {
+		s += ", " + v.Reason.String()
+	}
+	return s
+}
+
+// Describe writes a branch as a transcript would.
+func Describe(b *explain.Branch) string {
+	s := ""
+	if b.Share < 1 {
+		s = fmt.Sprintf("%.0f%% ", b.Share*100)
+	}
+	if b.Failed != "" {
+		s += "refused (" + b.Failed + ")"
+	} else {
+		s += strconv.Itoa(b.Status)
+	}
+	if b.Target.Service != "" {
+		name, _, _ := strings.Cut(b.Target.Service, ".")
+		s += " " + name
+	}
+	if b.Target.Subset != "" {
+		s += " subset " + b.Target.Subset
+	}
+	s += " because " + Words(b.By)
+	if b.Path != "" {
+		s += " sees path=" + b.Path
+	}
+	for _, h := range b.Header {
+		s += " " + h[0] + "=" + strconv.Quote(h[1])
+	}
+	return s
+}
+
+func (o *Outcome) String() string {
+	var words []string
+	switch {
+	case o.Refused:
+		words = append(words, "refused")
+	case o.OK:
+		words = append(words, "ok")
+	default:
+		words = append(words, strconv.Itoa(o.Status))
+	}
+	if o.Share > 0 {
+		words = slices.Insert(words, 0, strconv.Itoa(o.Share)+"%")
+	}
+	words = append(words, o.Target)
+	if o.Subset != "" {
+		words = append(words, "subset "+o.Subset)
+	}
+	if o.Because != "" {
+		words = append(words, "because "+o.Because)
+	}
+	for name, list := range map[string][][2]string{"sees": o.Sees, "returns": o.Returns} {
+		for i, p := range list {
+			if i == 0 {
+				words = append(words, name)
+			}
+			words = append(words, p[0]+"="+p[1])
+		}
+	}
+	return strings.Join(slices.DeleteFunc(words, func(w string) bool { return w == "" }), " ")
+}
+
+// Query is the call as explain takes it.
+func (f *File) Query(s *mesh.Snapshot, c *Call) (explain.Query, error) {
+	q := explain.Query{Proto: c.Proto, Method: c.Method, Authority: c.URL.Host, Path: c.URL.Path, Query: c.URL.RawQuery, Header: c.Header,
+		Now: Now, Status: c.Status, Fail: c.Fail}
+	if c.Proto != traffic.TCP && q.Path == "" {
+		q.Path = "/"
+	}
+	if c.Proto == traffic.GRPC {
+		q.Header = append(slices.Clone(c.Header), [2]string{"content-type", "application/grpc"})
+	}
+	port, err := portOf(c)
+	if err != nil {
+		return q, err
+	}
+	q.Port = port
+	if c.From == "outside" {
+		q.To, err = workloadKey(s, c.To)
+		return q, err
+	}
+	if q.From, err = workloadKey(s, c.From); err != nil {
+		return q, err
+	}
+	if addr, err := netip.ParseAddr(c.URL.Hostname()); err == nil {
+		q.Addr = netip.AddrPortFrom(addr, port)
+		if q.Host = s.HostOf(addr); q.Host == "" {
+			return q, nil
+		}
+	} else {
+		ns, _, _ := strings.Cut(q.From, "/")
+		q.Host = HostName(c.URL.Hostname(), ns)
+	}
+	return q, nil
+}
+
+func portOf(c *Call) (uint16, error) {
+	if c.URL.Port() == "" {
+		if c.Proto == traffic.TCP {
+			return 0, errors.New("a TCP call names its port: TCP SERVICE:PORT")
+		}
+		return 80, nil
+	}
+	n, err := strconv.ParseUint(c.URL.Port(), 10, 16)
+	return uint16(n), err
+}
+
+// HostName is the full name that a caller of a namespace means.
+func HostName(name, namespace string) string {
+	switch strings.Count(name, ".") {
+	case 0:
+		return name + "." + namespace + ".svc.cluster.local"
+	case 1:
+		return name + ".svc.cluster.local"
+	case 2:
+		if strings.HasSuffix(name, ".svc") {
+			return name + ".cluster.local"
+		}
+	}
+	return name
+}
+
+// workloadKey finds a workload by its key, its name, or the name of its service.
+func workloadKey(s *mesh.Snapshot, name string) (string, error) {
+	if s.Workloads[name] != nil {
+		return name, nil
+	}
+	if ns, _, ok := strings.Cut(name, "/"); !ok || ns == "" {
+		if s.Workloads["default/"+name] != nil {
+			return "default/" + name, nil
+		}
+		for _, key := range slices.Sorted(maps.Keys(s.Workloads)) {
+			if w := s.Workloads[key]; w.Name == name || slices.Contains(w.Labels, "app="+name) || w.ID.ServiceAccount == name {
+				return key, nil
+			}
+		}
+	}
+	return "", fmt.Errorf("there is no workload %q; there are %s", name, strings.Join(slices.Sorted(maps.Keys(s.Workloads)), ", "))
+}
+
+// CheckFindings compares findings with those expected: each expected line has to be there, and no other warning or error.
+func (f *File) CheckFindings(got []dialect.Located) (failed []Failure) {
+	left := slices.DeleteFunc(slices.Clone(got), func(l dialect.Located) bool { return l.Level == mesh.Info })
+	for _, x := range f.Findings {
+		is := func(l dialect.Located) bool {
+			return strings.HasPrefix(l.Position.String(), x.Place) && strings.Contains(l.Finding.String(), x.Text)
+		}
+		if i := slices.IndexFunc(left, is); i >= 0 {
+			left = slices.Delete(left, i, i+1)
+		} else if !slices.ContainsFunc(got, is) {
+			failed = append(failed, Failure{x.Line, x.Place, x.Text, "no such finding"})
+		}
+	}
+	for _, l := range left {
+		failed = append(failed, Failure{0, l.Position.String(), "no such finding", l.Level.String() + ": " + l.Finding.String()})
+	}
+	return failed
+}

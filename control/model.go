@@ -1,0 +1,90 @@
+package control
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/weft-mesh/weft/dialect"
+	"github.com/weft-mesh/weft/dialect/all"
+	"github.com/weft-mesh/weft/mesh"
+)
+
+// model is objects and the mesh that they make.
+type model struct {
+	objects *dialect.Set
+	parts   map[dialect.Key]*mesh.Part // what each object says, virtual addresses assigned
+	vips    *vips
+	snap    *mesh.Snapshot
+}
+
+func newModel(trustDomain string, addrs map[string]netip.Addr) *model {
+	return &model{objects: dialect.NewSet(all.Kinds(trustDomain)), parts: map[dialect.Key]*mesh.Part{}, vips: newVIPs(addrs), snap: mesh.New()}
+}
+
+// apply changes objects; fresh: virtual addresses were assigned.
+func (m *model) apply(put []*dialect.Object, gone []dialect.Key) (touched *mesh.Touched, fresh bool) {
+	var changes []mesh.Change
+	for key, ch := range m.objects.Apply(put, gone) {
+		now, some := m.addressed(ch.New)
+		changes = append(changes, mesh.Change{Old: m.parts[key], New: now})
+		m.parts[key], fresh = now, fresh || some
+	}
+	m.snap, touched = m.snap.With(changes)
+	return touched, fresh
+}
+
+// addressed gives services without a virtual address one.
+func (m *model) addressed(p mesh.Part) (_ *mesh.Part, fresh bool) {
+	p.Services = slices.Clone(p.Services)
+	for i := range p.Services {
+		if s := &p.Services[i]; len(s.IPs) == 0 && !s.Headless {
+			ip, now := m.vips.of(s.Host)
+			s.IPs, fresh = append(s.IPs, ip), fresh || now
+		}
+	}
+	return &p, fresh
+}
+
+// view is what there is to know and to say now.
+func (m *model) view() *View {
+	found := m.objects.Findings()
+	for _, f := range m.snap.Conflicts() {
+		found = append(found, dialect.Located{Position: m.objects.Locate(f), Finding: f})
+	}
+	return &View{Mesh: m.snap, Findings: found, Objects: m.objects.All()}
+}
+
+// present adds the objects that stand for a registered workload.
+func (m *model) present(w *Workload) []*dialect.Object {
+	put := []*dialect.Object{pod(w)}
+	if w.Service == "" || len(w.Ports) == 0 {
+		return put
+	}
+	if s := service(w); !m.declared(s.Key()) {
+		put = append(put, s)
+	}
+	return put
+}
+
+// declared says whether a file has the object.
+func (m *model) declared(key dialect.Key) bool {
+	o := m.objects.Get(key.Group, key.Kind, key.Namespace, key.Name)
+	return o != nil && o.Source.File != runFile
+}
+
+// Load makes a mesh of objects and of workloads as if they ran, without a control plane: what analyze, test and explain need.
+func Load(trustDomain string, objects []*dialect.Object, found []dialect.Located, workloads []*Workload) *View {
+	m := newModel(trustDomain, nil)
+	m.objects.Report("", found)
+	m.apply(objects, nil)
+	for _, w := range workloads {
+		m.apply(m.present(w), nil)
+	}
+	return m.view()
+}
+
+// Simulated is a workload that runs in a simulation only; n numbers its address.
+func Simulated(r Registration, n int, now time.Time) *Workload {
+	return &Workload{Registration: r, Address: netip.AddrFrom4([4]byte{127, 64, byte(n >> 8), byte(n)}), Since: now}
+}

@@ -1,0 +1,202 @@
+package control
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/weft-mesh/weft/compile"
+	"github.com/weft-mesh/weft/config"
+	"github.com/weft-mesh/weft/mesh"
+	"github.com/weft-mesh/weft/stream"
+)
+
+// publisher encodes resources, each class of a service once, and says who wants what. It is of the owner's goroutine alone.
+type publisher struct {
+	snap     *mesh.Snapshot
+	trust    config.Trust
+	sessions map[*session]bool
+	wanted   map[string]map[*session]bool             // by resource name
+	services map[string]map[compile.Class]stream.Body // by host; what was encoded and is still true
+}
+
+func newPublisher() *publisher {
+	return &publisher{snap: mesh.New(), sessions: map[*session]bool{}, wanted: map[string]map[*session]bool{},
+		services: map[string]map[compile.Class]stream.Body{}}
+}
+
+// subscribe notes that s wants a resource of which it has version held, and sends it if it has another.
+func (p *publisher) subscribe(s *session, name string, held uint64) {
+	if p.wanted[name] == nil {
+		p.wanted[name] = map[*session]bool{}
+	}
+	p.wanted[name][s] = true
+	b := p.body(name, s)
+	if held == 0 || held != b.Version {
+		s.push(name, b)
+	} else {
+		s.sent(name, held)
+	}
+}
+
+func (p *publisher) unsubscribe(s *session, name string) {
+	delete(p.wanted[name], s)
+	if len(p.wanted[name]) == 0 {
+		delete(p.wanted, name)
+	}
+	s.forget(name)
+}
+
+func (p *publisher) close(s *session) {
+	delete(p.sessions, s)
+	for name, who := range p.wanted {
+		if delete(who, s); len(who) == 0 {
+			delete(p.wanted, name)
+		}
+	}
+}
+
+// update takes a new snapshot into use: whoever wants something that was touched gets it.
+func (p *publisher) update(now *mesh.Snapshot, t *mesh.Touched) {
+	old := p.snap
+	p.snap = now
+	if t.AllHosts {
+		p.services = map[string]map[compile.Class]stream.Body{}
+	}
+	for host := range t.Hosts {
+		delete(p.services, host)
+	}
+	for name := range p.touched(old, t) {
+		p.resend(name)
+	}
+	for key := range t.Workloads { // a change of labels moves a workload to another class
+		for s := range p.sessions {
+			if s.workload == key {
+				p.reclass(s)
+			}
+		}
+	}
+}
+
+// touched returns the names, among those that anybody wants, that a change may have altered.
+func (p *publisher) touched(old *mesh.Snapshot, t *mesh.Touched) map[string]bool {
+	names := map[string]bool{}
+	for host := range t.Hosts {
+		names[config.Name(config.KindService, host)] = true
+		for _, snap := range []*mesh.Snapshot{old, p.snap} {
+			if svc := snap.Services[host]; svc != nil {
+				for _, ip := range svc.IPs {
+					names[config.Name(config.KindAddress, ip.String())] = true
+				}
+			}
+		}
+	}
+	for key := range t.Workloads {
+		names[config.Name(config.KindWorkload, key)] = true
+		names[config.Name(config.KindPeer, key)] = true
+	}
+	for ns := range t.Namespaces {
+		for _, w := range p.snap.MembersOf(ns) {
+			names[config.Name(config.KindWorkload, w.Key())] = true
+		}
+	}
+	if t.Everybody || t.AllHosts {
+		for name := range p.wanted {
+			kind, _ := config.Cut(name)
+			names[name] = names[name] || kind == config.KindService && t.AllHosts || kind == config.KindWorkload && t.Everybody
+		}
+	}
+	maps.DeleteFunc(names, func(name string, on bool) bool { return !on || p.wanted[name] == nil })
+	return names
+}
+
+func (p *publisher) resend(name string) {
+	for s := range p.wanted[name] {
+		if b := p.body(name, s); b.Version != s.last(name) {
+			s.push(name, b)
+		}
+	}
+}
+
+func (p *publisher) reclass(s *session) {
+	for _, name := range s.names() {
+		if kind, _ := config.Cut(name); kind == config.KindService {
+			if b := p.body(name, s); b.Version != s.last(name) {
+				s.push(name, b)
+			}
+		}
+	}
+}
+
+func (p *publisher) setTrust(t config.Trust) {
+	p.trust = t
+	p.resend(config.Name(config.KindTrust, t.Domain))
+}
+
+// body is a resource as s may see it; the zero Body: there is none.
+func (p *publisher) body(name string, s *session) stream.Body {
+	switch kind, key := config.Cut(name); kind {
+	case config.KindService:
+		return p.service(key, s.workload)
+	case config.KindAddress:
+		return p.address(key)
+	case config.KindWorkload:
+		if key == s.workload {
+			return encode(compile.Workload(p.snap, key))
+		}
+	case config.KindPeer:
+		return encode(compile.Peer(p.snap, key))
+	case config.KindTrust:
+		if key == p.trust.Domain {
+			return encode(&p.trust)
+		}
+	}
+	return stream.Body{}
+}
+
+func (p *publisher) service(host, workload string) stream.Body {
+	svc := p.snap.Services[host]
+	if svc == nil {
+		return stream.Body{}
+	}
+	class := compile.ClassOf(p.snap, svc, p.snap.Workloads[workload])
+	b, ok := p.services[host][class]
+	if !ok {
+		b = encode(compile.Service(p.snap, host, class))
+		if p.services[host] == nil {
+			p.services[host] = map[compile.Class]stream.Body{}
+		}
+		p.services[host][class] = b
+	}
+	return b
+}
+
+func (p *publisher) address(ip string) stream.Body {
+	addr, err := parseAddr(ip)
+	if err != nil {
+		return stream.Body{}
+	}
+	host := p.snap.HostOf(addr)
+	if host == "" {
+		return stream.Body{}
+	}
+	return encode(&config.Address{Host: host})
+}
+
+func encode[T any](v *T) stream.Body {
+	if v == nil {
+		return stream.Body{}
+	}
+	b := config.Append(nil, v)
+	return stream.Body{Version: stream.VersionOf(b), Bytes: b}
+}
+
+// behind returns the workloads whose proxies have not yet taken in a version of a resource that they want.
+func (p *publisher) behind(name string, version uint64) (who []string) {
+	for s := range p.wanted[name] {
+		if s.acked(name) != version {
+			who = append(who, s.workload)
+		}
+	}
+	slices.Sort(who)
+	return who
+}

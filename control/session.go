@@ -1,0 +1,185 @@
+package control
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/weft-mesh/weft/identity"
+	"github.com/weft-mesh/weft/stream"
+	"github.com/weft-mesh/weft/stream/server"
+)
+
+// session is one proxy's connection. What waits to be sent is the latest of each resource: a slow proxy costs memory for what
+// it wants, not for every change.
+type session struct {
+	c        *Control
+	workload string
+
+	mu      sync.Mutex
+	held    map[string]held
+	waiting map[string]stream.Body
+	flying  map[uint64]map[string]uint64 // versions by nonce and name, not yet acknowledged
+	nonce   uint64
+	wake    chan struct{}
+	err     error // why it ended
+}
+
+// held is the version of a resource that was sent last and the one that is in use.
+type held struct{ sent, acked uint64 }
+
+func newSession(c *Control, workload string) *session {
+	return &session{c: c, workload: workload, held: map[string]held{}, waiting: map[string]stream.Body{},
+		flying: map[uint64]map[string]uint64{}, wake: make(chan struct{}, 1)}
+}
+
+// Open lets a proxy in that proves to speak for a workload.
+func (c *Control) Open(hello *stream.Hello) (server.Session, error) {
+	if err := c.registry.check(hello.Workload, hello.Token); err != nil {
+		return nil, fmt.Errorf("%w: %w", server.ErrRefused, err)
+	}
+	if len(hello.Root) == len(identity.RootID{}) {
+		c.issued.note(hello.Workload, identity.RootID(hello.Root))
+	}
+	s := newSession(c, hello.Workload)
+	return s, c.do(func() { c.publisher.sessions[s] = true })
+}
+
+func (s *session) Take(up *stream.Up) error {
+	s.acknowledge(up)
+	for _, n := range up.Refused {
+		s.c.refused(s.workload, n)
+	}
+	if len(up.Subscribe)+len(up.Unsubscribe) == 0 {
+		return s.ended()
+	}
+	return s.c.do(func() {
+		for _, w := range up.Subscribe {
+			s.c.publisher.subscribe(s, w.Name, w.Version)
+		}
+		for _, name := range up.Unsubscribe {
+			s.c.publisher.unsubscribe(s, name)
+		}
+	})
+}
+
+func (s *session) acknowledge(up *stream.Up) {
+	if up.Ack == 0 {
+		return
+	}
+	s.mu.Lock()
+	taken := s.flying[up.Ack]
+	delete(s.flying, up.Ack)
+	for _, n := range up.Refused {
+		delete(taken, n.Name)
+	}
+	for name, version := range taken {
+		if h, ok := s.held[name]; ok {
+			h.acked = version
+			s.held[name] = h
+		}
+	}
+	s.mu.Unlock()
+	s.c.acknowledged()
+}
+
+func (s *session) Next(ctx context.Context) (*stream.Down, error) {
+	for {
+		if down, err := s.take(); down != nil || err != nil {
+			return down, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-s.wake:
+		}
+	}
+}
+
+// take makes a message of all that waits.
+func (s *session) take() (*stream.Down, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.waiting) == 0 {
+		return nil, s.err
+	}
+	s.nonce++
+	down := &stream.Down{Nonce: s.nonce}
+	versions := map[string]uint64{}
+	for _, name := range slices.Sorted(maps.Keys(s.waiting)) {
+		b := s.waiting[name]
+		down.Resources = append(down.Resources, stream.Resource{Name: name, Version: b.Version, Body: b.Bytes, Gone: b.Version == 0})
+		versions[name] = b.Version
+	}
+	s.flying[s.nonce] = versions
+	clear(s.waiting)
+	return down, nil
+}
+
+func (s *session) Close() {
+	_ = s.c.do(func() { s.c.publisher.close(s) })
+}
+
+// end makes the proxy's connection close with an error.
+func (s *session) end(err error) {
+	s.mu.Lock()
+	s.err = err
+	s.mu.Unlock()
+	s.stir()
+}
+
+func (s *session) ended() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}
+
+func (s *session) stir() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (s *session) push(name string, b stream.Body) {
+	s.mu.Lock()
+	h := s.held[name]
+	h.sent = b.Version
+	s.held[name], s.waiting[name] = h, b
+	s.mu.Unlock()
+	s.stir()
+}
+
+// sent notes what the proxy had already.
+func (s *session) sent(name string, version uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.held[name] = held{version, version}
+}
+
+func (s *session) forget(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.held, name)
+	delete(s.waiting, name)
+}
+
+func (s *session) last(name string) uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.held[name].sent
+}
+
+func (s *session) acked(name string) uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.held[name].acked
+}
+
+func (s *session) names() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Sorted(maps.Keys(s.held))
+}

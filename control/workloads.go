@@ -1,0 +1,131 @@
+package control
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/weft-mesh/weft/config"
+	"github.com/weft-mesh/weft/dialect"
+)
+
+// Register brings a process into the mesh, for a user of the machine.
+func (c *Control) Register(r Registration, uid int) (*Workload, error) {
+	w, err := c.registry.add(r, uid, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	err = c.do(func() {
+		c.present(w)
+		c.save("workloads.json", c.registry.all())
+	})
+	c.opts.Log.Info("workload registered", "workload", w.Key(), "account", w.Account, "address", w.Address)
+	return w, err
+}
+
+// present makes w's objects part of the configuration.
+func (c *Control) present(w *Workload) { c.apply(c.model.present(w), nil) }
+
+// Deregister takes a workload out of the mesh.
+func (c *Control) Deregister(key, token string) {
+	w := c.registry.get(key)
+	if w == nil || !c.registry.remove(key, token) {
+		return
+	}
+	_ = c.do(func() { c.absent(w) })
+	c.opts.Log.Info("workload gone", "workload", key)
+}
+
+func (c *Control) absent(w *Workload) {
+	c.apply(nil, c.left(w))
+	c.save("workloads.json", c.registry.all())
+	for s := range c.publisher.sessions {
+		if s.workload == w.Key() {
+			s.end(errGone)
+		}
+	}
+}
+
+// left is the objects that go with w: its pod, and its service if no file declares it and no other workload stands for it.
+func (c *Control) left(w *Workload) []dialect.Key {
+	gone := []dialect.Key{pod(w).Key()}
+	same := func(o *Workload) bool { return o.Namespace == w.Namespace && o.Service == w.Service }
+	if key := service(w).Key(); !c.model.declared(key) && !slices.ContainsFunc(c.registry.all(), same) {
+		gone = append(gone, key)
+	}
+	return gone
+}
+
+// Drain keeps new calls from w and returns when every proxy that calls its services knows, or ctx ends.
+func (c *Control) Drain(ctx context.Context, key, token string) error {
+	if err := c.registry.check(key, token); err != nil {
+		return err
+	}
+	w := c.registry.drain(key)
+	if w == nil {
+		return nil
+	}
+	var hosts []string
+	if err := c.do(func() {
+		if m := c.publisher.snap.Workloads[key]; m != nil {
+			for _, svc := range c.publisher.snap.ServicesOf(m) {
+				hosts = append(hosts, config.Name(config.KindService, svc.Host))
+			}
+		}
+		c.present(w)
+	}); err != nil {
+		return err
+	}
+	return c.settled(ctx, func() bool {
+		return !slices.ContainsFunc(hosts, c.lagging)
+	})
+}
+
+// lagging says whether a proxy has not yet taken in what it was last sent of a resource. It runs in the owner.
+func (c *Control) lagging(name string) bool {
+	for s := range c.publisher.wanted[name] {
+		if s.acked(name) != s.last(name) {
+			return true
+		}
+	}
+	return false
+}
+
+// settled waits until done, asked in the owner whenever a proxy acknowledges, says so.
+func (c *Control) settled(ctx context.Context, done func() bool) error {
+	for {
+		wait := c.nextAck()
+		ok := false
+		if err := c.do(func() { ok = done() }); err != nil || ok {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-wait:
+		case <-c.done:
+			return errStopped
+		}
+	}
+}
+
+func (c *Control) nextAck() <-chan struct{} {
+	c.ackMu.Lock()
+	defer c.ackMu.Unlock()
+	return c.ackWait
+}
+
+func (c *Control) acknowledged() {
+	c.ackMu.Lock()
+	defer c.ackMu.Unlock()
+	close(c.ackWait)
+	c.ackWait = make(chan struct{})
+}
+
+// expire lets go of workloads that an earlier run knew and that did not come back.
+func (c *Control) expire() {
+	for _, w := range c.registry.unconfirmed() {
+		c.opts.Log.Warn("workload did not come back after the control plane's restart", "workload", w.Key())
+		c.Deregister(w.Key(), w.Token)
+	}
+}

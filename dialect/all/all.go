@@ -1,0 +1,15 @@
+// Package all is the list of dialects.
+package all
+
+import (
+	"slices"
+
+	"github.com/weft-mesh/weft/dialect"
+	"github.com/weft-mesh/weft/dialect/core"
+	"github.com/weft-mesh/weft/dialect/istio"
+)
+
+// Kinds are all kinds of objects that weft knows, of every dialect. Identities are of trustDomain.
+func Kinds(trustDomain string) []dialect.Kind {
+	return slices.Concat(core.Kinds(trustDomain), istio.Kinds(trustDomain))
+}
