@@ -155,6 +155,7 @@ func (s *call) sendRequest(c *traffic.Call, h head) {
 	}
 	end := c.Body == nil && !s.connect
 	s.c.endBlock(at, s.id, end)
+	s.tail, s.tailOf = at, s.c.taken
 	if end {
 		s.sendClosed = true
 	}

@@ -57,7 +57,9 @@ func (s *stream) sendStatus(status int, h *traffic.Header, end bool) {
 		c.addFields(h)
 	}
 	c.endBlock(at, s.id, end)
-	s.moved = true
+	if s.moved = true; status >= 200 {
+		s.tail, s.tailOf = at, c.taken
+	}
 	if end {
 		s.sent()
 	}

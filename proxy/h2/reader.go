@@ -52,14 +52,11 @@ func (c *conn) readLoop() error {
 			return err
 		}
 		c.watch.frames.Add(1)
-		if err = c.frame(h, p); err != nil {
-			var e *http2.Error
-			if !errors.As(err, &e) || e.Stream == 0 {
-				return err
-			}
-			if err = c.streamError(e); err != nil {
-				return err
-			}
+		if err = c.frame(h, p); err == nil {
+			continue
+		}
+		if err = c.streamError(err); err != nil {
+			return err
 		}
 	}
 }
@@ -178,8 +175,12 @@ func (c *conn) frame(h http2.FrameHeader, p []byte) error {
 	return c.useless() // "Implementations MUST ignore and discard frames of unknown types" (section 5.5)
 }
 
-// streamError resets one stream; a peer that causes too many loses the connection.
-func (c *conn) streamError(e *http2.Error) error {
+// streamError resets one stream if that is all that is wrong; a peer that causes too many loses the connection.
+func (c *conn) streamError(err error) error {
+	var e *http2.Error
+	if !errors.As(err, &e) || e.Stream == 0 {
+		return err
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err != nil {
@@ -347,9 +348,15 @@ func (c *conn) fields(b []byte) error {
 		c.opts.Report(HeaderTooLarge)
 		return &http2.Error{Stream: s.id, Code: http2.EnhanceYourCalm, Reason: "field section too large"}
 	}
-	err := s.side.fields(blk.end)
-	var e *http2.Error
-	if errors.As(err, &e) && e.Stream == 0 {
+	if err := s.side.fields(blk.end); err != nil {
+		return s.blame(err)
+	}
+	return nil
+}
+
+// blame makes an error of the message one of its stream.
+func (s *stream) blame(err error) error {
+	if e := (*http2.Error)(nil); errors.As(err, &e) && e.Stream == 0 {
 		return s.malformed(e.Reason)
 	}
 	return err

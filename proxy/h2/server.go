@@ -15,11 +15,13 @@ type Server struct {
 	conn
 	o     ServerOptions
 	serve func(*Stream)
-	wg    sync.WaitGroup // of serve
+	wg    sync.WaitGroup // of workers
 
-	serving int    // streams inside serve; guarded by the lock, as are
-	top     uint32 // the highest stream that the client opened
-	closing bool   // the second GOAWAY was sent
+	serving int       // streams inside serve; guarded by the lock, as are
+	idle    []*worker // those that wait for a stream, the latest last
+	spare   int       // how many waited all the time since the last tick
+	top     uint32    // the highest stream that the client opened
+	closing bool      // the second GOAWAY was sent
 }
 
 // NewServer makes a server of a connection. serve is called for each stream, on a goroutine of its own: it makes the call's
@@ -105,7 +107,7 @@ func (s *Server) settled() {}
 
 func (s *Server) goAway(http2.GoAway) {} // a client that goes away opens no more streams, and that is all
 
-func (s *Server) failed() {}
+func (s *Server) failed() { s.dismiss(len(s.idle)) }
 
 func (s *Server) emptied() {
 	if s.closing {
@@ -168,8 +170,7 @@ func (s *Server) open(id uint32, end bool) error {
 		st.length = r.Length
 	}
 	s.serving++
-	s.wg.Add(1)
-	go st.runs()
+	s.employ(st)
 	return nil
 }
 
@@ -228,7 +229,7 @@ func getStream(s *Server) *Stream {
 
 func newStream() *Stream {
 	st := &Stream{gone: make(chan struct{})}
-	st.runs, st.inform = st.run, st.sendInterim // made once: a method value allocates
+	st.inform = st.sendInterim // made once: a method value allocates
 	return st
 }
 

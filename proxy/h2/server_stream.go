@@ -17,7 +17,6 @@ type Stream struct {
 	srv    *Server
 	call   traffic.Call
 	gone   chan struct{} // closed when the stream has failed: such a stream is not used again
-	runs   func()
 	inform func(int, *traffic.Header)
 
 	connect   bool // CONNECT: once it is accepted both bodies are raw bytes
@@ -35,7 +34,6 @@ func (st *Stream) Call() *traffic.Call { return &st.call }
 // run serves the stream and gives it back.
 func (st *Stream) run() {
 	s := st.srv
-	defer s.wg.Done()
 	s.serve(st)
 	s.mu.Lock()
 	defer s.mu.Unlock()

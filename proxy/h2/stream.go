@@ -32,10 +32,12 @@ type stream struct {
 	sendWin    int64
 	pend       []byte // lent by whoever is inside send
 	pendEnd    bool
-	sending    bool // pend waits
-	stopSend   bool // send must return
-	sendClosed bool // END_STREAM or RST_STREAM was sent, or received
-	moved      bool // something was sent since the last look at the clock
+	sending    bool   // pend waits
+	stopSend   bool   // send must return
+	sendClosed bool   // END_STREAM or RST_STREAM was sent, or received
+	tail       int    // where in the buffer its latest DATA or final HEADERS frame begins; -1: none
+	tailOf     uint64 // in which buffer
+	moved      bool   // something was sent since the last look at the clock
 	stalled    time.Duration
 	writable   sync.Cond
 	queued     bool
@@ -55,7 +57,7 @@ type stream struct {
 
 // begin readies a stream and adds it to its connection. Called with the lock.
 func (s *stream) begin(c *conn, side side, id uint32) {
-	*s = stream{c: c, side: side, id: id, sendWin: c.peer.window, recvWin: int64(c.opts.StreamWindow), length: -1}
+	*s = stream{c: c, side: side, id: id, sendWin: c.peer.window, recvWin: int64(c.opts.StreamWindow), length: -1, tail: -1}
 	s.writable.L, s.readable.L = &c.mu, &c.mu
 	c.streams[id] = s
 	c.floods.opened++
@@ -68,6 +70,9 @@ func (s *stream) send(p []byte, end bool) error {
 	defer c.mu.Unlock()
 	if err := s.unsendable(); err != nil {
 		return err
+	}
+	if len(p) == 0 && end && s.endNow() {
+		return nil
 	}
 	s.pend, s.pendEnd, s.sending, s.stalled = p, end, true, 0
 	for s.sending && (len(p) == 0 || c.ring.first == nil && len(c.out) < highWater && s.sendWin > 0 && c.sendWin > 0) {

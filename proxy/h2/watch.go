@@ -100,7 +100,7 @@ func (c *conn) pong(data [8]byte) {
 	}
 }
 
-// stalls resets the streams whose bytes the peer does not let go (zero windows), and ends what a drain waits for.
+// stalls resets the streams whose bytes the peer does not let go (zero windows), and does what else the clock is for.
 // Called with the lock.
 func (c *conn) stalls(step time.Duration) {
 	if c.err != nil {
@@ -116,7 +116,8 @@ func (c *conn) stalls(step time.Duration) {
 			s.reset(http2.Cancel, &ResetError{Code: http2.Cancel, Reason: "the peer's window stayed shut"})
 		}
 	}
-	if s, ok := c.role.(*Server); ok && c.draining {
+	if s, ok := c.role.(*Server); ok {
+		s.dismiss(s.spare)
 		s.drained()
 	}
 }

@@ -11,6 +11,7 @@ import (
 // writer is the one way out of a connection. Its fields are guarded by the connection's lock.
 type writer struct {
 	out     []byte // frames for the next write
+	taken   uint64 // how many buffers were written before
 	kicked  bool   // the writer knows that there is something
 	writing bool   // it is inside Write
 	writes  uint64
@@ -87,6 +88,7 @@ func (c *conn) take() []byte {
 	}
 	b := c.out
 	c.out = nil
+	c.taken++
 	c.space.Broadcast()
 	return b
 }
@@ -145,6 +147,7 @@ func (c *conn) feed(s *stream) {
 	n = max(n, 0) // a stream's window may be negative (RFC 9113 section 6.9.2); an empty frame needs none
 	end := s.pendEnd && n == len(s.pend)
 	c.room(http2.HeaderLen + n)
+	s.mark()
 	c.out = http2.Data{Stream: s.id, EndStream: end, Data: s.pend[:n]}.Append(c.out)
 	s.pend = s.pend[n:]
 	s.sendWin -= int64(n)
@@ -159,6 +162,20 @@ func (c *conn) feed(s *stream) {
 	if end {
 		s.sent()
 	}
+}
+
+// mark notes where the stream's latest frame begins. Called with the lock.
+func (s *stream) mark() { s.tail, s.tailOf = len(s.c.out), s.c.taken }
+
+// endNow makes the stream's latest frame its last, if it has not been written yet: most bodies end right after their last
+// byte, and an empty frame more costs both sides. Called with the lock.
+func (s *stream) endNow() bool {
+	if s.tailOf != s.c.taken || s.tail < 0 {
+		return false
+	}
+	s.c.out[s.tail+4] |= byte(http2.FlagEndStream)
+	s.sent()
+	return true
 }
 
 // ring is the list of streams that wait for their turn.
