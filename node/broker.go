@@ -29,10 +29,10 @@ func Serve(door *net.UnixConn) error {
 		switch {
 		case errors.Is(err, io.EOF):
 			return nil
+		case errors.Is(err, sys.ErrTooLong), err == nil && len(files) == 0:
+			continue // nonsense, whose sender waits in vain
 		case err != nil:
 			return fmt.Errorf("socket broker: %w", err)
-		case len(files) == 0:
-			continue
 		}
 		if c, err := sys.UnixConn(files[0]); err == nil { // else: what came is no channel
 			go serveChannel(c)

@@ -13,6 +13,9 @@ import (
 // MaxFDs is how many descriptors one message carries at most (SCM_MAX_FD of the kernel).
 const MaxFDs = 253
 
+// ErrTooLong says that a message, or its descriptors, was more than there was room for. It is lost; the next may be read.
+var ErrTooLong = errors.New("message is too long")
+
 // SocketPair returns two connected Unix sockets that keep the bounds of messages (SOCK_SEQPACKET), closed on exec. One is
 // meant for a child: give it in exec.Cmd.ExtraFiles, close it here, and let the child call UnixConn.
 func SocketPair(name string) (ours *net.UnixConn, theirs *os.File, err error) {
@@ -94,7 +97,7 @@ func SendRawFDs(c *net.UnixConn, p []byte, fds ...int) error {
 }
 
 // RecvFDs reads one message (of a stream: what is there) into p, and up to most descriptors, closed on exec. More of them, or
-// more bytes than p holds, is an error, and none is kept. io.EOF says that the other end is gone.
+// more bytes than p holds, is ErrTooLong, and none is kept. io.EOF says that the other end is gone.
 func RecvFDs(c *net.UnixConn, p []byte, most int) (n int, files []*os.File, err error) {
 	n, fds, err := RecvRawFDs(c, p, most)
 	for _, fd := range fds {
@@ -112,7 +115,7 @@ func RecvRawFDs(c *net.UnixConn, p []byte, most int) (n int, fds []int, err erro
 	}
 	fds, err = rights(oob[:oobn])
 	if err == nil && flags&(unix.MSG_TRUNC|unix.MSG_CTRUNC) != 0 {
-		err = fmt.Errorf("message with descriptors is longer than %d bytes and %d descriptors", len(p), most)
+		err = fmt.Errorf("%w: more than %d bytes or %d descriptors", ErrTooLong, len(p), most)
 	}
 	if err != nil {
 		closeAll(fds)

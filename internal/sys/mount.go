@@ -22,6 +22,18 @@ func Bind(from, to string) error {
 	return nil
 }
 
+// ReadOnly keeps what runs in this mount namespace from writing under path, a file or directory, and what is mounted there.
+func ReadOnly(path string) error {
+	if err := unix.Mount(path, path, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+		return fmt.Errorf("bind %s to itself: %w", path, err)
+	}
+	attr := &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}
+	if err := unix.MountSetattr(unix.AT_FDCWD, path, unix.AT_RECURSIVE, attr); err != nil {
+		return fmt.Errorf("make %s read-only: %w (needs Linux 5.12)", path, err)
+	}
+	return nil
+}
+
 // MountTmpfs mounts an empty file system in memory at dir, for files of up to 256 KB in all.
 func MountTmpfs(dir string) error {
 	if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "size=256k,mode=755"); err != nil {

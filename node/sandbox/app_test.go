@@ -1,6 +1,7 @@
 package sandbox_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,6 +19,7 @@ import (
 	"time"
 
 	"github.com/google/nftables"
+	"github.com/weft-mesh/weft/internal/sys"
 	"github.com/weft-mesh/weft/node/sandbox"
 )
 
@@ -26,6 +29,7 @@ const appMode = "SANDBOX_TEST_APP"
 func TestMain(m *testing.M) {
 	sandbox.Main()
 	if os.Getenv(appMode) == "" {
+		os.Setenv("GORACE", "atexit_sleep_ms=0") // else each process under -race ends a second late
 		os.Exit(m.Run())
 	}
 	out, err := app(os.Args[1], os.Args[2:])
@@ -70,8 +74,24 @@ func app(verb string, args []string) (string, error) {
 		return setns(args[0])
 	case "ptrace":
 		return "attached", syscall.PtraceAttach(1)
+	case "write":
+		f, err := os.OpenFile(args[0], os.O_WRONLY, 0)
+		if err == nil {
+			f.Close()
+		}
+		return "may write", err
 	case "umount":
 		return "unmounted", syscall.Unmount(args[0], syscall.MNT_DETACH)
+	case "in-a-container": // whose /proc is partly covered, so that no other may be mounted
+		if err := sys.ReadOnly("/proc/sys"); err != nil {
+			return "", err
+		}
+		return inAContainer()
+	case "probe-forbidden": // as root of a user namespace, one may forbid the ones below
+		if err := os.WriteFile("/proc/sys/user/max_user_namespaces", []byte("0"), 0); err != nil {
+			return "", err
+		}
+		return "possible", sandbox.Probe("")
 	case "exit":
 		code, _ := strconv.Atoi(args[0])
 		os.Exit(code)
@@ -83,10 +103,24 @@ func app(verb string, args []string) (string, error) {
 	case "orphans":
 		return "", orphans(args)
 	case "sleep":
-		fmt.Println("asleep")
+		network, err := os.Readlink("/proc/self/ns/net")
+		fmt.Println("asleep", network, err)
 		time.Sleep(time.Hour)
 	}
 	return "", fmt.Errorf("no such verb: %s", verb)
+}
+
+func inAContainer() (string, error) {
+	b, err := sandbox.Create(context.Background(), sandbox.Spec{Address: address})
+	if err != nil {
+		return "", err
+	}
+	defer b.Close()
+	if err := b.Start(sandbox.Command{Args: []string{"/proc/self/exe", "ids"}}); err != nil {
+		return "", err
+	}
+	e, err := b.Wait()
+	return strings.Join(append(b.Limits, e.String()), "\n"), err
 }
 
 func dial(network, addr string) (string, error) {
@@ -143,7 +177,7 @@ func files() (string, error) {
 func below(verb string) (string, error) {
 	cmd := exec.Command("/proc/self/exe", verb)
 	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags:  syscall.CLONE_NEWUSER,
+		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
 		UidMappings: []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}},
 		GidMappings: []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}},
 	}
@@ -157,8 +191,8 @@ func setns(path string) (string, error) {
 		return "", err
 	}
 	defer f.Close()
-	const setns = 308 // x86-64
-	if _, _, errno := syscall.RawSyscall(setns, f.Fd(), 0, 0); errno != 0 {
+	number := map[string]uintptr{"amd64": 308, "arm64": 268}[runtime.GOARCH]
+	if _, _, errno := syscall.RawSyscall(number, f.Fd(), 0, 0); errno != 0 {
 		return "", errno
 	}
 	return "entered", nil
@@ -199,4 +233,15 @@ func processesWith(mark string) (pids []int) {
 		}
 	}
 	return pids
+}
+
+// processesIn finds the processes, of those that may be looked at, in a network namespace.
+func processesIn(network string) (paths []string) {
+	all, _ := filepath.Glob("/proc/[0-9]*/ns/net")
+	for _, path := range all {
+		if to, _ := os.Readlink(path); to == network {
+			paths = append(paths, path)
+		}
+	}
+	return paths
 }

@@ -2,7 +2,9 @@ package sandbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
 	"os"
@@ -42,7 +44,19 @@ func build(s *Spec) (limits []string, _ *setupError) {
 	// Of connections that a workload makes and closes, each would be tracked for two minutes more. All sandboxes share
 	// one bound of the machine, so a busy one would use it up. Kernels that hide the setting keep theirs.
 	_ = write("/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_time_wait", "5")
+	limit(lockSettings(), "what its user may change of the machine's settings, the workload may")
 	return limits, nil
+}
+
+// lockSettings makes read-only what is in a pod: as root, without a capability, one may still write settings that make the
+// kernel run a program outside.
+func lockSettings() error {
+	for _, path := range []string{"/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs", "/sys"} {
+		if err := sys.ReadOnly(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
 }
 
 func write(path, value string) error {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strconv"
 	"syscall"
 
 	"github.com/weft-mesh/weft/internal/sys"
@@ -15,8 +16,9 @@ import (
 // statusFD is where the launcher says why it could not become the application. Success closes it.
 const statusFD = 3
 
-// capSetpcap is CAP_SETPCAP (linux/capability.h), with which the launcher empties its bounding set.
-const capSetpcap = 8
+// launcherCaps are what the launcher needs until it is done (linux/capability.h): CAP_SETGID, CAP_SETUID and CAP_SYS_ADMIN
+// to say who its user is, CAP_SETPCAP to empty its bounding set. They reach no further than its own user namespace.
+var launcherCaps = []uintptr{6, 7, 21, 8}
 
 // fork starts the launcher, in a user namespace below the sandbox's, where the application has its user's number again. Being
 // below takes from it every power over the sandbox's network, mounts and init.
@@ -26,15 +28,13 @@ func (p *initProcess) fork(c *Command, std []*os.File) (pid int, err error) {
 		return 0, err
 	}
 	defer r.Close()
-	files := []uintptr{std[0].Fd(), std[1].Fd(), std[2].Fd(), w.Fd()}
-	pid, err = syscall.ForkExec("/proc/self/exe", append([]string{launchName}, c.Args...), &syscall.ProcAttr{
-		Dir: c.Dir, Env: c.Env, Files: files,
+	args := append([]string{launchName, strconv.Itoa(p.spec.UID), strconv.Itoa(p.spec.GID)}, c.Args...)
+	pid, err = syscall.ForkExec("/proc/self/exe", args, &syscall.ProcAttr{
+		Dir: c.Dir, Env: c.Env, Files: []uintptr{std[0].Fd(), std[1].Fd(), std[2].Fd(), w.Fd()},
 		Sys: &syscall.SysProcAttr{
 			Cloneflags:  sys.NewUsers,
-			UidMappings: []syscall.SysProcIDMap{{ContainerID: p.spec.UID, HostID: 0, Size: 1}},
-			GidMappings: []syscall.SysProcIDMap{{ContainerID: p.spec.GID, HostID: 0, Size: 1}},
+			AmbientCaps: launcherCaps,
 			Setsid:      true, // no controlling terminal: a background group could not read from it
-			AmbientCaps: []uintptr{capSetpcap},
 		},
 	})
 	runtime.KeepAlive(std)
@@ -57,9 +57,23 @@ func (p *initProcess) fork(c *Command, std []*os.File) (pid int, err error) {
 // launch gives up every privilege and becomes the application.
 func launch() (status int) {
 	runtime.LockOSThread() // capabilities belong to a thread, and exec keeps those of the one that calls it
-	err := become(os.Args[1:])
+	err := mapUser(os.Args[1], os.Args[2])
+	if err == nil {
+		err = become(os.Args[3:])
+	}
 	fmt.Fprint(os.NewFile(statusFD, "status"), err)
 	return 127
+}
+
+// mapUser gives this user namespace its one user and group, which are root's of the one above. The launcher does it for itself:
+// the init may not know it by its number, where the /proc of the sandbox is the machine's.
+func mapUser(uid, gid string) error {
+	for _, file := range [][2]string{{"setgroups", "deny"}, {"uid_map", uid + " 0 1"}, {"gid_map", gid + " 0 1"}} {
+		if err := write("/proc/self/"+file[0], file[1]); err != nil {
+			return fmt.Errorf("user of the application: %w", err)
+		}
+	}
+	return nil
 }
 
 func become(args []string) error {

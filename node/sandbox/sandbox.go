@@ -25,7 +25,7 @@ import (
 
 // Sandbox is a set of namespaces and, after Start, an application in them. Its methods may be called from any goroutine.
 type Sandbox struct {
-	// Doors are for the proxy. Closing them here, once a proxy has its own, makes its death free the sandbox's ports.
+	// Doors are for the proxy. They stay open here until Close, for another proxy when the first one dies or is replaced.
 	Doors *node.Handoff
 	// Limits says, in a sentence each, what this machine does not allow, and the workload has to do without.
 	Limits []string
@@ -33,8 +33,9 @@ type Sandbox struct {
 	control *net.UnixConn
 	kill    context.CancelFunc
 	started chan error // what became of Start
-
-	signal  sync.Mutex // messages to the init, one at a time
+	start   sync.Mutex // one Start at a time
+	sending sync.Mutex // one message to the init at a time
+	closing sync.Once
 	done    chan struct{}
 	exit    Exit  // after done
 	failure error // after done
@@ -175,6 +176,8 @@ func (b *Sandbox) Start(c Command) error {
 	if err != nil {
 		return err
 	}
+	b.start.Lock()
+	defer b.start.Unlock()
 	if err := b.tell(message{Start: &c}, c.Stdin, c.Stdout, c.Stderr); err != nil {
 		return err
 	}
@@ -192,8 +195,8 @@ func (b *Sandbox) Signal(sig syscall.Signal) error {
 }
 
 func (b *Sandbox) tell(m message, files ...*os.File) error {
-	b.signal.Lock()
-	defer b.signal.Unlock()
+	b.sending.Lock()
+	defer b.sending.Unlock()
 	select {
 	case <-b.done:
 		return node.ErrGone
@@ -219,5 +222,7 @@ func (b *Sandbox) Wait() (Exit, error) {
 func (b *Sandbox) Close() error {
 	b.kill()
 	<-b.done
-	return b.Doors.Close()
+	var err error
+	b.closing.Do(func() { err = b.Doors.Close() })
+	return err
 }

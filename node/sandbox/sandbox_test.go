@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -23,10 +24,12 @@ import (
 
 var address = netip.MustParseAddr("127.64.0.5")
 
+var probe = sync.OnceValue(func() error { return sandbox.Probe("") })
+
 // create makes a sandbox that is gone when the test ends, with its doors open.
 func create(t *testing.T, s sandbox.Spec) (*sandbox.Sandbox, *node.Doors) {
 	t.Helper()
-	if err := sandbox.Probe(""); err != nil {
+	if err := probe(); err != nil {
 		t.Skip(err)
 	}
 	if !s.Address.IsValid() {
@@ -292,6 +295,9 @@ func TestNoWayToTheMachine(t *testing.T) {
 		{[]string{"read", "/proc/1/environ"}, "permission denied"},
 		{[]string{"read", fmt.Sprintf("/proc/%d/comm", os.Getpid())}, "no such file"},
 		{[]string{"files"}, ""},
+		{[]string{"write", "/proc/sys/kernel/core_pattern"}, "error"},
+		{[]string{"write", "/proc/sys/net/ipv4/ip_forward"}, "error"},
+		{[]string{"write", "/proc/sysrq-trigger"}, "error"},
 		{[]string{"ids"}, fmt.Sprintf("%d %d", os.Getuid(), os.Getgid())},
 	} {
 		t.Run(strings.Join(c.args, " "), func(t *testing.T) {
@@ -445,13 +451,19 @@ func TestNothingIsLeft(t *testing.T) {
 func TestCloseEndsTheApplication(t *testing.T) {
 	mark := fmt.Sprintf("mark-%d-close", os.Getpid())
 	b, _ := create(t, sandbox.Spec{})
-	line(t, start(t, b, "sleep", mark))
+	var network string
+	if _, err := fmt.Sscanf(line(t, start(t, b, "sleep", mark)), "asleep %s <nil>", &network); err != nil {
+		t.Fatal(err)
+	}
 	if len(processesWith(mark)) == 0 {
 		t.Fatal("the application does not run")
 	}
 	b.Close()
 	if pids := processesWith(mark); len(pids) > 0 {
 		t.Errorf("processes %v outlive their sandbox", pids)
+	}
+	if in := processesIn(network); len(in) > 0 {
+		t.Errorf("processes %v are in its network", in)
 	}
 	if _, err := b.Wait(); err == nil {
 		t.Error("the application seems to have ended by itself")
@@ -465,6 +477,27 @@ func TestCreateIsBounded(t *testing.T) {
 	cancel(why)
 	if _, err := sandbox.Create(ctx, sandbox.Spec{Address: address}); !errors.Is(err, why) {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestProbeSaysWhyNot(t *testing.T) {
+	create(t, sandbox.Spec{}) // or skip
+	t.Setenv(appMode, "1")
+	got, err := below("probe-forbidden")
+	if want := "sysctl user.max_user_namespaces=10000"; err != nil || !strings.Contains(got, want) || !strings.Contains(got, sandbox.ErrUnsupported.Error()) {
+		t.Errorf("got %q %v, want %q", got, err, want)
+	}
+}
+
+// In a container, /proc is covered in parts: there are limits, which are told, and a sandbox all the same.
+func TestLimits(t *testing.T) {
+	create(t, sandbox.Spec{}) // or skip
+	t.Setenv(appMode, "1")
+	got, err := below("in-a-container")
+	for _, want := range []string{"0 0\n", "/proc shows the machine's", "ports under 1024", "exit code 0"} {
+		if err != nil || !strings.Contains(got, want) {
+			t.Errorf("got %q %v, want %q", got, err, want)
+		}
 	}
 }
 
@@ -495,7 +528,7 @@ func TestKilledSupervisor(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	if got := line(t, bufio.NewReader(out)); got != "asleep" {
+	if got := line(t, bufio.NewReader(out)); !strings.HasPrefix(got, "asleep") {
 		t.Error(got)
 	}
 	pids := processesWith(mark)
@@ -547,4 +580,24 @@ func copyFile(to, from string) error {
 		return err
 	}
 	return os.WriteFile(to, b, 0o755)
+}
+
+// BenchmarkSandbox makes a sandbox, runs a program in it that ends at once, and takes it away.
+func BenchmarkSandbox(b *testing.B) {
+	if err := probe(); err != nil {
+		b.Skip(err)
+	}
+	for b.Loop() {
+		s, err := sandbox.Create(b.Context(), sandbox.Spec{Address: address})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := s.Start(sandbox.Command{Args: []string{"true"}}); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := s.Wait(); err != nil {
+			b.Fatal(err)
+		}
+		s.Close()
+	}
 }
