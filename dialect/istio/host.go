@@ -57,7 +57,7 @@ func (r *reader) onlyPort(host string) uint16 {
 // checkHost says so where nothing in the mesh has the host.
 func (r *reader) checkHost(field, host, effect string) {
 	full := r.full(host)
-	if strings.HasPrefix(full, "*") || r.service(full) != nil {
+	if strings.HasPrefix(full, "*") || r.service(full) != nil || !r.once(full) {
 		return
 	}
 	if entry := r.entry(full); entry != "" {
@@ -133,6 +133,9 @@ func (r *reader) checkSubset(field string, d *networking.Destination) {
 			return
 		}
 		rules++
+	}
+	if !r.once(host + " " + d.Subset) {
+		return
 	}
 	text := fmt.Sprintf("no DestinationRule for %s defines the subset %s: calls that are sent there get 503", host, d.Subset)
 	if rules == 0 {

@@ -29,10 +29,11 @@ type reader struct {
 	view   dialect.View
 	ref    decision.Ref
 	found  []mesh.Finding
+	told   map[string]bool // hosts and subsets that something was said of: once in an object is enough
 }
 
 func newReader(o *dialect.Object, v dialect.View) *reader {
-	return &reader{object: o, view: v, ref: o.Ref(decision.Istio)}
+	return &reader{object: o, view: v, ref: o.Ref(decision.Istio), told: map[string]bool{}}
 }
 
 // root says whether the object stands where Istio keeps what is for the whole mesh.
@@ -47,6 +48,13 @@ func (r *reader) info(field, text, remedy string) { r.note(mesh.Info, field, tex
 
 func (r *reader) note(l mesh.Level, field, text, remedy string) {
 	r.found = append(r.found, mesh.Finding{Ref: r.ref, Field: field, Text: text, Remedy: remedy, Level: l})
+}
+
+// once says whether what is known as key has not been said yet.
+func (r *reader) once(key string) bool {
+	first := !r.told[key]
+	r.told[key] = true
+	return first
 }
 
 // refused says whether any finding keeps the object out of force.

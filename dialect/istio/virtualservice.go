@@ -20,8 +20,8 @@ func virtualService(o *dialect.Object, v dialect.View) (part mesh.Part, found []
 		return part, r.found
 	}
 	namespaces, any := r.exported(vs.ExportTo)
-	rules := r.rules(vs.Http)
 	hosts := r.hosts(vs.Hosts)
+	rules := r.rules(vs.Http)
 	if !any {
 		r.info("spec.exportTo", "it is exported to no namespace, so it has no effect", "")
 	}
