@@ -301,7 +301,7 @@ func TestNoWayToTheMachine(t *testing.T) {
 		{[]string{"ids"}, fmt.Sprintf("%d %d", os.Getuid(), os.Getgid())},
 	} {
 		t.Run(strings.Join(c.args, " "), func(t *testing.T) {
-			b, _ := create(t, sandbox.Spec{Hide: []string{filepath.Dir(secret), "/does/not/exist"}})
+			b, _ := create(t, sandbox.Spec{Hide: append(sandbox.OutsideDoors(), filepath.Dir(secret), "/does/not/exist")})
 			if got := run(t, b, c.args...); !strings.Contains(got, c.want) || c.want == "" && got != "" {
 				t.Errorf("got %q, want %q", got, c.want)
 			}
@@ -477,6 +477,23 @@ func TestCreateIsBounded(t *testing.T) {
 	cancel(why)
 	if _, err := sandbox.Create(ctx, sandbox.Spec{Address: address}); !errors.Is(err, why) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// Each sandbox has its own ports, routes and rules, however many there are.
+func TestSandboxesAreApart(t *testing.T) {
+	const count = 6
+	var outs [count]io.Reader
+	for i := range count {
+		b, d := create(t, sandbox.Spec{Address: netip.AddrFrom4([4]byte{127, 64, 1, byte(i)})})
+		serveOutbound(d)
+		outs[i] = start(t, b, "dial", "tcp", fmt.Sprintf("127.64.1.%d:80", (i+1)%count))
+	}
+	for i, out := range outs {
+		got, _ := io.ReadAll(out)
+		if want := fmt.Sprintf("to 127.64.1.%d:80 from 127.0.0.1 err <nil>\n", (i+1)%count); string(got) != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
 	}
 }
 

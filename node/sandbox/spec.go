@@ -129,7 +129,7 @@ func OutsideDoors() []string {
 		"/run/dbus/system_bus_socket", "/run/systemd/private", "/run/docker.sock", "/run/podman/podman.sock",
 		"/run/containerd/containerd.sock", "/run/crio/crio.sock", "/run/snapd.socket", "/run/acpid.socket",
 	}
-	if dir := os.Getenv("XDG_RUNTIME_DIR"); dir != "" && dir != "/" {
+	if dir := os.Getenv("XDG_RUNTIME_DIR"); strings.HasPrefix(dir, "/run/") { // not the /tmp that some containers have it be
 		doors = append(doors, dir)
 	}
 	return doors
