@@ -20,8 +20,17 @@ import (
 	"github.com/weft-mesh/weft/traffic"
 )
 
-// rule is the way of a call that a route's rule has taken, in order. A fault comes before what changes the call, since it stands
-// for a callee that fails; a copy is made of what is sent; the timeout bounds all attempts, and each attempt is balanced anew.
+// rule is the way of a call that a route's rule has taken, in order.
+//
+//   - A redirect needs no backend, and nothing that changes a call on its way to one.
+//   - A fault stands for a callee that fails, whatever the rule does for its calls: an abort is not retried and a delay does not
+//     count towards the rule's timeout, as in Envoy, whose fault filter stands before its router.
+//   - Headers, then rewrite: the edits of headers may name the authority, and the rewrite's word is the last. Response edits
+//     reach the answers of all that follows.
+//   - A copy is made of the call as it is sent, so after both; outside of retries, so once.
+//   - Classes say what a failure is, for the retries and the ejections that follow.
+//   - The timeout bounds all attempts and the pauses between them; an attempt's own stands inside, where Rewind undoes it.
+//   - The backend is drawn by the call's lot: all attempts go to the same one, each to an endpoint of its own.
 func (b *builder) rule(r *mesh.Rule) traffic.Handler {
 	return traffic.Chain(b.split(r),
 		redirect.With(r.Redirect),
@@ -36,8 +45,9 @@ func (b *builder) rule(r *mesh.Rule) traffic.Handler {
 	)
 }
 
-// pool is the way of one attempt to a service or subset of it, in order. What a caller may reach is judged when it is known
-// where the call goes.
+// pool is the way of one attempt to a service or subset of it, in order. Limits come before the choice, so that what is over
+// them costs no endpoint anything. What a caller may reach is judged when it is known where the call goes; such a denial is no
+// endpoint's failure, and is not tried again elsewhere.
 func (b *builder) pool(p *config.Pool, s *poolState) traffic.Handler {
 	return traffic.Chain(traffic.Forward{},
 		toUpstream(&p.Policy, b.proto),
@@ -64,13 +74,4 @@ func NewPassthrough(egress []authz.Engine) (traffic.Handler, error) {
 		return nil, err
 	}
 	return traffic.Chain(traffic.Forward{}, authz.WithEgress(egress)), nil
-}
-
-func compileEngines(engines []authz.Engine) error {
-	for i := range engines {
-		if err := engines[i].Compile(); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/weft-mesh/weft/feature/headers"
 	"github.com/weft-mesh/weft/feature/retry"
 	"github.com/weft-mesh/weft/feature/route"
+	"github.com/weft-mesh/weft/feature/timeout"
 	"github.com/weft-mesh/weft/mesh"
 	"github.com/weft-mesh/weft/traffic"
 )
@@ -43,10 +44,11 @@ type builder struct {
 // NewService builds the way of calls to a service, going on from what st has learnt. find is asked when a call is made; egress is
 // what judges the caller's calls. The error names what cannot be taken into use.
 func NewService(cfg *config.Service, st *State, find Finder, egress []authz.Engine, now time.Time) (*Service, error) {
-	if err := compileEngines(egress); err != nil {
+	if err := ready(cfg, egress); err != nil {
 		return nil, err
 	}
 	s := &Service{ports: map[uint16]*port{}}
+	used := map[traffic.Target]bool{}
 	for i := range cfg.Ports {
 		c := &cfg.Ports[i]
 		at := traffic.Target{Service: cfg.Host, Port: c.Number}
@@ -54,14 +56,16 @@ func NewService(cfg *config.Service, st *State, find Finder, egress []authz.Engi
 		p := &port{proto: c.Proto, pools: map[string]traffic.Handler{}}
 		for j := range c.Pools {
 			at.Subset = c.Pools[j].Subset
+			used[at] = true
 			p.pools[at.Subset] = b.pool(&c.Pools[j], st.pool(at, &c.Pools[j], now))
 		}
 		s.ports[c.Number] = p
 		var err error
 		if p.serve, err = b.port(cfg.Host, c); err != nil {
-			return nil, fmt.Errorf("%s port %d: %w", cfg.Host, c.Number, err)
+			return nil, fmt.Errorf("chain: %s port %d: %w", cfg.Host, c.Number, err)
 		}
 	}
+	st.keep(cfg.Host, used)
 	return s, nil
 }
 
@@ -117,9 +121,6 @@ func (b *builder) heads(c *config.Port, plain *mesh.Rule) (traffic.Handler, erro
 	}
 	p := &profile{rest: rest}
 	for i := range c.Profile {
-		if err := c.Profile[i].Compile(); err != nil {
-			return nil, fmt.Errorf("%v: %w", &c.Profile[i].Ref, err)
-		}
 		t, err := b.table(c, plain, &c.Profile[i])
 		if err != nil {
 			return nil, err
@@ -175,9 +176,10 @@ func (b *builder) split(r *mesh.Rule) traffic.Handler {
 	return route.NewSplitter(&r.Ref, weighted, next)
 }
 
+// mirrors: copies live as long as the calls that they are made of.
 func (b *builder) mirrors(r *mesh.Rule) (to []traffic.Handler) {
 	for i := range r.Mirrors {
-		to = append(to, b.to(&r.Mirrors[i].Ref, r.Mirrors[i].Target))
+		to = append(to, traffic.Chain(b.to(&r.Mirrors[i].Ref, r.Mirrors[i].Target), timeout.With(r.Timeout)))
 	}
 	return to
 }

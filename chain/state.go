@@ -1,6 +1,7 @@
 package chain
 
 import (
+	"maps"
 	"sync"
 	"time"
 
@@ -53,31 +54,30 @@ func (s *State) ledger(t traffic.Target) *retry.Ledger {
 	return s.ledgers[t]
 }
 
-// room says whether a target's limits have room for one more retry (retry.Room).
-func (s *State) room(t traffic.Target) (*decision.Ref, bool) {
+// room says whether the limits of c's target have room for one more retry (retry.Room).
+func (s *State) room(c *traffic.Call) (*decision.Ref, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	ps := s.pools[t]
-	if ps == nil || ps.limits.Retry(&ps.breaker) {
+	ps := s.pools[c.Target]
+	if ps == nil || ps.limits.Retry(&ps.breaker, c.Attempts > 1) {
 		return nil, true
 	}
 	return &ps.limits.Ref, false
+}
+
+// keep drops what was learnt of a service's targets that are not used any more. Calls under way go on with what they hold.
+func (s *State) keep(host string, used map[traffic.Target]bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	maps.DeleteFunc(s.pools, func(t traffic.Target, _ *poolState) bool { return t.Service == host && !used[t] })
 }
 
 // Forget drops what was learnt of a service that is not called any more.
 func (s *State) Forget(host string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for t := range s.pools {
-		if t.Service == host {
-			delete(s.pools, t)
-		}
-	}
-	for t := range s.ledgers {
-		if t.Service == host {
-			delete(s.ledgers, t)
-		}
-	}
+	maps.DeleteFunc(s.pools, func(t traffic.Target, _ *poolState) bool { return t.Service == host })
+	maps.DeleteFunc(s.ledgers, func(t traffic.Target, _ *retry.Ledger) bool { return t.Service == host })
 }
 
 // Snapshot is what was learnt of endpoints, as values: what a live proxy gives to explain.

@@ -52,9 +52,17 @@ func (s *State) Give(h Held) {
 	give(&s.retries, h.Retry)
 }
 
-// Retry says whether one more retry is within the limit now; when it is made, Take has the last word.
-func (p *Policy) Retry(s *State) bool {
-	return p == nil || p.MaxRetries == 0 || s.retries.Load() < p.MaxRetries
+// Retry says whether one more retry is within the limit now, of a call that holds the place of its latest retry or of none; when
+// it is made, Take has the last word.
+func (p *Policy) Retry(s *State, holds bool) bool {
+	if p == nil || p.MaxRetries == 0 {
+		return true
+	}
+	n := s.retries.Load()
+	if holds && n > 0 {
+		n--
+	}
+	return n < p.MaxRetries
 }
 
 // connections is how many calls may have a connection of their own or wait for one.

@@ -143,3 +143,15 @@ func BenchmarkBreaker(b *testing.B) {
 		c.Finish(h.Time)
 	}
 }
+
+func TestRetry(t *testing.T) {
+	var s State
+	p := &Policy{MaxRetries: 1}
+	if !p.Retry(&s, false) || !(*Policy)(nil).Retry(&s, false) || !(&Policy{}).Retry(&s, true) {
+		t.Error("there is room")
+	}
+	p.Take(&s, Held{Retry: true})
+	if p.Retry(&s, false) || !p.Retry(&s, true) {
+		t.Error("the one place is held: there is room for the call that holds it alone")
+	}
+}

@@ -8,8 +8,8 @@ import (
 	"github.com/weft-mesh/weft/traffic"
 )
 
-// Room says whether a target's limits have room for one more retry, and because of what not.
-type Room func(traffic.Target) (*decision.Ref, bool)
+// Room says whether the limits of a call's target have room for one more retry of it, and because of what not.
+type Room func(*traffic.Call) (*decision.Ref, bool)
 
 type handler struct {
 	p      *Policy
@@ -67,7 +67,7 @@ func (h *handler) again(c *traffic.Call, m traffic.Mark, bound time.Time) (wait 
 	}
 	v := decision.Verdict{Ref: &h.p.Ref, Reason: decision.Retried}
 	wait = h.p.Wait(int(c.Attempts), &c.Attrs)
-	switch ref, room := h.mayRetry(c.Target); {
+	switch ref, room := h.mayRetry(c); {
 	case int(c.Attempts) > h.p.Attempts || c.Attempts == 255:
 		c.Trail.Passed("retry", &h.p.Ref, "no attempt is left")
 	case !bound.IsZero() && !now.Add(wait).Before(bound):
@@ -86,11 +86,11 @@ func (h *handler) again(c *traffic.Call, m traffic.Mark, bound time.Time) (wait 
 	return 0, false
 }
 
-func (h *handler) mayRetry(t traffic.Target) (*decision.Ref, bool) {
+func (h *handler) mayRetry(c *traffic.Call) (*decision.Ref, bool) {
 	if h.room == nil {
 		return nil, true
 	}
-	return h.room(t)
+	return h.room(c)
 }
 
 // stop notes why a retry that was wanted is not made.

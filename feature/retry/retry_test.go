@@ -118,7 +118,7 @@ func TestServe(t *testing.T) {
 		{name: "the last answer is the caller's", answers: first(traffictest.Err(traffic.ErrConnect), traffictest.Status(503), traffictest.Status(404)), attempts: 3, end: "404",
 			why: []decision.Reason{decision.Retried, decision.Retried}},
 		{name: "no budget", answers: first(traffictest.Status(503)), ledger: spend, attempts: 1, end: "503", why: []decision.Reason{decision.NoBudget}},
-		{name: "no room", answers: first(traffictest.Status(503)), room: func(traffic.Target) (*decision.Ref, bool) { return &limited, false }, attempts: 1, end: "503",
+		{name: "no room", answers: first(traffictest.Status(503)), room: func(*traffic.Call) (*decision.Ref, bool) { return &limited, false }, attempts: 1, end: "503",
 			why: []decision.Reason{decision.Limited}},
 		{name: "no time", answers: first(traffictest.Status(503)), call: func(c *traffic.Call) { c.Limit(1, nil) }, attempts: 1, end: "503"},
 		{name: "late attempts", answers: func(h *traffictest.Host) []func(*traffic.Call) error {

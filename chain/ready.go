@@ -1,0 +1,86 @@
+package chain
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/weft-mesh/weft/config"
+	"github.com/weft-mesh/weft/decision"
+	"github.com/weft-mesh/weft/feature/authz"
+	"github.com/weft-mesh/weft/feature/headers"
+	"github.com/weft-mesh/weft/mesh"
+)
+
+// ready readies all that a service's configuration has to be compiled for, and refuses what can't take effect as it says: before
+// anything of it is taken into use, so that the last good configuration stays whole.
+func ready(cfg *config.Service, egress []authz.Engine) error {
+	if err := compileEngines(egress); err != nil {
+		return err
+	}
+	for i := range cfg.Ports {
+		p := &cfg.Ports[i]
+		for j := range p.Rules {
+			if err := readyRule(&p.Rules[j]); err != nil {
+				return refused(cfg, p, &p.Rules[j].Ref, err)
+			}
+		}
+		for j := range p.Profile {
+			if err := readyRule(&p.Profile[j]); err != nil {
+				return refused(cfg, p, &p.Profile[j].Ref, err)
+			}
+		}
+	}
+	return nil
+}
+
+func refused(cfg *config.Service, p *config.Port, ref *decision.Ref, err error) error {
+	return fmt.Errorf("chain: %s port %d: %v: %w", cfg.Host, p.Number, ref, err)
+}
+
+func readyRule(r *mesh.Rule) error {
+	errs := []error{r.Compile()}
+	if r.Redirect != nil {
+		errs = append(errs, r.Redirect.Validate())
+	}
+	if r.Rewrite != nil {
+		errs = append(errs, r.Rewrite.Compile())
+	}
+	if r.Fault != nil {
+		errs = append(errs, r.Fault.Validate())
+	}
+	if r.Timeout != nil {
+		errs = append(errs, r.Timeout.Validate())
+	}
+	if r.Retry != nil {
+		errs = append(errs, r.Retry.Validate())
+	}
+	for i := range r.Mirrors {
+		errs = append(errs, r.Mirrors[i].Validate())
+	}
+	for _, h := range edits(r) {
+		errs = append(errs, h.Validate())
+	}
+	return errors.Join(errs...)
+}
+
+// edits are those of the rule and of its backends.
+func edits(r *mesh.Rule) (all []*headers.Policy) {
+	if r.Headers != nil {
+		all = append(all, r.Headers)
+	}
+	for i := range r.Backends {
+		if h := r.Backends[i].Headers; h != nil {
+			all = append(all, h)
+		}
+	}
+	return all
+}
+
+func compileEngines(engines []authz.Engine) error {
+	for i := range engines {
+		if err := engines[i].Compile(); err != nil {
+			return fmt.Errorf("chain: %w", err)
+		}
+	}
+	return nil
+}
