@@ -72,35 +72,32 @@ func (r *reader) redirect(field string, h *networking.HTTPRoute, w way) *redirec
 	return p
 }
 
-// location sets host and port. Between services calls come in the clear, so a new host without a port is at port 80, and ":80"
-// is not written.
+// location sets host and port. Calls between services come in the clear, so that a new host without a port is at port 80.
 func (r *reader) location(field string, x *networking.HTTPRedirect, w way, p *redirect.Policy) {
 	p.Host = x.Authority
 	if host, port, err := net.SplitHostPort(x.Authority); err == nil {
 		n, _ := strconv.ParseUint(port, 10, 16)
 		p.Host, p.Port = host, uint16(n)
 	}
-	switch port := x.RedirectPort.(type) {
-	case *networking.HTTPRedirect_Port:
-		p.Port = r.port(field+".port", port.Port)
-	case *networking.HTTPRedirect_DerivePort:
-		if port.DerivePort == networking.HTTPRedirect_FROM_REQUEST_PORT {
-			r.requestPort(field+".derivePort", w, p)
-			return
-		}
-	}
-	if p.Port == 0 && p.Host != "" && p.Scheme == "" {
+	derive, isDerived := x.RedirectPort.(*networking.HTTPRedirect_DerivePort)
+	switch keeps := isDerived && derive.DerivePort == networking.HTTPRedirect_FROM_REQUEST_PORT; {
+	case x.GetPort() != 0:
+		p.Port = r.port(field+".port", x.GetPort())
+	case keeps, !isDerived && p.Host == "" && p.Scheme != "":
+		r.requestPort(field, w, p)
+	case p.Port == 0 && p.Scheme == "" && (isDerived || p.Host != ""):
 		p.Scheme = "http"
 	}
 }
 
-// requestPort keeps the port of the request, which the model does only where neither scheme nor host are new.
+// requestPort keeps the port of the request. Where scheme or host are new, the model does so only if the port is known.
 func (r *reader) requestPort(field string, w way, p *redirect.Policy) {
 	switch {
-	case w.port != 0:
+	case p.Scheme == "" && p.Host == "", p.Scheme == "https" && w.port == 80, p.Scheme == "http" && w.port == 443:
+	case w.port == 0:
+		r.info(field, "the port of the request is kept, beside a new scheme or authority, only where the match names it", "add port to the match")
+	default:
 		p.Port = w.port
-	case p.Scheme != "" || p.Host != "":
-		r.warn(field, "beside scheme or authority, weft keeps the request's port only where the match names it", "add port to the match")
 	}
 }
 

@@ -73,7 +73,6 @@ func virtualServiceNames() map[string]string {
 		"mirror.percent": "mirrorPercentage beside mirror", "subset": "put it into route, below destination"})
 	renamed(names, "spec.http[].match[]", map[string]string{"path": "uri", "url": "uri", "host": "authority", "query": "queryParams", "params": "queryParams"})
 	renamed(names, "spec.http[].match[].uri", map[string]string{"pathPrefix": "prefix", "value": "exact", "equals": "exact"})
-	renamed(names, "spec.http[].match[].headers{}", map[string]string{"value": "exact", "equals": "exact", "present": "write {} to ask that it is there"})
 	renamed(names, "spec.http[].route[]", map[string]string{"host": "destination.host", "subset": "destination.subset", "port": "destination.port.number"})
 	renamed(names, "spec.http[].redirect", map[string]string{"host": "authority", "hostname": "authority", "path": "uri", "code": "redirectCode", "statusCode": "redirectCode", "status": "redirectCode"})
 	renamed(names, "spec.http[].rewrite", map[string]string{"path": "uri", "prefix": "uri", "host": "authority", "hostname": "authority", "regex": "uriRegexRewrite"})

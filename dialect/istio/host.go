@@ -117,34 +117,45 @@ func covers(pattern, host string) bool {
 	return pattern == host || wild && pattern != "" && strings.HasSuffix(host, suffix)
 }
 
-// checkSubset says so where no DestinationRule that callers of this namespace may use defines the subset.
+// checkSubset says so where no DestinationRule that counts for callers of this namespace defines the subset.
 func (r *reader) checkSubset(field string, d *networking.Destination) {
 	if d.GetSubset() == "" {
 		return
 	}
-	host, rules := r.full(d.Host), 0
-	for _, o := range r.view.List(networkingGroup, "DestinationRule", "") {
-		spec, _ := o.Tree["spec"].(map[string]any)
-		h, _ := spec["host"].(string)
-		if other := (&reader{object: o}); h == "" || !covers(other.full(h), host) {
-			continue
-		}
-		if hasSubset(spec, d.Subset) {
-			return
-		}
-		rules++
-	}
-	if !r.once(host + " " + d.Subset) {
+	host := r.full(d.Host)
+	rules := r.destinationRules(host)
+	if slices.ContainsFunc(rules, func(o *dialect.Object) bool { return hasSubset(o, d.Subset) }) || !r.once(host+" "+d.Subset) {
 		return
 	}
 	text := fmt.Sprintf("no DestinationRule for %s defines the subset %s: calls that are sent there get 503", host, d.Subset)
-	if rules == 0 {
+	if len(rules) == 0 {
 		text = fmt.Sprintf("there is no DestinationRule for %s, so it has no subset %s: calls that are sent there get 503", host, d.Subset)
 	}
 	r.warn(field, text, "define the subset in a DestinationRule of that host")
 }
 
-func hasSubset(spec map[string]any, name string) bool {
+// destinationRules returns those for a host, from where Istio looks: the caller's namespace, here the rule's own, the service's,
+// and the root.
+func (r *reader) destinationRules(host string) (rules []*dialect.Object) {
+	_, rest, _ := strings.Cut(strings.TrimSuffix(host, clusterSuffix), ".")
+	namespaces := []string{r.object.Namespace, rootNamespace}
+	if strings.HasSuffix(host, clusterSuffix) && rest != r.object.Namespace {
+		namespaces = append(namespaces, rest)
+	}
+	for _, ns := range slices.Compact(namespaces) {
+		for _, o := range r.view.List(networkingGroup, "DestinationRule", ns) {
+			spec, _ := o.Tree["spec"].(map[string]any)
+			h, _ := spec["host"].(string)
+			if other := (&reader{object: o}); h != "" && covers(other.full(h), host) {
+				rules = append(rules, o)
+			}
+		}
+	}
+	return rules
+}
+
+func hasSubset(o *dialect.Object, name string) bool {
+	spec, _ := o.Tree["spec"].(map[string]any)
 	subsets, _ := spec["subsets"].([]any)
 	return slices.ContainsFunc(subsets, func(s any) bool {
 		m, _ := s.(map[string]any)

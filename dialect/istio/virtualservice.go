@@ -107,9 +107,41 @@ func (r *reader) follow(field string, h *networking.HTTPRoute, ways []way) (rule
 		rule := base
 		rule.Caller, rule.Port, rule.Matches = w.caller, w.port, w.requests
 		rule.Rewrite, rule.Redirect = r.rewrite(field, h, w), r.redirect(field, h, w)
+		r.sound(field, rule)
 		rules = append(rules, rule)
 	}
 	return rules
+}
+
+// sound refuses what a feature would: a proxy that was given it would refuse the whole service.
+func (r *reader) sound(field string, rule mesh.Rule) {
+	if p := rule.Headers; p != nil {
+		r.refuseError(field+".headers", p.Validate())
+	}
+	for i := range rule.Backends {
+		if p := rule.Backends[i].Headers; p != nil {
+			r.refuseError(dialect.Index(field+".route", i)+".headers", p.Validate())
+		}
+	}
+	if p := rule.Rewrite; p != nil && !r.refused() {
+		trial := *p
+		r.refuseError(field+".rewrite.uriRegexRewrite.rewrite", trial.Compile())
+	}
+	if p := rule.Retry; p != nil {
+		r.refuseError(field+".retries", p.Validate())
+	}
+	if p := rule.Fault; p != nil {
+		r.refuseError(field+".fault", p.Validate())
+	}
+}
+
+// refuseError refuses a field for an error of a feature, unless it has been refused already.
+func (r *reader) refuseError(field string, err error) {
+	if err == nil || !r.once(field) {
+		return
+	}
+	_, text, _ := strings.Cut(err.Error(), ": ")
+	r.refuse(field, text, "")
 }
 
 // action is what a rule does, whichever of its matches was met.

@@ -429,6 +429,10 @@ func TestRedirect(t *testing.T) {
 		{"", "{uri: /new}", redirect.Policy{Path: &slash, Status: 301}},
 		{"", "{authority: other, redirectCode: 302}", redirect.Policy{Scheme: "http", Host: "other", Status: 302}},
 		{"", "{authority: 'other:81'}", redirect.Policy{Host: "other", Port: 81, Status: 301}},
+		{"", "{scheme: https}", redirect.Policy{Scheme: "https", Status: 301}},
+		{"match: [{port: 9080}]", "{scheme: https}", redirect.Policy{Scheme: "https", Port: 9080, Status: 301}},
+		{"match: [{port: 80}]", "{scheme: https}", redirect.Policy{Scheme: "https", Status: 301}},
+		{"", "{uri: /new, derivePort: FROM_PROTOCOL_DEFAULT}", redirect.Policy{Scheme: "http", Path: &slash, Status: 301}},
 		{"", "{scheme: https, port: 8443}", redirect.Policy{Scheme: "https", Port: 8443, Status: 301}},
 		{"", "{derivePort: FROM_REQUEST_PORT, uri: /new}", redirect.Policy{Path: &slash, Status: 301}},
 		{"match: [{port: 9080}]", "{derivePort: FROM_REQUEST_PORT, authority: other}", redirect.Policy{Host: "other", Port: 9080, Status: 301}},
@@ -591,6 +595,8 @@ func TestVirtualServiceMistakes(t *testing.T) {
 		{"{route: [{destination: {host: reviews}}], timeout: 5}", mesh.Error, ".timeout", "a duration"},
 		{"{route: [{destination: {host: reviews}}], fault: {delay: {fixed_delay: 1s, percentage: {value: 1}}}}", mesh.Warning, ".fault.delay.fixed_delay", "fixedDelay"},
 		{"{route: [{destination: {host: reviews}}], rewrite: {path: /a, uri: /b}}", mesh.Warning, ".rewrite.path", "did you mean uri?"},
+		{"{route: [{destination: {host: reviews}}], rewrite: {uriRegexRewrite: {match: /a, rewrite: '/\\1'}}}", mesh.Error, ".rewrite.uriRegexRewrite.rewrite", "no group"},
+		{"{route: [{destination: {host: reviews}}], headers: {request: {set: {'a b': c}}}}", mesh.Error, ".headers", "no header name"},
 		{"{route: [{destination: {host: reviews}}], mirror: {host: reviews}, mirrors: [{destination: {host: reviews}}]}", mesh.Error, ".mirror", "both"},
 	} {
 		_, found := lower(t, http("- "+c.rule))
