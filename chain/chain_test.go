@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -290,6 +292,50 @@ func TestStateOutlivesConfiguration(t *testing.T) {
 	w.state.Forget(host)
 	if len(w.state.Snapshot()) != 0 {
 		t.Error("forgotten, and still there")
+	}
+}
+
+// TestApplyUnderLoad: configurations come while calls are made; none fails, and nothing is left in flight.
+func TestApplyUnderLoad(t *testing.T) {
+	limited := func(addrs ...string) *config.Service {
+		return service(func(p *config.Port) {
+			p.Pools[0].Endpoints = endpoints(addrs...)
+			p.Pools[0].Policy = mesh.Outbound{Outlier: &outlier.Policy{Consecutive: 2}, Breaker: &breaker.Policy{MaxRequests: 100}}
+		})
+	}
+	st := chain.NewState()
+	var now atomic.Pointer[chain.Service]
+	find := func(t traffic.Target) (traffic.Handler, string) { return now.Load().Find(t) }
+	apply := func(addrs ...string) {
+		s, err := chain.NewService(limited(addrs...), st, find, nil, traffictest.Epoch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		now.Store(s)
+	}
+	apply("10.0.0.1:80")
+	var wg sync.WaitGroup
+	for i := range uint64(4) {
+		wg.Go(func() {
+			h, c := &traffictest.Host{}, &traffic.Call{}
+			for draw := range uint64(2000) {
+				h.Begin(c, conn)
+				c.Draw = draw*4 + i
+				if err := now.Load().Port(9080).Serve(c); err != nil || c.Response.Status != 200 {
+					t.Errorf("%v %d because %s", err, c.Response.Status, because(c))
+				}
+				c.Finish(h.Time)
+			}
+		})
+	}
+	for i := range 200 {
+		apply("10.0.0.1:80", fmt.Sprintf("10.0.0.%d:80", 2+i%3))
+	}
+	wg.Wait()
+	for _, s := range st.Snapshot()[target(host, "")] {
+		if s.Pending != 0 {
+			t.Errorf("%+v", s)
+		}
 	}
 }
 
