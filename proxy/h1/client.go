@@ -52,6 +52,7 @@ type Client struct {
 	scan   http1.Scan
 	body   responseBody
 	pump   pump
+	probe  probe
 	call   *traffic.Call
 	idleAt time.Time
 	used   bool // it has carried a call
@@ -74,9 +75,6 @@ func (c *Client) Close() {
 // IdleAt is when the last call ended; zero: there was none.
 func (c *Client) IdleAt() time.Time { return c.idleAt }
 
-// fresh is how long after a call a connection is used again without asking whether the peer has closed it.
-const fresh = 10 * time.Millisecond
-
 // RoundTrip sends the call and returns at the response head, which is then in call.Response. It reads call.Body at the same
 // time, as traffic.Host says of Forward. Call.Deadline, read anew each time that the response is waited for, holds until the
 // response's body has ended. After an error the connection is closed.
@@ -84,7 +82,7 @@ func (c *Client) RoundTrip(call *traffic.Call) error {
 	call.AtEnd(c)
 	c.call, c.whole, c.heard, c.in.gone, c.out.wrote = call, false, false, call.Gone, false
 	c.pump = pump{c: c}
-	if c.used && call.Now.Sub(c.idleAt) > fresh && stale(c.nc) {
+	if c.used && c.probe.stale(c.nc) {
 		c.Close()
 		return ErrStale
 	}

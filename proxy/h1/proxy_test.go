@@ -107,7 +107,8 @@ func (r *relay) forward(c *traffic.Call) error {
 		if err != nil {
 			return errors.Join(traffic.ErrConnect, err)
 		}
-		if err = cl.RoundTrip(c); !errors.Is(err, traffic.ErrRefused) {
+		err = cl.RoundTrip(c)
+		if !errors.Is(err, traffic.ErrRefused) && (err != ErrIdleClosed || c.Method != "GET") {
 			return err
 		}
 	}
@@ -210,4 +211,13 @@ func TestGetPostPipelined(t *testing.T) {
 	if len(r.ended) != 4 || r.ended[1].sent != 3 || r.ended[2].sent != 5 || r.ended[1].received == 0 {
 		t.Errorf("%+v", r.ended)
 	}
+}
+
+func listen(t testing.TB) net.Listener {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ln.Close() })
+	return ln
 }

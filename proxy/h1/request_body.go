@@ -175,18 +175,21 @@ func (b *requestBody) drainTunnel() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.half = true
-	seen := b.calls
+	seen, done, limit := b.calls, false, b.c.s.HalfOpen
+	defer func() { done = true }()
 	var watch *time.Timer
-	watch = time.AfterFunc(b.c.s.HalfOpen, func() { // who forwards may have stopped at the end of the answer
+	watch = time.AfterFunc(limit, func() { // who forwards may have stopped at the end of the answer
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		if b.calls == seen && seen%2 == 0 {
+		switch {
+		case done: // b may be of another request by now
+		case b.calls == seen && seen%2 == 0:
 			b.over = true
 			b.cond.Broadcast()
-			return
+		default:
+			seen = b.calls
+			watch.Reset(limit)
 		}
-		seen = b.calls
-		watch.Reset(b.c.s.HalfOpen)
 	})
 	defer watch.Stop()
 	for !b.over {
