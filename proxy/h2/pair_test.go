@@ -18,6 +18,7 @@ import (
 // noLeaks fails a test that leaves goroutines behind.
 func noLeaks(t testing.TB) {
 	t.Helper()
+	freshPools()
 	before := runtime.NumGoroutine()
 	t.Cleanup(func() {
 		for range 200 {
