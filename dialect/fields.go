@@ -8,6 +8,7 @@ type field struct {
 	effect  bool   // this very field has an effect
 	ignored bool   // it is right to have none
 	all     bool   // what effect or ignored says is true of all below
+	reason  string // why it is ignored
 	why     string // it could have an effect and has none
 	deepWhy bool   // some field below has a why
 	known   bool   // this field or one below has an effect or is ignored
@@ -19,9 +20,9 @@ func fieldsOf(k *Kind) *field {
 		at, all := root.reach(p, (*field).setKnown)
 		at.effect, at.all = true, at.all || all
 	}
-	for p := range k.Ignored {
+	for p, reason := range k.Ignored {
 		at, all := root.reach(p, (*field).setKnown)
-		at.ignored, at.all = true, at.all || all
+		at.ignored, at.reason, at.all = true, reason, at.all || all
 	}
 	for p, why := range k.Unsupported {
 		at, _ := root.reach(p, (*field).setDeepWhy)
