@@ -195,14 +195,16 @@ const rotateWait = time.Minute
 
 // serveExplain answers what would happen to a call, by what is in force now.
 func (c *Control) serveExplain(w http.ResponseWriter, r *http.Request) error {
-	var q explain.Query
-	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20)).Decode(&q); err != nil {
+	var asked explain.Asked
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20)).Decode(&asked); err != nil {
 		return err
 	}
-	if q.Now.IsZero() {
-		q.Now = time.Now()
-	}
+	asked.Now = time.Now()
 	snap := c.View().Mesh
+	q, err := asked.Query(snap)
+	if err != nil {
+		return err
+	}
 	b, err := explain.Call(compile.All(snap, snap.Workloads[q.From]), nil, q)
 	if err != nil {
 		return err

@@ -33,6 +33,7 @@ type Options struct {
 	Allow        []Rule          // who may claim which identities; required: without a rule nobody may
 	Grace        time.Duration   // a restarted control plane keeps workloads this long until they have registered again [30 s]
 	Log          *slog.Logger    // [slog.Default()]
+	Changed      func(*View)     // hears of every change, in the owner; it may be nil
 }
 
 func (o Options) defaults() (Options, error) {
@@ -140,6 +141,7 @@ func free(a netip.AddrPort) bool {
 // Run reads sources and answers until ctx ends.
 func (c *Control) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	var running sync.WaitGroup
 	for i, s := range c.opts.Sources {
 		name := strconv.Itoa(i)
@@ -234,7 +236,11 @@ func (c *Control) apply(put []*dialect.Object, gone []dialect.Key) {
 		c.save("addresses.json", c.model.vips.ByHost)
 	}
 	c.publisher.update(c.model.snap, touched)
-	c.view.Store(c.model.view())
+	v := c.model.view()
+	c.view.Store(v)
+	if c.opts.Changed != nil {
+		c.opts.Changed(v)
+	}
 	c.save("objects.json", slices.DeleteFunc(c.model.objects.Good(), func(o *dialect.Object) bool { return o.Source.File == runFile }))
 }
 

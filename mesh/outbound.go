@@ -46,7 +46,10 @@ type Calling struct {
 // Calling merges what all objects say of a service's port for c.
 func (s *Snapshot) Calling(svc *Service, port uint16, c Caller) (out Calling) {
 	if won := winners(s.routes(svc.Host), port, c.Namespace); len(won) > 0 {
-		out.Route, out.Rules = won[0].Ref, rulesFor(won, port, c)
+		// A route all of whose rules are for other callers or ports says nothing of these calls (Istio's default route).
+		if rules := rulesFor(won, port, c); len(rules) > 0 || !anyRule(won) {
+			out.Route, out.Rules = won[0].Ref, rules
+		}
 	}
 	if p := firstProfile(s.profiles(svc.Host), c.Namespace); p != nil {
 		out.Profile, out.Budget = rulesOf(p.Rules, port, c), p.Budget
@@ -56,8 +59,8 @@ func (s *Snapshot) Calling(svc *Service, port uint16, c Caller) (out Calling) {
 	return out
 }
 
-// winners returns the routes that choose the backend: of the consumer's own if it has any, else of the lowest rank that speaks
-// of the port; all of them where rules are pooled, else the oldest alone.
+// winners returns the routes that choose the backend: of the lowest rank that speaks of the port, the consumer's own if it has
+// any; all of them where rules are pooled, else the oldest alone.
 func winners(all []*Route, port uint16, namespace string) []*Route {
 	var mine []*Route
 	for _, r := range all {
@@ -66,7 +69,7 @@ func winners(all []*Route, port uint16, namespace string) []*Route {
 		}
 	}
 	slices.SortStableFunc(mine, func(a, b *Route) int {
-		return cmp.Or(-cmp.Compare(a.Consumer, b.Consumer), cmp.Compare(a.Rank, b.Rank), wildcards(a.Host, b.Host), older(a, b))
+		return cmp.Or(cmp.Compare(a.Rank, b.Rank), -cmp.Compare(a.Consumer, b.Consumer), wildcards(a.Host, b.Host), older(a, b))
 	})
 	for i, r := range mine {
 		if r.Consumer != mine[0].Consumer || r.Rank != mine[0].Rank || !r.Pooled && i > 0 {
@@ -74,6 +77,10 @@ func winners(all []*Route, port uint16, namespace string) []*Route {
 		}
 	}
 	return mine
+}
+
+func anyRule(routes []*Route) bool {
+	return slices.ContainsFunc(routes, func(r *Route) bool { return len(r.Rules) > 0 })
 }
 
 func older(a, b *Route) int { return age(a.Created, a.Ref, b.Created, b.Ref) }

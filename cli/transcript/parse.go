@@ -48,6 +48,9 @@ type Workload struct {
 	Protocol                                   string // appProtocol of its ports [http]
 }
 
+// Outside is the caller that is not of the mesh.
+const Outside = "outside"
+
 // Call is a line of calls.
 type Call struct {
 	Line     int
@@ -223,7 +226,7 @@ func (f *File) call(n int, words []string) error {
 	if err := c.options(words[4:arrow]); err != nil {
 		return err
 	}
-	if c.From == "outside" && c.To == "" {
+	if c.From == Outside && c.To == "" {
 		return errors.New("a call from outside needs the workload whose published port it comes to: to WORKLOAD")
 	}
 	c.Outcomes, err = outcomes(words[arrow+1:])

@@ -2,10 +2,7 @@ package transcript
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
-	"maps"
-	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -93,7 +90,7 @@ func (f *File) Run() (n int, failed []Failure, err error) {
 }
 
 func (f *File) judge(s *mesh.Snapshot, c *Call) (*Failure, error) {
-	q, err := f.Query(s, c)
+	q, err := c.Asked().Query(s)
 	if err != nil {
 		return nil, err
 	}
@@ -170,13 +167,17 @@ func has(want, have [][2]string, path string) bool {
 	return true
 }
 
-// Words say because of what: "AuthorizationPolicy default/x rules[0] (istio)", or "..., no rule allows".
+// Words say because of what: "AuthorizationPolicy default/x rules[0] (istio)", or "AuthorizationPolicy default/x, no rule allows
+// (istio)".
 func Words(v decision.Verdict) string {
-	s := v.Ref.String()
-	if v.Outcome == decision.Deny && v.Reason != decision.Matched {
-		s += ", " + v.Reason.String()
+	ref := v.Ref.String()
+	if v.Outcome != decision.Deny || v.Reason == decision.Matched {
+		return ref
 	}
-	return s
+	if at := strings.LastIndex(ref, " ("); at > 0 {
+		return ref[:at] + ", " + v.Reason.String() + ref[at:]
+	}
+	return ref + ", " + v.Reason.String()
 }
 
 // Describe writes a branch as a transcript would.
@@ -238,82 +239,14 @@ func (o *Outcome) String() string {
 	return strings.Join(slices.DeleteFunc(words, func(w string) bool { return w == "" }), " ")
 }
 
-// Query is the call as explain takes it.
-func (f *File) Query(s *mesh.Snapshot, c *Call) (explain.Query, error) {
-	q := explain.Query{Proto: c.Proto, Method: c.Method, Authority: c.URL.Host, Path: c.URL.Path, Query: c.URL.RawQuery, Header: c.Header,
-		Now: Now, Status: c.Status, Fail: c.Fail}
-	if c.Proto != traffic.TCP && q.Path == "" {
-		q.Path = "/"
+// Asked is the call as explain takes it.
+func (c *Call) Asked() *explain.Asked {
+	a := &explain.Asked{From: c.From, To: c.To, Proto: c.Proto, Method: c.Method, URL: c.URL.String(), Header: c.Header, Status: c.Status,
+		Fail: c.Fail, Now: Now}
+	if c.From == Outside {
+		a.From = ""
 	}
-	if c.Proto == traffic.GRPC {
-		q.Header = append(slices.Clone(c.Header), [2]string{"content-type", "application/grpc"})
-	}
-	port, err := portOf(c)
-	if err != nil {
-		return q, err
-	}
-	q.Port = port
-	if c.From == "outside" {
-		q.To, err = workloadKey(s, c.To)
-		return q, err
-	}
-	if q.From, err = workloadKey(s, c.From); err != nil {
-		return q, err
-	}
-	if addr, err := netip.ParseAddr(c.URL.Hostname()); err == nil {
-		q.Addr = netip.AddrPortFrom(addr, port)
-		if q.Host = s.HostOf(addr); q.Host == "" {
-			return q, nil
-		}
-	} else {
-		ns, _, _ := strings.Cut(q.From, "/")
-		q.Host = HostName(c.URL.Hostname(), ns)
-	}
-	return q, nil
-}
-
-func portOf(c *Call) (uint16, error) {
-	if c.URL.Port() == "" {
-		if c.Proto == traffic.TCP {
-			return 0, errors.New("a TCP call names its port: TCP SERVICE:PORT")
-		}
-		return 80, nil
-	}
-	n, err := strconv.ParseUint(c.URL.Port(), 10, 16)
-	return uint16(n), err
-}
-
-// HostName is the full name that a caller of a namespace means.
-func HostName(name, namespace string) string {
-	switch strings.Count(name, ".") {
-	case 0:
-		return name + "." + namespace + ".svc.cluster.local"
-	case 1:
-		return name + ".svc.cluster.local"
-	case 2:
-		if strings.HasSuffix(name, ".svc") {
-			return name + ".cluster.local"
-		}
-	}
-	return name
-}
-
-// workloadKey finds a workload by its key, its name, or the name of its service.
-func workloadKey(s *mesh.Snapshot, name string) (string, error) {
-	if s.Workloads[name] != nil {
-		return name, nil
-	}
-	if ns, _, ok := strings.Cut(name, "/"); !ok || ns == "" {
-		if s.Workloads["default/"+name] != nil {
-			return "default/" + name, nil
-		}
-		for _, key := range slices.Sorted(maps.Keys(s.Workloads)) {
-			if w := s.Workloads[key]; w.Name == name || slices.Contains(w.Labels, "app="+name) || w.ID.ServiceAccount == name {
-				return key, nil
-			}
-		}
-	}
-	return "", fmt.Errorf("there is no workload %q; there are %s", name, strings.Join(slices.Sorted(maps.Keys(s.Workloads)), ", "))
+	return a
 }
 
 // CheckFindings compares findings with those expected: each expected line has to be there, and no other warning or error.

@@ -1,0 +1,159 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weft-mesh/weft/control"
+	"github.com/weft-mesh/weft/dialect"
+	"github.com/weft-mesh/weft/dialect/all"
+	"github.com/weft-mesh/weft/mesh"
+	"github.com/weft-mesh/weft/source/files"
+)
+
+const defaultTrustDomain = "cluster.local"
+
+// Verdict is what analyze says of one object.
+type Verdict struct {
+	Object   string    `json:"object"` // Kind namespace/name
+	File     string    `json:"file"`
+	Line     int       `json:"line"`
+	Accepted bool      `json:"accepted"` // in force; findings may limit what of it
+	Findings []Finding `json:"findings,omitempty"`
+}
+
+// Finding is one as JSON has it.
+type Finding struct {
+	Level  string `json:"level"`
+	File   string `json:"file,omitempty"`
+	Line   int    `json:"line,omitempty"`
+	Object string `json:"object,omitempty"`
+	Field  string `json:"field,omitempty"`
+	Text   string `json:"text"`
+	Remedy string `json:"remedy,omitempty"`
+}
+
+func analyzeCommand() *cobra.Command {
+	var output string
+	var quiet bool
+	c := &cobra.Command{
+		Use:   "analyze PATH...",
+		Short: "Read configuration and say of every object whether it takes effect, and of every field that does not, why",
+		Long: `Analyze reads files and directories of Kubernetes-style YAML, of every dialect that weft speaks, as weft up would, and
+reports findings with file, line, field, reason and remedy. Nothing is changed, and nothing needs to run.
+
+Exit code: 0 nothing worse than a warning, 1 errors: an object is not in force, 2 the command could not be run.`,
+		Example: "  weft analyze mesh/\n  weft analyze -q mesh/ other.yaml\n  weft analyze -o json mesh/ | jq '.[] | select(.accepted | not)'",
+		Args:    cobra.MinimumNArgs(1),
+		RunE: func(c *cobra.Command, paths []string) error {
+			v, err := loadPaths(paths, nil)
+			if err != nil {
+				return err
+			}
+			verdicts, rest := verdictsOf(v)
+			err = show(c.OutOrStdout(), output, slices.Concat(verdicts, rest), func(w *tabwriter.Writer) {
+				printVerdicts(w, slices.Concat(verdicts, rest), quiet)
+			})
+			if err == nil && slices.ContainsFunc(v.Findings, func(l dialect.Located) bool { return l.Level == mesh.Error }) {
+				return Exit(1)
+			}
+			return err
+		},
+	}
+	c.Flags().BoolVarP(&quiet, "quiet", "q", false, "leave out what is accepted without a finding")
+	outputFlag(c, &output)
+	return c
+}
+
+// loadPaths makes a mesh of files and of workloads as if they ran.
+func loadPaths(paths []string, workloads []*control.Workload) (*control.View, error) {
+	objects, found := files.Load(files.Options{Paths: paths, Kinds: all.Kinds(defaultTrustDomain)})
+	if len(objects) == 0 && len(found) == 0 {
+		return nil, errors.New("there is no object in " + fmt.Sprint(paths) + "; files end in .yaml, .yml or .json")
+	}
+	return control.Load(defaultTrustDomain, objects, found, workloads), nil
+}
+
+// verdictsOf joins findings to their objects; rest is what belongs to none.
+func verdictsOf(v *control.View) (verdicts, rest []Verdict) {
+	used := make([]bool, len(v.Findings))
+	for _, o := range v.Objects {
+		x := Verdict{Object: objectName(o), File: o.Source.File, Line: o.Source.Line, Accepted: true}
+		for i, l := range v.Findings {
+			if l.Ref.Kind == o.Kind && l.Ref.Namespace == o.Namespace && l.Ref.Name == o.Name && !used[i] {
+				used[i] = true
+				x.Accepted = x.Accepted && l.Level != mesh.Error
+				x.Findings = append(x.Findings, findingOf(l))
+			}
+		}
+		verdicts = append(verdicts, x)
+	}
+	for i, l := range v.Findings {
+		if !used[i] {
+			rest = append(rest, Verdict{File: l.File, Line: l.Line, Findings: []Finding{findingOf(l)}})
+		}
+	}
+	return verdicts, rest
+}
+
+func objectName(o *dialect.Object) string {
+	if o.Namespace == "" {
+		return o.Kind + " " + o.Name
+	}
+	return o.Kind + " " + o.Namespace + "/" + o.Name
+}
+
+func findingOf(l dialect.Located) Finding {
+	f := Finding{Level: l.Level.String(), File: l.File, Line: l.Line, Field: l.Field, Text: l.Text, Remedy: l.Remedy}
+	if l.Ref.Kind != "" {
+		f.Object = l.Ref.String()
+	}
+	return f
+}
+
+func printVerdicts(w *tabwriter.Writer, verdicts []Verdict, quiet bool) {
+	var accepted, errs, warnings, infos int
+	for _, v := range verdicts {
+		for _, f := range v.Findings {
+			switch f.Level {
+			case "error":
+				errs++
+			case "warning":
+				warnings++
+			default:
+				infos++
+			}
+		}
+		if v.Accepted {
+			accepted++
+		}
+		if !quiet || len(v.Findings) > 0 {
+			printVerdict(w, &v)
+		}
+	}
+	fmt.Fprintf(w, "\n%d objects, %d accepted; %d errors, %d warnings, %d notes\n", len(verdicts), accepted, errs, warnings, infos)
+}
+
+func printVerdict(w *tabwriter.Writer, v *Verdict) {
+	state := "rejected"
+	if v.Accepted {
+		state = "accepted"
+	}
+	if v.Object != "" {
+		fmt.Fprintf(w, "%s:%d: %s: %s\n", v.File, v.Line, v.Object, state)
+	}
+	for _, f := range v.Findings {
+		where := f.Field
+		if where != "" {
+			where += ": "
+		}
+		fmt.Fprintf(w, "  %s:%d: %s: %s%s\n", f.File, f.Line, f.Level, where, f.Text)
+		if f.Remedy != "" {
+			fmt.Fprintf(w, "      %s\n", f.Remedy)
+		}
+	}
+}

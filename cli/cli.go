@@ -1,0 +1,98 @@
+// Package cli is weft's commands, one file each: what they print, what they ask a running control plane, and their exit codes.
+//
+// Output is a table for people and, with -o json, JSON for programs. Errors go to standard error and say what to do next.
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra" // the field's library for commands: help, completion and documentation come with it
+)
+
+// Exit is an error that ends weft with a code of its own and prints nothing more.
+type Exit int
+
+func (e Exit) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
+
+// Main runs weft and returns its exit code: 0 success, 1 what a command found wrong, 2 a command used wrongly or failed.
+func Main(args []string, out, errs io.Writer) int {
+	root := Root()
+	root.SetArgs(args)
+	root.SetOut(out)
+	root.SetErr(errs)
+	err := root.Execute()
+	var exit Exit
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &exit):
+		return int(exit)
+	}
+	fmt.Fprintln(errs, "weft: "+err.Error())
+	return 2
+}
+
+// Root is the command tree.
+func Root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "weft",
+		Short: "One service mesh that speaks every dialect",
+		Long: `weft gives every call between services encryption, identity, routing, resilience and a record, and
+reads the configuration of Gateway API, Istio, Linkerd and Cilium as it is.`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.AddCommand(analyzeCommand(), explainCommand(), testCommand(),
+		identityCommand(), statusCommand(), versionCommand())
+	return root
+}
+
+// stateFlag adds --state, the directory of the control plane.
+func stateFlag(c *cobra.Command, dir *string) {
+	c.Flags().StringVar(dir, "state", DefaultState(), "directory of the control plane's state and sockets")
+}
+
+// DefaultState is where a user's control plane lives: $WEFT_STATE, else weft below the user's runtime or home directory.
+func DefaultState() string {
+	if d := os.Getenv("WEFT_STATE"); d != "" {
+		return d
+	}
+	if d := os.Getenv("XDG_RUNTIME_DIR"); d != "" {
+		return filepath.Join(d, "weft")
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		home = os.TempDir()
+	}
+	return filepath.Join(home, ".local", "state", "weft")
+}
+
+// The control plane's sockets inside its state directory.
+func apiSocket(state string) string  { return filepath.Join(state, "api.sock") }
+func meshSocket(state string) string { return filepath.Join(state, "mesh.sock") }
+
+// outputFlag adds -o.
+func outputFlag(c *cobra.Command, format *string) {
+	c.Flags().StringVarP(format, "output", "o", "table", "table or json")
+}
+
+// show prints v as JSON, or lets table write rows.
+func show(out io.Writer, format string, v any, table func(*tabwriter.Writer)) error {
+	switch format {
+	case "json":
+		enc := json.NewEncoder(out)
+		enc.SetIndent("", "  ")
+		return enc.Encode(v)
+	case "table":
+		w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
+		table(w)
+		return w.Flush()
+	}
+	return fmt.Errorf("-o %s: want table or json", format)
+}

@@ -1,0 +1,142 @@
+package cli
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weft-mesh/weft/cli/transcript"
+	"github.com/weft-mesh/weft/compile"
+	"github.com/weft-mesh/weft/decision"
+	"github.com/weft-mesh/weft/explain"
+	"github.com/weft-mesh/weft/traffic"
+)
+
+type explainFlags struct {
+	state, output, from, to, method, proto string
+	files, header                          []string
+	considered                             bool
+}
+
+func explainCommand() *cobra.Command {
+	var f explainFlags
+	c := &cobra.Command{
+		Use:   "explain --from WORKLOAD --to URL",
+		Short: "Say what would happen to a call, and which object and rule decides each step",
+		Long: `Explain runs a call that is not made through the code that proxies run, and prints what is decided on its way: route,
+rule, backend, timeouts and retries, the policies of both sides. Without -f it asks the running control plane; with -f it reads
+files, and takes the workloads from a transcript's section or from Pods among them.`,
+		Example: `  weft explain --from productpage --to http://reviews:9080/reviews/1 -H 'end-user: jason'
+  weft explain --from productpage --to http://reviews:9080/ --considered
+  weft explain -f mesh.txtar --from frontend --to http://backend/api
+  weft explain --from orders --to tcp://database:5432`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			b, err := f.run(c)
+			if err != nil {
+				return err
+			}
+			return show(c.OutOrStdout(), f.output, b, func(w *tabwriter.Writer) { printBranches(w, b, f.considered) })
+		},
+	}
+	c.Flags().StringVar(&f.from, "from", "", "the calling workload, service or account: NAME or NAMESPACE/NAME (required)")
+	c.Flags().StringVar(&f.to, "to", "", "what is called: http://SERVICE:PORT/PATH, grpc://..., tcp://SERVICE:PORT (required)")
+	c.Flags().StringVarP(&f.method, "method", "X", "GET", "HTTP method")
+	c.Flags().StringArrayVarP(&f.header, "header", "H", nil, "header, as 'name: value'; may be given again")
+	c.Flags().StringArrayVarP(&f.files, "file", "f", nil, "transcript (.txtar) to read instead of asking the control plane")
+	c.Flags().BoolVar(&f.considered, "considered", false, "also print the rules that were looked at and passed over")
+	_ = c.MarkFlagRequired("from")
+	_ = c.MarkFlagRequired("to")
+	stateFlag(c, &f.state)
+	outputFlag(c, &f.output)
+	return c
+}
+
+// call is the flags as a line of a transcript would say it.
+func (f *explainFlags) call() (*transcript.Call, error) {
+	u, err := url.Parse(f.to)
+	if err != nil || u.Host == "" {
+		return nil, fmt.Errorf("--to %q: want a URL as http://SERVICE:PORT/PATH", f.to)
+	}
+	c := &transcript.Call{From: f.from, Method: f.method, URL: u, Proto: traffic.HTTP1}
+	switch u.Scheme {
+	case "http":
+	case "grpc":
+		c.Proto, c.Method = traffic.GRPC, "POST"
+	case "tcp":
+		c.Proto, c.Method = traffic.TCP, ""
+	default:
+		return nil, fmt.Errorf("--to %q: want http, grpc or tcp", f.to)
+	}
+	for _, h := range f.header {
+		name, value, ok := strings.Cut(h, ":")
+		if !ok {
+			return nil, fmt.Errorf("-H %q: want 'name: value'", h)
+		}
+		c.Header = append(c.Header, [2]string{strings.ToLower(strings.TrimSpace(name)), strings.TrimSpace(value)})
+	}
+	return c, nil
+}
+
+func (f *explainFlags) run(c *cobra.Command) ([]explain.Branch, error) {
+	call, err := f.call()
+	if err != nil {
+		return nil, err
+	}
+	if len(f.files) > 0 {
+		return f.offline(call)
+	}
+	var b []explain.Branch
+	_, err = ask(c.Context(), f.state, "POST", "/v1/explain", call.Asked(), &b)
+	return b, err
+}
+
+func (f *explainFlags) offline(call *transcript.Call) ([]explain.Branch, error) {
+	if len(f.files) > 1 || !strings.HasSuffix(f.files[0], ".txtar") {
+		return nil, errors.New("-f takes one transcript (.txtar); it says which workloads are taken to run")
+	}
+	data, err := os.ReadFile(f.files[0])
+	if err != nil {
+		return nil, err
+	}
+	t, err := transcript.Parse(f.files[0], data)
+	if err != nil {
+		return nil, err
+	}
+	snap := t.Load().Mesh
+	q, err := call.Asked().Query(snap)
+	if err != nil {
+		return nil, err
+	}
+	return explain.Call(compile.All(snap, snap.Workloads[q.From]), nil, q)
+}
+
+func printBranches(w *tabwriter.Writer, all []explain.Branch, considered bool) {
+	for i := range all {
+		b := &all[i]
+		fmt.Fprintf(w, "%.0f%% of calls: %s\n", b.Share*100, transcript.Describe(b))
+		for _, s := range b.Steps {
+			switch {
+			case s.Took:
+				fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", cmp.Or(s.Side, "-"), s.Stage, stepWords(s.Verdict), s.Note)
+			case considered:
+				fmt.Fprintf(w, "  %s\t%s\tnot %s\t%s\n", cmp.Or(s.Side, "-"), s.Stage, s.Verdict.Ref, s.Note)
+			}
+		}
+		fmt.Fprintln(w)
+	}
+}
+
+func stepWords(v decision.Verdict) string {
+	s := v.Outcome.String() + ": " + v.Ref.String()
+	if v.Reason != decision.Matched && v.Reason != decision.Default {
+		s += ", " + v.Reason.String()
+	}
+	return s
+}

@@ -1,0 +1,182 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/netip"
+	"os"
+	"os/signal"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weft-mesh/weft/control"
+	"github.com/weft-mesh/weft/node/sandbox"
+)
+
+type runFlags struct {
+	state, namespace, service, version, account, name string
+	ports, labels, publish                            []string
+	noNamespace                                       bool
+	accessLog                                         string
+}
+
+func runCommand() *cobra.Command {
+	var f runFlags
+	c := &cobra.Command{
+		Use:   "run --service NAME --port PORT -- COMMAND [ARGUMENT...]",
+		Short: "Run a process as a workload of the mesh",
+		Long: `Run starts a process with its proxy: the process gets an address and an identity, its calls to services are encrypted,
+routed and judged, and only the mesh reaches it. It runs in user, network and mount namespaces of its own, without root; names of
+services resolve as in a pod (reviews, reviews.shop, ...), and NAME_SERVICE_HOST and NAME_SERVICE_PORT are set. Signals are passed
+on; before the process ends it is taken out of the mesh, so that no call is lost.
+
+Where the kernel does not allow namespaces, run uses loopback addresses and says what that cannot promise.`,
+		Example: `  weft run --service reviews --version v1 --port 9080 -- ./reviews
+  weft run --service web --port 8080 --publish 127.0.0.1:8000:8080 -- ./web
+  weft run --service batch --namespace shop --account batch -- ./job --once`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			return f.run(c.Context(), args, c.ErrOrStderr())
+		},
+	}
+	c.Flags().StringVar(&f.service, "service", "", "service that the process is of; its label app (required)")
+	c.Flags().StringVar(&f.version, "version", "", "its label version")
+	c.Flags().StringVar(&f.namespace, "namespace", "default", "namespace")
+	c.Flags().StringVar(&f.account, "service-account", "", "service account, which its identity names [default]")
+	c.Flags().StringVar(&f.name, "name", "", "name of the instance [SERVICE-VERSION-NUMBER]")
+	c.Flags().StringArrayVar(&f.ports, "port", nil, "port that the process listens on: PORT, PORT/PROTOCOL (http, http2, grpc, tcp) or NAME=PORT/PROTOCOL; may be given again")
+	c.Flags().StringArrayVar(&f.labels, "label", nil, "KEY=VALUE; may be given again")
+	c.Flags().StringArrayVar(&f.publish, "publish", nil, "ADDRESS:PORT:PORT on this machine that leads, through its proxy, to a port of the process; may be given again")
+	c.Flags().BoolVar(&f.noNamespace, "no-namespace", false, "use loopback addresses even where namespaces are allowed")
+	c.Flags().StringVar(&f.accessLog, "access-log", "off", "one line per call on standard error: off, text or json")
+	_ = c.MarkFlagRequired("service")
+	stateFlag(c, &f.state)
+	return c
+}
+
+func (f *runFlags) registration() (r control.Registration, err error) {
+	r = control.Registration{Name: f.name, Namespace: f.namespace, Service: f.service, Version: f.version,
+		Account: cmp.Or(f.account, "default"), Labels: map[string]string{}, PID: os.Getpid()}
+	for _, l := range f.labels {
+		k, v, ok := strings.Cut(l, "=")
+		if !ok || k == "" {
+			return r, fmt.Errorf("--label %q: want KEY=VALUE", l)
+		}
+		r.Labels[k] = v
+	}
+	for _, s := range f.ports {
+		p, err := parsePort(s)
+		if err != nil {
+			return r, err
+		}
+		r.Ports = append(r.Ports, p)
+	}
+	return r, nil
+}
+
+var protocols = map[string]string{"": "", "http": "http", "http2": "kubernetes.io/h2c", "grpc": "grpc", "tcp": "tcp"}
+
+func parsePort(s string) (p control.Port, err error) {
+	rest := s
+	if name, after, ok := strings.Cut(s, "="); ok {
+		p.Name, rest = name, after
+	}
+	number, protocol, _ := strings.Cut(rest, "/")
+	n, err := strconv.ParseUint(number, 10, 16)
+	app, known := protocols[protocol]
+	if err != nil || n == 0 || !known {
+		return p, fmt.Errorf("--port %q: want PORT, PORT/PROTOCOL or NAME=PORT/PROTOCOL with a protocol of %s", s,
+			strings.Join(slices.Sorted(maps.Keys(protocols)), " "))
+	}
+	p.Number, p.Protocol = uint16(n), app
+	return p, nil
+}
+
+// way is one in from outside.
+type way struct {
+	at   netip.AddrPort
+	port uint16
+}
+
+func parseWays(list []string) (out []way, err error) {
+	for _, s := range list {
+		i := strings.LastIndexByte(s, ':')
+		if i < 0 {
+			return nil, fmt.Errorf("--publish %q: want ADDRESS:PORT:PORT, as 127.0.0.1:8080:9080", s)
+		}
+		at, err := netip.ParseAddrPort(s[:i])
+		n, err2 := strconv.ParseUint(s[i+1:], 10, 16)
+		if err = errors.Join(err, err2); err != nil {
+			return nil, fmt.Errorf("--publish %q: want ADDRESS:PORT:PORT, as 127.0.0.1:8080:9080: %w", s, err)
+		}
+		out = append(out, way{at, uint16(n)})
+	}
+	return out, nil
+}
+
+func (f *runFlags) run(ctx context.Context, args []string, errs io.Writer) error {
+	reg, err := f.registration()
+	if err != nil {
+		return err
+	}
+	ways, err := parseWays(f.publish)
+	if err != nil {
+		return err
+	}
+	exe, err := proxyPath()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	m, err := join(ctx, f.state, reg, errs)
+	if err != nil {
+		return err
+	}
+	defer m.leave()
+	w := &workload{flags: f, member: m, errs: errs, proxyExe: exe, ways: ways, args: args}
+	defer w.close()
+	if err := w.place(ctx); err != nil {
+		return err
+	}
+	if err := w.startProxy(ctx); err != nil {
+		return err
+	}
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2)
+	defer signal.Stop(signals)
+	if err := w.startApp(); err != nil {
+		return err
+	}
+	status, err := w.wait(ctx, signals)
+	if err == nil && status != 0 {
+		return Exit(status)
+	}
+	return err
+}
+
+// useNamespaces says whether the kernel allows them; if not, it tells what is lost.
+func (f *runFlags) useNamespaces(errs io.Writer) bool {
+	why := errors.New("--no-namespace was given")
+	if !f.noNamespace {
+		if why = sandbox.Probe(""); why == nil {
+			return true
+		}
+	}
+	fmt.Fprintf(errs, `weft run: no namespaces: %v
+weft run: the workload uses loopback addresses. That cannot promise:
+  - policy binds only calls that go through the proxy: the process can call anything directly
+  - other processes of this machine can call through this proxy, with this workload's identity
+  - ports below 1024 of services are at PORT+10000
+  - the process has to listen on the address in HOST, and to call services at NAME_SERVICE_HOST and NAME_SERVICE_PORT
+`, why)
+	return false
+}

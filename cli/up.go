@@ -1,0 +1,201 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup" // the parts of a program that end together
+
+	"github.com/weft-mesh/weft/control"
+	"github.com/weft-mesh/weft/dialect/all"
+	"github.com/weft-mesh/weft/mesh"
+	"github.com/weft-mesh/weft/source"
+	"github.com/weft-mesh/weft/source/files"
+	"github.com/weft-mesh/weft/stream/server"
+)
+
+type upFlags struct {
+	state, sockets, trustDomain string
+	files, allow                []string
+	lifetime                    time.Duration
+	verbose                     bool
+}
+
+func upCommand() *cobra.Command {
+	var f upFlags
+	c := &cobra.Command{
+		Use:   "up [-f PATH...]",
+		Short: "Run the control plane on this machine",
+		Long: `Up reads Kubernetes-style YAML of every dialect from files and directories, watches them, issues identities and serves
+proxies. A change takes effect within a second; an object whose new version is bad stays as it was, and a finding says why.
+Workloads are started with weft run. State (keys, the last good configuration) and sockets are in a directory that is private to
+the user. Up runs until it is interrupted; proxies go on without it.`,
+		Example: `  weft up -f mesh/
+  weft up -f mesh/ -f more.yaml --cert-lifetime 1h
+  weft up -f mesh/ --allow 1001:shop/* --allow 1002:default/batch`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGINT, syscall.SIGTERM)
+			defer stop()
+			return f.up(ctx, c.OutOrStdout(), c.ErrOrStderr())
+		},
+	}
+	c.Flags().StringArrayVarP(&f.files, "file", "f", nil, "file or directory of configuration; may be given again")
+	c.Flags().StringVar(&f.trustDomain, "trust-domain", defaultTrustDomain, "trust domain of the identities")
+	c.Flags().DurationVar(&f.lifetime, "cert-lifetime", 24*time.Hour, "lifetime of workloads' certificates; they are renewed at half of it")
+	c.Flags().StringArrayVar(&f.allow, "allow", nil, "UID:NAMESPACE/ACCOUNT that another user of this machine may claim, * for any; your own user may claim all")
+	c.Flags().BoolVarP(&f.verbose, "verbose", "v", false, "log every certificate and workload")
+	c.Flags().StringVar(&f.sockets, "sockets", "", "directory for the sockets, where users of --allow can reach them [the state directory]")
+	stateFlag(c, &f.state)
+	return c
+}
+
+func (f *upFlags) up(ctx context.Context, out, errs io.Writer) error {
+	rules, err := parseAllow(f.allow)
+	if err != nil {
+		return err
+	}
+	f.sockets = cmp.Or(f.sockets, f.state)
+	if len(rules) > 1 && f.sockets == f.state {
+		return errors.New("--allow is for other users, and they cannot reach sockets in the private state directory; add --sockets DIRECTORY")
+	}
+	unlock, err := lock(f.state)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	level := slog.LevelWarn
+	if f.verbose {
+		level = slog.LevelInfo
+	}
+	told := &findings{out: errs, said: map[string]bool{}}
+	opts := control.Options{State: f.state, TrustDomain: f.trustDomain, CertLifetime: f.lifetime, Allow: rules, Changed: told.changed,
+		Log: slog.New(slog.NewTextHandler(errs, &slog.HandlerOptions{Level: level}))}
+	if len(f.files) > 0 {
+		if err := readable(f.files); err != nil {
+			return err
+		}
+		opts.Sources = []source.Source{files.New(files.Options{Paths: f.files, Kinds: all.Kinds(f.trustDomain)})}
+	}
+	ctl, err := control.New(opts)
+	if err != nil {
+		return err
+	}
+	return f.serve(ctx, ctl, len(rules) > 1, out)
+}
+
+// serve answers once all configuration has been read.
+func (f *upFlags) serve(ctx context.Context, ctl *control.Control, others bool, out io.Writer) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return ctl.Run(ctx) })
+	select {
+	case <-ctl.Synced():
+	case <-ctx.Done():
+		return g.Wait()
+	}
+	api, err := listenUnix(apiSocket(f.sockets), others)
+	if err != nil {
+		return err
+	}
+	proxies, err := listenUnix(meshSocket(f.sockets), others)
+	if err != nil {
+		return errors.Join(err, api.Close())
+	}
+	g.Go(func() error { return ctl.ServeAPI(ctx, api) })
+	g.Go(func() error { return server.Serve(ctx, proxies, ctl) })
+	v := ctl.View()
+	fmt.Fprintf(out, "weft is up in %s: %d objects, %d services. Start workloads with: weft run --service NAME --port PORT -- COMMAND\n",
+		f.state, len(v.Objects), len(v.Mesh.Services))
+	return g.Wait()
+}
+
+func readable(paths []string) error {
+	for _, p := range paths {
+		if _, err := os.Stat(p); err != nil {
+			return fmt.Errorf("-f %s: %w", p, err)
+		}
+	}
+	return nil
+}
+
+// parseAllow: whoever runs the control plane may claim everything.
+func parseAllow(list []string) ([]control.Rule, error) {
+	rules := []control.Rule{{UID: os.Geteuid(), Namespace: "*", Account: "*"}}
+	for _, s := range list {
+		uid, rest, ok := strings.Cut(s, ":")
+		n, err := strconv.Atoi(uid)
+		namespace, account, ok2 := strings.Cut(rest, "/")
+		if !ok || !ok2 || err != nil || namespace == "" || account == "" {
+			return nil, fmt.Errorf("--allow %q: want UID:NAMESPACE/ACCOUNT, as 1001:shop/*", s)
+		}
+		rules = append(rules, control.Rule{UID: n, Namespace: namespace, Account: account})
+	}
+	return rules, nil
+}
+
+// lock makes sure that one control plane alone uses a state directory.
+func lock(state string) (unlock func(), err error) {
+	if err := os.MkdirAll(state, 0o700); err != nil {
+		return nil, fmt.Errorf("state directory: %w", err)
+	}
+	l, err := os.OpenFile(filepath.Join(state, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("state directory: %w", err)
+	}
+	if err := syscall.Flock(int(l.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		l.Close()
+		return nil, fmt.Errorf("another control plane runs in %s; stop it, or give this one a --state of its own", state)
+	}
+	return func() { l.Close() }, nil
+}
+
+// listenUnix makes a socket; whoever held the lock before may have left one. others: users that rules allow may connect to it,
+// if the directory lets them through; who they are is read at the socket.
+func listenUnix(path string, others bool) (net.Listener, error) {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("socket: %w", err)
+	}
+	mode := os.FileMode(0o600)
+	if others {
+		mode = 0o666
+	}
+	return l, errors.Join(os.Chmod(path, mode))
+}
+
+// findings prints what is new to say of the configuration.
+type findings struct {
+	out  io.Writer
+	mu   sync.Mutex
+	said map[string]bool
+}
+
+func (f *findings) changed(v *control.View) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	now := map[string]bool{}
+	for _, l := range v.Findings {
+		line := l.String()
+		if now[line] = true; !f.said[line] && l.Level > mesh.Info {
+			fmt.Fprintln(f.out, line)
+		}
+	}
+	f.said = now
+}
