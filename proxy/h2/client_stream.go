@@ -428,20 +428,20 @@ func (s *call) fields(end bool) error {
 	if s.call == nil {
 		return nil
 	}
-	s.headed = true
 	s.tunnel = s.connect && r.Status/100 == 2
 	if r.Length >= 0 && !s.isHead && r.Status != 304 && r.Status != 204 && !s.tunnel {
 		s.length = r.Length
 	}
+	if end && s.length > 0 {
+		return &http2.Error{Code: http2.ProtocolError, Reason: "content-length without a body"}
+	}
+	s.headed = true
 	resp := &s.call.Response
 	resp.Status = r.Status
 	if s.upgrade && s.tunnel {
 		resp.Status = 101
 	}
 	receive(&resp.Header, r.Fields)
-	if end && s.length > 0 {
-		return &http2.Error{Code: http2.ProtocolError, Reason: "content-length without a body"}
-	}
 	if end {
 		s.received()
 	}
