@@ -1,0 +1,72 @@
+package gatewayapi
+
+import (
+	"reflect"
+
+	v1 "sigs.k8s.io/gateway-api/apis/v1"
+	experimental "sigs.k8s.io/gateway-api/apisx/v1alpha1"
+
+	"github.com/weft-mesh/weft/decision"
+	"github.com/weft-mesh/weft/dialect"
+)
+
+const noGateways = "weft has no gateways yet"
+
+// Kinds returns the Gateway API's kinds. Nothing in them speaks of identities, so that the trust domain does not matter.
+func Kinds(string) []dialect.Kind {
+	return []dialect.Kind{
+		httpRouteKind(),
+		grpcRouteKind(),
+		referenceGrantKind(),
+
+		later[v1.Gateway]("Gateway", noGateways, "v1", "v1beta1"),
+		cluster(later[v1.GatewayClass]("GatewayClass", noGateways, "v1", "v1beta1")),
+		later[v1.ListenerSet]("ListenerSet", noGateways, "v1"),
+		later[v1.TCPRoute]("TCPRoute", "connections go to the endpoints of the port that is called", "v1", "v1alpha2"),
+		later[v1.TLSRoute]("TLSRoute", "TLS that the application starts goes to the endpoints of the port that it calls", "v1", "v1alpha3", "v1alpha2"),
+		later[v1.UDPRoute]("UDPRoute", "calls over UDP do not go through the mesh", "v1", "v1alpha2"),
+		later[v1.BackendTLSPolicy]("BackendTLSPolicy", "it is for backends that gateways call; between services weft's own mutual TLS is spoken",
+			"v1", "v1alpha3"),
+		extra(later[experimental.XBackend]("XBackend", "a route's backend can be a Service alone: a share that goes to an XBackend gets 500", "v1alpha1")),
+		extra(later[experimental.XBackendTrafficPolicy]("XBackendTrafficPolicy", "the budget of retries is weft's own; sessions do not stick yet", "v1alpha1")),
+		extra(cluster(later[experimental.XMesh]("XMesh", "weft is the mesh whether it is named or not, and reports no status by it", "v1alpha1"))),
+		extra(unshaped("XListenerSet", noGateways)),
+	}
+}
+
+func kind[T any](name string, versions ...string) dialect.Kind {
+	return dialect.Kind{Dialect: decision.GatewayAPI, Group: group, Name: name, Versions: versions,
+		Schema: dialect.SchemaOf(reflect.TypeFor[T]()), Ignored: map[string]string{"status.*": "controllers write it"},
+		Unsupported: map[string]string{}, Renamed: map[string]string{}}
+}
+
+// later is a kind that is known and has no effect yet.
+func later[T any](name, why string, versions ...string) dialect.Kind {
+	k := kind[T](name, versions...)
+	k.Unsupported[""] = why
+	return k
+}
+
+func unshaped(name, why string) dialect.Kind {
+	return dialect.Kind{Dialect: decision.GatewayAPI, Group: group, Name: name, Versions: []string{"v1alpha1"},
+		Unsupported: map[string]string{"": why}}
+}
+
+func cluster(k dialect.Kind) dialect.Kind {
+	k.Cluster = true
+	return k
+}
+
+// extra is a kind of the experimental group.
+func extra(k dialect.Kind) dialect.Kind {
+	k.Group = experimentalGroup
+	return k
+}
+
+// referenceGrantKind: a route between services needs no grant, since it opens no way that callers do not have already (GEP-1294,
+// "Producer routes"; the conformance test MeshConsumerRoute has none).
+func referenceGrantKind() dialect.Kind {
+	k := kind[v1.ReferenceGrant]("ReferenceGrant", "v1", "v1beta1", "v1alpha2")
+	k.Ignored[""] = "routes between services may name backends in any namespace without a grant (GEP-1294); gateways, which need one, come later"
+	return k
+}

@@ -1,0 +1,75 @@
+package gatewayapi
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/weft-mesh/weft/dialect"
+	"github.com/weft-mesh/weft/dialect/core"
+)
+
+// service is what routes ask of a Service.
+type service struct {
+	namespace, name    string
+	external, headless bool
+	ports              []servicePort // over TCP
+}
+
+type servicePort struct {
+	name   string
+	number uint16
+}
+
+func (s *service) String() string { return "Service " + s.namespace + "/" + s.name }
+
+func (s *service) host() string { return core.Host(s.name, s.namespace) }
+
+func (s *service) has(port int32) bool {
+	return slices.ContainsFunc(s.ports, func(p servicePort) bool { return int32(p.number) == port })
+}
+
+// offer names the ports that there are.
+func (s *service) offer() string {
+	var list []string
+	for _, p := range s.ports {
+		list = append(list, strings.TrimSpace(fmt.Sprint(p.number, " ", p.name)))
+	}
+	if len(list) == 0 {
+		return ""
+	}
+	return "its ports are " + strings.Join(list, ", ")
+}
+
+// service returns a Service that is in force, or nil.
+func (r *reader) service(namespace, name string) *service {
+	o := r.view.Get("", "Service", namespace, name)
+	var spec corev1.ServiceSpec
+	if o == nil || dialect.DecodeField(o, "spec", &spec) != nil {
+		return nil
+	}
+	s := &service{namespace: namespace, name: name, external: spec.Type == corev1.ServiceTypeExternalName,
+		headless: spec.ClusterIP == corev1.ClusterIPNone}
+	for _, p := range spec.Ports {
+		if p.Protocol == "" || p.Protocol == corev1.ProtocolTCP {
+			s.ports = append(s.ports, servicePort{p.Name, uint16(p.Port)})
+		}
+	}
+	return s
+}
+
+// elsewhere says where there is a Service of that name, if there is just one.
+func (r *reader) elsewhere(name string) (remedy string) {
+	for _, o := range r.view.List("", "Service", "") {
+		if o.Name != name {
+			continue
+		}
+		if remedy != "" {
+			return ""
+		}
+		remedy = "write namespace: " + o.Namespace + ", where there is one"
+	}
+	return remedy
+}
