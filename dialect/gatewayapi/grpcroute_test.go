@@ -1,0 +1,69 @@
+package gatewayapi_test
+
+import (
+	"testing"
+
+	"github.com/weft-mesh/weft/match"
+	"github.com/weft-mesh/weft/mesh"
+)
+
+func grpc(t *testing.T, rules string) ([]mesh.Rule, []mesh.Finding) {
+	t.Helper()
+	part, found := lower(t, object("GRPCRoute", "parentRefs: [{group: \"\", kind: Service, name: reviews}]\nrules:\n"+rules))
+	if len(part.Routes) == 0 {
+		return nil, found
+	}
+	return part.Routes[0].Rules, found
+}
+
+// TestGRPCMethods: a method is a path.
+func TestGRPCMethods(t *testing.T) {
+	for method, path := range map[string]match.String{
+		"{service: shop.Reviews, method: List}": {Value: "/shop.Reviews/List"},
+		"{service: shop.Reviews}":               {Kind: match.Prefix, Value: "/shop.Reviews/"},
+		"{method: List}":                        {Kind: match.Suffix, Value: "/List"},
+		"{type: RegularExpression, service: \"shop[.].*\", method: \"L|G\"}": {Kind: match.Regex, Value: "/(?:shop[.].*)/(?:L|G)"},
+		"{type: RegularExpression, method: L.*}":                             {Kind: match.Regex, Value: "/[^/]+/(?:L.*)"},
+	} {
+		got, found := grpc(t, "- matches: [{method: "+method+"}]"+toV1)
+		none(t, found)
+		if d := diff([]match.Request{{Paths: []match.String{path}}}, got[0].Matches); d != "" {
+			t.Errorf("%s: %s", method, d)
+		}
+	}
+}
+
+func TestGRPCHeadersAndDefaults(t *testing.T) {
+	got, found := grpc(t, "- matches: [{headers: [{name: Env, value: canary}]}]"+toV1+"\n- backendRefs: [{name: v9, port: 80}]")
+	want(t, found, mesh.Warning, "spec.rules[1].backendRefs[0].name", "get 500")
+	if d := diff([]match.Request{{Headers: []match.Header{{Name: "env", Values: exact("canary")}}}}, got[0].Matches); d != "" {
+		t.Error(d)
+	}
+	if len(got) != 2 || len(got[1].Matches) != 0 || got[1].Backends[0].Missing == "" || got[1].Ref.Kind != "GRPCRoute" {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestGRPCRefusals(t *testing.T) {
+	for _, x := range []struct{ yaml, field, says string }{
+		{"- matches: [{method: {}}]" + toV1, "spec.rules[0].matches[0].method", "neither"},
+		{"- matches: [{method: {service: /a}}]" + toV1, "spec.rules[0].matches[0].method.service", "without slashes"},
+		{"- matches: [{method: {method: a/b}}]" + toV1, "spec.rules[0].matches[0].method.method", "not a gRPC method"},
+		{"- matches: [{method: {type: RegularExpression, method: \"(\"}}]" + toV1, "spec.rules[0].matches[0].method.method", "RE2"},
+		{"- filters: [{type: URLRewrite}]" + toV1, "spec.rules[0].filters[0].type", "none of"},
+	} {
+		_, found := grpc(t, x.yaml)
+		want(t, found, mesh.Error, x.field, x.says)
+	}
+}
+
+// TestOtherKinds: each is known, and says why it has no effect.
+func TestOtherKinds(t *testing.T) {
+	for kind, says := range map[string]string{"Gateway": "no gateways yet", "GatewayClass": "no gateways yet", "TCPRoute": "connections",
+		"TLSRoute": "TLS", "UDPRoute": "UDP", "BackendTLSPolicy": "gateways", "ListenerSet": "no gateways yet"} {
+		_, found := lower(t, object(kind, "{}"))
+		want(t, found, mesh.Warning, "", says)
+	}
+	_, found := lower(t, object("ReferenceGrant", "from: [{group: gateway.networking.k8s.io, kind: HTTPRoute, namespace: a}]\nto: [{group: \"\", kind: Service}]"))
+	want(t, found, mesh.Info, "", "without a grant")
+}
