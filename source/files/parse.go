@@ -2,7 +2,9 @@ package files
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"strings"
 	"time"
@@ -60,8 +62,8 @@ type document struct {
 	above int
 }
 
-// split cuts a file at the lines that begin with "---", which YAML allows inside no content (YAML 1.2.2 section 9.1.2): so one
-// bad document leaves the others readable.
+// split cuts a file before lines that begin with "---" and after those that begin with "...", which YAML allows inside no
+// content (YAML 1.2.2 section 9.1.2): so one bad document leaves the others readable.
 func split(data []byte) (out []document) {
 	start, above, line := 0, 0, 0
 	for at := 0; at < len(data); line++ {
@@ -69,17 +71,21 @@ func split(data []byte) (out []document) {
 		if i := bytes.IndexByte(data[at:], '\n'); i >= 0 {
 			end = at + i + 1
 		}
-		if at > start && marker(data[at:end]) {
+		switch text := data[at:end]; {
+		case at > start && marker(text, "---"):
 			out = append(out, document{data[start:at], above})
 			start, above = at, line
+		case marker(text, "..."):
+			out = append(out, document{data[start:end], above})
+			start, above = end, line+1
 		}
 		at = end
 	}
 	return append(out, document{data[start:], above})
 }
 
-func marker(line []byte) bool {
-	return bytes.HasPrefix(line, []byte("---")) && (len(line) == 3 || strings.IndexByte(" \t\r\n", line[3]) >= 0)
+func marker(line []byte, mark string) bool {
+	return bytes.HasPrefix(line, []byte(mark)) && (len(line) == 3 || strings.IndexByte(" \t\r\n", line[3]) >= 0)
 }
 
 // bare says whether a document holds comments and directives alone.
@@ -97,8 +103,13 @@ func (p *parser) document(d document) {
 	if bare(d.text) {
 		return
 	}
-	var root yaml.Node
-	if err := yaml.Unmarshal(d.text, &root); err != nil {
+	var root, more yaml.Node
+	decoder := yaml.NewDecoder(bytes.NewReader(d.text))
+	err := decoder.Decode(&root)
+	if err == nil && decoder.Decode(&more) != io.EOF {
+		err = errMore
+	}
+	if err != nil {
 		line, text := syntax(err, d.text)
 		p.fail(d.above+line, "not YAML: "+text, "")
 		return
@@ -117,6 +128,9 @@ func (p *parser) document(d document) {
 	p.item(value, "", v.lines, d.above+root.Content[0].Line)
 }
 
+// errMore is of documents that some line break divides which nobody uses: the library would read the first alone.
+var errMore = errors.New("more follows the document: begin the next one with a line ---")
+
 // item reads an object, or the items of a List, which stand at path in the document.
 func (p *parser) item(value any, path string, lines map[string]int, line int) {
 	tree, ok := value.(map[string]any)
@@ -133,11 +147,21 @@ func (p *parser) item(value any, path string, lines map[string]int, line int) {
 	if items, isList := tree["items"].([]any); isList && strings.HasSuffix(kind, "List") {
 		for i, item := range items {
 			at := dialect.Index(dialect.Child(path, "items"), i)
-			p.item(item, at, lines, lines[at])
+			p.item(ofList(item, version, kind), at, lines, lines[at])
 		}
 		return
 	}
 	p.objects = append(p.objects, p.object(tree, version, kind, below(lines, path), line))
+}
+
+// ofList gives an item of a typed list, as a PodList, the version and kind that the list says for all (items that
+// come out of an API server have none of their own).
+func ofList(item any, version, kind string) any {
+	tree, ok := item.(map[string]any)
+	if of := strings.TrimSuffix(kind, "List"); ok && of != "" && tree["apiVersion"] == nil && tree["kind"] == nil {
+		tree["apiVersion"], tree["kind"] = version, of
+	}
+	return item
 }
 
 // below returns the lines of all fields below path, by their paths from there.

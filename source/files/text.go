@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 )
 
-// text returns data as UTF-8 without a byte order mark. YAML may be UTF-16 too, if a mark says so (YAML 1.2.2 section 5.2).
+// text returns data as UTF-8 without a byte order mark, its lines ended by a line feed each. YAML may be UTF-16 too, if a mark says so (YAML 1.2.2 section 5.2).
 func text(data []byte) ([]byte, error) {
 	switch {
 	case bytes.HasPrefix(data, []byte{0xef, 0xbb, 0xbf}):
@@ -20,6 +20,9 @@ func text(data []byte) ([]byte, error) {
 	}
 	if !utf8.Valid(data) || bytes.IndexByte(data, 0) >= 0 {
 		return nil, errors.New("not YAML: the file is not text")
+	}
+	if bytes.IndexByte(data, '\r') >= 0 {
+		data = bytes.ReplaceAll(bytes.ReplaceAll(data, []byte("\r\n"), []byte("\n")), []byte("\r"), []byte("\n"))
 	}
 	return data, nil
 }

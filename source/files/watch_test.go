@@ -322,3 +322,55 @@ func TestRunKeepsCreation(t *testing.T) {
 		t.Errorf("created %v", created)
 	}
 }
+
+// A directory that is renamed, or replaced by another, is watched as before.
+func TestRunDirectoryMoves(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "one/a.yaml", spec("a", "1"))
+	r := run(t, dir, dir)
+	move := func(from, to string) {
+		t.Helper()
+		if err := os.Rename(filepath.Join(dir, from), filepath.Join(dir, to)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	file := func() string { return filepath.Base(filepath.Dir(r.next().Put[0].Source.File)) }
+	move("one", "two")
+	if got := file(); got != "two" {
+		t.Errorf("the object is in %s", got)
+	}
+	r.write("two/a.yaml", spec("a", "2"))
+	r.await("a=2", 0)
+	write(t, dir, ".new/a.yaml", spec("a", "3"))
+	move("two", ".old")
+	move(".new", "two")
+	r.await("a=3", 0)
+	r.write("two/a.yaml", spec("a", "4"))
+	r.await("a=4", 0)
+	if len(r.deleted) > 0 {
+		t.Errorf("%v was deleted on the way", r.deleted)
+	}
+}
+
+// Of a directory that can't be read, what was known stays.
+func TestRunUnreadable(t *testing.T) {
+	if os.Getuid() == 0 {
+		t.Skip("root reads everything")
+	}
+	dir := t.TempDir()
+	write(t, dir, "sub/a.yaml", spec("a", "1"))
+	write(t, dir, "b.yaml", spec("b", "1"))
+	r := run(t, dir, dir)
+	for _, path := range []string{"sub", "b.yaml"} {
+		if err := os.Chmod(filepath.Join(dir, path), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.await("a=1 b=1", 2)
+	for _, path := range []string{"sub", "b.yaml"} {
+		if err := os.Chmod(filepath.Join(dir, path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.await("a=1 b=1", 0)
+}
