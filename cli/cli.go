@@ -48,7 +48,7 @@ reads the configuration of Gateway API, Istio, Linkerd and Cilium as it is.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(analyzeCommand(), explainCommand(), testCommand(),
+	root.AddCommand(upCommand(), runCommand(), analyzeCommand(), explainCommand(), testCommand(), statCommand(), edgesCommand(),
 		identityCommand(), statusCommand(), versionCommand())
 	return root
 }
