@@ -95,6 +95,29 @@ func deciding(all []decision.Verdict) (v decision.Verdict) {
 	return v
 }
 
+// Denied says whether a policy refused the call.
+func (r *Record) Denied() bool {
+	if !r.Local || r.Deciding.Outcome != decision.Deny {
+		return false
+	}
+	switch r.Deciding.Reason {
+	case decision.Matched, decision.NoRuleAllows, decision.Unauthenticated:
+		return true
+	}
+	return false
+}
+
+// Why says in words what decided, or what went wrong. It allocates.
+func (r *Record) Why() string {
+	switch {
+	case r.Err != nil && r.Deciding.Ref != nil:
+		return r.Err.Error() + "; " + r.Deciding.String()
+	case r.Err != nil:
+		return r.Err.Error()
+	}
+	return r.Deciding.String()
+}
+
 // Sink takes records; it never blocks, and counts what it loses.
 type Sink interface{ Take(*Record) }
 

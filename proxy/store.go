@@ -2,11 +2,16 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/weft-mesh/weft/chain"
 	"github.com/weft-mesh/weft/config"
 	"github.com/weft-mesh/weft/stream"
 	"github.com/weft-mesh/weft/traffic"
@@ -16,98 +21,152 @@ import (
 type Wanter interface {
 	Want(names ...string)
 	Drop(names ...string)
+	// Restore says that a resource is held already, with this body.
+	Restore(name string, body []byte)
+}
+
+// service is one version of a service, ready to be called.
+type service struct {
+	cfg *config.Service
+	way *chain.Service
+}
+
+// builder takes parsed resources into use.
+type builder interface {
+	buildService(*config.Service) (*service, error)
+	useWorkload(name string, w *config.Workload) error // nil: it is gone
+	useTrust(*config.Trust) error
+	changedPeer(name string)
+	forget(host string)
 }
 
 // store holds the configuration that has arrived. A resource is asked for when it is first needed; whoever needs it waits. What
 // is not there is known too, as long as it is subscribed to.
 //
 // A new version of a service is held back until the services that its rules lead to have arrived, or are known not to exist:
-// no call takes a route whose end is not known yet.
+// no call takes a route whose end is not known yet. Its endpoints are in use from the moment that it arrives.
 type store struct {
 	want  Wanter
-	build func(name string, v any) error // takes a parsed resource into use, nil if it is gone
+	build builder
 
-	mu      sync.Mutex
-	entries map[string]*entry
+	mu       sync.Mutex
+	entries  map[string]*entry
+	ips      map[netip.Addr]*entry // services by virtual IP
+	evicted  []string              // forgotten, and still to be dropped
+	changed  chan struct{}         // stirred when there is something to write to disk
+	services sync.Map              // host -> *entry: found without the lock
 }
 
-// entry is one resource. Its fields are guarded by store.mu but for ready.
+// entry is one resource. Its fields are guarded by store.mu but for ready, used, now and next.
 type entry struct {
+	name    string
 	ready   chan struct{} // closed once there is an answer
 	known   bool
 	value   any    // *config.Service and so on; nil: it does not exist
 	body    []byte // of value
-	next    *held
+	missing map[string]bool
 	waiters map[string]bool // services that hold back for this one
-	used    time.Time
+	held    []byte          // body of next
+
+	used atomic.Int64            // when somebody asked for it
+	now  atomic.Pointer[service] // in use; nil: there is no such service
+	next atomic.Pointer[service] // held back
 }
 
-// held is a version that waits for others.
-type held struct {
-	value   *config.Service
-	body    []byte
-	missing map[string]bool // names that have not arrived
+// maxEntries bounds what is held: an application that asks for made-up names makes those be forgotten that were not used longest.
+const maxEntries = 20000
+
+func newStore(want Wanter, build builder) *store {
+	return &store{want: want, build: build, entries: map[string]*entry{}, ips: map[netip.Addr]*entry{}, changed: make(chan struct{}, 1)}
 }
 
-func newStore(want Wanter, build func(string, any) error) *store {
-	return &store{want: want, build: build, entries: map[string]*entry{}}
-}
+// errUnavailable says that nobody answered, which is not the same as that something does not exist.
+var errUnavailable = errors.New("it is not known here, and the control plane does not answer")
 
-// get returns a resource, asking for it and waiting if it is not known; nil, nil: it does not exist.
-func (s *store) get(ctx context.Context, name string, now time.Time) (any, error) {
+// get returns a resource, asking for it and waiting if it is not known; value nil: it does not exist.
+func (s *store) get(ctx context.Context, name string, now time.Time) (*entry, any, error) {
 	s.mu.Lock()
-	e, fresh := s.entry(name)
-	e.used = now
+	e, fresh := s.entry(name, now)
 	if e.known {
 		v := e.value
 		s.mu.Unlock()
-		return v, nil
+		return e, v, nil
 	}
-	ready := e.ready
+	drop := s.evicted
+	s.evicted = nil
 	s.mu.Unlock()
+	if len(drop) > 0 {
+		s.want.Drop(drop...)
+	}
 	if fresh {
 		s.want.Want(name)
 	}
 	select {
-	case <-ready:
+	case <-e.ready:
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		return e.value, nil
+		return e, e.value, nil
 	case <-ctx.Done():
-		return nil, fmt.Errorf("%s is not known here and the control plane did not answer: %w", name, ctx.Err())
+		return e, nil, fmt.Errorf("%s: %w (%w)", name, errUnavailable, ctx.Err())
 	}
-}
-
-// peek returns what is known of a resource without asking.
-func (s *store) peek(name string) (v any, known bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if e := s.entries[name]; e != nil {
-		return e.value, e.known
-	}
-	return nil, false
 }
 
 // entry returns the entry of a name; fresh: it is new, and nobody has asked for it yet. It needs the lock.
-func (s *store) entry(name string) (e *entry, fresh bool) {
+func (s *store) entry(name string, now time.Time) (e *entry, fresh bool) {
 	if e := s.entries[name]; e != nil {
+		e.touch(now)
 		return e, false
 	}
-	e = &entry{ready: make(chan struct{})}
+	if len(s.entries) >= maxEntries {
+		s.evict()
+	}
+	e = &entry{name: name, ready: make(chan struct{})}
+	e.touch(now)
 	s.entries[name] = e
+	if kind, host := config.Cut(name); kind == config.KindService {
+		s.services.Store(host, e)
+	}
 	return e, true
+}
+
+// touch notes that somebody needs e. It writes seldom: connections share the entry.
+func (e *entry) touch(now time.Time) {
+	if n := now.Unix(); e.used.Load() != n {
+		e.used.Store(n)
+	}
+}
+
+// find is the chain's Finder.
+func (s *store) find(t traffic.Target) (traffic.Handler, string) {
+	x, ok := s.services.Load(t.Service)
+	if !ok {
+		return nil, "the configuration of " + t.Service + " has not arrived"
+	}
+	e := x.(*entry)
+	h, why := wayOf(e.now.Load()).Find(t)
+	if next := e.next.Load(); h == nil && next != nil {
+		return next.way.Find(t)
+	}
+	return h, why
+}
+
+func wayOf(s *service) *chain.Service {
+	if s == nil {
+		return nil
+	}
+	return s.way
 }
 
 // Apply takes updates into use; it is stream.Client's. The errors are those of resources that were refused: their last good
 // version stays.
-func (s *store) Apply(updates []stream.Update) map[string]error {
+func (s *store) Apply(updates []stream.Update, now time.Time) map[string]error {
 	refused := map[string]error{}
 	var asked []string
 	for _, u := range updates {
 		v, err := parse(u)
 		if err == nil {
 			var more []string
-			more, err = s.take(u, v)
+			more, err = s.take(u, v, now)
 			asked = append(asked, more...)
 		}
 		if err != nil {
@@ -116,6 +175,10 @@ func (s *store) Apply(updates []stream.Update) map[string]error {
 	}
 	if len(asked) > 0 {
 		s.want.Want(asked...)
+	}
+	select {
+	case s.changed <- struct{}{}:
+	default:
 	}
 	return refused
 }
@@ -143,41 +206,69 @@ func parse(u stream.Update) (any, error) {
 }
 
 // take takes one resource in; it returns names to ask for.
-func (s *store) take(u stream.Update, v any) (ask []string, err error) {
+func (s *store) take(u stream.Update, v any, now time.Time) (ask []string, err error) {
+	kind, _ := config.Cut(u.Name)
+	if kind != config.KindService {
+		if err := s.apply(u.Name, kind, v); err != nil {
+			return nil, err
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e, _ := s.entry(u.Name)
-	if svc, ok := v.(*config.Service); ok {
-		if missing := s.missing(svc, u.Name, &ask); len(missing) > 0 {
-			e.next = &held{svc, u.Body, missing}
+	e := s.entries[u.Name]
+	if e == nil {
+		return nil, nil // forgotten meanwhile
+	}
+	var svc *service
+	if cfg, ok := v.(*config.Service); ok {
+		if svc, err = s.build.buildService(cfg); err != nil {
+			return nil, err
+		}
+		if e.missing = s.missing(cfg, e, now, &ask); len(e.missing) > 0 {
+			e.held = u.Body
+			e.next.Store(svc)
 			return ask, nil
 		}
 	}
-	e.next = nil
-	if err := s.use(u.Name, e, v, u.Body); err != nil {
-		return ask, err
-	}
-	return ask, s.release(u.Name, e)
+	s.use(e, v, svc, u.Body)
+	s.release(e)
+	return ask, nil
 }
 
-// missing returns the services that svc leads to and that nothing is known of; those not yet asked for are added to ask.
-func (s *store) missing(svc *config.Service, self string, ask *[]string) map[string]bool {
+// apply hands over what is not a service.
+func (s *store) apply(name, kind string, v any) error {
+	switch kind {
+	case config.KindWorkload:
+		w, _ := v.(*config.Workload)
+		return s.build.useWorkload(name, w)
+	case config.KindTrust:
+		if t, ok := v.(*config.Trust); ok {
+			return s.build.useTrust(t)
+		}
+	case config.KindPeer:
+		defer s.build.changedPeer(name)
+	}
+	return nil
+}
+
+// missing returns the services that cfg leads to and that nothing is known of; those not yet asked for are added to ask.
+func (s *store) missing(cfg *config.Service, self *entry, now time.Time, ask *[]string) map[string]bool {
 	out := map[string]bool{}
-	for t := range targets(svc) {
+	for t := range targets(cfg) {
 		name := config.Name(config.KindService, t.Service)
-		if name == self {
+		if name == self.name {
 			continue
 		}
-		e, fresh := s.entry(name)
+		e, fresh := s.entry(name, now)
 		if fresh {
 			*ask = append(*ask, name)
 		}
-		if !e.known && e.next == nil { // one that is held back itself has arrived: two that lead to each other must not wait
+		if !e.known && e.next.Load() == nil { // one that is held back itself has arrived: two that lead to each other must not wait
 			out[name] = true
 			if e.waiters == nil {
 				e.waiters = map[string]bool{}
 			}
-			e.waiters[self] = true
+			e.waiters[self.name] = true
 		}
 	}
 	return out
@@ -204,74 +295,189 @@ func targets(svc *config.Service) func(func(traffic.Target) bool) {
 }
 
 // use takes a version into use and wakes who waits. It needs the lock.
-func (s *store) use(name string, e *entry, v any, body []byte) error {
-	if err := s.build(name, v); err != nil {
-		return err
+func (s *store) use(e *entry, v any, svc *service, body []byte) {
+	if old, ok := e.value.(*config.Service); ok && old != nil {
+		for _, ip := range old.IPs {
+			if s.ips[ip] == e {
+				delete(s.ips, ip)
+			}
+		}
 	}
-	e.value, e.body = v, body
+	if svc != nil {
+		for _, ip := range svc.cfg.IPs {
+			s.ips[ip] = e
+		}
+	}
+	e.value, e.body, e.held, e.missing = v, body, nil, nil
+	e.now.Store(svc)
+	e.next.Store(nil)
 	if !e.known {
 		e.known = true
 		close(e.ready)
 	}
-	return nil
 }
 
-// release takes into use what waited for name alone.
-func (s *store) release(name string, e *entry) error {
+// release takes into use what waited for e alone. It needs the lock.
+func (s *store) release(e *entry) {
 	waiters := e.waiters
 	e.waiters = nil
 	for w := range waiters {
 		x := s.entries[w]
-		if x == nil || x.next == nil {
+		if x == nil || x.next.Load() == nil {
 			continue
 		}
-		if delete(x.next.missing, name); len(x.next.missing) > 0 {
+		if delete(x.missing, e.name); len(x.missing) > 0 {
 			continue
 		}
-		next := x.next
-		x.next = nil
-		if err := s.use(w, x, next.value, next.body); err != nil {
-			return fmt.Errorf("%s, which waited for it: %w", w, err)
+		next := x.next.Load()
+		s.use(x, next.cfg, next, x.held)
+		s.release(x)
+	}
+}
+
+// rebuild builds all services anew: what they share has changed. On an error all stay as they were.
+func (s *store) rebuild() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	type built struct {
+		at  *atomic.Pointer[service]
+		svc *service
+	}
+	var all []built
+	for _, e := range s.entries {
+		for _, at := range []*atomic.Pointer[service]{&e.now, &e.next} {
+			if old := at.Load(); old != nil {
+				svc, err := s.build.buildService(old.cfg)
+				if err != nil {
+					return err
+				}
+				all = append(all, built{at, svc})
+			}
 		}
-		if err := s.release(w, x); err != nil {
-			return err
-		}
+	}
+	for _, b := range all {
+		b.at.Store(b.svc)
 	}
 	return nil
 }
 
-// address finds the service that has a virtual IP; empty: none.
-func (s *store) address(ctx context.Context, ip netip.Addr, now time.Time) (string, error) {
-	v, err := s.get(ctx, config.Name(config.KindAddress, ip.Unmap().String()), now)
-	if a, ok := v.(*config.Address); ok && a != nil {
-		return a.Host, err
+// byIP finds the service that has a virtual IP; nil: there is none.
+func (s *store) byIP(ctx context.Context, ip netip.Addr, now time.Time) (*entry, error) {
+	s.mu.Lock()
+	e := s.ips[ip]
+	s.mu.Unlock()
+	if e != nil {
+		e.touch(now)
+		return e, nil
 	}
-	return "", err
+	_, v, err := s.get(ctx, config.Name(config.KindAddress, ip.String()), now)
+	a, _ := v.(*config.Address)
+	if err != nil || a == nil {
+		return nil, err
+	}
+	e, v, err = s.get(ctx, config.Name(config.KindService, a.Host), now)
+	if svc, _ := v.(*config.Service); svc == nil {
+		return nil, err
+	}
+	return e, err
+}
+
+// byEndpoint finds an endpoint of a service that is held, its pool, and the service.
+func (s *store) byEndpoint(at netip.AddrPort) (e *entry, port *config.Port, to *traffic.Endpoint) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, name := range slices.Sorted(maps.Keys(s.entries)) { // several services may have it: the answer is always the same
+		x := s.entries[name]
+		svc := x.now.Load()
+		if svc == nil {
+			continue
+		}
+		for i := range svc.cfg.Ports {
+			p := &svc.cfg.Ports[i]
+			if len(p.Pools) == 0 {
+				continue
+			}
+			for j := range p.Pools[0].Endpoints {
+				if p.Pools[0].Endpoints[j].Addr == at {
+					return x, p, &p.Pools[0].Endpoints[j]
+				}
+			}
+		}
+	}
+	return nil, nil, nil
 }
 
 // idle drops what nobody has asked for since then, and that nothing in use leads to.
 func (s *store) idle(since time.Time) {
 	s.mu.Lock()
-	led := map[string]bool{}
-	for _, e := range s.entries {
-		if svc, ok := e.value.(*config.Service); ok && svc != nil && !e.used.Before(since) {
-			for t := range targets(svc) {
-				led[config.Name(config.KindService, t.Service)] = true
-			}
-		}
-	}
+	led := s.led(since.Unix())
 	var drop []string
 	for name, e := range s.entries {
-		kind, _ := config.Cut(name)
-		if (kind == config.KindService || kind == config.KindAddress || kind == config.KindPeer) && e.known && e.next == nil &&
-			len(e.waiters) == 0 && e.used.Before(since) && !led[name] {
+		if e.used.Load() < since.Unix() && !led[name] && forgettable(name) && len(e.waiters) == 0 {
 			drop = append(drop, name)
-			delete(s.entries, name)
-			_ = s.build(name, nil)
 		}
 	}
+	s.forget(drop)
 	s.mu.Unlock()
 	if len(drop) > 0 {
 		s.want.Drop(drop...)
+	}
+}
+
+func forgettable(name string) bool {
+	kind, _ := config.Cut(name)
+	return kind == config.KindService || kind == config.KindAddress || kind == config.KindPeer
+}
+
+// led names what the services used since then lead to. It needs the lock.
+func (s *store) led(since int64) map[string]bool {
+	led := map[string]bool{}
+	for _, e := range s.entries {
+		for _, svc := range []*service{e.now.Load(), e.next.Load()} {
+			if svc != nil && e.used.Load() >= since {
+				for t := range targets(svc.cfg) {
+					led[config.Name(config.KindService, t.Service)] = true
+				}
+			}
+		}
+	}
+	return led
+}
+
+// evict forgets an eighth of what does not exist, the longest unused first. It needs the lock.
+func (s *store) evict() {
+	var none []*entry
+	for name, e := range s.entries {
+		if e.value == nil && forgettable(name) && len(e.waiters) == 0 {
+			none = append(none, e)
+		}
+	}
+	slices.SortFunc(none, func(a, b *entry) int { return int(a.used.Load() - b.used.Load()) })
+	var drop []string
+	for _, e := range none[:len(none)/8] {
+		drop = append(drop, e.name)
+	}
+	s.forget(drop)
+	s.evicted = append(s.evicted, drop...)
+}
+
+// forget takes entries out. It needs the lock.
+func (s *store) forget(names []string) {
+	for _, name := range names {
+		e := s.entries[name]
+		delete(s.entries, name)
+		if svc, ok := e.value.(*config.Service); ok && svc != nil {
+			for _, ip := range svc.IPs {
+				if s.ips[ip] == e {
+					delete(s.ips, ip)
+				}
+			}
+		}
+		if kind, host := config.Cut(name); kind == config.KindService {
+			s.services.CompareAndDelete(host, e)
+			s.build.forget(host)
+		}
+		e.now.Store(nil)
+		e.next.Store(nil)
 	}
 }

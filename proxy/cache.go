@@ -1,0 +1,137 @@
+package proxy
+
+import (
+	"crypto"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/weft-mesh/weft/config"
+	"github.com/weft-mesh/weft/identity/cert"
+	"github.com/weft-mesh/weft/stream"
+)
+
+// cached is what a proxy leaves for the one that comes after it, so that this one needs no control plane to begin: the last good
+// configuration, and a certificate with its key, because without one it would have to refuse every call.
+type cached struct {
+	Resources []stream.Resource `pb:"1"`
+	Chain     [][]byte          `pb:"2"`
+	Key       []byte            `pb:"3"` // PKCS #8
+}
+
+// issued is the certificate in use, as it came.
+type issued struct {
+	chain [][]byte
+	key   crypto.Signer
+}
+
+// save writes the cache: a whole new file takes the old one's place, and nobody but its user reads it.
+func (p *Proxy) save() {
+	if p.opts.Cache == "" {
+		return
+	}
+	c := cached{Resources: p.store.dump()}
+	if i := p.renew.issued.Load(); i != nil {
+		if key, err := x509.MarshalPKCS8PrivateKey(i.key); err == nil {
+			c.Chain, c.Key = i.chain, key
+		}
+	}
+	if err := replace(p.opts.Cache, config.Append(nil, &c)); err != nil {
+		p.opts.Warn(fmt.Errorf("keep the configuration for a restart: %w", err))
+	}
+}
+
+func replace(path string, b []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*") // mode 0600
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	err = errors.Join(err, f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		os.Remove(f.Name())
+	}
+	return err
+}
+
+// dump lists what is in use, and what is known not to exist.
+func (s *store) dump() (out []stream.Resource) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name, e := range s.entries {
+		if e.known {
+			out = append(out, stream.Resource{Name: name, Version: stream.VersionOf(e.body), Body: e.body, Gone: e.value == nil})
+		}
+	}
+	return out
+}
+
+// restore takes the cache into use. One that cannot be read is as good as none.
+func (p *Proxy) restore() {
+	if p.opts.Cache == "" {
+		return
+	}
+	b, err := os.ReadFile(p.opts.Cache)
+	if errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	var c cached
+	if err == nil {
+		err = config.Parse(b, &c)
+	}
+	if err == nil {
+		err = p.restoreConfig(c.Resources)
+	}
+	if err == nil && len(c.Chain) > 0 {
+		err = p.restoreIdentity(&c)
+	}
+	if err != nil {
+		p.opts.Warn(fmt.Errorf("take up %s (the control plane will send it again): %w", p.opts.Cache, err))
+	}
+}
+
+// restoreConfig hands resources to the store as if they had just come, what does not exist first: rules that lead there need not
+// wait.
+func (p *Proxy) restoreConfig(all []stream.Resource) error {
+	var gone, there []stream.Update
+	for _, r := range all {
+		p.store.entry(r.Name, p.now())
+		if r.Gone {
+			p.opts.Config.Want(r.Name)
+			gone = append(gone, stream.Update{Name: r.Name})
+			continue
+		}
+		p.opts.Config.Restore(r.Name, r.Body)
+		there = append(there, stream.Update{Name: r.Name, Body: r.Body})
+	}
+	for name, err := range p.Apply(append(gone, there...)) {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
+
+func (p *Proxy) restoreIdentity(c *cached) error {
+	key, err := x509.ParsePKCS8PrivateKey(c.Key)
+	if err != nil {
+		return err
+	}
+	signer, ok := key.(crypto.Signer)
+	if !ok {
+		return errors.New("its key cannot sign")
+	}
+	own, err := cert.ParseIdentity(c.Chain, signer)
+	switch {
+	case err != nil:
+		return err
+	case own.ID != p.opts.ID:
+		return nil // of another workload that had this file
+	}
+	p.renew.issued.Store(&issued{c.Chain, signer})
+	return p.opts.Cert.SetIdentity(own)
+}

@@ -1,0 +1,271 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"github.com/weft-mesh/weft/decision"
+	"github.com/weft-mesh/weft/proxy/h1"
+	"github.com/weft-mesh/weft/proxy/h2"
+	"github.com/weft-mesh/weft/traffic"
+)
+
+// forward sends an attempt of a call out of the workload to c.To.
+func (p *Proxy) forward(c *traffic.Call) error {
+	to, mode := c.To, traffic.Mutual
+	if c.Upstream != nil {
+		mode = c.Upstream.Secure.Mode
+	}
+	var err error
+	switch {
+	case mode == traffic.Simple:
+		sni := c.Upstream.Secure.SNI
+		if sni == "" {
+			sni = c.Target.Service
+		}
+		err = p.forwardPlain(c, place{addr: to.Addr, tls: true, sni: sni}, connectTimeout(c.Upstream))
+	case mode == traffic.Clear || to.ID.IsZero():
+		take(&c.Header, tryHeader)
+		err = p.forwardPlain(c, place{addr: to.Addr}, connectTimeout(c.Upstream))
+	case !to.Tunnel.IsValid():
+		err = fmt.Errorf("%w: %s has an identity, and no proxy that takes mutual TLS", traffic.ErrConnect, to.Workload)
+	default:
+		err = p.forwardMesh(c)
+	}
+	if err != nil {
+		return c.Fail(err)
+	}
+	return nil
+}
+
+// sends is how often a call is handed to another link because the first one did not take it: nothing was sent then.
+const sends = 4
+
+// forwardMesh sends an attempt to another proxy.
+func (p *Proxy) forwardMesh(c *traffic.Call) error {
+	w := place{peer: c.To.ID, addr: c.To.Tunnel}
+	h := tunnelHeader(c)
+	if c.Proto != traffic.TCP {
+		p.announce(c)
+	}
+	for n := 1; ; n++ {
+		l, err := p.links.get(c, w)
+		if err != nil {
+			return err
+		}
+		l.left.Add(-1)
+		err = l.carry(c, h)
+		if !(errors.Is(err, h2.ErrFull) || errors.Is(err, h2.ErrGoingAway)) || n == sends {
+			return err
+		}
+		c.Response.Err = nil
+	}
+}
+
+// announce tells the callee's proxy what the call is for, and who makes it.
+func (p *Proxy) announce(c *traffic.Call) {
+	h := &c.Header
+	h.Add(portHeader, portText(h, c.To.Addr.Port()))
+	h.Add(protoHeader, spoken(c).String())
+	if c.Target.Service != "" {
+		h.Add(serviceHeader, c.Target.Service)
+	}
+	addr := ""
+	if a := c.Source.Addr.Addr(); a.IsValid() {
+		addr = a.String()
+	}
+	forwardedBy(h, addr, c.Scheme)
+}
+
+// spoken is what the application is to be spoken to in: what its caller speaks, but for one that speaks HTTP/2 alone.
+func spoken(c *traffic.Call) traffic.Proto {
+	if u := c.Upstream; c.Proto == traffic.HTTP1 && c.Upgrade == "" && c.Method != "CONNECT" && u != nil &&
+		(u.Connect.Upgrade || u.Proto == traffic.HTTP2 || u.Proto == traffic.GRPC) {
+		return traffic.HTTP2
+	}
+	return c.Proto
+}
+
+// tunnelHeader is what a tunnel begins with.
+func tunnelHeader(c *traffic.Call) *traffic.Header {
+	if c.Proto != traffic.TCP {
+		return nil
+	}
+	h := &traffic.Header{}
+	h.Add(protoHeader, traffic.TCP.String())
+	if c.Target.Service != "" {
+		h.Add(serviceHeader, c.Target.Service)
+	}
+	if take(&c.Header, tryHeader) != "" {
+		h.Add(tryHeader, "1")
+	}
+	return h
+}
+
+// carry sends a call by the link.
+func (l *link) carry(c *traffic.Call, tunnel *traffic.Header) error {
+	switch {
+	case tunnel != nil:
+		if err := l.Connect(c, c.To.Addr.String(), tunnel); err != nil {
+			return err
+		}
+		if c.Response.Status/100 != 2 {
+			return refused(c)
+		}
+		c.Response.Status = 200
+	case !l.weft:
+		return fmt.Errorf("%w: the proxy of %s takes tunnels only, and HTTP in tunnels is not supported", traffic.ErrConnect, c.To.Workload)
+	default:
+		if err := l.RoundTrip(c); err != nil {
+			return err
+		}
+		if err := unreached(c); err != nil {
+			return err
+		}
+	}
+	if c.Response.Body != nil {
+		l.watch(c)
+	}
+	return nil
+}
+
+// unreached tells an answer of the callee's proxy, that it could not reach the application, from one of the application's: the call
+// went nowhere, and can go elsewhere.
+func unreached(c *traffic.Call) error {
+	if c.Response.Status < 500 && c.Proto != traffic.GRPC {
+		return nil
+	}
+	why, ok := c.Response.Header.Get(errorHeader)
+	if !ok || why != decision.ConnectFailed.String() {
+		return nil
+	}
+	return drop(c, fmt.Errorf("%w: the application of %s does not answer its proxy", traffic.ErrConnect, c.To.Workload))
+}
+
+// refused ends a tunnel that the callee's proxy did not open. Denials stand, anything else may go better elsewhere.
+func refused(c *traffic.Call) error {
+	status := c.Response.Status
+	if status == 401 || status == 403 {
+		body := c.Response.Body
+		if c.Response.Body = nil; body != nil {
+			body.Close(traffic.ErrCanceled)
+		}
+		c.Because(decision.Verdict{Outcome: decision.Deny, Reason: decision.NoRuleAllows}) // by which rule stands in the callee's record
+		return nil
+	}
+	return drop(c, fmt.Errorf("%w: the proxy of %s answers a connection with %d", traffic.ErrConnect, c.To.Workload, status))
+}
+
+// drop throws an answer away.
+func drop(c *traffic.Call, err error) error {
+	if c.Response.Body != nil {
+		c.Response.Body.Close(err)
+	}
+	c.Response = traffic.Response{}
+	return err
+}
+
+// watch notes when the call has become a bulky one, so that the link gets no neighbours for it.
+func (l *link) watch(c *traffic.Call) {
+	n, _ := c.Header.Get("content-length")
+	m, _ := c.Response.Header.Get("content-length")
+	if c.Proto == traffic.TCP || len(n) > 6 || len(m) > 6 { // a million bytes have seven digits
+		l.bulk.Add(1)
+		c.AtEnd((*bulk)(l))
+	}
+}
+
+type bulk link
+
+// End lets the link have other calls again.
+func (b *bulk) End(*traffic.Call, time.Time, time.Time) { b.bulk.Add(-1) }
+
+// deliver sends a call to the application.
+func (p *Proxy) deliver(c *traffic.Call) error {
+	at := place{addr: netip.AddrPortFrom(netip.Addr{}, c.Port())}
+	if err := p.forwardPlain(c, at, appTime); err != nil {
+		return c.Fail(err)
+	}
+	if _, forged := c.Response.Header.Get(errorHeader); forged { // proxies alone say that
+		c.Response.Header.Del(errorHeader)
+	}
+	return nil
+}
+
+// forwardPlain sends a call to what is no proxy, in the protocol that it speaks.
+func (p *Proxy) forwardPlain(c *traffic.Call, at place, timeout time.Duration) error {
+	switch proto := spoken(c); proto {
+	case traffic.TCP:
+		return p.forwardTCP(c, at, timeout)
+	case traffic.HTTP1:
+		return p.forwardHTTP1(c, at, timeout)
+	}
+	for n := 1; ; n++ {
+		l, err := p.links.get(c, at)
+		if err != nil {
+			return err
+		}
+		l.left.Add(-1)
+		err = l.RoundTrip(c)
+		if !(errors.Is(err, h2.ErrFull) || errors.Is(err, h2.ErrGoingAway)) || n == sends {
+			return err
+		}
+		c.Response.Err = nil
+	}
+}
+
+// forwardHTTP1 takes another connection where the first was closed before anything was sent by it.
+func (p *Proxy) forwardHTTP1(c *traffic.Call, at place, timeout time.Duration) error {
+	for {
+		cl, fresh, err := p.plain.get(c, at, timeout)
+		if err != nil {
+			return err
+		}
+		err = cl.RoundTrip(c)
+		if fresh || !errors.Is(err, h1.ErrStale) {
+			return err
+		}
+		c.Response.Err = nil
+	}
+}
+
+// forwardTCP opens a connection for the call alone.
+func (p *Proxy) forwardTCP(c *traffic.Call, at place, timeout time.Duration) error {
+	ctx, cancel := p.until(c, timeout)
+	defer cancel()
+	nc, err := p.dialTCP(ctx, c, at)
+	if err != nil {
+		return p.late(c, err)
+	}
+	p.raw(c, nc)
+	return nil
+}
+
+// dialTCP lets the application see from where it is called, where that can be.
+func (p *Proxy) dialTCP(ctx context.Context, c *traffic.Call, at place) (net.Conn, error) {
+	if at.addr.Addr().IsValid() {
+		nc, _, _, err := p.connect(ctx, at)
+		return nc, err
+	}
+	nc, err := p.opts.DialApp(ctx, at.addr.Port(), c.Source.Addr.Addr())
+	if err != nil {
+		return nil, errors.Join(traffic.ErrConnect, err)
+	}
+	return nc, nil
+}
+
+func portName(port uint16) string { return strconv.Itoa(int(port)) }
+
+// refusedHTTP counts requests that were none.
+func (p *Proxy) refusedHTTP(_ *traffic.Conn, err error) {
+	if errors.Is(err, h1.ErrSlow) {
+		p.opts.Refused("slow-request")
+		return
+	}
+	p.opts.Refused("malformed-request")
+}

@@ -1,0 +1,116 @@
+package proxy
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"strconv"
+	"strings"
+
+	"github.com/weft-mesh/weft/traffic"
+)
+
+// Headers that proxies tell each other by, under the protocol "weft/1". They never reach an application, and are taken from
+// nobody else.
+const (
+	portHeader    = "weft-port"    // of the application that is called
+	protoHeader   = "weft-proto"   // what it is to be spoken to in: http/1.1, http/2, grpc, tcp
+	serviceHeader = "weft-service" // the host that was called, for the callee's records
+	tryHeader     = "weft-try"     // of a connection whose protocol is not known yet: nothing may come of it
+)
+
+// What the mesh adds is taken from those only who may say it:
+//
+//   - an application may pass on x-forwarded-* and x-request-id, as a gateway's backend does, but not what proxies tell each other
+//     or what they would obey (x-envoy-*, l5d-*, weft-*), nor who called it (x-forwarded-client-cert);
+//   - another proxy, known by its certificate, may say x-forwarded-*: it has added the caller's address itself;
+//   - whoever comes from outside may say nothing of it.
+func stripFromApp(h *traffic.Header)     { strip(h, internalHeader) }
+func stripFromPeer(h *traffic.Header)    { strip(h, internalHeader) }
+func stripFromOutside(h *traffic.Header) { strip(h, forwardedHeader) }
+
+func internalHeader(name string) bool {
+	switch name[0] {
+	case 'w':
+		return strings.HasPrefix(name, "weft-")
+	case 'l':
+		return strings.HasPrefix(name, "l5d-")
+	case 'x':
+		return strings.HasPrefix(name, "x-envoy-") || name == "x-forwarded-client-cert"
+	}
+	return false
+}
+
+func forwardedHeader(name string) bool {
+	return internalHeader(name) || strings.HasPrefix(name, "x-forwarded-") || name == "forwarded" || name == "x-real-ip"
+}
+
+// strip looks first and deletes then: most calls have nothing to delete.
+func strip(h *traffic.Header, which func(string) bool) {
+	for {
+		found := ""
+		for name := range h.All {
+			if name != "" && which(name) {
+				found = name
+				break
+			}
+		}
+		if found == "" {
+			return
+		}
+		h.Del(found)
+	}
+}
+
+// identify gives a call an id, unless it has one: it is what a person looks for in the records of all proxies on its way.
+func identify(h *traffic.Header) {
+	if _, ok := h.Get("x-request-id"); ok {
+		return
+	}
+	var id [16]byte
+	var s [36]byte
+	_, _ = rand.Read(id[:])                         // never fails
+	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80 // a random UUID (RFC 9562 section 5.4)
+	hex.Encode(s[:], id[:4])
+	for i, at := range [...]int{9, 14, 19, 24} {
+		s[at-1] = '-'
+		hex.Encode(s[at:], id[4+2*i:6+2*i])
+	}
+	hex.Encode(s[24:], id[10:])
+	h.Add("x-request-id", h.Lend(string(s[:])))
+}
+
+// forwardedBy adds an address to x-forwarded-for, and says which scheme the call came by.
+func forwardedBy(h *traffic.Header, addr, scheme string) {
+	if v, ok := h.Joined("x-forwarded-for"); ok {
+		h.Set("x-forwarded-for", v+", "+addr)
+	} else if addr != "" {
+		h.Add("x-forwarded-for", addr)
+	}
+	if _, ok := h.Get("x-forwarded-proto"); !ok {
+		h.Add("x-forwarded-proto", scheme)
+	}
+}
+
+// take removes a header and returns its value.
+func take(h *traffic.Header, name string) string {
+	v, ok := h.Get(name)
+	if ok {
+		h.Del(name)
+	}
+	return v
+}
+
+var protoNames = map[string]traffic.Proto{
+	traffic.HTTP1.String(): traffic.HTTP1, traffic.HTTP2.String(): traffic.HTTP2, traffic.GRPC.String(): traffic.GRPC, traffic.TCP.String(): traffic.TCP,
+}
+
+// portText is a port in digits, in memory of the header's.
+func portText(h *traffic.Header, port uint16) string {
+	var b [5]byte
+	return h.Lend(string(strconv.AppendUint(b[:0], uint64(port), 10)))
+}
+
+func parsePort(s string) (uint16, bool) {
+	n, err := strconv.ParseUint(s, 10, 16)
+	return uint16(n), err == nil && n > 0
+}

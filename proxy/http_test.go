@@ -1,0 +1,111 @@
+package proxy_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/weft-mesh/weft/examples/bookinfo/echo"
+	"github.com/weft-mesh/weft/examples/bookinfo/serve"
+	"github.com/weft-mesh/weft/observe"
+	"github.com/weft-mesh/weft/proxy"
+	"github.com/weft-mesh/weft/traffic"
+)
+
+// startEcho runs the test application.
+func startEcho(t testing.TB, o echo.Options) *echo.Server {
+	t.Helper()
+	o.Host = "127.0.0.1"
+	if o.HTTPPort == "" && o.TCPPort == "" && o.GRPCPort == "" {
+		o.HTTPPort, o.TCPPort, o.GRPCPort = "0", "0", "0"
+	}
+	s, err := echo.Listen(o)
+	must(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { s.Serve(ctx) })
+	t.Cleanup(func() { cancel(); wg.Wait() })
+	return s
+}
+
+// apps are the ports of a workload that runs the test application: 80 HTTP, 90 TCP, 70 gRPC.
+func apps(s *echo.Server) map[uint16]string {
+	out := map[uint16]string{}
+	for port, l := range map[uint16]net.Listener{80: s.HTTP, 90: s.TCP, 70: s.GRPC} {
+		if l != nil {
+			out[port] = l.Addr().String()
+		}
+	}
+	return out
+}
+
+// client is an application's own: all its connections go to one address.
+func client(t testing.TB, addr string) *http.Client {
+	tr := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "tcp", addr)
+	}}
+	t.Cleanup(tr.CloseIdleConnections)
+	return &http.Client{Transport: tr, Timeout: 10 * time.Second}
+}
+
+func get(t testing.TB, c *http.Client, url string, header ...string) (*http.Response, string) {
+	t.Helper()
+	req, err := http.NewRequest("GET", url, nil)
+	must(t, err)
+	for i := 0; i+1 < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	resp, err := c.Do(req)
+	must(t, err)
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	must(t, err)
+	return resp, string(b)
+}
+
+func answerOf(t testing.TB, body string) (a echo.Answer) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(body), &a); err != nil {
+		t.Fatalf("%v in %q", err, body)
+	}
+	return a
+}
+
+func TestOneCall(t *testing.T) {
+	w := newWorld(t)
+	s := startEcho(t, echo.Options{Instance: serve.Instance{Service: "reviews", Version: "v1"}})
+	b := w.start("reviews-1", apps(s), nil)
+	w.serve("reviews", "240.0.0.1", 9080, traffic.HTTP1, b.endpoint(80))
+	a := w.start("productpage-1", nil, func(n *node, o *proxy.Options) { n.to(o, "240.0.0.1:9080") })
+
+	resp, body := get(t, client(t, a.at("240.0.0.1:9080")), "http://reviews:9080/reviews/7?x=1", "end-user", "jason", "weft-port", "1", "x-forwarded-client-cert", "forged")
+	if resp.StatusCode != 200 {
+		t.Fatalf("%d %s", resp.StatusCode, body)
+	}
+	got := answerOf(t, body)
+	if got.Proto != "HTTP/1.1" || got.Target != "/reviews/7?x=1" || got.Host != "reviews:9080" || got.Headers.Get("end-user") != "jason" {
+		t.Errorf("the application saw %+v", got)
+	}
+	if xfcc := got.Headers.Get("x-forwarded-client-cert"); xfcc != "By="+b.id.String()+";URI="+a.id.String() || got.Headers.Get("weft-port") != "" {
+		t.Errorf("headers %v", got.Headers)
+	}
+	for _, n := range []*node{a, b} {
+		r := n.records.wait(t, 1)[0]
+		if r.Status != 200 || !r.Secure || r.From.ID != a.id || r.To.ID != b.id || r.From.Workload != "default/productpage-1" || r.To.Workload != "default/reviews-1" ||
+			r.Service != host("reviews") || r.Path != "/reviews/7" || r.RequestID == "" || r.Received != int64(len(body)) || r.Head <= 0 || r.Took < r.Head {
+			t.Errorf("%v: %+v", n.name, r)
+		}
+		if want := map[*node]observe.Reporter{a: observe.Source, b: observe.Destination}[n]; r.Reporter != want {
+			t.Errorf("%s reports as %v", n.name, r.Reporter)
+		}
+	}
+}
+
+var _ = bufio.NewReader

@@ -1,0 +1,281 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+
+	"github.com/weft-mesh/weft/config"
+	"github.com/weft-mesh/weft/decision"
+	"github.com/weft-mesh/weft/observe"
+	"github.com/weft-mesh/weft/proxy/h2"
+	"github.com/weft-mesh/weft/traffic"
+)
+
+// The protocols that proxies speak with each other, as ALPN names. Under alpnWeft, HTTP calls are streams of their own, whose
+// headers say which port and protocol they are for; under alpnHBONE every call is a tunnel (CONNECT), as Istio's ztunnel has it.
+const (
+	alpnWeft  = "weft/1"
+	alpnHBONE = "h2"
+)
+
+// inbound is a connection into the workload: the host of its calls.
+type inbound struct {
+	engine
+	from    traffic.Peer
+	secure  bool
+	tunnels bool // its streams are tunnels only
+	xfcc    string
+
+	mu    sync.Mutex
+	ports map[uint16]*arrival // bounded: ports that the workload has
+}
+
+// arrival is what the calls of a connection to one port have in common.
+type arrival struct {
+	conn *traffic.Conn
+	to   traffic.Endpoint
+}
+
+// serveIn serves a connection from another proxy.
+func (p *Proxy) serveIn(s *slot) {
+	ctx, cancel := context.WithTimeout(p.ctx, handshakeTime)
+	defer cancel()
+	tc, peer, err := p.opts.Cert.Server(ctx, s.Conn, alpnWeft, alpnHBONE)
+	if err != nil {
+		p.opts.Refused("tls-handshake")
+		if !errors.Is(err, context.Canceled) {
+			p.opts.Warn(err)
+		}
+		return
+	}
+	alpn := tc.ConnectionState().NegotiatedProtocol
+	if alpn == "" {
+		p.opts.Refused("no-alpn")
+		tc.Close()
+		return
+	}
+	in := &inbound{engine: engine{p}, secure: true, tunnels: alpn != alpnWeft, ports: map[uint16]*arrival{},
+		from: traffic.Peer{Addr: addrOf(s.Conn), ID: peer.ID, Workload: peer.Workload}, xfcc: "By=" + p.opts.ID.String() + ";URI=" + peer.ID.String()}
+	srv := h2.NewServer(tc, h2.ServerOptions{Options: p.h2Options(), MaxStreams: maxStreams, Host: in,
+		Conn: &traffic.Conn{Source: in.from, Secure: true}}, in.serveStream)
+	s.becomes(srv.Drain, func() bool { return !p.opts.Cert.Trusts(peer) })
+	s.retire(p.opts.Grace) // the root may have gone while the handshake ran
+	if err := srv.Serve(); err != nil && p.ctx.Err() == nil {
+		p.opts.Warn(err)
+	}
+}
+
+func addrOf(c net.Conn) netip.AddrPort {
+	if a, ok := c.RemoteAddr().(*net.TCPAddr); ok {
+		x := a.AddrPort()
+		return netip.AddrPortFrom(x.Addr().Unmap(), x.Port())
+	}
+	return netip.AddrPort{}
+}
+
+// maxStreams is how many calls of one connection are served at a time.
+const maxStreams = 1000
+
+// serveStream serves a call from another proxy.
+func (in *inbound) serveStream(st *h2.Stream) {
+	c := st.Call()
+	s := in.p.start(c, observe.Destination)
+	in.enter(c, s)
+	err := st.Respond()
+	if s.mute && (c.Sent > 0 || c.Received > 0) || err != nil && !left(err) {
+		s.mute = false
+	}
+	in.p.done(c)
+}
+
+// enter finds out what the stream is, and serves it.
+func (in *inbound) enter(c *traffic.Call, s *span) {
+	port, ok := in.address(c, s)
+	if !ok {
+		s.serve(c, refusal{400, decision.Malformed}, false)
+		return
+	}
+	in.arrive(c, port)
+	if c.Proto != traffic.TCP {
+		stripFromPeer(&c.Header)
+		c.Header.Add("x-forwarded-client-cert", in.xfcc)
+	}
+	s.serve(c, in, false)
+	in.p.lasts(c, in.judge)
+}
+
+// address reads what the calling proxy says of the call: by weft's own headers, or as a tunnel's authority.
+func (in *inbound) address(c *traffic.Call, s *span) (port uint16, ok bool) {
+	proto, known := protoNames[take(&c.Header, protoHeader)]
+	if in.tunnels || !known || proto == traffic.TCP {
+		return in.tunnel(c, s)
+	}
+	port, ok = parsePort(take(&c.Header, portHeader))
+	c.Target.Service = serviceName(take(&c.Header, serviceHeader))
+	c.Proto = proto
+	if c.Upgrade != "" && proto == traffic.HTTP1 { // RFC 8441 carried it; it was a GET (RFC 6455 section 4.1)
+		c.Method = "GET"
+	}
+	return port, ok
+}
+
+// tunnel reads the address of a CONNECT: the application's, which has to be this one's.
+func (in *inbound) tunnel(c *traffic.Call, s *span) (port uint16, ok bool) {
+	if c.Method != "CONNECT" || c.Upgrade != "" {
+		return 0, false
+	}
+	to, err := netip.ParseAddrPort(c.Authority)
+	me, _ := in.p.known()
+	if err != nil || me != nil && me.cfg.Addr.IsValid() && to.Addr().Unmap() != me.cfg.Addr.Unmap() {
+		return 0, false
+	}
+	c.Proto, c.Upgrade = traffic.TCP, ""
+	c.Target.Service = serviceName(take(&c.Header, serviceHeader))
+	s.mute = take(&c.Header, tryHeader) != ""
+	return to.Port(), true
+}
+
+// serviceName is a host that another proxy says was called. It is only shown; what could not be a name is left out.
+func serviceName(s string) string {
+	if len(s) > 253 || strings.ContainsFunc(s, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' && r != '.' && r != '_'
+	}) {
+		return ""
+	}
+	return s
+}
+
+// arrive gives the call the connection that its port has, and names the application as its callee.
+func (in *inbound) arrive(c *traffic.Call, port uint16) {
+	a := in.at(port)
+	c.Attrs.Conn, c.To, c.Attempts = a.conn, &a.to, 1
+}
+
+// at is made anew when the caller's labels have changed.
+func (in *inbound) at(port uint16) *arrival {
+	me := in.p.self.Load()
+	labels := in.p.labels(me, &in.from)
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	a := in.ports[port]
+	if a != nil && same(a.conn.Source.Labels, labels) && (me == nil || a.to.Addr.Addr() == me.cfg.Addr) {
+		return a
+	}
+	from := in.from
+	from.Labels = labels
+	a = &arrival{conn: &traffic.Conn{Source: from, Secure: in.secure}, to: traffic.Endpoint{ID: in.p.opts.ID, Workload: in.p.opts.Workload}}
+	if me != nil {
+		a.to.Addr = netip.AddrPortFrom(me.cfg.Addr, port)
+	} else {
+		a.to.Addr = netip.AddrPortFrom(netip.IPv4Unspecified(), port)
+	}
+	a.conn.Original = a.to.Addr
+	if me != nil && len(in.ports) < 100 {
+		in.ports[port] = a
+	}
+	return a
+}
+
+// same says whether two lists are one: labels are replaced, never changed.
+func same(a, b []string) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
+}
+
+// labels are those of a caller, as the control plane knows them, if any policy asks for them. A caller that it does not know has
+// none, which no rule that asks for one matches; without an answer there are none either.
+func (p *Proxy) labels(me *self, from *traffic.Peer) []string {
+	if me == nil || !me.cfg.Labelled || from.Workload == "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(p.ctx, p.opts.Lookup)
+	defer cancel()
+	_, v, err := p.store.get(ctx, config.Name(config.KindPeer, from.Workload), p.now())
+	peer, _ := v.(*config.Peer)
+	if err != nil || peer == nil || peer.ID != from.ID { // another account may have an instance of that name now
+		return nil
+	}
+	return peer.Labels
+}
+
+// Serve is the way of a call into the workload. It reads the configuration once.
+func (in *inbound) Serve(c *traffic.Call) error {
+	me, err := in.p.known()
+	if err != nil {
+		c.Response.Err = err
+		return c.Reply(503, decision.Verdict{Outcome: decision.Deny, Reason: decision.NoService})
+	}
+	if c.To.Addr.Addr() != me.cfg.Addr { // the configuration came while the call waited for it
+		in.arrive(c, c.Port())
+	}
+	if _, ok := me.ports[c.Port()]; !ok && len(me.ports) > 0 {
+		return refusal{503, decision.NoService}.Serve(c)
+	}
+	return me.in.Serve(c)
+}
+
+// Forward sends the call to the application.
+func (in *inbound) Forward(c *traffic.Call) error { return in.p.deliver(c) }
+
+func (in *inbound) judge() traffic.Handler { return in.p.self.Load().in }
+
+// refusal answers what has no way.
+type refusal struct {
+	status int
+	why    decision.Reason
+}
+
+func (r refusal) Serve(c *traffic.Call) error {
+	return c.Reply(r.status, decision.Verdict{Outcome: decision.Deny, Reason: r.why})
+}
+
+// servePub serves a connection from outside of the mesh to one port of the workload.
+func (p *Proxy) servePub(s *slot, port uint16) {
+	in := &inbound{engine: engine{p}, from: traffic.Peer{Addr: addrOf(s.Conn)}, ports: map[uint16]*arrival{}}
+	me, err := p.known()
+	if err != nil {
+		p.opts.Refused("no-configuration")
+		return
+	}
+	proto, ok := me.ports[port]
+	if !ok {
+		proto = traffic.Detect
+	}
+	p.converse(s, talk{host: in, info: in.at(port).conn, proto: proto, remember: "app:" + portName(port), h1: &p.in, h2: servePublishedStream,
+		tcp: in.serveTCP, probe: true})
+}
+
+// servePublished is the HTTP/1.1 server's.
+func servePublished(c *traffic.Call) error {
+	c.Host.(*inbound).serveHTTP(c)
+	return nil
+}
+
+func servePublishedStream(st *h2.Stream) {
+	c := st.Call()
+	in := c.Host.(*inbound)
+	in.serveHTTP(c)
+	_ = st.Respond()
+	in.p.done(c)
+}
+
+func (in *inbound) serveHTTP(c *traffic.Call) {
+	s := in.p.start(c, observe.Destination)
+	in.arrive(c, c.Port())
+	stripFromOutside(&c.Header)
+	forwardedBy(&c.Header, c.Source.Addr.Addr().String(), "http")
+	identify(&c.Header)
+	s.serve(c, in, true)
+	in.p.lasts(c, in.judge)
+}
+
+func (in *inbound) serveTCP(c *traffic.Call) *span {
+	s := in.p.start(c, observe.Destination)
+	in.arrive(c, c.Port())
+	s.serve(c, in, true)
+	in.p.lasts(c, in.judge)
+	return s
+}

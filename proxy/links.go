@@ -1,0 +1,338 @@
+package proxy
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/weft-mesh/weft/identity"
+	"github.com/weft-mesh/weft/identity/cert"
+	"github.com/weft-mesh/weft/proxy/h2"
+	"github.com/weft-mesh/weft/traffic"
+)
+
+// place is where connections go: what tells them apart. Each proxy has one identity of its own, so that is not in it.
+type place struct {
+	peer identity.ID    // of another proxy: mutual TLS, and this account alone is spoken to
+	addr netip.AddrPort // of the application of this workload: no address, and its port
+	sni  string         // TLS that the proxy starts, with this name
+	tls  bool
+}
+
+// link is a connection that carries many calls.
+type link struct {
+	*h2.Client
+	conn  net.Conn
+	peer  cert.Peer    // of another proxy
+	weft  bool         // it speaks alpnWeft
+	left  atomic.Int64 // calls that it may still be given
+	limit bool
+	bulk  atomic.Int32 // calls under way that have moved more than bulky
+	stale atomic.Bool  // it must not go on
+}
+
+// When a link is so busy that a further one pays: its calls would wait for each other.
+const (
+	crowd    = 128       // calls under way
+	backlog  = 256 << 10 // bytes that wait to be written
+	bulky    = 1 << 20   // bytes of one body
+	maxLinks = 8         // to one place
+)
+
+// crowded says whether a call would better go by another link.
+func (l *link) crowded() bool {
+	if l.bulk.Load() > 0 || l.Streams() >= crowd {
+		return true
+	}
+	n, _ := l.Queued()
+	return n > backlog
+}
+
+// usable says whether the link takes calls.
+func (l *link) usable() bool { return !l.stale.Load() && l.Usable() && (!l.limit || l.left.Load() > 0) }
+
+// links are the connections that carry many calls, by place.
+type links struct {
+	p      *Proxy
+	mu     sync.Mutex
+	places map[place]*linked
+	closed bool
+}
+
+// linked is the links to one place.
+type linked struct {
+	mu    sync.Mutex
+	links []*link
+	dial  *dial // under way
+	used  time.Time
+	wait  time.Time // no dial before
+}
+
+// dial is one attempt to connect, for all who wait for it.
+type dial struct {
+	done chan struct{}
+	link *link
+	err  error
+}
+
+func (ls *links) at(w place) *linked {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	if ls.places == nil {
+		ls.places = map[place]*linked{}
+	}
+	l := ls.places[w]
+	if l == nil {
+		l = &linked{}
+		ls.places[w] = l
+	}
+	return l
+}
+
+// get returns a link for a call: the one with the fewest calls. Where all are crowded another one is dialled beside, and the call
+// waits for it only if there is none that it could take.
+func (ls *links) get(c *traffic.Call, w place) (*link, error) {
+	x := ls.at(w)
+	x.mu.Lock()
+	x.used = ls.p.now()
+	best, crowded := x.best()
+	if best != nil && !crowded {
+		x.mu.Unlock()
+		return best, nil
+	}
+	d := x.dial
+	if d == nil && len(x.links) < maxLinks {
+		d = ls.start(x, w, c.Upstream)
+	}
+	x.mu.Unlock()
+	switch {
+	case best != nil:
+		return best, nil
+	case d == nil:
+		return nil, fmt.Errorf("%w: %d connections to %s are full", traffic.ErrRefused, maxLinks, w)
+	}
+	return d.await(c, ls.p)
+}
+
+// best returns the usable link with the fewest calls that has room for one more. It needs the lock.
+func (x *linked) best() (best *link, crowded bool) {
+	n := 0
+	keep := x.links[:0]
+	for _, l := range x.links {
+		if !l.usable() {
+			continue
+		}
+		keep = append(keep, l)
+		busy := l.crowded()
+		if s := l.Streams(); l.Available() > 0 && (best == nil || crowded && !busy || crowded == busy && s < n) {
+			best, crowded, n = l, busy, s
+		}
+	}
+	clear(x.links[len(keep):])
+	x.links = keep
+	return best, crowded
+}
+
+// await waits for the dial as long as the call may.
+func (d *dial) await(c *traffic.Call, p *Proxy) (*link, error) {
+	var late <-chan time.Time
+	if at := c.Deadline.At; !at.IsZero() {
+		t := time.NewTimer(at.Sub(p.now()))
+		defer t.Stop()
+		late = t.C
+	}
+	select {
+	case <-d.done:
+		return d.link, d.err
+	case <-late:
+		return nil, traffic.ErrDeadline
+	case <-c.Gone:
+		return nil, traffic.ErrCanceled
+	}
+}
+
+// start dials. It needs x's lock.
+func (ls *links) start(x *linked, w place, u *traffic.Upstream) *dial {
+	d := &dial{done: make(chan struct{})}
+	x.dial = d
+	ls.p.tasks.Go(func() {
+		ctx, cancel := context.WithTimeout(ls.p.ctx, connectTimeout(u))
+		defer cancel()
+		d.link, d.err = ls.connect(ctx, w, u)
+		x.mu.Lock()
+		if x.dial = nil; d.err == nil {
+			x.links = append(x.links, d.link)
+		}
+		x.mu.Unlock()
+		if d.err == nil {
+			ls.check(d.link) // a root may have gone before the link was to be found
+		}
+		close(d.done)
+	})
+	return d
+}
+
+func connectTimeout(u *traffic.Upstream) time.Duration {
+	if u != nil && u.Connect.Timeout > 0 {
+		return u.Connect.Timeout
+	}
+	return connectTime
+}
+
+// connect makes a link.
+func (ls *links) connect(ctx context.Context, w place, u *traffic.Upstream) (*link, error) {
+	p := ls.p
+	nc, peer, alpn, err := p.connect(ctx, w, alpnWeft, alpnHBONE)
+	if err != nil {
+		return nil, err
+	}
+	l := &link{conn: nc, peer: peer, weft: alpn == alpnWeft}
+	o := h2.ClientOptions{Options: p.h2Options()}
+	o.IdleTimeout, o.PingInterval = p.opts.Idle, pingInterval
+	if u != nil {
+		if u.Connect.Idle > 0 {
+			o.IdleTimeout = u.Connect.Idle
+		}
+		l.limit = u.Connect.MaxRequests > 0
+		l.left.Store(int64(u.Connect.MaxRequests))
+	}
+	l.Client = h2.NewClient(nc, o)
+	p.tasks.Go(func() { <-l.Done() })
+	return l, nil
+}
+
+// pingInterval finds a dead proxy behind a live connection.
+const pingInterval = 30 * time.Second
+
+// h2Options are what all HTTP/2 connections have in common.
+func (p *Proxy) h2Options() h2.Options {
+	return h2.Options{IdleTimeout: p.opts.Idle, Report: func(r h2.Reason) { p.opts.Refused(string(r)) }}
+}
+
+// connect opens a connection to a place, and has it speak TLS where that is called for. Errors wrap those of package traffic.
+func (p *Proxy) connect(ctx context.Context, w place, alpn ...string) (nc net.Conn, peer cert.Peer, spoken string, err error) {
+	if !w.peer.IsZero() {
+		if err := p.opts.Cert.Ready(); err != nil {
+			return nil, peer, "", errors.Join(traffic.ErrNoIdentity, err)
+		}
+	}
+	if w.addr.Addr().IsValid() {
+		nc, err = p.opts.Dial(ctx, w.addr)
+	} else {
+		nc, err = p.opts.DialApp(ctx, w.addr.Port(), netip.Addr{})
+	}
+	if err != nil {
+		return nil, peer, "", errors.Join(traffic.ErrConnect, err)
+	}
+	switch {
+	case !w.peer.IsZero():
+		return p.secure(ctx, nc, w.peer, alpn)
+	case w.tls:
+		return originate(ctx, nc, w.sni, alpn)
+	}
+	return nc, peer, "", nil
+}
+
+// secure speaks mutual TLS with one account alone.
+func (p *Proxy) secure(ctx context.Context, nc net.Conn, id identity.ID, alpn []string) (net.Conn, cert.Peer, string, error) {
+	tc, peer, err := p.opts.Cert.Client(ctx, nc, id, alpn...)
+	var wrong *cert.WrongPeerError
+	switch {
+	case err == nil:
+		return tc, peer, tc.ConnectionState().NegotiatedProtocol, nil
+	case errors.As(err, &wrong):
+		err = errors.Join(traffic.ErrWrongPeer, err)
+	case errors.Is(err, cert.ErrNoIdentity):
+		err = errors.Join(traffic.ErrNoIdentity, err)
+	default:
+		err = errors.Join(traffic.ErrConnect, err)
+	}
+	return nil, peer, "", err
+}
+
+// originate speaks TLS as any client does, with a server outside of the mesh.
+func originate(ctx context.Context, nc net.Conn, sni string, alpn []string) (net.Conn, cert.Peer, string, error) {
+	tc := tls.Client(nc, &tls.Config{ServerName: sni, NextProtos: alpn, MinVersion: tls.VersionTLS12})
+	if err := tc.HandshakeContext(ctx); err != nil {
+		nc.Close()
+		return nil, cert.Peer{}, "", errors.Join(traffic.ErrConnect, err)
+	}
+	return tc, cert.Peer{}, tc.ConnectionState().NegotiatedProtocol, nil
+}
+
+// String names a place for people.
+func (w place) String() string {
+	if !w.peer.IsZero() {
+		return w.addr.String() + " (" + w.peer.String() + ")"
+	}
+	if !w.addr.Addr().IsValid() {
+		return "the application's port " + portName(w.addr.Port())
+	}
+	return w.addr.String()
+}
+
+// check ends a link that rests on a retired root: no new calls at once, those under way within the grace.
+func (ls *links) check(l *link) {
+	if l.peer.ID.IsZero() || ls.p.opts.Cert.Trusts(l.peer) || !l.stale.CompareAndSwap(false, true) {
+		return
+	}
+	l.Drain()
+	time.AfterFunc(ls.p.opts.Grace, l.Close)
+}
+
+func (ls *links) each(f func(*linked)) {
+	ls.mu.Lock()
+	all := make([]*linked, 0, len(ls.places))
+	for _, x := range ls.places {
+		all = append(all, x)
+	}
+	ls.mu.Unlock()
+	for _, x := range all {
+		x.mu.Lock()
+		f(x)
+		x.mu.Unlock()
+	}
+}
+
+// retire looks at all links after the roots have changed.
+func (ls *links) retire() {
+	ls.each(func(x *linked) {
+		for _, l := range x.links {
+			ls.check(l)
+		}
+	})
+}
+
+// idle forgets places that nobody calls; links close themselves when they idle.
+func (ls *links) idle(now time.Time) {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	for w, x := range ls.places {
+		x.mu.Lock()
+		x.best() // lets go of what is closed
+		if len(x.links) == 0 && x.dial == nil && now.Sub(x.used) > time.Minute {
+			delete(ls.places, w)
+		}
+		x.mu.Unlock()
+	}
+}
+
+func (ls *links) close() {
+	ls.each(func(x *linked) {
+		for _, l := range x.links {
+			l.Close()
+		}
+	})
+}
+
+// count is how many links are open.
+func (ls *links) count() (n int) {
+	ls.each(func(x *linked) { n += len(x.links) })
+	return n
+}

@@ -1,0 +1,105 @@
+package proxy
+
+import (
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/weft-mesh/weft/decision"
+	"github.com/weft-mesh/weft/traffic"
+)
+
+// living are the calls that may last: connections, upgrades and gRPC calls. When a policy is tightened, those that it does not let
+// pass any more are broken off.
+type living struct {
+	mu   sync.Mutex
+	open map[*lasting]struct{}
+}
+
+// lasting is one of them.
+type lasting struct {
+	p     *Proxy
+	c     *traffic.Call
+	body  traffic.Body
+	judge func() traffic.Handler
+	mu    sync.Mutex // held while the call is looked at, and while it ends
+	ended bool
+	cut   *decision.Verdict
+}
+
+var errTightened = errors.New("a policy that came meanwhile does not allow the connection")
+
+// lasts keeps an eye on a call that has an answer and may last.
+func (p *Proxy) lasts(c *traffic.Call, judge func() traffic.Handler) {
+	if c.Response.Local || c.Response.Body == nil || c.Proto != traffic.TCP && c.Proto != traffic.GRPC && c.Upgrade == "" {
+		return
+	}
+	l := &lasting{p: p, c: c, body: c.Response.Body, judge: judge}
+	c.AtEnd(l)
+	p.live.mu.Lock()
+	defer p.live.mu.Unlock()
+	if p.live.open == nil {
+		p.live.open = map[*lasting]struct{}{}
+	}
+	p.live.open[l] = struct{}{}
+}
+
+// End lets go of the call, and notes why it was broken off if it was.
+func (l *lasting) End(c *traffic.Call, _, _ time.Time) {
+	l.p.live.mu.Lock()
+	delete(l.p.live.open, l)
+	l.p.live.mu.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended = true; l.cut != nil {
+		c.Because(*l.cut)
+		c.Response.Err = errTightened
+	}
+}
+
+// rejudge goes through all calls that last.
+func (p *Proxy) rejudge() {
+	p.live.mu.Lock()
+	all := make([]*lasting, 0, len(p.live.open))
+	for l := range p.live.open {
+		all = append(all, l)
+	}
+	p.live.mu.Unlock()
+	for _, l := range all {
+		l.look()
+	}
+}
+
+// look judges the call as if it began now. Interrupted bodies bring no more bytes, and whoever waits for them ends the call.
+func (l *lasting) look() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended || l.cut != nil {
+		return
+	}
+	j := &traffic.Call{}
+	j.Begin(dry{l.p}, l.c.Conn)
+	j.Attrs = l.c.Attrs
+	j.Trail, j.To, j.Now = nil, l.c.To, l.p.now()
+	if in, ok := l.c.Host.(*inbound); ok {
+		j.Conn = in.at(l.c.Port()).conn // with the labels that the caller has now
+	}
+	_ = l.judge().Serve(j)
+	if !j.Response.Local {
+		return
+	}
+	v := last(j.Verdicts())
+	l.cut = &v
+	if l.c.Body != nil {
+		l.c.Body.Interrupt(true)
+	}
+	l.body.Interrupt(true)
+}
+
+// dry is a host under which nothing happens.
+type dry struct{ p *Proxy }
+
+func (d dry) Now() time.Time                           { return d.p.now() }
+func (d dry) Sleep(*traffic.Call, time.Duration) error { return nil }
+func (d dry) Detach(*traffic.Call, traffic.Handler)    {}
+func (d dry) Forward(c *traffic.Call) error            { c.Response.Status = 200; return nil }

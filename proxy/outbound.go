@@ -1,0 +1,214 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+
+	"github.com/weft-mesh/weft/config"
+	"github.com/weft-mesh/weft/decision"
+	"github.com/weft-mesh/weft/observe"
+	"github.com/weft-mesh/weft/proxy/h2"
+	"github.com/weft-mesh/weft/traffic"
+)
+
+// outbound is a connection of the workload's own: the host of its calls, and their way.
+type outbound struct {
+	engine
+	to netip.AddrPort // where it was going
+
+	// One of the following says what is there.
+	entry  *entry            // a service: its port is port
+	direct *traffic.Endpoint // an address that is called as it is
+	nobody error             // nothing that may be called, and why
+
+	target traffic.Target
+	proto  traffic.Proto
+	up     *traffic.Upstream // of direct
+}
+
+// serveOut serves a connection of the workload's.
+func (p *Proxy) serveOut(s *slot, l Outbound) {
+	to, err := l.Original(s.Conn)
+	if err != nil {
+		p.opts.Refused("no-destination")
+		p.opts.Warn(err)
+		return
+	}
+	o := p.wayTo(netip.AddrPortFrom(to.Addr().Unmap(), to.Port()))
+	me, _ := p.known()
+	info := &traffic.Conn{Original: o.to}
+	if me != nil {
+		info.Source = me.peer
+	} else {
+		info.Source = traffic.Peer{ID: p.opts.ID, Workload: p.opts.Workload}
+	}
+	p.converse(s, talk{host: o, info: info, proto: o.proto, remember: o.name(), h1: &p.out, h2: serveOutboundStream, tcp: o.serveTCP, probe: o.nobody == nil})
+}
+
+// name is what the protocol of a port is remembered by.
+func (o *outbound) name() string {
+	if o.entry != nil {
+		return o.target.String()
+	}
+	return o.to.String()
+}
+
+// wayTo finds what is at an address: a service by its virtual IP; an endpoint of one; else, outside of the mesh's own addresses,
+// whoever is there.
+func (p *Proxy) wayTo(to netip.AddrPort) *outbound {
+	o := &outbound{engine: engine{p}, to: to, proto: traffic.Detect}
+	if _, err := p.known(); err != nil {
+		o.nobody = err
+		return o
+	}
+	ctx, cancel := context.WithTimeout(p.ctx, p.opts.Lookup)
+	defer cancel()
+	e, err := p.store.byIP(ctx, to.Addr(), p.now())
+	switch {
+	case e != nil:
+		o.service(e, to.Port())
+	case p.toEndpoint(o):
+	case err != nil && p.ofMesh(to.Addr()):
+		o.nobody = err
+	case p.ofMesh(to.Addr()):
+		o.nobody = errNoService
+	default:
+		o.direct, o.up = &traffic.Endpoint{Addr: to}, &traffic.Upstream{Proto: traffic.Detect}
+	}
+	return o
+}
+
+// service goes to a port of a service.
+func (o *outbound) service(e *entry, port uint16) {
+	svc := e.now.Load()
+	if svc == nil || svc.way.Port(port) == nil {
+		o.nobody = errNoService
+		return
+	}
+	o.entry, o.proto = e, svc.way.Proto(port)
+	o.target = traffic.Target{Service: svc.cfg.Host, Port: port}
+}
+
+// toEndpoint goes to an endpoint of a service by the endpoint's own address, as callers of a headless service do: rules hold where
+// there are any, else the caller gets the one that it chose.
+func (p *Proxy) toEndpoint(o *outbound) bool {
+	e, port, to := p.store.byEndpoint(o.to)
+	if e == nil {
+		return false
+	}
+	svc := e.now.Load()
+	if svc == nil {
+		return false
+	}
+	o.target = traffic.Target{Service: svc.cfg.Host, Port: port.Number}
+	if o.proto = port.Proto; svc.cfg.Headless && port.Route != (decision.Ref{}) {
+		o.entry = e
+		return true
+	}
+	o.direct, o.up = to, &traffic.Upstream{Proto: port.Proto}
+	if c := port.Pools[0].Policy.Connect; c != nil {
+		o.up.Connect = *c
+	}
+	if s := port.Pools[0].Policy.Secure; s != nil {
+		o.up.Secure = *s
+	}
+	return true
+}
+
+// ofMesh says whether an address is the mesh's to give.
+func (p *Proxy) ofMesh(a netip.Addr) bool {
+	for _, x := range p.opts.Mesh {
+		if x.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+var errNoService = errors.New("no service of the mesh is there")
+
+// Serve is the way of a call that came by the connection. It reads the configuration once.
+func (o *outbound) Serve(c *traffic.Call) error {
+	if o.nobody != nil {
+		return o.refuse(c, o.nobody)
+	}
+	c.Target = o.target
+	if o.direct != nil {
+		c.To, c.Upstream = o.direct, o.up
+		if c.Attempts == 0 {
+			c.Attempts = 1
+		}
+		return o.p.self.Load().egress.Serve(c)
+	}
+	svc, err := o.current()
+	if err != nil {
+		return o.refuse(c, err)
+	}
+	if h := svc.way.Port(o.target.Port); h != nil {
+		return h.Serve(c)
+	}
+	return o.refuse(c, errNoService)
+}
+
+// current is the service as of now. One that was forgotten, because the connection idled, is asked for again.
+func (o *outbound) current() (*service, error) {
+	o.entry.touch(o.p.now())
+	if svc := o.entry.now.Load(); svc != nil {
+		return svc, nil
+	}
+	ctx, cancel := context.WithTimeout(o.p.ctx, o.p.opts.Lookup)
+	defer cancel()
+	e, _, err := o.p.store.get(ctx, config.Name(config.KindService, o.target.Service), o.p.now())
+	if err != nil {
+		return nil, err
+	}
+	if svc := e.now.Load(); svc != nil {
+		return svc, nil
+	}
+	return nil, errNoService
+}
+
+func (o *outbound) refuse(c *traffic.Call, why error) error {
+	c.Response.Err = why
+	status := 502
+	if why != errNoService { // nobody could say
+		status = 503
+	}
+	return c.Reply(status, decision.Verdict{Outcome: decision.Deny, Reason: decision.NoService})
+}
+
+// Forward sends an attempt to where it was routed.
+func (o *outbound) Forward(c *traffic.Call) error { return o.p.forward(c) }
+
+// serveOutbound is the HTTP/1.1 server's.
+func serveOutbound(c *traffic.Call) error {
+	c.Host.(*outbound).serveHTTP(c)
+	return nil
+}
+
+func serveOutboundStream(st *h2.Stream) {
+	c := st.Call()
+	o := c.Host.(*outbound)
+	o.serveHTTP(c)
+	_ = st.Respond() // what breaks it stands in the response
+	o.p.done(c)
+}
+
+func (o *outbound) serveHTTP(c *traffic.Call) {
+	s := o.p.start(c, observe.Source)
+	stripFromApp(&c.Header)
+	identify(&c.Header)
+	s.serve(c, o, false)
+	o.p.lasts(c, o.judge)
+}
+
+func (o *outbound) serveTCP(c *traffic.Call) *span {
+	s := o.p.start(c, observe.Source)
+	s.serve(c, o, false)
+	o.p.lasts(c, o.judge)
+	return s
+}
+
+// judge is what a connection that lasts has to pass again when policies have changed: those of the workload for what it may call.
+func (o *outbound) judge() traffic.Handler { return o.p.self.Load().egress }

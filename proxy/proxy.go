@@ -1,0 +1,242 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/weft-mesh/weft/chain"
+	"github.com/weft-mesh/weft/config"
+	"github.com/weft-mesh/weft/feature/authz"
+	"github.com/weft-mesh/weft/proxy/h1"
+	"github.com/weft-mesh/weft/stream"
+	"github.com/weft-mesh/weft/traffic"
+)
+
+// Proxy serves one workload.
+type Proxy struct {
+	opts   Options
+	store  *store
+	state  *chain.State // what was learnt from calls
+	renew  *renewer
+	memory memory // which ports speak what
+
+	self    atomic.Pointer[self] // nil: not known yet
+	useSelf sync.Mutex           // held while self is changed
+
+	links    links    // to other proxies
+	plain    plains   // to endpoints in the clear, and to the application
+	sessions sessions // connections that were accepted
+	live     living   // calls that last
+	mirrors  atomic.Int32
+	out, in  h1.Server
+
+	begin func()             // closes started, once
+	ctx   context.Context    // ends with the proxy
+	end   context.CancelFunc // ends it
+	tasks sync.WaitGroup     // all goroutines
+}
+
+// self is the workload that is served, as its latest configuration has it.
+type self struct {
+	cfg    *config.Workload
+	in     traffic.Handler // calls into it
+	egress traffic.Handler // calls to what is no service
+	ports  map[uint16]traffic.Proto
+	peer   traffic.Peer // as the source of calls
+}
+
+// New readies a proxy: it takes up what an earlier one left in Options.Cache, and asks for what it will need. Run serves.
+func New(o Options) (*Proxy, error) {
+	o, err := o.validate()
+	if err != nil {
+		return nil, err
+	}
+	p := &Proxy{opts: o, state: chain.NewState()}
+	p.ctx, p.end = context.WithCancel(context.Background())
+	p.store = newStore(o.Config, p)
+	p.renew = newRenewer(&p.opts)
+	p.links.p, p.plain.p, p.sessions.p = p, p, p
+	p.plain.init()
+	p.out = h1.Server{Serve: serveOutbound, Done: p.done, Refused: p.refusedHTTP, Idle: o.Idle}
+	p.in = h1.Server{Serve: servePublished, Done: p.done, Refused: p.refusedHTTP, Idle: min(o.Idle, time.Minute)}
+	p.restore()
+	for _, name := range []string{p.selfName(), config.Name(config.KindTrust, o.ID.TrustDomain)} {
+		if e, fresh := p.store.entry(name, p.now()); fresh || !e.known {
+			o.Config.Want(name)
+		}
+	}
+	return p, nil
+}
+
+func (p *Proxy) now() time.Time { return p.opts.Clock() }
+
+func (p *Proxy) selfName() string { return config.Name(config.KindWorkload, p.opts.Workload) }
+
+// Apply takes configuration into use; it is for stream.Client. The errors are those of resources that were refused: their last
+// good version stays.
+func (p *Proxy) Apply(updates []stream.Update) map[string]error {
+	return p.store.Apply(updates, p.now())
+}
+
+// Ready says why calls cannot be served now, or nil.
+func (p *Proxy) Ready() error {
+	switch {
+	case p.sessions.draining():
+		return errDraining
+	case p.self.Load() == nil:
+		return errors.New("the workload's own configuration has not arrived; is weft up running?")
+	}
+	return p.opts.Cert.Ready()
+}
+
+// Run serves until ctx ends, and then closes what is left at once: Drain comes first where calls are to end by themselves.
+// When it returns, nothing of the proxy runs any more.
+func (p *Proxy) Run(ctx context.Context) error {
+	defer p.opts.Cert.OnChange(p.trustChanged)()
+	for _, l := range p.opts.Outbound {
+		p.accept(l, func(s *slot) { p.serveOut(s, l) })
+	}
+	for _, l := range p.opts.Published {
+		p.accept(l, func(s *slot) { p.servePub(s, l.Port) })
+	}
+	if p.opts.Inbound != nil {
+		p.accept(p.opts.Inbound, p.serveIn)
+	}
+	for _, c := range p.opts.DNS {
+		p.tasks.Go(func() { p.serveDNS(p.ctx, c) })
+		context.AfterFunc(p.ctx, func() { c.Close() })
+	}
+	for _, l := range p.opts.DNSStream {
+		p.accept(l, func(s *slot) { p.serveDNSStream(p.ctx, s.Conn) })
+	}
+	if p.opts.Certify != nil {
+		p.tasks.Go(func() { p.renew.run(p.ctx) })
+	}
+	p.tasks.Go(p.keep)
+	<-ctx.Done()
+	p.close()
+	return ctx.Err()
+}
+
+func (p *Proxy) close() {
+	p.end()
+	p.sessions.close()
+	p.links.close()
+	p.plain.close()
+	p.tasks.Wait()
+	p.save()
+}
+
+// keep does what is due from time to time.
+func (p *Proxy) keep() {
+	tick := time.NewTicker(tickTime)
+	defer tick.Stop()
+	for {
+		select {
+		case <-p.ctx.Done():
+			return
+		case <-p.store.changed:
+			if p.opts.Cache != "" {
+				p.rest(saveAfter) // changes come in crowds
+				p.save()
+			}
+		case <-tick.C:
+			p.plain.idle(p.now())
+			p.links.idle(p.now())
+			p.store.idle(p.now().Add(-p.opts.Forget))
+		}
+	}
+}
+
+const (
+	tickTime  = 5 * time.Second
+	saveAfter = 200 * time.Millisecond
+)
+
+// rest waits, or until the proxy ends.
+func (p *Proxy) rest(d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-p.ctx.Done():
+	}
+}
+
+// known returns the workload's own configuration, waiting for it a while.
+func (p *Proxy) known() (*self, error) {
+	if s := p.self.Load(); s != nil {
+		return s, nil
+	}
+	ctx, cancel := context.WithTimeout(p.ctx, p.opts.Lookup)
+	defer cancel()
+	_, _, err := p.store.get(ctx, p.selfName(), p.now())
+	if s := p.self.Load(); s != nil {
+		return s, nil
+	}
+	if err == nil {
+		err = fmt.Errorf("workload %s is not registered", p.opts.Workload)
+	}
+	return nil, err
+}
+
+func (p *Proxy) buildService(cfg *config.Service) (*service, error) {
+	var egress []authz.Engine
+	if s := p.self.Load(); s != nil {
+		egress = s.cfg.Egress
+	}
+	way, err := chain.NewService(cfg, p.state, p.store.find, egress, p.now())
+	if err != nil {
+		return nil, err
+	}
+	return &service{cfg, way}, nil
+}
+
+// useWorkload takes the workload's own configuration into use, and closes what it does not allow any more. A workload that the
+// control plane does not know (yet, after its restart) goes on with the last that it knew.
+func (p *Proxy) useWorkload(name string, w *config.Workload) error {
+	if name != p.selfName() || w == nil {
+		return nil
+	}
+	s := &self{cfg: w, ports: map[uint16]traffic.Proto{}, peer: traffic.Peer{Addr: netip.AddrPortFrom(w.Addr, 0), ID: p.opts.ID,
+		Workload: p.opts.Workload, Labels: w.Labels}}
+	var err error
+	if s.in, err = chain.NewInbound(w); err != nil {
+		return err
+	}
+	if s.egress, err = chain.NewPassthrough(w.Egress); err != nil {
+		return err
+	}
+	for _, x := range w.Ports {
+		s.ports[x.Number] = x.Proto
+	}
+	p.useSelf.Lock()
+	defer p.useSelf.Unlock()
+	old := p.self.Swap(s)
+	if err := p.store.rebuild(); err != nil {
+		p.self.Store(old)
+		return err
+	}
+	p.tasks.Go(p.rejudge)
+	return nil
+}
+
+func (p *Proxy) useTrust(t *config.Trust) error { return p.renew.trust(t) }
+
+func (p *Proxy) changedPeer(string) { p.tasks.Go(p.rejudge) }
+
+func (p *Proxy) forget(host string) { p.state.Forget(host) }
+
+// service finds a service by its full name; nil: there is none.
+func (p *Proxy) service(ctx context.Context, host string) (*config.Service, error) {
+	ctx, cancel := context.WithTimeout(ctx, p.opts.Lookup)
+	defer cancel()
+	_, v, err := p.store.get(ctx, config.Name(config.KindService, host), p.now())
+	svc, _ := v.(*config.Service)
+	return svc, err
+}

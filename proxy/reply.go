@@ -1,0 +1,113 @@
+package proxy
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/weft-mesh/weft/decision"
+	"github.com/weft-mesh/weft/proxy/h1"
+	"github.com/weft-mesh/weft/traffic"
+	"github.com/weft-mesh/weft/wire/http1"
+)
+
+// errorHeader says in an answer that the mesh made it, and why: one of decision's reasons, then the rule if there is one.
+const errorHeader = "weft-error"
+
+// answer completes the response: one that never came becomes a status, one that the mesh made says why in words.
+func answer(c *traffic.Call, err error, outside bool) {
+	if err != nil && c.Response.Status == 0 {
+		status, v := verdict(c, err)
+		c.Response.Err = err
+		_ = c.Reply(status, v)
+	}
+	if c.Response.Status == 0 {
+		_ = c.Reply(500, decision.Verdict{Outcome: decision.Deny})
+	}
+	if c.Response.Local {
+		explain(c, outside)
+	}
+}
+
+// verdict says what a call without a response head is answered with.
+func verdict(c *traffic.Call, err error) (int, decision.Verdict) {
+	status, why := 503, decision.ResetByPeer
+	var ref *decision.Ref
+	var bad *http1.Error
+	switch {
+	case left(err):
+		status, why = 499, decision.Default // nginx's status for a caller that has gone: nobody reads it
+	case errors.Is(err, traffic.ErrDeadline):
+		status, why, ref = 504, decision.TimedOut, c.Deadline.Ref
+	case errors.Is(err, traffic.ErrWrongPeer):
+		status, why = 502, decision.WrongPeer
+	case errors.Is(err, traffic.ErrNoIdentity):
+		why = decision.NoIdentity
+	case errors.Is(err, errUnavailable):
+		why = decision.NoService
+	case errors.Is(err, traffic.ErrConnect), errors.Is(err, traffic.ErrRefused):
+		why = decision.ConnectFailed
+	case errors.Is(err, h1.ErrRequest):
+		status, why = 400, decision.Malformed
+	case errors.Is(err, traffic.ErrReset):
+		if errors.As(err, &bad) { // what answered speaks no HTTP
+			status = 502
+		}
+	case errors.Is(err, h1.ErrSlow): // the caller's body
+		status, why = 408, decision.Malformed
+	case errors.As(err, &bad):
+		status, why = bad.Status, decision.Malformed
+	}
+	return status, decision.Verdict{Ref: ref, Outcome: decision.Deny, Reason: why}
+}
+
+// explain says in an answer of the mesh's own why it was given. Callers from outside learn the reason and no object's name.
+func explain(c *traffic.Call, outside bool) {
+	r := &c.Response
+	if r.Status < 400 && c.Proto != traffic.GRPC || c.Proto == traffic.TCP {
+		return
+	}
+	v := last(c.Verdicts())
+	why := v.Reason.String()
+	if !outside {
+		text := why
+		if v.Ref != nil {
+			text += "; " + v.Ref.String()
+		}
+		r.Header.Set(errorHeader, text)
+	}
+	if c.Proto == traffic.GRPC || r.Body != nil {
+		return
+	}
+	r.Header.Set("content-type", "text/plain; charset=utf-8")
+	r.Body = &traffic.Bytes{B: []byte(words(c, v, why, outside))}
+}
+
+func words(c *traffic.Call, v decision.Verdict, why string, outside bool) string {
+	var b strings.Builder
+	b.WriteString("weft: ")
+	switch {
+	case outside:
+		b.WriteString(why)
+	case v.Ref != nil && v.Outcome == decision.Deny:
+		b.WriteString(why + ": denied by " + v.Ref.String())
+	case v.Ref != nil:
+		b.WriteString(why + ": because of " + v.Ref.String())
+	default:
+		b.WriteString(why)
+	}
+	if err := c.Response.Err; err != nil && !outside {
+		b.WriteString(" (" + err.Error() + ")")
+	}
+	b.WriteByte('\n')
+	return b.String()
+}
+
+// last is the verdict that denied, else the last one.
+func last(all []decision.Verdict) (v decision.Verdict) {
+	for _, x := range all {
+		if x.Outcome == decision.Deny || v.Outcome != decision.Deny {
+			v = x
+		}
+	}
+	return v
+}

@@ -1,0 +1,57 @@
+package proxy
+
+import (
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/weft-mesh/weft/observe"
+	"github.com/weft-mesh/weft/traffic"
+)
+
+// span is what the proxy notes of a call beside the call: it becomes the record at the call's end.
+type span struct {
+	p    *Proxy
+	by   observe.Reporter
+	head time.Time
+	mute bool // there will be no record: the call was only a try
+}
+
+var spans = sync.Pool{New: func() any { return new(span) }}
+
+// start begins a call, before any handler sees it.
+func (p *Proxy) start(c *traffic.Call, by observe.Reporter) *span {
+	s := spans.Get().(*span)
+	*s = span{p: p, by: by}
+	if c.Now.IsZero() || c.Proto == traffic.HTTP2 || c.Proto == traffic.GRPC { // whose reader's clock may be behind
+		c.Now = p.now()
+	}
+	c.Draw = rand.Uint64()
+	c.AtEnd(s) // first, so that it hears of the end last
+	return s
+}
+
+// serve sends the call through h and sees to it that there is an answer. outside: the caller is not of the mesh, and is not told
+// of its objects.
+func (s *span) serve(c *traffic.Call, h traffic.Handler, outside bool) {
+	err := h.Serve(c)
+	s.head = s.p.now()
+	answer(c, err, outside)
+}
+
+// End makes the record.
+func (s *span) End(c *traffic.Call, since, now time.Time) {
+	if !s.mute {
+		r := observe.Of(c, s.by, since, s.head, now)
+		s.p.opts.Sink.Take(&r)
+	}
+	*s = span{}
+	spans.Put(s)
+}
+
+// done ends a call whose bodies have ended.
+func (p *Proxy) done(c *traffic.Call) { c.Finish(p.now()) }
+
+// left says whether a call failed because its caller went away.
+func left(err error) bool { return errors.Is(err, traffic.ErrCanceled) }
