@@ -296,7 +296,6 @@ func (s *call) copy() error {
 			if err := s.send(b, false); err != nil {
 				return err
 			}
-			c.Sent += int64(len(b))
 		}
 		if err == io.EOF {
 			return s.finish(&c.Trailer)
@@ -335,14 +334,15 @@ func (s *call) waitUpload() {
 // stop ends a call of which nothing more is wanted, and gives it back.
 func (s *call) stop() {
 	s.stopUpload()
-	s.c.mu.Lock()
+	c := s.c // s may be another's as soon as it is in the pool
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	code := http2.Cancel
 	if s.recvClosed {
 		code = http2.NoError // the response is whole: only the rest of the request is not wanted
 	}
 	s.reset(code, errStopped)
 	s.release()
-	s.c.mu.Unlock()
 }
 
 // abort fails the call and tells the server.
@@ -394,15 +394,16 @@ func (s *call) forget() {
 
 // End is told that the call is over, or this attempt of it.
 func (s *call) End(*traffic.Call, time.Time, time.Time) {
-	s.c.mu.Lock()
+	c := s.c // s may be another's as soon as it is in the pool
+	c.mu.Lock()
 	held := s.call != nil
-	s.c.mu.Unlock()
+	c.mu.Unlock()
 	if held {
 		(*responseBody)(s).Close(traffic.ErrCanceled)
 	}
-	s.c.mu.Lock()
+	c.mu.Lock()
 	s.release()
-	s.c.mu.Unlock()
+	c.mu.Unlock()
 }
 
 func (s *call) wakeUp() {
@@ -504,9 +505,6 @@ func (b *responseBody) Next() ([]byte, error) {
 	s := (*call)(b)
 	s.c.mu.Lock()
 	p, err := s.read()
-	if err == nil && s.call != nil {
-		s.call.Received += int64(len(p))
-	}
 	s.c.mu.Unlock()
 	if err != nil && err != traffic.ErrInterrupted && !(err == io.EOF && s.tunnel) {
 		s.stopUpload()

@@ -205,6 +205,7 @@ func (st *Stream) copy(body traffic.Body) error {
 			if err := st.send(b, false); err != nil {
 				return err
 			}
+			st.call.Received += int64(len(b))
 		}
 		if err == io.EOF {
 			return nil
@@ -251,7 +252,9 @@ func (b *requestBody) Next() ([]byte, error) {
 			st.sendStatus(100, nil, false)
 		}
 	}
-	return st.read()
+	p, err := st.read()
+	st.call.Sent += int64(len(p)) // counted here and not where they are sent on: an attempt that is made again counts once
+	return p, err
 }
 
 func (b *requestBody) Interrupt(on bool) { b.interrupt(on) }
