@@ -22,7 +22,7 @@ func (s *Snapshot) Egress(w *Workload) []authz.Engine { return s.engines(w, true
 func (s *Snapshot) engines(w *Workload, out bool) (engines []authz.Engine) {
 	taken := map[string]bool{} // dialect and port of exclusive authorizations
 	for _, a := range s.authorizations(w.Namespace) {
-		if a.Out != out || len(a.Namespaces) > 0 && !slices.Contains(a.Namespaces, w.Namespace) || !a.Selector.Match(w.Labels) {
+		if a.Out != out || !a.selects(w) {
 			continue
 		}
 		ports, ok := portRange(w, a.Port)
@@ -38,7 +38,7 @@ func (s *Snapshot) engines(w *Workload, out bool) (engines []authz.Engine) {
 			i = len(engines)
 			engines = append(engines, authz.Engine{Dialect: a.Ref.Dialect, Ports: ports})
 		}
-		engines[i] = join(engines[i], a)
+		engines[i] = join(engines[i], a, w)
 	}
 	slices.SortStableFunc(engines, func(a, b authz.Engine) int { return cmp.Compare(a.Dialect, b.Dialect) })
 	return engines
@@ -60,11 +60,44 @@ func portRange(w *Workload, port string) ([]match.Range, bool) {
 	return nil, false
 }
 
-func join(e authz.Engine, a *Authorization) authz.Engine {
+// selects says whether the authorization is one of w's.
+func (a *Authorization) selects(w *Workload) bool {
+	return within(a.Namespaces, a.NotNamespaces, w.Namespace) && within(a.Accounts, a.NotAccounts, w.ID.ServiceAccount) &&
+		a.Selector.Match(w.Labels)
+}
+
+func within(in, not []string, v string) bool {
+	return (len(in) == 0 || slices.Contains(in, v)) && !slices.Contains(not, v)
+}
+
+// tiers are the tiers for w, with the rules for ports by name at the numbers that w has them.
+func (a *Authorization) tiers(w *Workload) []authz.Tier {
+	tiers := slices.Clip(a.Tiers)
+	for _, n := range a.Named {
+		if ports, ok := portRange(w, n.Port); ok {
+			n.Rule.To = onPorts(n.Rule.To, ports)
+			tiers = append(tiers, authz.Tier{Effect: n.Effect, Rules: []authz.Rule{n.Rule}})
+		}
+	}
+	return tiers
+}
+
+func onPorts(requests []match.Request, ports []match.Range) []match.Request {
+	out := slices.Clone(requests)
+	if len(out) == 0 {
+		out = []match.Request{{}}
+	}
+	for i := range out {
+		out[i].Ports = ports
+	}
+	return out
+}
+
+func join(e authz.Engine, a *Authorization, w *Workload) authz.Engine {
 	if e.Closed == nil {
 		e.Closed = a.Closes
 	}
-	for _, t := range a.Tiers {
+	for _, t := range a.tiers(w) {
 		at, same := slices.BinarySearchFunc(e.Tiers, t, authz.Order)
 		if !same {
 			e.Tiers = slices.Insert(e.Tiers, at, authz.Tier{Effect: t.Effect})

@@ -202,15 +202,26 @@ type Subset struct {
 
 // Authorization is one object's part in its dialect's engine, on the workloads that it selects.
 type Authorization struct {
-	Ref        decision.Ref
-	Created    time.Time
-	Out        bool     // it judges calls out of the workloads, not into them
-	Namespaces []string // none: all
-	Selector   match.Selector
-	Port       string // number or name of the workload's port; set: an engine for that port alone
-	Exclusive  bool   // of those that select the same port, the oldest alone counts
-	Tiers      []authz.Tier
-	Closes     *decision.Ref // what denies when no tier decides
+	Ref           decision.Ref
+	Created       time.Time
+	Out           bool     // it judges calls out of the workloads, not into them
+	Namespaces    []string // none: all
+	NotNamespaces []string
+	Accounts      []string // service accounts, of whatever namespace; none: all
+	NotAccounts   []string
+	Selector      match.Selector
+	Port          string // number or name of the workload's port; set: an engine for that port alone
+	Exclusive     bool   // of those that select the same port, the oldest alone counts
+	Tiers         []authz.Tier
+	Named         []Named       // further rules, each for calls to one port
+	Closes        *decision.Ref // what denies when no tier decides
+}
+
+// Named is a rule for calls to the port that a workload calls by a name. A workload without such a port has no such rule.
+type Named struct {
+	Port   string
+	Effect authz.Effect
+	Rule   authz.Rule
 }
 
 // PeerMode is one object's word on mutual TLS.
