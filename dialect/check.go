@@ -106,7 +106,7 @@ func (c *checker) object(p *place, s *Schema, f *field, v map[string]any, around
 		} else if inner := s.inner(key); inner != nil {
 			c.value(at, inner, f.step(key), v[key], around)
 		} else {
-			c.unknown(at, s)
+			c.unknown(at, s, v[key])
 		}
 	}
 }

@@ -78,6 +78,7 @@ type Kind struct {
 	// sentence. The empty path explains a kind without Lower.
 	Unsupported map[string]string
 	// Renamed says, by the path of a field that does not exist, what its author probably meant, where spelling does not tell.
+	// Of the fields inside an unknown one, those that it names get a finding of their own.
 	Renamed map[string]string
 	// Annotations have an effect. Of the others, those that a mesh reads become a finding.
 	Annotations []string

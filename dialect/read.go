@@ -18,10 +18,20 @@ func Read(kinds []Kind, o *Object, v View) (mesh.Part, []mesh.Finding) {
 	}
 	found = check(k, fieldsOf(k), o)
 	if anyError(found) {
-		return mesh.Part{}, found
+		return mesh.Part{}, append(found, despiteVersion(k, found, o, v)...)
 	}
 	part, more := lower(k, o, v)
 	return part, append(found, more...)
+}
+
+// despiteVersion is what lowering finds in an object of which nothing but the version is wrong, so that its author meets all
+// mistakes at once.
+func despiteVersion(k *Kind, flaws []mesh.Finding, o *Object, v View) []mesh.Finding {
+	if slices.ContainsFunc(flaws, func(f mesh.Finding) bool { return f.Level == mesh.Error && f.Field != "apiVersion" }) {
+		return nil
+	}
+	_, found := lower(k, o, v)
+	return found
 }
 
 // check returns all that can be said of o without looking at any other object.
@@ -30,7 +40,9 @@ func check(k *Kind, fields *field, o *Object) []mesh.Finding {
 	if !slices.Contains(k.Versions, o.Version) {
 		c.add(mesh.Error, (*place)(nil).child("apiVersion"), "version "+o.Version+" of "+k.Name+" is not known",
 			"write "+accepted(k))
-		return c.found
+		if k.Lower == nil {
+			return c.found
+		}
 	}
 	c.metadata(o)
 	if k.Lower == nil {

@@ -52,7 +52,8 @@ func kinds() []dialect.Kind {
 			"spec.rules[].timeout", "spec.port"},
 		Ignored:     map[string]string{"status.*": "it is what a controller says", "spec.memory": "unused"},
 		Unsupported: map[string]string{"spec.rules[].mirror": "copies are not sent", "spec.rules[].mirror.deep.two": "two is one too many"},
-		Renamed:     map[string]string{"spec.rules[].destination": "spec.host", "spec.old": "write the new one instead"},
+		Renamed: map[string]string{"spec.rules[].destination": "spec.host", "spec.old": "write the new one instead",
+			"spec.ancient[].older": "spec.mode", "spec.ancient[].it.oldest": "spec.port"},
 		Lower:       lowerThing,
 		Annotations: []string{"things.istio.io/shape"},
 	}, {
@@ -106,6 +107,10 @@ status: {what: ever}`, ""},
 		{"old version", "apiVersion: things.example.com/v1beta1\nkind: Thing\nmetadata: {name: a}\nspec: {host: h}", ""},
 		{"unknown version", "apiVersion: things.example.com/v2\nkind: Thing\nmetadata: {name: a}\nspec: {host: h}",
 			"error apiVersion: version v2 of Thing is not known; write things.example.com/v1 or things.example.com/v1beta1"},
+		{"unknown version, and more", "apiVersion: things.example.com/v2\nkind: Thing\nmetadata: {name: a}\nspec: {host: bad, hots: h}", `
+error apiVersion: version v2 of Thing is not known; write things.example.com/v1 or things.example.com/v1beta1
+warning spec.hots: unknown field: it has no effect; did you mean host?
+error spec.host: it is bad`},
 		{"misspelled kind", "apiVersion: things.example.com/v1\nkind: Thign\nmetadata: {name: a}",
 			"warning : kind Thign of things.example.com is not known: the object has no effect; did you mean Thing?"},
 		{"misspelled group", "apiVersion: thing.example.com/v1\nkind: Thigns\nmetadata: {name: a}",
@@ -125,6 +130,10 @@ status: {what: ever}`, ""},
 		{"renamed", head + "spec: {host: h, old: 1, rules: [{name: one, destination: x}]}", `
 warning spec.old: unknown field: it has no effect; write the new one instead
 warning spec.rules[0].destination: unknown field: it has no effect; did you mean spec.host?`},
+		{"renamed inside of what is unknown", head + "spec: {host: h, ancient: [{new: 1}, {older: 2, it: {oldest: 3}}]}", `
+warning spec.ancient: unknown field: it has no effect
+warning spec.ancient[1].it.oldest: unknown field: it has no effect; did you mean spec.port?
+warning spec.ancient[1].older: unknown field: it has no effect; did you mean spec.mode?`},
 		{"unlike anything", head + "spec: {host: h, xyzzy: 1}\nzork: 1", `
 warning spec.xyzzy: unknown field: it has no effect
 warning zork: unknown field: it has no effect`},

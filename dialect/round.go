@@ -124,6 +124,8 @@ func (r *round) lower(e *entry) {
 	if !anyError(e.flaws) {
 		part, found := lower(e.kind, e.object, view{r.set, e})
 		e.part, e.found = part, append(slices.Clip(e.flaws), found...)
+	} else {
+		e.found = append(slices.Clip(e.flaws), despiteVersion(e.kind, e.flaws, e.object, view{r.set, e})...)
 	}
 	if !anyError(e.found) {
 		e.good = e.object

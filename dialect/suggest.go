@@ -8,9 +8,30 @@ import (
 	"github.com/weft-mesh/weft/mesh"
 )
 
+const unknownField = "unknown field: it has no effect"
+
 // unknown adds the finding of a field that s, the schema around it, does not have.
-func (c *checker) unknown(p *place, s *Schema) {
-	c.add(mesh.Warning, p, "unknown field: it has no effect", c.meant(p, s))
+func (c *checker) unknown(p *place, s *Schema, v any) {
+	c.add(mesh.Warning, p, unknownField, c.meant(p, s))
+	c.inside(p, v)
+}
+
+// inside adds the findings of fields inside of an unknown one that Renamed speaks of.
+func (c *checker) inside(p *place, v any) {
+	switch v := v.(type) {
+	case map[string]any:
+		for _, key := range slices.Sorted(maps.Keys(v)) {
+			at := p.child(key)
+			if _, ok := c.kind.Renamed[pattern(at.String())]; ok {
+				c.add(mesh.Warning, at, unknownField, c.meant(at, &Schema{}))
+			}
+			c.inside(at, v[key])
+		}
+	case []any:
+		for i := range v {
+			c.inside(p.elem(i), v[i])
+		}
+	}
 }
 
 // meant says what the author of an unknown field probably meant, or nothing.

@@ -13,8 +13,9 @@ import (
 
 // CheckFields is the honesty check of the kinds, among those given, that occur in the YAML documents: each path in Fields
 // has to occur there, and at one place at least a change of the value there has to change the part or the findings of its
-// object. Otherwise the test fails: the field is listed as supported and has no effect. For a path that ends in ".*" that
-// is so for every field below that occurs. Documents of other kinds are there for View; they name their namespace.
+// object, or the part of an object that looks at it. Otherwise the test fails: the field is listed as supported and has no
+// effect. For a path that ends in ".*" that is so for every field below that occurs. Documents of other kinds are there for
+// View; they name their namespace.
 func CheckFields(t testing.TB, kinds []dialect.Kind, yaml string) {
 	t.Helper()
 	objects := Objects(t, kinds, yaml)
@@ -32,10 +33,11 @@ func of(k *dialect.Kind) func(*dialect.Object) bool {
 func checkKind(t testing.TB, kinds []dialect.Kind, k *dialect.Kind, objects []*dialect.Object) {
 	t.Helper()
 	effect := map[string]bool{} // by the pattern of every leaf that a path covers
+	parts, _ := read(kinds, objects)
 	for i, o := range objects {
 		if of(k)(o) {
-			e := experiment{kinds: kinds, kind: k, objects: objects, at: i, effect: effect}
-			e.part, e.found = dialect.Read(kinds, o, View(objects))
+			e := experiment{kinds: kinds, kind: k, objects: objects, at: i, effect: effect, parts: parts}
+			_, e.found = dialect.Read(kinds, o, View(objects))
 			if e.failed() {
 				t.Errorf("%s %s: the sample is not in force: %v", k.Name, o.Name, e.found)
 			}
@@ -66,7 +68,7 @@ type experiment struct {
 	objects []*dialect.Object
 	at      int // of the object
 	effect  map[string]bool
-	part    mesh.Part
+	parts   []mesh.Part // of all objects, unchanged
 	found   []mesh.Finding
 }
 
@@ -137,7 +139,17 @@ func (e *experiment) differs() bool {
 		return false
 	}
 	part, found := dialect.Read(e.kinds, o, View(objects))
-	return !reflect.DeepEqual(part, e.part) || !reflect.DeepEqual(found, e.found)
+	return !reflect.DeepEqual(part, e.parts[e.at]) || !reflect.DeepEqual(found, e.found) || e.reaches(objects)
+}
+
+// reaches says whether any other object has another part than before, since it looks at the changed one.
+func (e *experiment) reaches(changed []*dialect.Object) bool {
+	for i, o := range changed {
+		if part, _ := dialect.Read(e.kinds, o, View(changed)); i != e.at && !reflect.DeepEqual(part, e.parts[i]) {
+			return true
+		}
+	}
+	return false
 }
 
 // unlowered is the kind without its Lower: what is left is the comparison with its schema.

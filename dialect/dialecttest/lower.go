@@ -28,7 +28,10 @@ func Objects(t testing.TB, kinds []dialect.Kind, yaml string) []*dialect.Object 
 // and all findings.
 func Lower(t testing.TB, kinds []dialect.Kind, yaml string) ([]mesh.Part, []mesh.Finding) {
 	t.Helper()
-	objects := Objects(t, kinds, yaml)
+	return read(kinds, Objects(t, kinds, yaml))
+}
+
+func read(kinds []dialect.Kind, objects []*dialect.Object) ([]mesh.Part, []mesh.Finding) {
 	parts, found := make([]mesh.Part, len(objects)), []mesh.Finding(nil)
 	for i, o := range objects {
 		part, more := dialect.Read(kinds, o, View(objects))
