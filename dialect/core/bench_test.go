@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/weft-mesh/weft/dialect"
-	"github.com/weft-mesh/weft/dialect/core"
 	"github.com/weft-mesh/weft/source/files"
 )
 
@@ -22,7 +21,6 @@ func BenchmarkApply(b *testing.B) {
 				"[{type: Ready, status: \"True\"}]}\n---\n", i, j, i, i, i%250, j)
 		}
 	}
-	kinds := core.Kinds(td)
 	objects, found := files.Parse(kinds, "a.yaml", []byte(yaml.String()), time.Unix(0, 0))
 	if len(found) > 0 || len(objects) != 11_000 {
 		b.Fatal(len(objects), found)

@@ -19,9 +19,11 @@ import (
 
 const td = "cluster.local"
 
+var kinds = core.Kinds(td)
+
 func lower(t *testing.T, yaml string) ([]mesh.Part, []string) {
 	t.Helper()
-	parts, found := dialecttest.Lower(t, core.Kinds(td), yaml)
+	parts, found := dialecttest.Lower(t, kinds, yaml)
 	var texts []string
 	for _, f := range found {
 		texts = append(texts, f.Level.String()+" "+f.Field+": "+f.Text)
@@ -364,7 +366,7 @@ func TestOthers(t *testing.T) {
 }
 
 func TestFields(t *testing.T) {
-	dialecttest.CheckFields(t, core.Kinds(td), `
+	dialecttest.CheckFields(t, kinds, `
 apiVersion: v1
 kind: Service
 metadata: {name: s}
@@ -409,7 +411,7 @@ endpoints:
 // Every kind has one name in its group, a version and a reason where it has no Lower.
 func TestKinds(t *testing.T) {
 	seen := map[string]bool{}
-	for _, k := range core.Kinds(td) {
+	for _, k := range kinds {
 		if seen[k.Group+"/"+k.Name] || len(k.Versions) == 0 || k.Dialect != decision.Core {
 			t.Errorf("%+v", k)
 		}
