@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// load sends requests at a steady rate, whether or not the earlier ones have been answered, and counts what becomes of them.
+type load struct {
+	url    string
+	header map[string]string
+	every  time.Duration
+
+	sent, ok, failed atomic.Int64
+	mu               sync.Mutex
+	first            string // the first failure
+	client           *http.Client
+	cancel           context.CancelFunc
+	all              sync.WaitGroup
+}
+
+// startLoad sends GET requests to url, one each interval, until stop.
+func startLoad(ctx context.Context, url string, every time.Duration, header map[string]string) *load {
+	l := &load{url: url, every: every, header: header, client: newClient()}
+	ctx, l.cancel = context.WithCancel(ctx)
+	l.all.Go(func() {
+		t := time.NewTicker(every)
+		defer t.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-t.C:
+				l.all.Go(l.one)
+			}
+		}
+	})
+	return l
+}
+
+func newClient() *http.Client {
+	return &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 64},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+}
+
+func (l *load) one() {
+	l.sent.Add(1)
+	status, body, err := get(l.client, l.url, l.header)
+	if err == nil && status < 500 {
+		l.ok.Add(1)
+		return
+	}
+	l.failed.Add(1)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.first == "" {
+		l.first = fmt.Sprintf("status %d %v %.300s", status, err, body)
+	}
+}
+
+// stop sends no more and waits for what is under way.
+func (l *load) stop() {
+	l.cancel()
+	l.all.Wait()
+	l.client.CloseIdleConnections()
+}
+
+// figures is what became of the requests, in words.
+func (l *load) figures() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := fmt.Sprintf("%d requests, %d failed", l.sent.Load(), l.failed.Load())
+	if l.first != "" {
+		s += ", first: " + l.first
+	}
+	return s
+}
+
+// get makes one request.
+func get(c *http.Client, url string, header map[string]string) (status int, body string, err error) {
+	req, err := http.NewRequest(http.MethodGet, url, nil)
+	if err != nil {
+		return 0, "", err
+	}
+	for k, v := range header {
+		req.Header.Set(k, v)
+	}
+	resp, err := c.Do(req)
+	if err != nil {
+		return 0, "", err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	return resp.StatusCode, string(b), err
+}

@@ -1,0 +1,116 @@
+// Command demo starts the mesh and the sample shop on this machine, sends it a steady load and shows live numbers; with -check it
+// asserts, with figures, what the mesh promises, and ends. It needs no root and no Kubernetes, and leaves nothing behind.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+func main() {
+	bin := flag.String("bin", "bin", "directory of weft, weft-proxy and bookinfo")
+	checks := flag.Bool("check", false, "assert what the mesh promises, print figures, and end")
+	only := flag.String("only", "", "with -check: the assertions whose names contain this")
+	at := flag.String("at", "", "address of the shop [a free port of 127.0.0.1]")
+	rate := flag.Int("rate", 20, "requests a second")
+	verbose := flag.Bool("v", false, "show what the programs print")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	log := io.Writer(nil)
+	if *verbose {
+		log = os.Stderr
+	}
+	abs, err := filepath.Abs(*bin)
+	if err == nil {
+		if *checks {
+			err = check(ctx, abs, *only, log)
+		} else {
+			err = demo(ctx, abs, *at, *rate, log)
+		}
+	}
+	if err != nil && !errors.Is(err, context.Canceled) {
+		fmt.Fprintln(os.Stderr, "demo:", err)
+		os.Exit(1)
+	}
+}
+
+// demo runs until it is interrupted.
+func demo(ctx context.Context, bin, at string, rate int, log io.Writer) error {
+	s, err := newShop(bin, log)
+	if err != nil {
+		return err
+	}
+	defer s.stop()
+	if at == "" {
+		if at, err = freePort(); err != nil {
+			return err
+		}
+	}
+	began := time.Now()
+	fmt.Println("starting the mesh and the shop ...")
+	if err := s.startUp(ctx); err != nil {
+		return err
+	}
+	if err := s.startShop(ctx, at); err != nil {
+		return err
+	}
+	fmt.Printf("up after %.1f s\n\n  the shop:  http://%s/productpage\n  ask it:    weft stat --state %s\n             weft explain --state %s --from productpage --to http://reviews:9080/reviews/1\n  Ctrl-C stops everything.\n\n",
+		time.Since(began).Seconds(), at, s.state(), s.state())
+	l := startLoad(ctx, "http://"+at+"/productpage", time.Second/time.Duration(max(rate, 1)), nil)
+	defer l.stop()
+	for ctx.Err() == nil {
+		table, err := s.command(ctx, "stat", "--window", "2s")
+		if err != nil {
+			break
+		}
+		fmt.Printf("%s  (%s)\n%s\n", time.Now().Format(time.TimeOnly), l.figures(), table)
+	}
+	fmt.Println("stopping ...")
+	return nil
+}
+
+// startShop starts all services of the shop, and returns when the page is served.
+func (s *shop) startShop(ctx context.Context, at string) error {
+	for _, x := range []struct{ service, version, publish string }{
+		{"details", "v1", ""}, {"ratings", "v1", ""}, {"reviews", "v1", ""}, {"reviews", "v2", ""}, {"reviews", "v3", ""}, {"productpage", "v1", at},
+	} {
+		if _, err := s.bookinfo(x.service, x.version, x.publish); err != nil {
+			return err
+		}
+	}
+	page := s.runs[len(s.runs)-1]
+	client := newClient()
+	defer client.CloseIdleConnections()
+	return s.await(ctx, page, 40*time.Second, "serve the product page", func() error {
+		for _, p := range s.runs {
+			if !p.running() {
+				return fmt.Errorf("%s ended (%v):\n%s", p.name, p.err, p.out)
+			}
+		}
+		status, body, err := get(client, "http://"+at+"/productpage", nil)
+		if err == nil && status != 200 {
+			err = fmt.Errorf("status %d: %.200s", status, body)
+		}
+		return err
+	})
+}
+
+// freePort is an address that nobody listens on now.
+func freePort() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	return l.Addr().String(), nil
+}
