@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/weft-mesh/weft/decision"
@@ -96,9 +97,16 @@ type Located struct {
 	mesh.Finding
 }
 
+// FileKind is the kind in the Ref of a finding about a file that could not be read: there is no object to name.
+const FileKind = "File"
+
 // String is "FILE:LINE: LEVEL: what, and why".
 func (l Located) String() string {
-	return l.Position.String() + ": " + l.Level.String() + ": " + l.Finding.String()
+	text := l.Finding.String()
+	if l.Ref.Kind == FileKind {
+		_, text, _ = strings.Cut(text, ": ") // the position names the file
+	}
+	return l.Position.String() + ": " + l.Level.String() + ": " + text
 }
 
 // Find returns the kind of a group and name, or nil.

@@ -134,6 +134,11 @@ warning spec.rules[0].destination: unknown field: it has no effect; did you mean
 warning spec.ancient: unknown field: it has no effect
 warning spec.ancient[1].it.oldest: unknown field: it has no effect; did you mean spec.port?
 warning spec.ancient[1].older: unknown field: it has no effect; did you mean spec.mode?`},
+		{"at the top", "apiVersion: things.example.com/v1\nkind: Thing\nmetdata: {name: a}\nspce: {host: h}", `
+error metadata.name: required, and not there
+error spec: required, and not there
+warning metdata: unknown field: it has no effect; did you mean metadata?
+warning spce: unknown field: it has no effect; did you mean spec?`},
 		{"unlike anything", head + "spec: {host: h, xyzzy: 1}\nzork: 1", `
 warning spec.xyzzy: unknown field: it has no effect
 warning zork: unknown field: it has no effect`},

@@ -45,7 +45,11 @@ func (c *checker) meant(p *place, s *Schema) string {
 	if p.key == "true" || p.key == "false" {
 		return yamlWords
 	}
-	if near := nearest(p.key, slices.Collect(maps.Keys(s.Fields))); near != "" {
+	names := slices.Collect(maps.Keys(s.Fields))
+	if p.up == nil {
+		names = append(names, "metadata") // of every object, and of no Schema
+	}
+	if near := nearest(p.key, names); near != "" {
 		return "did you mean " + near + "?"
 	}
 	if at := c.elsewhere(p); at != "" {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -52,7 +53,7 @@ type parser struct {
 func (p *parser) fail(line int, text, remedy string) {
 	p.found = append(p.found, dialect.Located{
 		Position: dialect.Position{File: p.file, Line: line},
-		Finding:  mesh.Finding{Ref: decision.Ref{Kind: "File", Name: p.file}, Text: text, Remedy: remedy, Level: mesh.Error},
+		Finding:  mesh.Finding{Ref: decision.Ref{Kind: dialect.FileKind, Name: p.file}, Text: text, Remedy: remedy, Level: mesh.Error},
 	})
 }
 
@@ -141,7 +142,7 @@ func (p *parser) item(value any, path string, lines map[string]int, line int) {
 	version, _ := tree["apiVersion"].(string)
 	kind, _ := tree["kind"].(string)
 	if version == "" || kind == "" {
-		p.fail(line, "apiVersion and kind are required: nothing else says what this is", "")
+		p.fail(line, "apiVersion and kind are required: nothing else says what this is", spelling(tree))
 		return
 	}
 	if items, isList := tree["items"].([]any); isList && strings.HasSuffix(kind, "List") {
@@ -152,6 +153,18 @@ func (p *parser) item(value any, path string, lines map[string]int, line int) {
 		return
 	}
 	p.objects = append(p.objects, p.object(tree, version, kind, below(lines, path), line))
+}
+
+// spelling says which key was meant to be apiVersion or kind.
+func spelling(tree map[string]any) string {
+	for _, key := range slices.Sorted(maps.Keys(tree)) {
+		for _, name := range []string{"apiVersion", "kind"} {
+			if key != name && strings.EqualFold(key, name) {
+				return "write " + name + " for " + key
+			}
+		}
+	}
+	return ""
 }
 
 // ofList gives an item of a typed list, as a PodList, the version and kind that the list says for all (items that

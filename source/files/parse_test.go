@@ -160,6 +160,7 @@ func TestParseErrors(t *testing.T) {
 		{"twice, as number and text", thing + "a\nspec: {1: a, \"1\": b}", `a.yaml:5: the key "1" stands in line 5 already`},
 		{"divided by a break that nobody uses", thing + "a\u2028---\u2028a: b", "not YAML: more follows the document"},
 		{"no kind", "apiVersion: g/v1\nmetadata: {name: a}", "a.yaml:1: apiVersion and kind are required"},
+		{"misspelled", "apiversion: g/v1\nkind: Thing", "nothing else says what this is; write apiVersion for apiversion"},
 		{"number as kind", "apiVersion: 1\nkind: Thing", "a.yaml:1: apiVersion and kind are required"},
 		{"a list", "- a\n- b", "a.yaml:1: a document of configuration is an object"},
 		{"text", "just text", "a.yaml:1: a document of configuration is an object"},
@@ -183,6 +184,13 @@ func TestParseErrors(t *testing.T) {
 				t.Errorf("got %s, want %s", text, c.want)
 			}
 		})
+	}
+}
+
+func TestFindingsNameTheFile(t *testing.T) {
+	_, found := files.Parse(kinds, "mesh/a.yaml", []byte("{"), t0)
+	if text := found[0].String(); text != "mesh/a.yaml:1: error: not YAML: did not find expected node content" {
+		t.Error(text)
 	}
 }
 

@@ -154,7 +154,7 @@ func read(name string) ([]byte, error) {
 
 // trouble is the finding of a path that can't be read.
 func trouble(name string, err error, stays bool) dialect.Located {
-	f := mesh.Finding{Ref: decision.Ref{Kind: "File", Name: name}, Text: fmt.Sprintf("it can't be read: %v", err), Level: mesh.Error}
+	f := mesh.Finding{Ref: decision.Ref{Kind: dialect.FileKind, Name: name}, Text: fmt.Sprintf("it can't be read: %v", err), Level: mesh.Error}
 	if stays {
 		f.Text += "; what it said last stays in force"
 	}
