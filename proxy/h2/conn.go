@@ -44,7 +44,8 @@ type conn struct {
 	mu      sync.Mutex
 	err     error
 	grace   time.Duration // for the writer's last words
-	linger  bool          // read on for a moment, so that the last words are not lost to a TCP reset
+	linger  bool          // read on for a moment, so that the last bytes are not lost to a TCP reset
+	cut     bool          // streams were open when it ended
 	streams map[uint32]*stream
 
 	writer
@@ -110,7 +111,7 @@ func (c *conn) fail(err, why error, grace time.Duration) {
 	if c.err != nil {
 		return
 	}
-	c.err, c.grace = err, grace
+	c.err, c.grace, c.cut = err, grace, len(c.streams) > 0
 	c.ticker.Stop()
 	for _, s := range c.streams {
 		s.fail(why)
@@ -139,7 +140,7 @@ func (c *conn) end(code http2.ErrCode, err error) {
 		f.Debug = []byte(e.Reason)
 	}
 	c.out = f.Append(c.out)
-	c.linger = code != http2.NoError
+	c.linger = code != http2.NoError || !c.isClient() && err != ErrClosed
 	c.fail(err, lost(err), lastWords)
 }
 
@@ -175,15 +176,19 @@ func (c *conn) run() error {
 	return err
 }
 
-// discard reads what the peer still sends, for half a second at most.
+// discard half-closes and reads what the peer still sends, until it closes too: closing a socket with unread bytes makes TCP
+// throw away what the peer has not read yet.
 func (c *conn) discard() {
 	w, ok := c.nc.(interface{ CloseWrite() error })
 	if !ok || w.CloseWrite() != nil {
 		return
 	}
-	c.nc.SetReadDeadline(time.Now().Add(500 * time.Millisecond))
-	io.Copy(io.Discard, io.LimitReader(c.nc, 1<<20))
+	c.nc.SetReadDeadline(time.Now().Add(lingering))
+	io.Copy(io.Discard, io.LimitReader(c.nc, 16<<20))
 }
+
+// lingering bounds discard in time.
+const lingering = 3 * time.Second
 
 // remove forgets a stream. Called with the lock.
 func (c *conn) remove(s *stream) {

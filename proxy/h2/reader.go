@@ -3,6 +3,7 @@ package h2
 import (
 	"errors"
 	"io"
+	"os"
 	"time"
 
 	"github.com/weft-mesh/weft/wire/http2"
@@ -88,31 +89,23 @@ func (c *conn) readMore(need int) error {
 	switch {
 	case c.r == c.w:
 		c.r, c.w = 0, 0
-		if need <= len(c.small) && len(c.buf) > len(c.small) && c.quiet() {
-			putBuffer(c.buf)
-			c.buf = c.small[:]
-		}
 	case c.r+need > len(c.buf):
 		c.w = copy(c.buf, c.buf[c.r:c.w])
 		c.r = 0
 	}
 	if c.r+need > len(c.buf) || c.w == len(c.buf) {
-		big := getBuffer(64 << 10)
-		big = big[:cap(big)]
-		c.w = copy(big, c.buf[c.r:c.w])
-		c.r = 0
-		if len(c.buf) > len(c.small) {
-			putBuffer(c.buf)
-		}
-		c.buf = big
+		c.enlarge()
 	}
 	n, err := c.nc.Read(c.buf[c.w:])
+	if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && c.rest() {
+		return nil
+	}
 	if n > 0 {
 		c.w += n
 		c.now = time.Now()
 		c.watch.reads.Add(1)
 		if n == len(c.small) && len(c.buf) == len(c.small) {
-			return c.enlarge()
+			c.enlarge()
 		}
 		return nil
 	}
@@ -122,20 +115,29 @@ func (c *conn) readMore(need int) error {
 	return err
 }
 
-// enlarge moves to a large buffer: the small one was filled by one read, so there is more.
-func (c *conn) enlarge() error {
+// enlarge moves to a large buffer: the small one was filled by one read, or a frame does not fit.
+func (c *conn) enlarge() {
 	big := getBuffer(64 << 10)
 	big = big[:cap(big)]
 	c.w = copy(big, c.buf[c.r:c.w])
 	c.r, c.buf = 0, big
-	return nil
+	c.watch.large.Store(true)
 }
 
-// quiet says whether no stream is open.
-func (c *conn) quiet() bool {
+// rest gives up the large buffer if the clock has woken the reader for that: a connection may wait for long.
+func (c *conn) rest() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return len(c.streams) == 0
+	if c.err != nil {
+		return false
+	}
+	c.nc.SetReadDeadline(time.Time{})
+	if c.w == 0 && len(c.buf) > len(c.small) {
+		putBuffer(c.buf)
+		c.buf = c.small[:]
+		c.watch.large.Store(false)
+	}
+	return true
 }
 
 // frame handles one frame.

@@ -48,7 +48,7 @@ func (s *Server) Serve() error {
 		http2.Setting{ID: http2.SettingNoPriorities, Value: 1})
 	err := s.run()
 	s.wg.Wait()
-	if orderly(err) {
+	if s.orderly(err) {
 		return nil
 	}
 	return err
@@ -210,9 +210,12 @@ func (s *Server) tooLarge(id uint32, end bool) error {
 	return nil
 }
 
-// orderly ends are no errors.
-func orderly(err error) bool {
-	return errors.Is(err, errDrained) || errors.Is(err, errIdle) || errors.Is(err, ErrClosed) || errors.Is(err, io.EOF)
+// orderly says whether the connection ended without anything being lost, or because somebody wanted it to.
+func (s *Server) orderly(err error) bool {
+	if e := (*http2.Error)(nil); errors.As(err, &e) {
+		return false
+	}
+	return !s.cut || errors.Is(err, ErrClosed) || errors.Is(err, io.EOF)
 }
 
 var streamPool sync.Pool

@@ -12,6 +12,7 @@ import (
 type watch struct {
 	reads, frames atomic.Uint64
 	partial       atomic.Bool // a frame or a field section has begun
+	large         atomic.Bool // the reader has a large buffer
 
 	at                         time.Time
 	lastReads, lastFrames      uint64
@@ -61,6 +62,9 @@ func (c *conn) tick() {
 		c.timeout(PingLost, http2.NoError)
 	case over(&w.idle, len(c.streams) == 0 && c.floods.opened == w.lastOpened, step, c.opts.IdleTimeout):
 		c.end(http2.NoError, errIdle)
+	}
+	if reads == w.lastReads && len(c.streams) == 0 && w.large.Load() && c.err == nil {
+		c.nc.SetReadDeadline(past) // see rest
 	}
 	c.stalls(step)
 	w.lastReads, w.lastFrames, w.lastWrites, w.lastOpened = reads, frames, c.writes, c.floods.opened
