@@ -34,6 +34,7 @@ var roles = []struct {
 	{"reviews", "what readers say; v2 and v3 ask ratings for stars, black and red", newReviews},
 	{"ratings", "how many stars; v2 reads a file, v-faulty, v-delayed, v-unavailable, v-unhealthy fail on purpose", newRatings},
 	{"books", "a stand-in for the external book service that details v2 asks", newBooks},
+	{"caller", "makes the calls that it is asked for: what a workload sees", newCaller},
 	{"echo", "a test application for HTTP/1.1, HTTP/2, WebSocket, TCP and gRPC", nil},
 }
 
