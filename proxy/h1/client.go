@@ -82,7 +82,7 @@ func (c *Client) RoundTrip(call *traffic.Call) error {
 	call.AtEnd(c)
 	c.call, c.whole, c.heard, c.in.gone, c.out.wrote = call, false, false, call.Gone, false
 	c.pump = pump{c: c}
-	if c.used && c.probe.stale(c.nc) {
+	if c.used && c.probe.look(c.nc) != sawNothing {
 		c.Close()
 		return ErrStale
 	}

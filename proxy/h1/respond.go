@@ -19,6 +19,7 @@ func (c *Conn) exchange() (again bool) {
 	}
 	keep, err := c.respond(&x.call, x.req.Persists)
 	x.call.Response.Err = firstError(x.call.Response.Err, err)
+	c.watch.end()
 	again = x.body.leave(keep && err == nil) && keep && err == nil
 	c.s.Done(&x.call)
 	switch {
@@ -265,6 +266,7 @@ func (c *Conn) pump(call *traffic.Call, body traffic.Body, f http1.Framing) (n i
 		}
 		n += int64(len(b))
 		call.Received += int64(len(b))
+		c.watch.beats.Add(1)
 		if werr := c.out.body(b, f.Kind); werr != nil {
 			return n, left(werr)
 		}
@@ -302,6 +304,7 @@ func (c *Conn) tunnel(call *traffic.Call) error {
 	if err := c.out.flush(); err != nil {
 		return left(err)
 	}
+	c.watch.end() // a half-closed tunnel goes on
 	rb := &c.x.body
 	rb.decide(tunnel)
 	body := call.Response.Body

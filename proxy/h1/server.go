@@ -63,6 +63,7 @@ type Conn struct {
 	out    writer
 	x      *exchange // of the request being served; nil while idle
 	inform func(int, *traffic.Header)
+	watch  watch
 
 	mu       sync.Mutex // of what follows, of the body's expects, and of out until the final head is written
 	final    bool       // the final head has been begun: no interim response may follow
@@ -118,6 +119,7 @@ func (c *Conn) Shutdown() {
 func (c *Conn) Close() { c.nc.Close() }
 
 func (c *Conn) close() {
+	c.watch.stop()
 	c.nc.Close()
 	c.in.use(len(c.in.bytes()))
 	c.in.release()
@@ -233,6 +235,8 @@ func (c *Conn) begin(n int) error {
 	call.Now = c.host.Now()
 	c.final = false
 	x.body.start(c)
+	c.watch.begin(c)
+	call.Gone = c.watch.gone
 	c.in.release()
 	return nil
 }

@@ -582,3 +582,35 @@ func TestLimitsOfHeads(t *testing.T) {
 		t.Errorf("a head of 60 KB: %.100q", got)
 	}
 }
+
+// TestCallerLeaves: a callee that thinks for long is not kept busy for nobody. One whose caller half-closed but whose answer moves
+// is not disturbed.
+func TestCallerLeaves(t *testing.T) {
+	canceled := make(chan bool, 1)
+	r := newRelay(t, backend(t, func(w http.ResponseWriter, q *http.Request) {
+		if q.URL.Path == "/think" {
+			<-q.Context().Done()
+			canceled <- true
+			return
+		}
+		for range 5 {
+			io.WriteString(w, "tick ")
+			w.(http.Flusher).Flush()
+			time.Sleep(watchEvery / 2)
+		}
+	}), nil)
+	half := dial(t, r.addr())
+	io.WriteString(half, "GET /slow HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+	half.CloseWrite()
+	nc := dial(t, r.addr())
+	io.WriteString(nc, "GET /think HTTP/1.1\r\nHost: h\r\n\r\n")
+	nc.Close()
+	select {
+	case <-canceled:
+	case <-time.After(10 * time.Second):
+		t.Error("the callee still thinks")
+	}
+	if b, _ := io.ReadAll(half); strings.Count(string(b), "tick") != 5 {
+		t.Errorf("%q", b)
+	}
+}
