@@ -18,16 +18,18 @@ func Read(kinds []Kind, o *Object, v View) (mesh.Part, []mesh.Finding) {
 	}
 	found = check(k, fieldsOf(k), o)
 	if anyError(found) {
-		return mesh.Part{}, append(found, despiteVersion(k, found, o, v)...)
+		return mesh.Part{}, append(found, despiteHead(k, found, o, v)...)
 	}
 	part, more := lower(k, o, v)
 	return part, append(found, more...)
 }
 
-// despiteVersion is what lowering finds in an object of which nothing but the version is wrong, so that its author meets all
-// mistakes at once.
-func despiteVersion(k *Kind, flaws []mesh.Finding, o *Object, v View) []mesh.Finding {
-	if slices.ContainsFunc(flaws, func(f mesh.Finding) bool { return f.Level == mesh.Error && f.Field != "apiVersion" }) {
+// despiteHead is what lowering finds in an object of which nothing but the version or the name is wrong, so that its author meets
+// all mistakes at once.
+func despiteHead(k *Kind, flaws []mesh.Finding, o *Object, v View) []mesh.Finding {
+	if slices.ContainsFunc(flaws, func(f mesh.Finding) bool {
+		return f.Level == mesh.Error && f.Field != "apiVersion" && f.Field != "metadata.name"
+	}) {
 		return nil
 	}
 	_, found := lower(k, o, v)

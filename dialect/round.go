@@ -125,7 +125,7 @@ func (r *round) lower(e *entry) {
 		part, found := lower(e.kind, e.object, view{r.set, e})
 		e.part, e.found = part, append(slices.Clip(e.flaws), found...)
 	} else {
-		e.found = append(slices.Clip(e.flaws), despiteVersion(e.kind, e.flaws, e.object, view{r.set, e})...)
+		e.found = append(slices.Clip(e.flaws), despiteHead(e.kind, e.flaws, e.object, view{r.set, e})...)
 	}
 	if !anyError(e.found) {
 		e.good = e.object
