@@ -341,7 +341,7 @@ func TestUnique(t *testing.T) {
 	if !slices.Equal(kept, []*dialect.Object{a, other}) {
 		t.Errorf("kept %v", kept)
 	}
-	if len(found) != 1 || found[0].Finding.String() != "Thing default/x (istio): the object at b.yaml:1 has the name of the one at a.yaml:1, which is read first "+
+	if len(found) != 1 || found[0].Finding.String() != "Thing default/x (istio): the object at a.yaml:1 has the same name, is read first, "+
 		"and stays in force; remove one of them, or give it another name" || found[0].Position != b.Source || found[0].Level != mesh.Error {
 		t.Errorf("found %v", found)
 	}

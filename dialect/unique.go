@@ -22,8 +22,7 @@ func again(kinds []Kind, o, first *Object) mesh.Finding {
 		f.Field, f.Text = "metadata.name", "required, and not there"
 		return f
 	}
-	f.Text = "the object at " + o.Source.String() + " has the name of the one at " + first.Source.String() +
-		", which is read first and stays in force"
+	f.Text = "the object at " + first.Source.String() + " has the same name, is read first, and stays in force"
 	f.Remedy = "remove one of them, or give it another name"
 	return f
 }

@@ -317,7 +317,7 @@ func TestLoad(t *testing.T) {
 		texts = append(texts, strings.ReplaceAll(f.Position.String()+" "+f.Text, dir, ""))
 	}
 	want := []string{"/none it can't be read: lstat /none: no such file or directory", "/d.yaml:1 not YAML: did not find expected node content",
-		"/c.json:1 the object at /c.json:1 has the name of the one at /b.yaml:1, which is read first and stays in force"}
+		"/c.json:1 the object at /b.yaml:1 has the same name, is read first, and stays in force"}
 	if !reflect.DeepEqual(texts, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(texts, "\n"), strings.Join(want, "\n"))
 	}
