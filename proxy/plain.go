@@ -13,7 +13,7 @@ import (
 // without a proxy.
 type plains struct {
 	p       *Proxy
-	dialect h1.Dialect
+	options h1.Options
 
 	mu     sync.Mutex
 	places map[place][]*h1.Client // those that idle, the latest last
@@ -35,7 +35,7 @@ const (
 )
 
 func (x *plains) init() {
-	x.dialect = h1.NewDialect(h1.Options{Release: x.release})
+	x.options.Release = x.release
 	x.places, x.of = map[place][]*h1.Client{}, map[*h1.Client]use{}
 }
 
@@ -62,7 +62,7 @@ func (x *plains) get(c *traffic.Call, at place, timeout time.Duration) (cl *h1.C
 	if err != nil {
 		return nil, true, x.p.late(c, err)
 	}
-	cl = x.dialect.NewClient(nc)
+	cl = h1.NewClient(nc, &x.options)
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.closed {

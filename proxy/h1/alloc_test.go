@@ -49,7 +49,7 @@ const (
 func quiet(tb testing.TB, to string) (*relay, net.Conn, func()) {
 	var one *Client
 	r := newRelay(tb, to, func(r *relay) {
-		r.d = NewDialect(Options{Release: func(c *Client, ok bool) { one = c }})
+		r.o.Release = func(c *Client, ok bool) { one = c }
 		r.s.Done = func(c *traffic.Call) { c.Finish(c.Now) }
 		r.s.Serve = func(c *traffic.Call) error {
 			if one == nil {
@@ -57,7 +57,7 @@ func quiet(tb testing.TB, to string) (*relay, net.Conn, func()) {
 				if err != nil {
 					return err
 				}
-				one = r.d.NewClient(nc)
+				one = NewClient(nc, &r.o)
 				tb.Cleanup(one.Close)
 			}
 			return one.RoundTrip(c)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -11,7 +12,8 @@ import (
 	"github.com/weft-mesh/weft/wire/http1"
 )
 
-// Options are what connections to a callee have in common. Zero fields take the value in brackets.
+// Options are what connections to a callee have in common. They are set once, before the first connection; zero fields take the
+// value in brackets.
 type Options struct {
 	// Release hears once of each RoundTrip, when the call or the attempt has ended: the connection can be used again, or it
 	// has been closed. It may be called on any goroutine of the call. [nobody hears]
@@ -20,9 +22,11 @@ type Options struct {
 	Limits   http1.Limits  // of heads and trailers
 	Write    time.Duration // for a write to make progress [60 s]
 	Continue time.Duration // how long a body waits for 100 Continue before it is sent all the same [1 s]
+
+	once sync.Once
 }
 
-func (o Options) or() *Options {
+func (o *Options) defaults() {
 	o.Limits = o.Limits.Or()
 	if o.Write <= 0 {
 		o.Write = time.Minute
@@ -33,14 +37,7 @@ func (o Options) or() *Options {
 	if o.Release == nil {
 		o.Release = func(*Client, bool) {}
 	}
-	return &o
 }
-
-// Dialect is what several clients share: options with their zero fields filled, so that a connection holds a pointer.
-type Dialect struct{ o *Options }
-
-// NewDialect fills the zero fields of o.
-func NewDialect(o Options) Dialect { return Dialect{o.or()} }
 
 // Client is a connection to a callee. It carries one call at a time; while it idles it holds no buffer.
 type Client struct {
@@ -61,9 +58,10 @@ type Client struct {
 	closed atomic.Bool
 }
 
-// NewClient readies a connection; the Client owns it from now on.
-func (d Dialect) NewClient(nc net.Conn) *Client {
-	return &Client{nc: nc, o: d.o, in: reader{conn: nc}, out: newWriter(nc, d.o.Write)}
+// NewClient readies a connection, which the Client owns from now on. o is shared, and must not change.
+func NewClient(nc net.Conn, o *Options) *Client {
+	o.once.Do(o.defaults)
+	return &Client{nc: nc, o: o, in: reader{conn: nc}, out: newWriter(nc, o.Write)}
 }
 
 // Close ends the connection. A call that is on it fails.

@@ -47,12 +47,12 @@ func drain(b traffic.Body) (s string, err error) {
 	return s, nil
 }
 
-func dialClient(t *testing.T, to string, o Options) *Client {
+func dialClient(t *testing.T, to string, o *Options) *Client {
 	nc, err := net.Dial("tcp", to)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := NewDialect(o).NewClient(nc)
+	c := NewClient(nc, o)
 	t.Cleanup(c.Close)
 	return c
 }
@@ -77,7 +77,7 @@ func TestReuse(t *testing.T) {
 			br.ReadByte()
 		})
 		released, reusable := 0, false
-		cl := dialClient(t, to, Options{Release: func(_ *Client, ok bool) { released++; reusable = ok }})
+		cl := dialClient(t, to, &Options{Release: func(_ *Client, ok bool) { released++; reusable = ok }})
 		call := newCall("GET", "/")
 		if err := cl.RoundTrip(call); err != nil {
 			t.Fatal(c.name, err)
@@ -98,7 +98,7 @@ func TestReuse(t *testing.T) {
 // TestUnreadResponse: who closes a body before its end gives the connection up.
 func TestUnreadResponse(t *testing.T) {
 	reusable := true
-	cl := dialClient(t, backend(t, func(w http.ResponseWriter, _ *http.Request) { w.Write(make([]byte, 1<<20)) }), Options{Release: func(_ *Client, ok bool) { reusable = ok }})
+	cl := dialClient(t, backend(t, func(w http.ResponseWriter, _ *http.Request) { w.Write(make([]byte, 1<<20)) }), &Options{Release: func(_ *Client, ok bool) { reusable = ok }})
 	call := newCall("GET", "/")
 	if err := cl.RoundTrip(call); err != nil {
 		t.Fatal(err)
@@ -122,7 +122,7 @@ func TestIdleRace(t *testing.T) {
 		io.WriteString(w, "HTTP/1.1 204 x\r\n\r\n")
 		<-closing
 	})
-	cl := dialClient(t, to, Options{})
+	cl := dialClient(t, to, &Options{})
 	call := newCall("GET", "/")
 	if err := cl.RoundTrip(call); err != nil {
 		t.Fatal(err)
@@ -143,7 +143,7 @@ func TestIdleRace(t *testing.T) {
 		http.ReadRequest(br)
 		<-hang
 	})
-	cl = dialClient(t, to, Options{})
+	cl = dialClient(t, to, &Options{})
 	again(call, "GET", "/")
 	if err := cl.RoundTrip(call); err != nil {
 		t.Fatal(err)
@@ -158,11 +158,11 @@ func TestIdleRace(t *testing.T) {
 
 	to = rawBackend(t, func(br *bufio.Reader, w io.Writer) { http.ReadRequest(br) })
 	again(call, "GET", "/")
-	if err := dialClient(t, to, Options{}).RoundTrip(call); !errors.Is(err, traffic.ErrReset) || errors.Is(err, ErrIdleClosed) {
+	if err := dialClient(t, to, &Options{}).RoundTrip(call); !errors.Is(err, traffic.ErrReset) || errors.Is(err, ErrIdleClosed) {
 		t.Errorf("a first request: %v", err)
 	}
 	again(call, "GET", "/")
-	cl = dialClient(t, to, Options{})
+	cl = dialClient(t, to, &Options{})
 	cl.nc.Close()
 	if err := cl.RoundTrip(call); !errors.Is(err, traffic.ErrRefused) {
 		t.Errorf("nothing was written: %v", err)
@@ -182,14 +182,14 @@ func TestDeadline(t *testing.T) {
 	})
 	call := newCall("GET", "/")
 	call.Deadline.At = time.Now().Add(30 * time.Millisecond)
-	if err := dialClient(t, to, Options{}).RoundTrip(call); err != traffic.ErrDeadline {
+	if err := dialClient(t, to, &Options{}).RoundTrip(call); err != traffic.ErrDeadline {
 		t.Errorf("head: %v", err)
 	}
 	call.Finish(time.Now())
 	again(call, "POST", "/")
 	call.Deadline.At = time.Now().Add(60 * time.Millisecond)
 	call.Body = &endless{}
-	if err := dialClient(t, to, Options{}).RoundTrip(call); err != traffic.ErrDeadline {
+	if err := dialClient(t, to, &Options{}).RoundTrip(call); err != traffic.ErrDeadline {
 		t.Errorf("upload: %v", err)
 	}
 	if n := call.Body.(*endless).inside.Load(); n != 0 {
@@ -198,7 +198,7 @@ func TestDeadline(t *testing.T) {
 	call.Finish(time.Now())
 	again(call, "GET", "/body")
 	call.Deadline.At = time.Now().Add(60 * time.Millisecond)
-	cl := dialClient(t, to, Options{})
+	cl := dialClient(t, to, &Options{})
 	if err := cl.RoundTrip(call); err != nil {
 		t.Fatal(err)
 	}
@@ -233,7 +233,7 @@ func TestCanceled(t *testing.T) {
 	gone := make(chan struct{})
 	call.Gone = gone
 	time.AfterFunc(20*time.Millisecond, func() { close(gone) })
-	if err := dialClient(t, to, Options{}).RoundTrip(call); err != traffic.ErrCanceled {
+	if err := dialClient(t, to, &Options{}).RoundTrip(call); err != traffic.ErrCanceled {
 		t.Error(err)
 	}
 	call.Finish(time.Now())
@@ -362,7 +362,7 @@ func TestFlood(t *testing.T) {
 	})
 	var bad *http1.Error
 	call := newCall("GET", "/")
-	if err := dialClient(t, to, Options{}).RoundTrip(call); !errors.As(err, &bad) {
+	if err := dialClient(t, to, &Options{}).RoundTrip(call); !errors.As(err, &bad) {
 		t.Error(err)
 	}
 	call.Finish(time.Now())

@@ -20,7 +20,7 @@ type relay struct {
 	traffic.Host
 	t       testing.TB
 	s       *Server
-	d       Dialect
+	o       Options
 	to      string
 	ln      net.Listener
 	mu      sync.Mutex
@@ -42,8 +42,7 @@ type ended struct {
 func newRelay(t testing.TB, to string, adjust func(*relay)) *relay {
 	r := &relay{t: t, to: to, conns: map[*Conn]bool{}}
 	r.s = &Server{Serve: r.serve, Done: r.done, Refused: func(_ *traffic.Conn, err error) { r.note(func() { r.refused = append(r.refused, err) }) }}
-	o := Options{Release: r.release}
-	r.d = NewDialect(o)
+	r.o.Release = r.release
 	if adjust != nil {
 		adjust(r)
 	}
@@ -127,7 +126,7 @@ func (r *relay) take() (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return r.d.NewClient(nc), nil
+	return NewClient(nc, &r.o), nil
 }
 
 func (r *relay) release(c *Client, reusable bool) {

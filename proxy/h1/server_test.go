@@ -239,7 +239,7 @@ func TestContinueNeverComes(t *testing.T) {
 		b, _ := io.ReadAll(q.Body)
 		fmt.Fprintf(w, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(b), b)
 	})
-	r := newRelay(t, to, func(r *relay) { r.d = NewDialect(Options{Continue: 30 * time.Millisecond, Release: r.release}) })
+	r := newRelay(t, to, func(r *relay) { r.o.Continue = 30 * time.Millisecond })
 	nc := dial(t, r.addr())
 	br := bufio.NewReader(nc)
 	io.WriteString(nc, "POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n")

@@ -22,11 +22,11 @@ func TestOverTLS(t *testing.T) {
 	}))
 	defer s.Close()
 	released := 0
-	d := NewDialect(Options{Release: func(_ *Client, ok bool) {
+	d := &Options{Release: func(_ *Client, ok bool) {
 		if ok {
 			released++
 		}
-	}})
+	}}
 	var cl *Client
 	srv := &Server{Done: func(c *traffic.Call) { c.Finish(time.Now()) }, Serve: func(c *traffic.Call) error {
 		if c.Path == "/no" {
@@ -38,7 +38,7 @@ func TestOverTLS(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			cl = d.NewClient(nc)
+			cl = NewClient(nc, d)
 		}
 		return cl.RoundTrip(c)
 	}}
