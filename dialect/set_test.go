@@ -1,6 +1,7 @@
 package dialect_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -364,5 +365,33 @@ func BenchmarkSetPut(b *testing.B) {
 	b.ReportAllocs()
 	for i := range b.N {
 		s.Put(versions[i%2])
+	}
+}
+
+// What a control plane keeps over a restart is the same to it when its files come again: nothing changes, and nothing gets younger.
+func TestSetRestored(t *testing.T) {
+	before := dialect.NewSet(kinds())
+	before.Put(thing(t, "a", "{host: h, rules: [{name: r}], port: 80}"))
+	text, err := json.Marshal(before.Good())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kept []*dialect.Object
+	if err := json.Unmarshal(text, &kept); err != nil {
+		t.Fatal(err)
+	}
+	after := dialect.NewSet(kinds())
+	after.Apply(kept, nil)
+	if !reflect.DeepEqual(before.Parts(), after.Parts()) {
+		t.Errorf("%v, and restored %v", before.Parts(), after.Parts())
+	}
+	if got := say(after.Put(object(t, "things.yaml", "a", "v1", "{host: h, rules: [{name: r}], port: 80}", t0.Add(time.Hour)))); got != "" {
+		t.Error(got)
+	}
+	if o := after.Get("things.example.com", "Thing", "default", "a"); !o.Created.Equal(t0) {
+		t.Errorf("created %v", o.Created)
+	}
+	if got := say(after.Put(thing(t, "a", "{host: bad}"))); got != "" {
+		t.Errorf("the last good version of before is lost: %s", got)
 	}
 }
