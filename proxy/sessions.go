@@ -161,11 +161,11 @@ func (p *Proxy) accept(l net.Listener, serve func(*slot)) {
 		l.Close()
 	}
 	s.mu.Unlock()
-	p.tasks.Go(func() { p.acceptLoop(l, serve) })
+	p.tasks.Go(func() { p.acceptLoop(l, p.sessions.add, serve) })
 }
 
 // acceptLoop: without descriptors, accepting again at once would only burn the processor.
-func (p *Proxy) acceptLoop(l net.Listener, serve func(*slot)) {
+func (p *Proxy) acceptLoop(l net.Listener, add func(net.Conn) *slot, serve func(*slot)) {
 	defer l.Close()
 	var open atomic.Int64
 	var pause time.Duration
@@ -189,7 +189,7 @@ func (p *Proxy) acceptLoop(l net.Listener, serve func(*slot)) {
 			nc.Close()
 			continue
 		}
-		x := p.sessions.add(nc)
+		x := add(nc)
 		if x == nil {
 			nc.Close()
 			continue

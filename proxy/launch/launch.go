@@ -1,6 +1,6 @@
-// Package launch is how whoever starts a proxy tells it what it is: a Config as JSON on an inherited descriptor, and listeners as
-// further ones. Nothing of it is in arguments or the environment, which other processes may read. It links little, since the
-// proxy links it.
+// Package launch is what whoever starts a weft-proxy tells it. It travels through a descriptor that the proxy inherits, so that no
+// other user of the machine sees it: arguments and environments can be seen. The package links little: its importers start proxies
+// and are none.
 package launch
 
 import (
@@ -12,77 +12,86 @@ import (
 	"os"
 )
 
-// Config is a proxy's. Descriptors are numbers in the proxy's process.
+// FD is the descriptor of the configuration in the proxy: the first of exec.Cmd.ExtraFiles.
+const FD = 3
+
+// Config tells a proxy whom it serves and what it inherits. Descriptors are numbers in the proxy; 0 means none.
 type Config struct {
-	Workload    string `json:"workload"` // namespace/name
-	Account     string `json:"account"`
+	Workload    string `json:"workload"` // namespace/name; required
+	Account     string `json:"account"`  // service account; required
 	TrustDomain string `json:"trustDomain"`
-	Token       string `json:"token"`   // proof towards the control plane
-	Control     string `json:"control"` // Unix socket that serves stream.Service
+	Token       string `json:"token"`   // proof that was given at the registration
+	Control     string `json:"control"` // Unix socket of the control plane; required
 
-	Doors     string           `json:"doors,omitempty"`     // node.Adopt's, of a sandbox; empty: Listeners and App
-	Listeners []Listener       `json:"listeners,omitempty"` // for what the workload sends, where there is no sandbox
-	App       netip.Addr       `json:"app,omitzero"`        // where the application listens, where there is no sandbox
-	Inbound   int              `json:"inbound"`             // mutual TLS
-	Published []Published      `json:"published,omitempty"`
-	Ready     int              `json:"ready"` // the proxy writes a line here once it serves
-	Resolvers []netip.AddrPort `json:"resolvers,omitempty"`
+	App       netip.Addr       `json:"app"`                 // of the workload; required
+	Doors     string           `json:"doors,omitempty"`     // of the workload's sandbox, as node.Adopt takes them; empty: there is none, and the application listens on App
+	Inbound   int              `json:"inbound,omitempty"`   // TCP listener for mutual TLS
+	Published []Published      `json:"published,omitempty"` // ways in from outside
+	Listeners []Listener       `json:"listeners,omitempty"` // ways out that stand for an address, where there is no sandbox
+	Resolvers []netip.AddrPort `json:"resolvers,omitempty"` // for names that are not the mesh's; none: the machine's own
+	NoResolve bool             `json:"noResolve,omitempty"` // names that are not the mesh's do not exist
 
-	Admin   string `json:"admin"`             // Unix socket to make
-	Metrics int    `json:"metrics,omitempty"` // 0: none
-	Cache   string `json:"cache,omitempty"`   // file for the last good configuration
-	Log     string `json:"log,omitempty"`     // access log: off, json or text; empty: off
+	Ready   int    `json:"ready,omitempty"`   // pipe that gets a line when the proxy serves
+	Metrics int    `json:"metrics,omitempty"` // TCP listener for metrics and readiness, read only
+	Admin   string `json:"admin,omitempty"`   // path of the Unix socket for statistics, configuration and drain
+	Cache   string `json:"cache,omitempty"`   // file for the last good configuration and certificate
+	Log     string `json:"log,omitempty"`     // access log on standard error: off, text, json [off]
+	Drain   int    `json:"drain,omitempty"`   // seconds for calls under way after SIGTERM [5]
 }
 
-// Listener stands for an address that the workload may call.
-type Listener struct {
-	FD       int            `json:"fd"`
-	Original netip.AddrPort `json:"original"`
-}
-
-// Published lets calls from outside in, to a port of the workload.
+// Published is a listener for calls from outside of the mesh to a port of the workload.
 type Published struct {
 	FD   int    `json:"fd"`
 	Port uint16 `json:"port"`
 }
 
-// FD is the descriptor that the configuration comes on.
-const FD = 3
-
-// maxConfig bounds it.
-const maxConfig = 1 << 20
-
-// Read takes the configuration from its descriptor.
-func Read() (*Config, error) {
-	f := os.NewFile(FD, "configuration")
-	if f == nil {
-		return nil, errors.New("launch: there is no descriptor 3; weft-proxy is started by weft run")
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxConfig))
-	if err != nil {
-		return nil, fmt.Errorf("launch: read the configuration on descriptor 3 (weft-proxy is started by weft run): %w", err)
-	}
-	c := new(Config)
-	if err := json.Unmarshal(b, c); err != nil {
-		return nil, fmt.Errorf("launch: the configuration on descriptor 3: %w", err)
-	}
-	return c, nil
+// Listener is one whose connections were going to Original.
+type Listener struct {
+	FD       int            `json:"fd"`
+	Original netip.AddrPort `json:"original"`
 }
 
-// Pipe returns the end that a proxy inherits as FD, with c written to the other.
+// Pipe returns a file from which a proxy reads c, for exec.Cmd.ExtraFiles. The caller closes it once the proxy has been started.
 func Pipe(c *Config) (*os.File, error) {
 	b, err := json.Marshal(c)
 	if err != nil {
-		return nil, fmt.Errorf("launch: %w", err)
+		return nil, err
 	}
 	r, w, err := os.Pipe()
 	if err != nil {
-		return nil, fmt.Errorf("launch: %w", err)
+		return nil, fmt.Errorf("pass a proxy its configuration: %w", err)
 	}
-	go func() { // a pipe holds 64 KiB; more waits for the proxy to read
+	go func() { // a long one does not fit into a pipe; it ends when nobody is left to read
 		_, _ = w.Write(b)
 		w.Close()
 	}()
 	return r, nil
+}
+
+// maxConfig bounds what is read.
+const maxConfig = 16 << 20
+
+// Read reads what Pipe wrote, and checks it.
+func Read(r io.Reader) (*Config, error) {
+	b, err := io.ReadAll(io.LimitReader(r, maxConfig))
+	if err != nil {
+		return nil, fmt.Errorf("read the proxy's configuration from descriptor %d (weft-proxy is started by weft run): %w", FD, err)
+	}
+	c := new(Config)
+	if err := json.Unmarshal(b, c); err != nil {
+		return nil, fmt.Errorf("the proxy's configuration: %w", err)
+	}
+	switch {
+	case c.Workload == "" || c.Account == "" || c.Control == "":
+		return nil, errors.New("the proxy's configuration: workload, account and control are required")
+	case !c.App.IsValid():
+		return nil, errors.New("the proxy's configuration: no address of the workload")
+	}
+	if c.TrustDomain == "" {
+		c.TrustDomain = "cluster.local"
+	}
+	if c.Drain == 0 {
+		c.Drain = 5
+	}
+	return c, nil
 }

@@ -1,0 +1,221 @@
+package proxy
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"net"
+	"slices"
+	"time"
+
+	"github.com/weft-mesh/weft/feature/balance"
+	"github.com/weft-mesh/weft/observe/metrics"
+	"github.com/weft-mesh/weft/observe/stat"
+	"github.com/weft-mesh/weft/proxy/h1"
+	"github.com/weft-mesh/weft/stream"
+	"github.com/weft-mesh/weft/traffic"
+)
+
+// Admin answers questions about the proxy over HTTP:
+//
+//	GET /ready      200, or 503 and why not
+//	GET /metrics    Prometheus text
+//	GET /stats      stat.Snapshot
+//	GET /config     what is held, a Held for each resource; with ?name=KIND/KEY that one's content
+//	GET /endpoints  what was learnt of endpoints: an Endpoint each
+//	POST /drain     begins to drain, and returns at once
+//
+// The last four on a Unix socket only: they tell more than is everybody's business. Served by the engine's own HTTP/1.1: net/http
+// would cost a proxy at rest 2 MB.
+type Admin struct {
+	Stats   *stat.Table
+	Metrics *metrics.Registry
+	Since   time.Time
+	Drain   func() // POST /drain
+}
+
+// Held is a resource as the proxy has it.
+type Held struct {
+	Name    string    `json:"name"`
+	State   string    `json:"state"` // "in use", "asked for", "does not exist"
+	Version uint64    `json:"version,omitempty"`
+	Waits   []string  `json:"waits,omitempty"` // a newer version is held back until these have arrived
+	Used    time.Time `json:"used"`
+}
+
+// Endpoint is what was learnt of one.
+type Endpoint struct {
+	Target   string    `json:"target"`
+	Address  string    `json:"address"`
+	Workload string    `json:"workload,omitempty"`
+	Latency  float64   `json:"latencySeconds"`
+	Pending  int32     `json:"pending"`
+	Ejected  bool      `json:"ejected"`
+	Until    time.Time `json:"until,omitzero"`
+	Draining bool      `json:"draining,omitempty"`
+}
+
+// ServeAdmin answers on l until the proxy ends. private: l is a Unix socket that only the proxy's user reaches.
+func (p *Proxy) ServeAdmin(l net.Listener, a *Admin, private bool) {
+	srv := &h1.Server{Serve: func(c *traffic.Call) error { return c.Host.(*admin).serve(c) }, Done: p.done, Idle: time.Minute}
+	host := &admin{engine{p}, a, private}
+	context.AfterFunc(p.ctx, func() { l.Close() })
+	p.tasks.Go(func() {
+		p.acceptLoop(l, p.aside, func(s *slot) {
+			defer context.AfterFunc(p.ctx, func() { s.Conn.Close() })()
+			_ = srv.NewConn(s.Conn, nil, host, &traffic.Conn{}, "http").Serve()
+		})
+	})
+}
+
+// aside makes a slot that draining does not wait for.
+func (p *Proxy) aside(nc net.Conn) *slot { return &slot{Conn: nc, p: p} }
+
+type admin struct {
+	engine
+	*Admin
+	private bool
+}
+
+// Forward is never used: every answer is made here.
+func (a *admin) Forward(c *traffic.Call) error { return c.Fail(traffic.ErrConnect) }
+
+func (a *admin) serve(c *traffic.Call) error {
+	what := c.Method + " " + c.Path
+	switch {
+	case what == "GET /ready":
+		return a.ready(c)
+	case what == "GET /metrics" && a.Metrics != nil:
+		return reply(c, 200, metrics.ContentType, a.Metrics.Append(nil))
+	case !a.private:
+	case what == "GET /stats" && a.Stats != nil:
+		s := a.Stats.Snapshot()
+		s.Workload, s.Since, s.Now = a.p.opts.Workload, a.Since, a.p.now()
+		return replyJSON(c, s)
+	case what == "GET /config":
+		return a.config(c)
+	case what == "GET /endpoints":
+		return replyJSON(c, a.endpoints())
+	case what == "POST /drain" && a.Drain != nil:
+		a.Drain()
+		return reply(c, 202, textPlain, []byte("draining\n"))
+	}
+	return reply(c, 404, textPlain, []byte("there is /ready, /metrics, and on the Unix socket /stats, /config, /endpoints and POST /drain\n"))
+}
+
+const textPlain = "text/plain; charset=utf-8"
+
+func reply(c *traffic.Call, status int, kind string, body []byte) error {
+	c.Response.Status, c.Response.Local, c.Response.Body = status, true, &traffic.Bytes{B: body}
+	c.Response.Header.Set("content-type", kind)
+	return nil
+}
+
+func replyJSON(c *traffic.Call, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return reply(c, 500, textPlain, []byte(err.Error()+"\n"))
+	}
+	return reply(c, 200, "application/json", append(b, '\n'))
+}
+
+func (a *admin) ready(c *traffic.Call) error {
+	if err := a.p.Ready(); err != nil {
+		return reply(c, 503, textPlain, []byte(err.Error()+"\n"))
+	}
+	return reply(c, 200, textPlain, []byte("ready\n"))
+}
+
+func (a *admin) config(c *traffic.Call) error {
+	name, one := c.Param("name")
+	if !one {
+		return replyJSON(c, a.p.store.held())
+	}
+	v, known := a.p.store.peek(name)
+	switch {
+	case !known:
+		return reply(c, 404, textPlain, []byte(name+" was not asked for, or has not arrived\n"))
+	case v == nil:
+		return reply(c, 404, textPlain, []byte(name+" does not exist\n"))
+	}
+	return replyJSON(c, v)
+}
+
+// peek returns what is known of a resource without asking for it.
+func (s *store) peek(name string) (v any, known bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.entries[name]; e != nil {
+		return e.value, e.known
+	}
+	return nil, false
+}
+
+// held lists the resources.
+func (s *store) held() []Held {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := []Held{}
+	for name, e := range s.entries {
+		h := Held{Name: name, State: "asked for", Used: time.Unix(e.used.Load(), 0)}
+		switch {
+		case e.known && e.value != nil:
+			h.State, h.Version = "in use", stream.VersionOf(e.body)
+		case e.known:
+			h.State = "does not exist"
+		}
+		for w := range e.missing {
+			h.Waits = append(h.Waits, w)
+		}
+		slices.Sort(h.Waits)
+		out = append(out, h)
+	}
+	slices.SortFunc(out, func(a, b Held) int { return cmp.Compare(a.Name, b.Name) })
+	return out
+}
+
+func (a *admin) endpoints() []Endpoint {
+	out := []Endpoint{}
+	for t, list := range a.p.state.Snapshot() {
+		for _, s := range list {
+			e := Endpoint{Target: t.String(), Address: s.Endpoint.Addr.String(), Workload: s.Endpoint.Workload, Latency: s.Latency.Seconds(),
+				Pending: s.Pending, Draining: s.Endpoint.Draining}
+			if s.Outlier.Until.After(a.p.now()) {
+				e.Ejected, e.Until = true, s.Outlier.Until
+			}
+			out = append(out, e)
+		}
+	}
+	slices.SortFunc(out, func(a, b Endpoint) int {
+		return cmp.Or(cmp.Compare(a.Target, b.Target), cmp.Compare(a.Address, b.Address))
+	})
+	return out
+}
+
+// Learnt is what was learnt of endpoints, for explain.
+func (p *Proxy) Learnt() map[traffic.Target][]balance.Snapshot { return p.state.Snapshot() }
+
+// Count adds metrics of the proxy's own to a registry: of its connections, of callers turned away, of its certificate. It returns
+// what Options.Refused should be.
+func Count(r *metrics.Registry) (refused func(reason string), of func(*Proxy)) {
+	counts := r.NewCounts("weft_refused_total", "Callers turned away before there was a call, and peers that broke a protocol.", "reason")
+	return counts.Add, func(p *Proxy) {
+		r.NewGauge("weft_connections", "Connections that were accepted and are open.", func() float64 { return float64(p.sessions.count()) })
+		r.NewGauge("weft_upstream_connections", "Connections to other proxies, and those over HTTP/2 to applications.", func() float64 { return float64(p.links.count()) })
+		r.NewGauge("weft_ejected_endpoints", "Endpoints that are left out because they failed too often.", func() float64 {
+			n := 0
+			for _, e := range (&admin{engine: engine{p}}).endpoints() {
+				if e.Ejected {
+					n++
+				}
+			}
+			return float64(n)
+		})
+		r.NewGauge("weft_certificate_expiry_seconds", "When the certificate in use expires, in Unix time; 0: there is none.", func() float64 {
+			if own := p.opts.Cert.Identity(); own != nil {
+				return float64(own.NotAfter.Unix())
+			}
+			return 0
+		})
+	}
+}
