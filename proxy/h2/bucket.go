@@ -8,6 +8,9 @@ type bucket struct {
 	last time.Time
 }
 
+// give lets one more event pass.
+func (b *bucket) give(most int) { b.left = min(b.left+1, most) }
+
 // take says whether one more event may pass.
 func (b *bucket) take(now time.Time, perSecond int) bool {
 	if b.last.IsZero() {

@@ -17,10 +17,10 @@ type Client struct {
 	ready  chan struct{} // closed when the server's settings have come
 	closed chan struct{} // closed when everything has ended
 
-	uploads sync.WaitGroup
-	next    uint32 // stream; guarded by the lock, as are
-	leaving bool   // no further call is taken
-	told    bool   // Unusable was called
+	running sync.WaitGroup // uploads, and the call of Unusable
+	next    uint32         // stream; guarded by the lock, as are
+	leaving bool           // no further call is taken
+	told    bool           // Unusable was called
 }
 
 // initialStreams is how many streams a client opens before it knows the server's limit (RFC 9113 section 6.5.2 recommends
@@ -45,7 +45,7 @@ func NewClient(nc net.Conn, o ClientOptions) *Client {
 
 func (cl *Client) read() {
 	cl.run()
-	cl.uploads.Wait()
+	cl.running.Wait()
 	close(cl.closed)
 }
 
@@ -122,7 +122,7 @@ func (cl *Client) leave() {
 	cl.leaving = true
 	if !cl.told && cl.o.Unusable != nil {
 		cl.told = true
-		cl.o.Unusable()
+		cl.running.Go(cl.o.Unusable) // without our lock: a pool calls us under its own
 	}
 }
 
@@ -144,6 +144,8 @@ func (cl *Client) settled() {
 }
 
 func (cl *Client) failed() { cl.leave() }
+
+func (cl *Client) idled() { cl.end(http2.NoError, errIdle) }
 
 func (cl *Client) emptied() {
 	if cl.leaving {

@@ -19,7 +19,7 @@ type call struct {
 	body traffic.Body  // of the request
 
 	event     chan struct{} // something for RoundTrip to look at
-	uploads   func()
+	runs      func()
 	expires   func()
 	uploading bool
 	started   bool // it was uploading once
@@ -50,7 +50,7 @@ func getCall() *call {
 		return s
 	}
 	s := &call{event: make(chan struct{}, 1)}
-	s.uploads, s.expires = s.upload, s.expire // made once: a method value allocates
+	s.runs, s.expires = s.upload, s.expire // made once: a method value allocates
 	return s
 }
 
@@ -267,14 +267,14 @@ func (s *call) startUpload() {
 		return
 	}
 	s.started, s.uploading = true, true
-	s.cl.uploads.Add(1)
-	go s.uploads()
+	s.cl.running.Add(1)
+	go s.runs()
 }
 
 // upload sends the request's body and trailers.
 func (s *call) upload() {
 	cl := s.cl
-	defer cl.uploads.Done()
+	defer cl.running.Done()
 	err := s.copy()
 	cl.mu.Lock()
 	defer cl.mu.Unlock()

@@ -26,6 +26,8 @@ type role interface {
 	last() uint32
 	// emptied is called, with the lock, when the last stream has ended.
 	emptied()
+	// idled is called, with the lock, after IdleTimeout.
+	idled()
 	// failed is called once, with the lock, when the connection has ended.
 	failed()
 }
@@ -70,7 +72,8 @@ type peer struct {
 	connect    bool // extended CONNECT
 }
 
-// floods count what moves nothing.
+// floods count what moves nothing, against what does: gRPC's clients and servers send a PING for each round trip in which data
+// moves, to measure the path.
 type floods struct {
 	control, reset   bucket
 	priority, window int // frames, set against streams opened and DATA sent
@@ -190,8 +193,14 @@ func (c *conn) discard() {
 // lingering bounds discard in time.
 const lingering = 3 * time.Second
 
+// useful lets the peer send one more frame that moves nothing. Called with the lock.
+func (c *conn) useful() { c.floods.control.give(c.opts.MaxControl) }
+
 // remove forgets a stream. Called with the lock.
 func (c *conn) remove(s *stream) {
+	if s.err == nil {
+		c.floods.reset.give(c.opts.MaxControl)
+	}
 	delete(c.streams, s.id)
 	c.ring.remove(s)
 	if len(c.streams) == 0 && c.err == nil {

@@ -44,8 +44,16 @@ func (c *conn) addFields(h *traffic.Header) {
 			f.Name == "te" && !strings.EqualFold(f.Value, "trailers") {
 			continue
 		}
-		c.out = c.enc.AppendField(c.out, f.Name, strings.Trim(f.Value, " \t"), f.Secret) // the peer would refuse the message
+		c.out = c.enc.AppendField(c.out, f.Name, trim(f.Value), f.Secret) // the peer would refuse the message
 	}
+}
+
+// trim takes off white space, which handlers may have left around a value.
+func trim(s string) string {
+	if s == "" || s[0] > ' ' && s[len(s)-1] > ' ' {
+		return s
+	}
+	return strings.Trim(s, " \t")
 }
 
 // sendStatus sends the head of a response, final or interim. Called with the lock.

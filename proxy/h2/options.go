@@ -21,9 +21,10 @@ type Options struct {
 	IdleTimeout      time.Duration // without streams [never]
 	PingInterval     time.Duration // of silence, after which the peer is asked for a sign of life [never]
 	PingTimeout      time.Duration // for its answer [20 s]
-	MaxControl       int           // frames a second that move nothing: PING, SETTINGS, empty DATA, resets [1000]
+	MaxControl       int           // frames a second that move nothing, beyond those that do: PING, SETTINGS, empty DATA, early resets [1000]
 
-	// Report is told of each breach by the peer, and of each timeout; it must not block. nil: nobody wants to know.
+	// Report is told of each breach by the peer, and of each timeout. It must not block nor call the connection. nil: nobody
+	// wants to know.
 	Report func(Reason)
 }
 
@@ -42,8 +43,8 @@ type ClientOptions struct {
 	MaxStreams    uint32        // to open, if the server allows more [no limit of our own]
 	ExpectTimeout time.Duration // wait for 100 (Continue) before a body is sent anyway [1 s] (RFC 9110 section 10.1.1)
 
-	// Unusable is called once, when no further call can be sent: the server goes away, or the connection has failed. It must
-	// not block, and may not call the Client.
+	// Unusable is called once, on a goroutine of its own, when no further call can be sent: the server goes away, or the
+	// connection has failed. Done waits for it.
 	Unusable func()
 }
 

@@ -34,7 +34,7 @@ type block struct {
 func (r *reader) init(maxHeaderList uint32) {
 	r.dec = http2.NewDecoder(tableSize)
 	r.section.Limit = maxHeaderList
-	r.maxBlock = int(maxHeaderList) + frameSize
+	r.maxBlock = 4 * int(maxHeaderList) // beyond it the connection ends; below, the stream alone
 	r.buf = r.small[:]
 }
 
@@ -237,6 +237,7 @@ func (c *conn) data(h http2.FrameHeader, p []byte) error {
 		s.credit(pad)
 	}
 	if len(f.Data) > 0 {
+		c.useful()
 		s.keep(f.Data)
 	}
 	if f.EndStream {

@@ -54,12 +54,17 @@ func (s *Server) Serve() error {
 	return err
 }
 
-// Drain lets the open streams end and takes no more, and returns at once: it sends GOAWAY with the highest stream number, and
+// Drain lets the open streams end, takes no more, and returns at once. It sends GOAWAY with the highest stream number, and
 // once the client surely knows, GOAWAY with the last stream that was taken; then the connection ends with its last stream
 // (RFC 9113 section 6.8).
 func (s *Server) Drain() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.idled()
+}
+
+// idled begins to drain: the client may just be opening a stream. Called with the lock.
+func (s *Server) idled() {
 	if s.err != nil || s.draining {
 		return
 	}

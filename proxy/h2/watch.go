@@ -14,13 +14,13 @@ type watch struct {
 	partial       atomic.Bool // a frame or a field section has begun
 	large         atomic.Bool // the reader has a large buffer
 
-	at                         time.Time
-	lastReads, lastFrames      uint64
-	lastWrites                 uint64
-	lastOpened                 int
-	hand, frame, write, idle   time.Duration // how long each has gone on
-	silence, pinged            time.Duration
-	pingOut, drainOut, drained bool
+	at                       time.Time
+	lastReads, lastFrames    uint64
+	lastWrites               uint64
+	lastOpened               int
+	hand, frame, write, idle time.Duration // how long each has gone on
+	silence, pinged          time.Duration
+	pingOut, drainOut        bool
 }
 
 func (w *watch) begin(now time.Time) { w.at = now }
@@ -61,7 +61,7 @@ func (c *conn) tick() {
 	case c.silent(reads == w.lastReads, step):
 		c.timeout(PingLost, http2.NoError)
 	case over(&w.idle, len(c.streams) == 0 && c.floods.opened == w.lastOpened, step, c.opts.IdleTimeout):
-		c.end(http2.NoError, errIdle)
+		c.role.idled()
 	}
 	if reads == w.lastReads && len(c.streams) == 0 && w.large.Load() && c.err == nil {
 		c.nc.SetReadDeadline(past) // see rest
@@ -120,8 +120,13 @@ func (c *conn) stalls(step time.Duration) {
 			s.reset(http2.Cancel, &ResetError{Code: http2.Cancel, Reason: "the peer's window stayed shut"})
 		}
 	}
-	if s, ok := c.role.(*Server); ok {
-		s.dismiss(s.spare)
-		s.drained()
+	s, ok := c.role.(*Server)
+	if !ok {
+		return
 	}
+	s.dismiss(s.spare)
+	if c.watch.drainOut {
+		s.drained() // the client does not answer
+	}
+	c.watch.drainOut = c.draining
 }

@@ -154,6 +154,7 @@ func (c *conn) feed(s *stream) {
 	c.sendWin -= int64(n)
 	s.moved = true
 	c.floods.sent++
+	c.useful()
 	if len(s.pend) > 0 {
 		return
 	}
