@@ -12,21 +12,21 @@ import (
 
 // load sends requests at a steady rate, whether or not the earlier ones have been answered, and counts what becomes of them.
 type load struct {
-	url    string
-	header map[string]string
-	every  time.Duration
+	url   string
+	every time.Duration
 
 	sent, ok, failed atomic.Int64
 	mu               sync.Mutex
-	first            string // the first failure
+	first            string                  // the first failure
+	check            func(body string) error // of an answer; nil: its status alone counts
 	client           *http.Client
 	cancel           context.CancelFunc
 	all              sync.WaitGroup
 }
 
 // startLoad sends GET requests to url, one each interval, until stop.
-func startLoad(ctx context.Context, url string, every time.Duration, header map[string]string) *load {
-	l := &load{url: url, every: every, header: header, client: newClient()}
+func startLoad(ctx context.Context, url string, every time.Duration, check func(body string) error) *load {
+	l := &load{url: url, every: every, check: check, client: newClient()}
 	ctx, l.cancel = context.WithCancel(ctx)
 	l.all.Go(func() {
 		t := time.NewTicker(every)
@@ -50,7 +50,10 @@ func newClient() *http.Client {
 
 func (l *load) one() {
 	l.sent.Add(1)
-	status, body, err := get(l.client, l.url, l.header)
+	status, body, err := get(l.client, l.url, nil)
+	if err == nil && l.check != nil {
+		err = l.check(body)
+	}
 	if err == nil && status < 500 {
 		l.ok.Add(1)
 		return

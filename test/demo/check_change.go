@@ -1,0 +1,254 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+)
+
+// underLoad runs a change while requests are sent at a steady rate, one every 5 ms: none may fail.
+func (c *checker) underLoad(target string, change func() (string, error)) (string, error) {
+	l := startLoad(c.current, "http://"+c.caller+"/http?url="+url.QueryEscape(target), 5*time.Millisecond, func(body string) error {
+		if !strings.Contains(body, `"status":200`) {
+			return errors.New("the call inside failed")
+		}
+		return nil
+	})
+	time.Sleep(200 * time.Millisecond)
+	figures, err := change()
+	time.Sleep(300 * time.Millisecond)
+	l.stop()
+	if err == nil && (l.failed.Load() > 0 || l.sent.Load() < 50) {
+		err = errors.New("requests failed")
+	}
+	if err != nil {
+		return "", fmt.Errorf("%w (%s)", err, l.figures())
+	}
+	return figures + "; " + l.figures(), nil
+}
+
+func (c *checker) changes() (string, error) {
+	defer c.remove("reviews")
+	return c.underLoad(reviewsURL, func() (string, error) {
+		for i := range 10 {
+			v := []string{"v1", "v2", "v3"}[i%3]
+			if _, err := c.apply("reviews", routes("  - route: [{destination: {host: reviews, subset: "+v+"}}]\n")); err != nil {
+				return "", err
+			}
+			if err := c.eventually(2*time.Second, func() error { return c.only(3, v, reviewsURL, nil) }); err != nil {
+				return "", fmt.Errorf("change %d: %w", i+1, err)
+			}
+		}
+		return "10 changes", nil
+	})
+}
+
+func (c *checker) remove(name string) { os.Remove(c.config + "/" + name + ".yaml") }
+
+func (c *checker) badChange() (string, error) {
+	defer c.remove("reviews")
+	good := routes("  - route: [{destination: {host: reviews, subset: v2}}]\n")
+	if _, err := c.apply("reviews", good); err != nil {
+		return "", err
+	}
+	if err := c.eventually(3*time.Second, func() error { return c.only(3, "v2", reviewsURL, nil) }); err != nil {
+		return "", err
+	}
+	return c.underLoad(reviewsURL, func() (string, error) {
+		if _, err := c.apply("reviews", routes("  - route: [{destination: {host: reviews, subset: v2}, weight: many}]\n")); err != nil {
+			return "", err
+		}
+		var said string
+		err := c.eventually(3*time.Second, func() error {
+			s, err := c.status()
+			if err != nil {
+				return err
+			}
+			for _, f := range s.Findings {
+				if f.Ref.Name == "reviews" && strings.Contains(f.Field, "weight") {
+					said = f.String()
+					return nil
+				}
+			}
+			return errors.New("no finding names the field")
+		})
+		if err != nil {
+			return "", err
+		}
+		if err := c.only(20, "v2", reviewsURL, nil); err != nil {
+			return "", fmt.Errorf("the last good version is not in force: %w", err)
+		}
+		if _, err := c.apply("reviews", "{ this is: [no YAML"); err != nil {
+			return "", err
+		}
+		time.Sleep(500 * time.Millisecond)
+		return "finding: " + strings.ReplaceAll(said, c.config+"/", ""), c.only(20, "v2", reviewsURL, nil)
+	})
+}
+
+// moved sends a route to a service that no proxy has asked for before.
+func (c *checker) moved() (string, error) {
+	defer c.remove("reviews")
+	gone, err := c.apply("never", `apiVersion: v1
+kind: Service
+metadata: {name: never-called, namespace: default}
+spec: {selector: {app: details}, ports: [{port: 9080, name: http}]}
+`)
+	if err != nil {
+		return "", err
+	}
+	defer gone()
+	return c.underLoad("http://details:9080/details/0", func() (string, error) {
+		_, err := c.apply("reviews", `apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: details, namespace: default}
+spec:
+  hosts: [details]
+  http:
+  - headers: {response: {set: {x-moved: "yes"}}}
+    route: [{destination: {host: never-called}}]
+`)
+		if err != nil {
+			return "", err
+		}
+		return "moved", c.eventually(3*time.Second, func() error {
+			got, err := c.expect("http://details:9080/details/0", nil, 200)
+			if err == nil && got.Header.Get("x-moved") == "" {
+				err = errors.New("not moved")
+			}
+			return err
+		})
+	})
+}
+
+func (c *checker) rotated() (string, error) {
+	before, err := c.status()
+	if err != nil {
+		return "", err
+	}
+	return c.underLoad(reviewsURL, func() (string, error) {
+		out, err := c.command(c.current, "identity", "rotate")
+		if err != nil {
+			return "", err
+		}
+		after, err := c.status()
+		if err == nil && (after.Root == before.Root || after.Rotation != "steady") {
+			err = fmt.Errorf("root %s, %s, before %s: %s", after.Root, after.Rotation, before.Root, out)
+		}
+		return fmt.Sprintf("root %s to %s", before.Root, after.Root), err
+	})
+}
+
+// killed kills the control plane without warning and starts it again.
+func (c *checker) killed() (string, error) {
+	before, err := c.endpoints()
+	if err != nil {
+		return "", err
+	}
+	return c.underLoad(reviewsURL, func() (string, error) {
+		c.up.kill()
+		time.Sleep(2 * time.Second)
+		at := time.Now()
+		if err := c.startUp(c.current); err != nil {
+			return "", err
+		}
+		err := c.eventually(10*time.Second, func() error {
+			s, err := c.status()
+			if err != nil {
+				return err
+			}
+			for _, p := range s.Proxies {
+				if !p.Connected {
+					return fmt.Errorf("%s has not come back", p.Workload)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return "", err
+		}
+		back := time.Since(at)
+		after, err := c.endpoints()
+		if err == nil && after < before {
+			err = fmt.Errorf("proxies held %d endpoints, and hold %d", before, after)
+		}
+		return fmt.Sprintf("away 2 s, all proxies back after %.1f s, %d endpoints held, before %d", back.Seconds(), after, before), err
+	})
+}
+
+// endpoints counts what all proxies hold.
+func (c *checker) endpoints() (n int, err error) {
+	s, err := c.status()
+	if err != nil {
+		return 0, err
+	}
+	for _, p := range s.Proxies {
+		var held struct {
+			Endpoints int `json:"endpoints"`
+		}
+		if err := admin(p.Admin, "/config", &held); err != nil {
+			return 0, err
+		}
+		n += held.Endpoints
+	}
+	if n == 0 {
+		err = errors.New("no proxy holds an endpoint")
+	}
+	return n, err
+}
+
+func (c *checker) workloadKilled() (string, error) {
+	return c.underLoad("http://ratings:9080/ratings/0", func() (string, error) {
+		c.flaky.kill()
+		return "one of two ratings killed", c.eventually(5*time.Second, func() error {
+			s, err := c.status()
+			if err != nil {
+				return err
+			}
+			n := 0
+			for _, p := range s.Proxies {
+				if p.Service == "ratings" {
+					n++
+				}
+			}
+			if n != 1 {
+				return fmt.Errorf("%d ratings are registered", n)
+			}
+			return nil
+		})
+	})
+}
+
+// counted compares what the mesh counted with what the load counted.
+func (c *checker) counted() (string, error) {
+	count := func() (n uint64, err error) {
+		s, _, err := c.numbers("productpage", "")
+		if err != nil {
+			return 0, err
+		}
+		for _, e := range s.Edges {
+			if e.Reporter == "destination" {
+				n += e.Calls
+			}
+		}
+		return n, nil
+	}
+	before, err := count()
+	if err != nil {
+		return "", err
+	}
+	l := startLoad(c.current, "http://"+c.page+"/productpage", 10*time.Millisecond, nil)
+	time.Sleep(2 * time.Second)
+	l.stop()
+	var after uint64
+	err = c.eventually(2*time.Second, func() (err error) {
+		if after, err = count(); err == nil && after-before != uint64(l.sent.Load()) {
+			err = fmt.Errorf("the mesh counted %d, the load %d", after-before, l.sent.Load())
+		}
+		return err
+	})
+	return fmt.Sprintf("%d counted by the mesh, %d by the load", after-before, l.sent.Load()), err
+}
