@@ -30,6 +30,7 @@ type flow struct {
 
 func newFlow(p *Proxy, s *slot, t talk, read []byte) *flow {
 	f := &flow{p: p, conn: s.Conn, t: t, read: read}
+	_ = f.conn.SetReadDeadline(time.Time{}) // that of the first bytes; an error shows when it is read
 	f.call.Begin(t.host, t.info)
 	f.call.Proto, f.call.Now, f.call.Body = traffic.TCP, p.now(), f
 	return f
