@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -135,6 +136,12 @@ func (f *runFlags) run(ctx context.Context, args []string, errs io.Writer) error
 	if err != nil {
 		return err
 	}
+	dir, err := os.MkdirTemp("", "weft-run-") // 0700: of sockets, which the application does not see
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	reg.Admin = filepath.Join(dir, "admin.sock")
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	m, err := join(ctx, f.state, reg, errs)
@@ -142,7 +149,7 @@ func (f *runFlags) run(ctx context.Context, args []string, errs io.Writer) error
 		return err
 	}
 	defer m.leave()
-	w := &workload{flags: f, member: m, errs: errs, proxyExe: exe, ways: ways, args: args}
+	w := &workload{flags: f, member: m, errs: errs, proxyExe: exe, ways: ways, args: args, dir: dir}
 	defer w.close()
 	if err := w.place(ctx); err != nil {
 		return err

@@ -31,7 +31,7 @@ type workload struct {
 	ways     []way
 	args     []string
 
-	dir      string // of sockets; the application does not see it
+	dir      string // of sockets
 	box      *sandbox.Sandbox
 	inbound  *os.File
 	publish  []*os.File
@@ -73,9 +73,6 @@ func executable(path string) bool {
 
 // place makes the workload's surroundings: sandbox or loopback addresses, and the listeners of its proxy.
 func (w *workload) place(ctx context.Context) (err error) {
-	if w.dir, err = os.MkdirTemp("", "weft-run-"); err != nil {
-		return err
-	}
 	tunnel, err := netip.ParseAddrPort(w.member.given.Tunnel)
 	if err != nil {
 		return err
@@ -350,8 +347,5 @@ func (w *workload) close() {
 		if f != nil {
 			f.Close()
 		}
-	}
-	if w.dir != "" {
-		os.RemoveAll(w.dir)
 	}
 }

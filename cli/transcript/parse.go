@@ -12,18 +12,26 @@
 //	from frontend GET http://backend/ x-canary=true => 80% 200 backend subset v1 | 20% 200 backend subset v2
 //	from frontend GET http://backend/old => 200 sees path=/new x-added=1 returns x-served-by=weft
 //	from frontend TCP db:5432 => refused because ...
-//	from outside GET http://backend/ to backend => 403
+//	from outside GET http://backend/ to backend at=192.0.2.1 => 403
 //	-- findings --
 //	mesh/policy.yaml:41 spec.endpointSelector
+//
+// Beside headers, a call may say: answering=STATUS, what the application answers; taking=DURATION, how long that takes it;
+// failing=N, so many attempts find nobody to connect to; at=ADDRESS, where a call from outside comes from. An outcome is a status,
+// "ok" or "refused", and what of the following matters: the service that got the call, its subset, "grpc CODE", "attempts N",
+// "copied to SERVICE subset NAME", "because WORDS", "sees HEADER=VALUE ..." as the application gets them, with path, query and host
+// among them, "returns HEADER=VALUE ..." of the answer. HEADER= with nothing behind it: it is not there.
 package transcript
 
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/tools/txtar" // the format of Go's own script tests
 
@@ -61,8 +69,10 @@ type Call struct {
 	Method   string
 	URL      *url.URL
 	Header   [][2]string
-	Status   int // that the application answers [200]
-	Fail     int // attempts that fail to connect
+	At       netip.Addr    // where a call from outside comes from
+	Status   int           // that the application answers [200]
+	Takes    time.Duration // that the application needs for it
+	Fail     int           // attempts that fail to connect
 	Outcomes []Outcome
 }
 
@@ -74,10 +84,16 @@ type Outcome struct {
 	OK      bool   // a TCP connection that works
 	Target  string // service, by name, name.namespace or full; empty: not said
 	Subset  string
+	GRPC    string      // grpc-status; empty: not said
+	Tries   int         // attempts; 0: not said
 	Because string      // beginning of the deciding verdict's words; empty: not said
-	Sees    [][2]string // headers, or "path", as the application gets them; an empty value: it is not there
+	Sees    [][2]string // headers, "path", "query" or "host", as the application gets them; an empty value: it is not there
 	Returns [][2]string // headers of the answer
+	Copies  []Copy      // where copies of the call go
 }
+
+// Copy is where a mirror sends a call too.
+type Copy struct{ Service, Subset string }
 
 // Expected is a finding: its place and the beginning of its field or text.
 type Expected struct {
@@ -162,6 +178,35 @@ func split(line string) (words []string, err error) {
 	return words, nil
 }
 
+// ParseWorkload reads a line of the section workloads.
+func ParseWorkload(line string) (Workload, error) {
+	f := File{}
+	words, err := split(line)
+	if err == nil && len(words) == 0 {
+		err = errors.New("the line is empty")
+	}
+	if err == nil {
+		err = f.workload(0, words)
+	}
+	if err != nil {
+		return Workload{}, fmt.Errorf("workload %q: %w", line, err)
+	}
+	return f.Workloads[0], nil
+}
+
+// ParseCall reads a line of the section calls.
+func ParseCall(line string) (Call, error) {
+	f := File{}
+	words, err := split(line)
+	if err == nil {
+		err = f.call(0, words)
+	}
+	if err != nil {
+		return Call{}, fmt.Errorf("call %q: %w", line, err)
+	}
+	return f.Calls[0], nil
+}
+
 func (f *File) workload(_ int, words []string) error {
 	w := Workload{Name: words[0], Namespace: "default", Service: words[0], Account: words[0], Labels: map[string]string{}, Ports: []uint16{80}}
 	if ns, name, ok := strings.Cut(words[0], "/"); ok {
@@ -243,7 +288,7 @@ func (c *Call) options(words []string) error {
 		}
 		k, v, ok := strings.Cut(words[i], "=")
 		if !ok {
-			return fmt.Errorf("%q: want HEADER=VALUE, answering=STATUS, failing=ATTEMPTS or to WORKLOAD", words[i])
+			return fmt.Errorf("%q: want HEADER=VALUE, answering=STATUS, taking=DURATION, failing=ATTEMPTS, at=ADDRESS or to WORKLOAD", words[i])
 		}
 		var err error
 		switch k {
@@ -251,6 +296,10 @@ func (c *Call) options(words []string) error {
 			c.Status, err = strconv.Atoi(v)
 		case "failing":
 			c.Fail, err = strconv.Atoi(v)
+		case "taking":
+			c.Takes, err = time.ParseDuration(v)
+		case "at":
+			c.At, err = netip.ParseAddr(v)
 		default:
 			c.Header = append(c.Header, [2]string{strings.ToLower(k), v})
 		}
@@ -300,45 +349,71 @@ func outcome(words []string) (o Outcome, err error) {
 	return o, o.rest(words[1:])
 }
 
+// words that begin a part of an outcome.
+var parts = []string{"because", "subset", "sees", "returns", "grpc", "attempts", "copied"}
+
 func (o *Outcome) rest(words []string) error {
-	for i := 0; i < len(words); i++ {
-		switch words[i] {
-		case "because":
-			end := i + 1
-			for end < len(words) && words[end] != "sees" && words[end] != "returns" {
-				end++
-			}
-			o.Because = strings.Join(words[i+1:end], " ")
-			i = end - 1
-		case "subset":
-			if i++; i == len(words) {
-				return errors.New("subset: its name is missing")
-			}
-			o.Subset = words[i]
-		case "sees", "returns":
-			pairs, n, err := pairs(words[i+1:])
-			if err != nil {
-				return err
-			}
-			if words[i] == "sees" {
-				o.Sees = pairs
-			} else {
-				o.Returns = pairs
-			}
-			i += n
-		default:
-			if o.Target != "" {
-				return fmt.Errorf("%q is not understood after %q", words[i], o.Target)
-			}
-			o.Target = words[i]
+	for len(words) > 0 {
+		n, err := o.part(words[0], words[1:])
+		if err != nil {
+			return err
 		}
+		words = words[1+n:]
 	}
 	return nil
 }
 
+// part reads one part that begins with word, and returns how many of the words behind it belong to it.
+func (o *Outcome) part(word string, rest []string) (n int, err error) {
+	switch word {
+	case "because":
+		for n < len(rest) && !slices.Contains(parts, rest[n]) {
+			n++
+		}
+		o.Because = strings.Join(rest[:n], " ")
+	case "sees":
+		o.Sees, n, err = pairs(rest)
+	case "returns":
+		o.Returns, n, err = pairs(rest)
+	case "copied":
+		return o.copied(rest)
+	case "subset", "grpc", "attempts":
+		if len(rest) == 0 {
+			return 0, fmt.Errorf("%s: what follows it is missing", word)
+		}
+		n = 1
+		switch word {
+		case "subset":
+			o.Subset = rest[0]
+		case "grpc":
+			o.GRPC = rest[0]
+		default:
+			o.Tries, err = strconv.Atoi(rest[0])
+		}
+	default:
+		if o.Target != "" {
+			return 0, fmt.Errorf("%q is not understood after %q", word, o.Target)
+		}
+		o.Target = word
+	}
+	return n, err
+}
+
+func (o *Outcome) copied(rest []string) (n int, err error) {
+	if len(rest) < 2 || rest[0] != "to" {
+		return 0, errors.New("want copied to SERVICE, and subset NAME if it has one")
+	}
+	c := Copy{Service: rest[1]}
+	if n = 2; len(rest) > 3 && rest[2] == "subset" {
+		c.Subset, n = rest[3], 4
+	}
+	o.Copies = append(o.Copies, c)
+	return n, nil
+}
+
 func pairs(words []string) (out [][2]string, n int, err error) {
 	for _, w := range words {
-		if w == "sees" || w == "returns" || w == "because" {
+		if slices.Contains(parts, w) {
 			break
 		}
 		k, v, ok := strings.Cut(w, "=")

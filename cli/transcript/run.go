@@ -37,14 +37,19 @@ func (f *File) Objects() (objects []*dialect.Object, found []dialect.Located) {
 
 // Registrations are the workloads as the control plane knows them.
 func (f *File) Registrations() (out []control.Registration) {
-	for _, w := range f.Workloads {
-		r := control.Registration{Name: w.Name, Namespace: w.Namespace, Service: w.Service, Version: w.Version, Account: w.Account, Labels: w.Labels}
-		for _, p := range w.Ports {
-			r.Ports = append(r.Ports, control.Port{Number: p, Protocol: cmp.Or(w.Protocol, "http")})
-		}
-		out = append(out, r)
+	for i := range f.Workloads {
+		out = append(out, f.Workloads[i].Registration())
 	}
 	return out
+}
+
+// Registration is the workload as `weft run` would register it.
+func (w *Workload) Registration() control.Registration {
+	r := control.Registration{Name: w.Name, Namespace: w.Namespace, Service: w.Service, Version: w.Version, Account: w.Account, Labels: w.Labels}
+	for _, p := range w.Ports {
+		r.Ports = append(r.Ports, control.Port{Number: p, Protocol: cmp.Or(w.Protocol, "http")})
+	}
+	return r
 }
 
 // Load makes the mesh.
@@ -90,25 +95,30 @@ func (f *File) Run() (n int, failed []Failure, err error) {
 }
 
 func (f *File) judge(s *mesh.Snapshot, c *Call) (*Failure, error) {
-	q, err := c.Asked().Query(s)
-	if err != nil {
-		return nil, err
-	}
-	got, err := explain.Call(compile.All(s, s.Workloads[q.From]), nil, q)
+	got, err := Judge(s, c)
 	if err != nil {
 		return nil, err
 	}
 	return Compare(c, got), nil
 }
 
+// Judge decides about a call in a mesh: every way that it can go.
+func Judge(s *mesh.Snapshot, c *Call) ([]explain.Branch, error) {
+	q, err := c.Asked().Query(s)
+	if err != nil {
+		return nil, err
+	}
+	return explain.Call(compile.All(s, s.Workloads[q.From]), nil, q)
+}
+
 // Compare checks the ways that a call can go against what is expected; nil: all is well.
 func Compare(c *Call, got []explain.Branch) *Failure {
-	if len(c.Outcomes) == 1 && c.Outcomes[0].Share == 0 && len(got) == 1 && c.Outcomes[0].fits(&got[0]) {
+	if len(c.Outcomes) == 1 && c.Outcomes[0].Share == 0 && len(got) == 1 && c.Outcomes[0].Fits(&got[0]) {
 		return nil
 	}
 	left := slices.Clone(got)
 	for i := range c.Outcomes {
-		at := slices.IndexFunc(left, func(b explain.Branch) bool { return c.Outcomes[i].fits(&b) })
+		at := slices.IndexFunc(left, func(b explain.Branch) bool { return c.Outcomes[i].share(&b) && c.Outcomes[i].Fits(&b) })
 		if at < 0 {
 			return c.failure(c.Outcomes[i].String(), got)
 		}
@@ -128,20 +138,35 @@ func (c *Call) failure(want string, got []explain.Branch) *Failure {
 	return &Failure{c.Line, c.Text, want, strings.Join(all, " | ")}
 }
 
-// fits says whether a branch is as expected.
-func (o *Outcome) fits(b *explain.Branch) bool {
-	return (o.Share == 0 || o.Share == int(b.Share*100+0.5)) && o.status(b) && o.target(b.Target) &&
-		(o.Because == "" || strings.HasPrefix(Words(b.By), o.Because)) && has(o.Sees, b.Header, b.Path) && has(o.Returns, b.Returns, "")
+func (o *Outcome) share(b *explain.Branch) bool {
+	return o.Share == 0 || o.Share == int(b.Share*100+0.5)
+}
+
+// Fits says whether a branch is as expected, but for its share.
+func (o *Outcome) Fits(b *explain.Branch) bool {
+	return o.status(b) && o.target(b.Target) && (o.GRPC == "" || b.GRPC == o.GRPC) && (o.Tries == 0 || b.Attempt == o.Tries) &&
+		(o.Because == "" || strings.HasPrefix(Words(b.By), o.Because)) && has(o.Sees, b.Header, b.Path) && has(o.Returns, b.Returns, "") &&
+		o.copies(b.Copies)
 }
 
 func (o *Outcome) status(b *explain.Branch) bool {
 	switch {
 	case o.Refused:
-		return b.Failed != "" || b.Status >= 400
+		return b.Status >= 400
 	case o.OK:
-		return b.Failed == "" && b.Status < 400
+		return b.Status < 400
 	}
-	return b.Failed == "" && b.Status == o.Status
+	return b.Status == o.Status
+}
+
+func (o *Outcome) copies(got []traffic.Target) bool {
+	for _, c := range o.Copies {
+		is := Outcome{Target: c.Service, Subset: c.Subset}
+		if !slices.ContainsFunc(got, is.target) {
+			return false
+		}
+	}
+	return o.Copies == nil || len(got) == len(o.Copies)
 }
 
 func (o *Outcome) target(t traffic.Target) bool {
@@ -157,7 +182,7 @@ func has(want, have [][2]string, path string) bool {
 				value = have[i][1]
 			}
 		}
-		if w[1] == "" && !found {
+		if w[1] == "" && (!found || value == "") {
 			continue
 		}
 		if !found || value != w[1] {
@@ -186,10 +211,12 @@ func Describe(b *explain.Branch) string {
 	if b.Share < 1 {
 		s = fmt.Sprintf("%.0f%% ", b.Share*100)
 	}
+	s += strconv.Itoa(b.Status)
 	if b.Failed != "" {
-		s += "refused (" + b.Failed + ")"
-	} else {
-		s += strconv.Itoa(b.Status)
+		s += " (" + b.Failed + ")"
+	}
+	if b.GRPC != "" {
+		s += " grpc " + b.GRPC
 	}
 	if b.Target.Service != "" {
 		name, _, _ := strings.Cut(b.Target.Service, ".")
@@ -198,11 +225,23 @@ func Describe(b *explain.Branch) string {
 	if b.Target.Subset != "" {
 		s += " subset " + b.Target.Subset
 	}
+	if b.Attempt > 1 {
+		s += " attempts " + strconv.Itoa(b.Attempt)
+	}
+	for _, c := range b.Copies {
+		s += " copied to " + c.String()
+	}
 	s += " because " + Words(b.By)
 	if b.Path != "" {
 		s += " sees path=" + b.Path
 	}
 	for _, h := range b.Header {
+		s += " " + h[0] + "=" + strconv.Quote(h[1])
+	}
+	for i, h := range b.Returns {
+		if i == 0 {
+			s += " returns"
+		}
 		s += " " + h[0] + "=" + strconv.Quote(h[1])
 	}
 	return s
@@ -225,6 +264,15 @@ func (o *Outcome) String() string {
 	if o.Subset != "" {
 		words = append(words, "subset "+o.Subset)
 	}
+	if o.GRPC != "" {
+		words = append(words, "grpc "+o.GRPC)
+	}
+	if o.Tries > 0 {
+		words = append(words, fmt.Sprint("attempts ", o.Tries))
+	}
+	for _, c := range o.Copies {
+		words = append(words, "copied to "+c.Service, strings.TrimSuffix("subset "+c.Subset, "subset "))
+	}
 	if o.Because != "" {
 		words = append(words, "because "+o.Because)
 	}
@@ -241,8 +289,8 @@ func (o *Outcome) String() string {
 
 // Asked is the call as explain takes it.
 func (c *Call) Asked() *explain.Asked {
-	a := &explain.Asked{From: c.From, To: c.To, Proto: c.Proto, Method: c.Method, URL: c.URL.String(), Header: c.Header, Status: c.Status,
-		Fail: c.Fail, Now: Now}
+	a := &explain.Asked{From: c.From, To: c.To, Proto: c.Proto, Method: c.Method, URL: c.URL.String(), Header: c.Header, Source: c.At,
+		Status: c.Status, Fail: c.Fail, Takes: c.Takes, Now: Now}
 	if c.From == Outside {
 		a.From = ""
 	}
