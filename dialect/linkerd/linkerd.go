@@ -1,0 +1,129 @@
+// Package linkerd reads Linkerd's objects: ServiceProfiles of linkerd.io, and the inbound policy of policy.linkerd.io.
+//
+// A Server is the unit of authorization: its part holds all that the policies and authorizations which target it let pass, so
+// that one engine judges one port. Those other objects have no part of their own; reading them only finds what is wrong.
+//
+// What Linkerd's admission refuses is an error, and the object is not in force. What it takes and then does not act on, as a
+// policy whose authentication is missing, is a warning, and grants nothing here either. Linkerd lets through what a pod sends to
+// itself over loopback; so does weft, where such bytes never meet a proxy, and no rule says it: where workloads share loopback
+// it would let everybody pass.
+package linkerd
+
+import (
+	"reflect"
+	"strings"
+
+	"github.com/weft-mesh/weft/decision"
+	"github.com/weft-mesh/weft/dialect"
+	"github.com/weft-mesh/weft/mesh"
+)
+
+const (
+	profileGroup      = "linkerd.io"
+	policyGroup       = "policy.linkerd.io"
+	workloadGroup     = "workload.linkerd.io"
+	multiclusterGroup = "multicluster.linkerd.io"
+)
+
+// Kinds returns Linkerd's kinds, for a mesh whose identities are of trustDomain.
+func Kinds(trustDomain string) []dialect.Kind {
+	return []dialect.Kind{
+		serviceProfileKind(trustDomain),
+		serverKind(trustDomain),
+		authorizationPolicyKind(trustDomain),
+		serverAuthorizationKind(trustDomain),
+		meshTLSKind(trustDomain),
+		networkKind(trustDomain),
+
+		later(policyGroup, "HTTPLocalRateLimitPolicy", dialect.Whole(schemaOf[rateLimitSpec]()), "v1alpha1", "no calls are limited by it"),
+		later(policyGroup, "EgressNetwork", dialect.Whole(schemaOf[egressSpec]()), "v1alpha1",
+			"services outside of the mesh cannot be added yet, so calls to these addresses are neither routed nor restricted by it"),
+		later(policyGroup, "HTTPRoute", nil, "v1beta3 v1beta2 v1beta1 v1alpha1",
+			"routes of this group are not read; a service's can be written as HTTPRoute of gateway.networking.k8s.io"),
+		later(workloadGroup, "ExternalWorkload", nil, "v1beta1 v1alpha1", "workloads outside of the cluster cannot be added by it; weft run starts and registers them"),
+		later(multiclusterGroup, "Link", nil, "v1alpha3 v1alpha2 v1alpha1", "weft has one cluster yet"),
+	}
+}
+
+// later is a kind that is known and has no effect yet; the best of its versions stands first.
+func later(group, name string, schema *dialect.Schema, versions, why string) dialect.Kind {
+	return dialect.Kind{Dialect: decision.Linkerd, Group: group, Name: name, Versions: strings.Fields(versions), Schema: schema,
+		Unsupported: map[string]string{"": why}}
+}
+
+func schemaOf[T any]() *dialect.Schema { return dialect.SchemaOf(reflect.TypeFor[T]()) }
+
+// rateLimitSpec is HTTPLocalRateLimitPolicy.spec.
+type rateLimitSpec struct {
+	TargetRef reference  `json:"targetRef"`
+	Total     *rateLimit `json:"total"`
+	Identity  *rateLimit `json:"identity"`
+	Overrides []struct {
+		rateLimit
+		ClientRefs []reference `json:"clientRefs"`
+	} `json:"overrides"`
+}
+
+type rateLimit struct {
+	RequestsPerSecond int64 `json:"requestsPerSecond"`
+}
+
+// egressSpec is EgressNetwork.spec.
+type egressSpec struct {
+	TrafficPolicy string    `json:"trafficPolicy"`
+	Networks      []network `json:"networks"`
+}
+
+// reader reads one object and collects what is to be said of it.
+type reader struct {
+	object      *dialect.Object
+	view        dialect.View
+	ref         decision.Ref
+	trustDomain string
+	found       []mesh.Finding
+}
+
+func newReader(trustDomain string, o *dialect.Object, v dialect.View) *reader {
+	return &reader{object: o, view: v, ref: o.Ref(decision.Linkerd), trustDomain: trustDomain}
+}
+
+// of reads another object through the same view. What is to be said of it, its own reader says.
+func (r *reader) of(o *dialect.Object) *reader { return newReader(r.trustDomain, o, r.view) }
+
+// lowering makes a Kind's Lower of a function that lowers one object.
+func lowering(trustDomain string, lower func(*reader) mesh.Part) func(*dialect.Object, dialect.View) (mesh.Part, []mesh.Finding) {
+	return func(o *dialect.Object, v dialect.View) (mesh.Part, []mesh.Finding) {
+		r := newReader(trustDomain, o, v)
+		return lower(r), r.found
+	}
+}
+
+// decode fills in spec; false: it could not, and a finding says why.
+func (r *reader) decode(spec any) bool {
+	if err := dialect.DecodeField(r.object, "spec", spec); err != nil {
+		r.refuse("spec", err.Error(), "")
+		return false
+	}
+	return true
+}
+
+// refuse says why the object cannot be in force.
+func (r *reader) refuse(field, text, remedy string) { r.note(mesh.Error, field, text, remedy) }
+
+func (r *reader) warn(field, text, remedy string) { r.note(mesh.Warning, field, text, remedy) }
+
+func (r *reader) info(field, text, remedy string) { r.note(mesh.Info, field, text, remedy) }
+
+func (r *reader) note(l mesh.Level, field, text, remedy string) {
+	r.found = append(r.found, mesh.Finding{Ref: r.ref, Field: field, Text: text, Remedy: remedy, Level: l})
+}
+
+// refused says whether any finding keeps the object out of force.
+func (r *reader) refused() bool {
+	for i := range r.found {
+		if r.found[i].Level == mesh.Error {
+			return true
+		}
+	}
+	return false
+}
