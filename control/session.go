@@ -178,6 +178,13 @@ func (s *session) acked(name string) uint64 {
 	return s.held[name].acked
 }
 
+// settled says whether the proxy has answered everything.
+func (s *session) settled() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.waiting) == 0 && len(s.flying) == 0
+}
+
 func (s *session) names() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -91,6 +91,18 @@ func (c *Control) lagging(name string) bool {
 	return false
 }
 
+// Settled returns when every proxy has taken in, or refused, all that it was sent; Refused tells them apart.
+func (c *Control) Settled(ctx context.Context) error {
+	return c.settled(ctx, func() bool {
+		for s := range c.publisher.sessions {
+			if !s.settled() {
+				return false
+			}
+		}
+		return true
+	})
+}
+
 // settled waits until done, asked in the owner whenever a proxy acknowledges, says so.
 func (c *Control) settled(ctx context.Context, done func() bool) error {
 	for {

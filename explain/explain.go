@@ -3,8 +3,10 @@
 package explain
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 
@@ -29,18 +31,22 @@ type Query struct {
 	Query     string         `json:"query,omitempty"`
 	Header    [][2]string    `json:"header,omitempty"`
 	Now       time.Time      `json:"now,omitzero"`
+	Source    netip.Addr     `json:"source,omitzero"`  // of a call from outside
 	Fail      int            `json:"fail,omitempty"`   // so many attempts fail to connect: what if
-	Status    int            `json:"status,omitempty"` // what the application answers [200]
+	Status    int            `json:"status,omitempty"` // what the application answers [200]; below 100: a gRPC status
+	Takes     time.Duration  `json:"takes,omitempty"`  // how long the application takes to answer
 }
 
 // Branch is one way that the call can go.
 type Branch struct {
 	Share   float64            `json:"share"`            // of calls, in (0, 1]
-	Status  int                `json:"status,omitempty"` // 0: no answer, the caller sees its connection end
+	Status  int                `json:"status,omitempty"` // of TCP: as if it were HTTP
 	GRPC    string             `json:"grpcStatus,omitempty"`
-	Failed  string             `json:"failed,omitempty"` // why there is no answer
+	Failed  string             `json:"failed,omitempty"` // why no callee answered; Status is what the proxy makes of it
 	Target  traffic.Target     `json:"target,omitzero"`
 	To      *traffic.Endpoint  `json:"to,omitempty"`
+	Attempt int                `json:"attempts,omitempty"`
+	Copies  []traffic.Target   `json:"copies,omitempty"`  // where mirrors send the call too
 	Path    string             `json:"path,omitempty"`    // as the application gets it
 	Header  [][2]string        `json:"header,omitempty"`  // as the application gets them
 	Returns [][2]string        `json:"returns,omitempty"` // headers of the answer
@@ -87,11 +93,14 @@ func once(cfg *config.Set, learnt map[traffic.Target][]balance.Snapshot, q Query
 		c.Header.Receive(strings.ToLower(f[0]), f[1])
 	}
 	c.Trail = &decision.Trail{Side: "caller"}
-	err = out.Serve(c)
-	b := Branch{Share: 1, Status: c.Response.Status, Target: c.Target, To: c.To, Header: h.arrived, Path: h.path, By: last(c.Verdicts())}
-	if err != nil {
-		b.Status, b.Failed = 0, err.Error()
+	b := Branch{Share: 1}
+	if err := out.Serve(c); err != nil {
+		status, v := chain.Unanswered(c, err)
+		b.Failed = err.Error()
+		_ = c.Reply(status, v)
 	}
+	b.Status, b.Target, b.To, b.Attempt = c.Response.Status, c.Target, c.To, int(c.Attempts)
+	b.Header, b.Path, b.By = h.arrived, h.path, last(c.Verdicts())
 	b.GRPC, _ = c.GRPCStatus()
 	c.Response.Header.All(func(name, value string) bool {
 		b.Returns = append(b.Returns, [2]string{strings.Clone(name), strings.Clone(value)})
@@ -99,7 +108,7 @@ func once(cfg *config.Set, learnt map[traffic.Target][]balance.Snapshot, q Query
 	})
 	b.Because = append(b.Because, c.Verdicts()...)
 	c.Finish(h.now)
-	b.Steps = c.Trail.Steps
+	b.Steps, b.Copies = c.Trail.Steps, h.copies
 	return b, nil
 }
 
@@ -125,6 +134,8 @@ type host struct {
 
 	arrived [][2]string // headers as the application gets them
 	path    string
+	copying bool // what is served is a mirror's copy
+	copies  []traffic.Target
 }
 
 // way begins the call and returns where it enters the mesh.
@@ -146,6 +157,7 @@ func (h *host) way(c *traffic.Call) (traffic.Handler, error) {
 	if svc == nil {
 		return refusal{decision.NoService, 502}, nil
 	}
+	c.Target = traffic.Target{Service: h.q.Host, Port: h.q.Port}
 	if len(svc.IPs) > 0 {
 		conn.Original = netip.AddrPortFrom(svc.IPs[0], h.q.Port)
 	} else {
@@ -167,7 +179,8 @@ func (h *host) published(c *traffic.Call) (traffic.Handler, error) {
 	if w == nil {
 		return nil, fmt.Errorf("explain: there is no workload %s", h.q.To)
 	}
-	c.Begin(arrived{h}, &traffic.Conn{Original: netip.AddrPortFrom(w.Addr, h.q.Port)})
+	conn := &traffic.Conn{Source: traffic.Peer{Addr: netip.AddrPortFrom(h.q.Source, 0)}, Original: netip.AddrPortFrom(w.Addr, h.q.Port)}
+	c.Begin(arrived{h}, conn)
 	return chain.NewInbound(w)
 }
 
@@ -248,29 +261,57 @@ func (h *host) Forward(c *traffic.Call) error {
 	defer r.Trail.At("caller")
 	err = in.Serve(r)
 	r.Finish(h.now)
-	c.Response.Status = r.Response.Status
-	r.Response.Header.All(func(name, value string) bool { c.Response.Header.Receive(name, value); return true })
 	for _, v := range r.Verdicts() {
 		c.Because(v)
 	}
+	if err == nil && !r.Response.Local && h.late(c) {
+		return c.Fail(traffic.ErrDeadline)
+	}
+	c.Response.Status = r.Response.Status
+	r.Response.Header.All(func(name, value string) bool { c.Response.Header.Receive(name, value); return true })
 	return err
+}
+
+// late lets the time pass that the application takes; true: the call's deadline came first.
+func (h *host) late(c *traffic.Call) bool {
+	if h.copying { // nobody waits for it
+		return false
+	}
+	at := h.now.Add(h.q.Takes)
+	if end := c.Deadline.At; !end.IsZero() && at.After(end) {
+		h.now = end
+		return true
+	}
+	h.now = at
+	return false
 }
 
 // deliver is the application's answer.
 func (h *host) deliver(c *traffic.Call) {
-	h.arrived, h.path = nil, c.Path
-	c.Header.All(func(name, value string) bool {
-		h.arrived = append(h.arrived, [2]string{name, value})
-		return true
-	})
-	if c.Response.Status = h.q.Status; c.Response.Status == 0 {
-		c.Response.Status = 200
+	if !h.copying {
+		h.arrived, h.path = [][2]string{{"host", strings.Clone(c.Authority)}, {"query", strings.Clone(c.Query)}}, strings.Clone(c.Path)
+		c.Header.All(func(name, value string) bool {
+			h.arrived = append(h.arrived, [2]string{strings.Clone(name), strings.Clone(value)})
+			return true
+		})
 	}
+	c.Response.Status = cmp.Or(h.q.Status, 200)
+	if c.Proto != traffic.GRPC {
+		return
+	}
+	code := 0
+	if c.Response.Status < 100 {
+		code, c.Response.Status = c.Response.Status, 200
+	}
+	c.Response.Header.Receive("grpc-status", strconv.Itoa(code))
 }
 
 func (h *host) Detach(c *traffic.Call, to traffic.Handler) {
 	c.Trail.At("mirror")
+	h.copying = true
 	_ = to.Serve(c)
+	h.copies = append(h.copies, c.Target)
+	h.copying = false
 	c.Finish(h.now)
 	c.Trail.At("caller")
 }

@@ -1,0 +1,112 @@
+package explain
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/weft-mesh/weft/mesh"
+	"github.com/weft-mesh/weft/traffic"
+)
+
+// Asked is a call as a person writes it; whom its names mean, a mesh says.
+type Asked struct {
+	From   string        `json:"from"` // name, service or account of the calling workload, or namespace/name; empty: outside
+	To     string        `json:"to,omitempty"`
+	Proto  traffic.Proto `json:"proto"`
+	Method string        `json:"method,omitempty"`
+	URL    string        `json:"url"`
+	Header [][2]string   `json:"header,omitempty"`
+	Source netip.Addr    `json:"source,omitzero"` // of a call from outside
+	Status int           `json:"status,omitempty"`
+	Fail   int           `json:"fail,omitempty"`
+	Takes  time.Duration `json:"takes,omitempty"`
+	Now    time.Time     `json:"now,omitzero"`
+}
+
+// Query resolves names in s. The error names what is not there.
+func (a *Asked) Query(s *mesh.Snapshot) (Query, error) {
+	u, err := url.Parse(a.URL)
+	if err != nil || u.Host == "" {
+		return Query{}, fmt.Errorf("%q: want a URL as http://SERVICE:PORT/PATH", a.URL)
+	}
+	q := Query{Proto: a.Proto, Method: a.Method, Authority: u.Host, Path: u.EscapedPath(), Query: u.RawQuery, Header: slices.Clone(a.Header),
+		Now: a.Now, Source: a.Source, Status: a.Status, Fail: a.Fail, Takes: a.Takes}
+	if a.Proto != traffic.TCP && q.Path == "" {
+		q.Path = "/"
+	}
+	if a.Proto == traffic.GRPC {
+		q.Header = append(q.Header, [2]string{"content-type", "application/grpc"})
+	}
+	if q.Port, err = portOf(u, a.Proto); err != nil {
+		return q, err
+	}
+	if a.From == "" {
+		q.To, err = workloadKey(s, a.To)
+		return q, err
+	}
+	if q.From, err = workloadKey(s, a.From); err != nil {
+		return q, err
+	}
+	if addr, err := netip.ParseAddr(u.Hostname()); err == nil {
+		q.Host, q.Addr = s.HostOf(addr), netip.AddrPortFrom(addr, q.Port)
+		return q, nil
+	}
+	namespace, _, _ := strings.Cut(q.From, "/")
+	q.Host = HostName(u.Hostname(), namespace)
+	return q, nil
+}
+
+func portOf(u *url.URL, proto traffic.Proto) (uint16, error) {
+	if u.Port() == "" {
+		if proto == traffic.TCP {
+			return 0, errors.New("a TCP call names its port, as in tcp://database:5432")
+		}
+		return 80, nil
+	}
+	n, err := strconv.ParseUint(u.Port(), 10, 16)
+	return uint16(n), err
+}
+
+// HostName is the full name that a caller of a namespace means.
+func HostName(name, namespace string) string {
+	const cluster = ".cluster.local"
+	switch {
+	case !strings.Contains(name, "."):
+		return name + "." + namespace + ".svc" + cluster
+	case strings.Count(name, ".") == 1:
+		return name + ".svc" + cluster
+	case strings.Count(name, ".") == 2 && strings.HasSuffix(name, ".svc"):
+		return name + cluster
+	}
+	return name
+}
+
+// workloadKey finds a workload by its key, its name, its service or its account.
+func workloadKey(s *mesh.Snapshot, name string) (string, error) {
+	for _, key := range []string{name, "default/" + name} {
+		if s.Workloads[key] != nil {
+			return key, nil
+		}
+	}
+	namespace, short, ok := strings.Cut(name, "/")
+	if !ok {
+		namespace, short = "", name
+	}
+	for _, key := range slices.Sorted(maps.Keys(s.Workloads)) {
+		w := s.Workloads[key]
+		if namespace != "" && w.Namespace != namespace {
+			continue
+		}
+		if w.Name == short || slices.Contains(w.Labels, "app="+short) || w.ID.ServiceAccount == short {
+			return key, nil
+		}
+	}
+	return "", fmt.Errorf("there is no workload %q; there are: %s", name, strings.Join(slices.Sorted(maps.Keys(s.Workloads)), ", "))
+}

@@ -1,0 +1,359 @@
+package meshtest
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/weft-mesh/weft/cli/transcript"
+	"github.com/weft-mesh/weft/decision"
+	"github.com/weft-mesh/weft/explain"
+	"github.com/weft-mesh/weft/observe"
+	"github.com/weft-mesh/weft/traffic"
+)
+
+// Answer is what became of a call, as all who took part saw it.
+type Answer struct {
+	explain.Branch
+	Body   string
+	App    string          // key of the workload whose application answered; empty: none did
+	Caller *observe.Record // of the caller's proxy; nil: the caller is not of the mesh
+	Callee *observe.Record // of the callee's proxy; nil: the call did not get that far
+}
+
+// Get makes a GET from a workload, or from outside ("outside to WORKLOAD"). Headers are "name=value".
+func (m *Mesh) Get(from, url string, headers ...string) *Answer {
+	m.t.Helper()
+	return m.Call("from " + from + " GET " + url + " " + strings.Join(headers, " "))
+}
+
+// Call makes a call, said as in a transcript's section calls, without outcome.
+func (m *Mesh) Call(line string) *Answer {
+	m.t.Helper()
+	c, err := transcript.ParseCall(line + " => ok")
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return m.call(&c)
+}
+
+// order is what the test asks of the application.
+type order struct {
+	status int
+	takes  time.Duration
+}
+
+// calls are those under way, by request id.
+type calls struct {
+	mu     sync.Mutex
+	next   int
+	orders map[string]order
+	saw    map[string][]seen
+	more   chan struct{} // closed and made anew whenever an application sees a call
+	tcp    int           // TCP calls under way
+}
+
+func (c *calls) begin(o order) (id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.orders == nil {
+		c.orders, c.saw = map[string]order{}, map[string][]seen{}
+	}
+	c.next++
+	id = fmt.Sprintf("call-%d", c.next)
+	c.orders[id] = o
+	return id
+}
+
+// arrived notes what an application saw, and returns what it is to do.
+func (c *calls) arrived(id string, s seen) order {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.saw == nil {
+		c.saw = map[string][]seen{}
+	}
+	c.saw[id] = append(c.saw[id], s)
+	if c.more != nil {
+		close(c.more)
+		c.more = nil
+	}
+	o, ok := c.orders[id]
+	if !ok {
+		o.status = http.StatusOK
+	}
+	return o
+}
+
+// of returns what was seen of a call, and what is closed when there is more.
+func (c *calls) of(id string) ([]seen, <-chan struct{}) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.more == nil {
+		c.more = make(chan struct{})
+	}
+	return slices.Clone(c.saw[id]), c.more
+}
+
+func (c *calls) opaque() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.tcp > 0
+}
+
+func (c *calls) tcpCalls(n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.tcp += n
+	delete(c.saw, "")
+}
+
+// nowhere is an address of the mesh's that no service has: what a name that does not exist leads to.
+var nowhere = netip.MustParseAddr("240.255.255.254")
+
+func (m *Mesh) call(c *transcript.Call) *Answer {
+	m.t.Helper()
+	q, err := c.Asked().Query(m.View().Mesh)
+	if err != nil {
+		m.t.Fatalf("%s: %v", c.Text, err)
+	}
+	m.refuse.Store(int32(c.Fail))
+	ctx, cancel := context.WithTimeout(m.ctx, bound)
+	defer cancel()
+	x := &exchange{m: m, q: &q, dial: func() (net.Conn, error) { return m.dial(ctx, &q) }, from: m.records.count(), a: &Answer{}}
+	for i := range c.Outcomes {
+		x.copies = max(x.copies, len(c.Outcomes[i].Copies))
+	}
+	x.a.Share = 1
+	if c.Proto == traffic.TCP {
+		err = x.tcp(ctx)
+	} else {
+		err = x.http(ctx, c)
+	}
+	if err != nil {
+		m.t.Errorf("%s: %v", c.Text, err)
+	}
+	x.conclude(ctx)
+	return x.a
+}
+
+// dial connects as the caller would.
+func (m *Mesh) dial(ctx context.Context, q *explain.Query) (net.Conn, error) {
+	if q.From == "" {
+		l := m.workload(q.To).published[q.Port]
+		if l == nil {
+			return nil, fmt.Errorf("%s publishes no port %d", q.To, q.Port)
+		}
+		var d net.Dialer
+		if q.Source.IsValid() {
+			d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(q.Source, 0))
+		}
+		return d.DialContext(ctx, "tcp", l.Addr().String())
+	}
+	to := netip.AddrPortFrom(nowhere, q.Port)
+	if svc := m.View().Mesh.Services[q.Host]; svc != nil && len(svc.IPs) > 0 {
+		to = netip.AddrPortFrom(svc.IPs[0], q.Port)
+	} else if q.Host == "" {
+		to = q.Addr
+	}
+	return m.workload(q.From).door.dial(ctx, to)
+}
+
+// exchange is one call and what is found out about it.
+type exchange struct {
+	m    *Mesh
+	q    *explain.Query
+	dial func() (net.Conn, error)
+	from int // number of the first record that may be the call's
+	id   string
+	a    *Answer
+
+	copies int // that are expected
+}
+
+func (x *exchange) http(ctx context.Context, c *transcript.Call) error {
+	x.id = x.m.calls.begin(order{cmp.Or(c.Status, http.StatusOK), c.Takes})
+	r, err := http.NewRequestWithContext(ctx, c.Method, "http://"+c.URL.Host+"/", http.NoBody)
+	if err != nil {
+		return err
+	}
+	r.URL = &url.URL{Scheme: "http", Host: c.URL.Host, Path: cmp.Or(c.URL.Path, "/"), RawPath: c.URL.RawPath, RawQuery: c.URL.RawQuery}
+	r.Header.Set("User-Agent", "")
+	p := &http.Protocols{}
+	p.SetHTTP1(c.Proto == traffic.HTTP1)
+	p.SetUnencryptedHTTP2(c.Proto != traffic.HTTP1)
+	if c.Proto == traffic.GRPC {
+		r.Header.Set("content-type", "application/grpc")
+		r.Header.Set("te", "trailers")
+		r.Body = io.NopCloser(bytes.NewReader(message("ping")))
+	}
+	for _, h := range c.Header {
+		if h[0] == "host" {
+			r.Host = h[1]
+		} else {
+			r.Header.Add(h[0], h[1])
+		}
+	}
+	r.Header.Set("x-request-id", x.id)
+	t := &http.Transport{Protocols: p, DisableCompression: true,
+		DialContext: func(context.Context, string, string) (net.Conn, error) { return x.dial() }}
+	defer t.CloseIdleConnections()
+	resp, err := t.RoundTrip(r)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	return x.answered(resp)
+}
+
+func (x *exchange) answered(resp *http.Response) error {
+	b, err := io.ReadAll(resp.Body)
+	x.a.Status, x.a.Body, x.a.App = resp.StatusCode, string(b), resp.Header.Get(AppHeader)
+	for name, values := range resp.Header {
+		for _, v := range values {
+			x.a.Returns = append(x.a.Returns, [2]string{strings.ToLower(name), v})
+		}
+	}
+	x.a.GRPC = cmp.Or(resp.Header.Get("grpc-status"), resp.Trailer.Get("grpc-status"))
+	return err
+}
+
+// tcp sends a line and reads the one that comes back. A connection that ends instead is an answer too.
+func (x *exchange) tcp(ctx context.Context) error {
+	x.m.calls.tcpCalls(1)
+	defer x.m.calls.tcpCalls(-1)
+	c, err := x.dial()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	defer context.AfterFunc(ctx, func() { c.Close() })()
+	if _, err := io.WriteString(c, "ping\n"); err != nil {
+		return nil
+	}
+	in := bufio.NewReader(c)
+	line, err := in.ReadString('\n')
+	if ctx.Err() != nil {
+		return fmt.Errorf("the connection neither answers nor ends: %w", ctx.Err())
+	}
+	x.a.Body = line
+	if who, ok := strings.CutSuffix(line, " ping\n"); err == nil && ok {
+		x.a.App, x.a.Status = who, 200
+	}
+	if h, ok := c.(interface{ CloseWrite() error }); ok {
+		_ = h.CloseWrite()
+	}
+	if rest, err := io.ReadAll(in); err == nil && len(rest) > 0 {
+		return fmt.Errorf("there is more than the answer: %q", rest)
+	}
+	return nil
+}
+
+// conclude gathers what the records and the application tell.
+func (x *exchange) conclude(ctx context.Context) {
+	a := x.a
+	if x.q.From != "" {
+		if a.Caller = x.m.records.await(ctx, x.from, x.mine(observe.Source, x.q.From, "")); a.Caller == nil {
+			x.m.t.Errorf("meshtest: the caller's proxy made no record of the call")
+			return
+		}
+	}
+	if to := x.callee(); to != "" {
+		if a.Callee = x.m.records.await(ctx, x.from, x.mine(observe.Destination, x.q.From, to)); a.Callee == nil {
+			x.m.t.Errorf("meshtest: the proxy of %s made no record of the call", to)
+		}
+	}
+	x.outcome()
+	if err := x.copied(ctx, x.copies); err != nil {
+		x.m.t.Error(err)
+	}
+	all, _ := x.m.calls.of(x.id)
+	for _, s := range all {
+		if a.App == s.app {
+			a.Header, a.Path = s.header, s.path
+		}
+	}
+}
+
+// callee is the workload whose proxy has to have made a record: the call's last endpoint, unless the caller's proxy answered itself.
+func (x *exchange) callee() string {
+	switch r := x.a.Caller; {
+	case r == nil:
+		return x.q.To
+	case x.a.App != "":
+		if x.m.workloads[x.a.App] != nil {
+			return x.a.App
+		}
+	case !r.Local && r.Err == nil && x.m.workloads[r.To.Workload] != nil:
+		return r.To.Workload
+	}
+	return ""
+}
+
+// mine says which records are the call's.
+func (x *exchange) mine(by observe.Reporter, from, to string) func(*observe.Record) bool {
+	return func(r *observe.Record) bool {
+		switch {
+		case r.Reporter != by || from != "" && r.From.Workload != from && by == observe.Source || to != "" && r.To.Workload != to:
+			return false
+		case x.id == "": // a TCP call, of which there is one at a time
+			return r.Proto == traffic.TCP
+		}
+		return r.RequestID == x.id && (by == observe.Source || r.Status == x.a.Status)
+	}
+}
+
+// outcome makes of the records what explain would have said.
+func (x *exchange) outcome() {
+	a := x.a
+	for _, r := range []*observe.Record{a.Caller, a.Callee} {
+		if r == nil {
+			continue
+		}
+		if a.Because = append(a.Because, r.Verdicts...); r.Reporter == observe.Source {
+			a.Target, a.Attempt = traffic.Target{Service: r.Service, Port: r.Port, Subset: r.Subset}, int(r.Attempts)
+		}
+		if r.Err != nil {
+			a.Failed = r.Err.Error()
+		}
+		if x.id == "" && a.App == "" {
+			a.Status = max(a.Status, r.Status, 400)
+		}
+	}
+	for _, v := range a.Because {
+		if v.Outcome == decision.Deny || a.By.Outcome != decision.Deny {
+			a.By = v
+		}
+	}
+}
+
+// copied waits until n copies of the call have reached applications beside the one that answered, and says which these were.
+func (x *exchange) copied(ctx context.Context, n int) error {
+	for {
+		all, more := x.m.calls.of(x.id)
+		x.a.Copies = nil
+		for _, s := range all {
+			if w := x.m.workloads[s.app]; w != nil && s.app != x.a.App {
+				x.a.Copies = append(x.a.Copies, traffic.Target{Service: explain.HostName(w.Service, w.Namespace), Subset: w.Version})
+			}
+		}
+		if len(x.a.Copies) >= n {
+			return nil
+		}
+		select {
+		case <-more:
+		case <-ctx.Done():
+			return fmt.Errorf("%d copies of the call were expected, and %d arrived", n, len(x.a.Copies))
+		}
+	}
+}

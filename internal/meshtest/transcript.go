@@ -1,0 +1,159 @@
+package meshtest
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/weft-mesh/weft/cli/transcript"
+	"github.com/weft-mesh/weft/explain"
+	"github.com/weft-mesh/weft/traffic"
+)
+
+// RunTranscripts runs all that a pattern finds, each as a test of its own.
+func RunTranscripts(t *testing.T, pattern string) {
+	t.Helper()
+	paths, err := filepath.Glob(pattern)
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("no transcript is found by %s: %v", pattern, err)
+	}
+	for _, path := range paths {
+		t.Run(strings.TrimSuffix(filepath.Base(path), ".txtar"), func(t *testing.T) { RunTranscript(t, path) })
+	}
+}
+
+// RunTranscript has every call of a transcript judged by decision alone, and made through real proxies. Outcome and because of
+// what must be as expected, and the same both ways.
+func RunTranscript(t *testing.T, path string) {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := transcript.Parse(path, data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, failed, err := f.Run()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range failed {
+		t.Errorf("by decision: %s: %s", path, &failed[i])
+	}
+	if len(f.Calls) > 0 {
+		runFile(t, f)
+	}
+}
+
+// runFile makes the calls of a transcript in a mesh of its own.
+func runFile(t *testing.T, f *transcript.File) {
+	t.Helper()
+	objects, found := f.Objects()
+	m := start(t, newGiven(), objects, found)
+	var all []*workload
+	for _, w := range f.Workloads {
+		all = append(all, m.run(w))
+	}
+	m.serving(all)
+	if f.Checked {
+		for _, x := range f.CheckFindings(m.View().Findings) {
+			t.Errorf("in the running mesh: %s", &x)
+		}
+	}
+	for i := range f.Calls {
+		m.expect(&f.Calls[i])
+	}
+}
+
+// Expect checks lines of a transcript's section calls in the mesh as it is now, both ways.
+func (m *Mesh) Expect(lines ...string) {
+	m.t.Helper()
+	for _, line := range lines {
+		c, err := transcript.ParseCall(line)
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		m.expect(&c)
+	}
+}
+
+// draws is how many calls are made where chance decides.
+const draws = 400
+
+func (m *Mesh) expect(c *transcript.Call) {
+	m.t.Helper()
+	ways, err := transcript.Judge(m.View().Mesh, c)
+	if err != nil {
+		m.t.Errorf("%s: %v", c.Text, err)
+		return
+	}
+	if x := transcript.Compare(c, ways); x != nil {
+		m.t.Errorf("by decision: %s", x)
+	}
+	n := 1
+	if len(c.Outcomes) > 1 {
+		n = draws
+	}
+	hits := make([]int, len(c.Outcomes))
+	for range n {
+		at, err := m.once(c, ways)
+		if err != nil {
+			m.t.Errorf("through proxies: line %d: %s\n  %v", c.Line, c.Text, err)
+			return
+		}
+		hits[at]++
+	}
+	for i := range c.Outcomes {
+		if n > 1 {
+			m.often(c, &c.Outcomes[i], hits[i], n)
+		}
+	}
+}
+
+// once makes a call, and returns which outcome it had.
+func (m *Mesh) once(c *transcript.Call, ways []explain.Branch) (int, error) {
+	m.t.Helper()
+	a := m.call(c)
+	agrees := false
+	for i := range ways {
+		agrees = agrees || same(c, &ways[i], &a.Branch)
+	}
+	if !agrees {
+		var said []string
+		for i := range ways {
+			said = append(said, transcript.Describe(&ways[i]))
+		}
+		return 0, fmt.Errorf("the decision is %s\n  and the proxies did %s\n  %s", strings.Join(said, " | "), transcript.Describe(&a.Branch), a.Body)
+	}
+	for i := range c.Outcomes {
+		if c.Outcomes[i].Fits(&a.Branch) {
+			return i, nil
+		}
+	}
+	return 0, errors.Join(fmt.Errorf("want %s", &c.Outcomes[0]), fmt.Errorf("  got  %s", transcript.Describe(&a.Branch)))
+}
+
+// same says whether the decision and the proxies agree about a call: what became of it, who got it, and because of what.
+func same(c *transcript.Call, d, p *explain.Branch) bool {
+	became := d.Status == p.Status && d.GRPC == p.GRPC
+	if c.Proto == traffic.TCP { // the caller sees no status
+		became = d.Status < 400 == (p.Status < 400)
+	}
+	return became && (c.From == transcript.Outside || d.Target == p.Target) && transcript.Words(d.By) == transcript.Words(p.By) &&
+		max(d.Attempt, 1) == max(p.Attempt, 1) && d.Path == p.Path
+}
+
+// often fails the test if an outcome was had much more or less often than its share says: by five standard deviations, which
+// chance does once in two million times.
+func (m *Mesh) often(c *transcript.Call, o *transcript.Outcome, hits, n int) {
+	m.t.Helper()
+	p := float64(o.Share) / 100
+	if want := p * float64(n); math.Abs(float64(hits)-want) > 5*math.Sqrt(want*(1-p)) {
+		m.t.Errorf("through proxies: line %d: %s\n  %d of %d calls had the outcome %s", c.Line, c.Text, hits, n, o)
+	}
+}
