@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+
+	kjson "sigs.k8s.io/json"
 )
 
 // Decode fills into, a pointer to an API's Go type, with the whole object by its JSON. Read has compared the object with its
-// Schema before Lower runs, so an error is rare; it names the field and the type that was expected.
+// Schema before Lower runs, so an error is rare; it names the field and the type that was expected. Case counts: a field that
+// is misspelt so has no effect, as its finding says.
 func Decode(o *Object, into any) error {
 	tree := maps.Clone(o.Tree)
 	delete(tree, "metadata") // the object carries it already, and dates in it may be anything
@@ -26,7 +29,7 @@ func DecodeField(o *Object, field string, into any) error {
 func decode(path string, tree, into any) error {
 	text, err := json.Marshal(tree)
 	if err == nil {
-		err = json.Unmarshal(text, into)
+		err = kjson.UnmarshalCaseSensitivePreserveInts(text, into)
 	}
 	var wrong *json.UnmarshalTypeError
 	switch {

@@ -272,6 +272,10 @@ func TestDecode(t *testing.T) {
 	if err := dialect.DecodeField(o, "status", &s); err != nil {
 		t.Error(err)
 	}
+	s, o.Tree = spec{}, map[string]any{"spec": map[string]any{"HOST": "h", "Mode": "STRICT", "mode": "PERMISSIVE"}}
+	if err := dialect.DecodeField(o, "spec", &s); err != nil || s.Host != "" || s.Mode != "PERMISSIVE" {
+		t.Errorf("case does not count: %+v, %v", s, err)
+	}
 }
 
 func TestLabels(t *testing.T) {
