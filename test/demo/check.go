@@ -189,12 +189,15 @@ func (c *checker) eventually(most time.Duration, try func() error) error {
 
 // apply writes a file of configuration; with it gone, its objects are.
 func (c *checker) apply(name, yaml string) (gone func(), err error) {
-	path := filepath.Join(c.config, name+".yaml")
+	path := c.file(name)
 	if err := os.WriteFile(path+".new", []byte(yaml), 0o600); err != nil {
 		return nil, err
 	}
 	return func() { os.Remove(path) }, os.Rename(path+".new", path)
 }
+
+// file is apart from the files of the shop.
+func (c *checker) file(name string) string { return filepath.Join(c.config, "check-"+name+".yaml") }
 
 // with applies configuration for the time of an assertion: seen has to succeed within 3 s, and again without it.
 func (c *checker) with(name, yaml string, seen func() error, then func() (string, error)) (string, error) {

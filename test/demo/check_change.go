@@ -46,7 +46,7 @@ func (c *checker) changes() (string, error) {
 	})
 }
 
-func (c *checker) remove(name string) { os.Remove(c.config + "/" + name + ".yaml") }
+func (c *checker) remove(name string) { os.Remove(c.file(name)) }
 
 func (c *checker) badChange() (string, error) {
 	defer c.remove("reviews")
@@ -186,13 +186,15 @@ func (c *checker) endpoints() (n int, err error) {
 		return 0, err
 	}
 	for _, p := range s.Proxies {
-		var held struct {
+		var held []struct {
 			Endpoints int `json:"endpoints"`
 		}
 		if err := admin(p.Admin, "/config", &held); err != nil {
 			return 0, err
 		}
-		n += held.Endpoints
+		for _, h := range held {
+			n += h.Endpoints
+		}
 	}
 	if n == 0 {
 		err = errors.New("no proxy holds an endpoint")
