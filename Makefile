@@ -1,0 +1,77 @@
+# What one does with this repository; `make help` lists it. It needs Go and, for the race detector, a C compiler.
+
+GO ?= go
+LINT_VERSION := v2.15.0
+FUZZTIME ?= 20s
+BENCH ?= .
+BENCHTIME ?= 1s
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+
+BUILD := CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-X github.com/weft-mesh/weft/cli.Version=$(VERSION)"
+# Packages in which goroutines share something.
+RACE := ./chain/... ./control/... ./feature/... ./identity/cert/... ./internal/meshtest/... ./node/... ./observe/... ./proxy/... \
+	./source/... ./stream/... ./traffic/... ./cmd/weft-proxy/...
+# istio.io/api copies locks in its generated code, which vet reports as if it were ours; make lint looks for that in ours.
+VET := -copylocks=false
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+
+.PHONY: help deps build test vet lint fuzz bench demo demo-check docs clean
+.DEFAULT_GOAL := help
+
+help: ## list what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+deps: .cache/deps ## get what building and testing need, where it is not there
+
+.cache/deps: go.mod go.sum
+	$(GO) mod download
+	@if ! command -v "$$($(GO) env CC)" >/dev/null; then \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			{ apt-get install -y -q gcc libc6-dev || { apt-get update -q && apt-get install -y -q gcc libc6-dev; }; } </dev/null; \
+		else \
+			echo "the race detector needs a C compiler ($$($(GO) env CC)); install one, or set CC" >&2; exit 1; \
+		fi; \
+	fi
+	@mkdir -p .cache && touch $@
+
+build: deps ## static programs in bin/: weft, weft-proxy, and the sample shop
+	$(BUILD) -o bin/ ./cmd/... ./examples/bookinfo
+
+vet:
+	$(GO) vet $(VET) ./...
+
+test: build vet ## every test, and with the race detector those of what runs concurrently
+	$(GO) test -vet=off -timeout 20m ./...
+	CGO_ENABLED=1 $(GO) test -vet=off -race -timeout 30m $(RACE)
+
+lint: .cache/bin/golangci-lint-$(LINT_VERSION) ## golangci-lint, with the house's boundaries and their reasons
+	$< run ./...
+
+.cache/bin/golangci-lint-$(LINT_VERSION):
+	GOBIN=$(CURDIR)/.cache/bin $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
+	@mv .cache/bin/golangci-lint $@
+
+fuzz: deps ## every fuzz target, FUZZTIME=20s each
+	@$(GO) test -list '^Fuzz' ./... | awk '/^Fuzz/ {name[n++] = $$1} /^ok/ {for (i = 0; i < n; i++) print $$2, name[i]; n = 0}' | \
+	while read -r package target; do \
+		echo "$$package $$target"; \
+		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 5s "$$package" </dev/null; \
+	done
+
+bench: deps ## Go benchmarks; BENCH=regexp BENCHTIME=1s
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -benchmem ./...
+
+demo: build ## the mesh and the sample shop on this machine, until Ctrl-C
+	@$(GO) run ./test/demo
+
+demo-check: build ## assert on the running mesh what it promises, with figures
+	$(GO) run ./test/demo -check
+
+docs: ## write docs/support.md and docs/cli.md anew
+	$(GO) test -count=1 -run '^TestSupport$$' ./dialect/all -update
+	$(GO) test -count=1 -run '^TestReference$$' ./internal/guard -update
+
+clean: ## remove what was built
+	rm -rf bin .cache
