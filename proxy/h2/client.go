@@ -91,13 +91,7 @@ func (cl *Client) Usable() bool {
 func (cl *Client) Queued() (bytes, calls int) {
 	cl.mu.Lock()
 	defer cl.mu.Unlock()
-	for _, s := range cl.streams {
-		if s.sending {
-			bytes += len(s.pend)
-			calls++
-		}
-	}
-	return bytes + len(cl.out), calls
+	return len(cl.out) + cl.waiting, cl.waiters
 }
 
 // Drain takes no more calls and lets those under way end; then the connection ends. It returns at once.

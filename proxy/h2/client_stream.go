@@ -248,7 +248,7 @@ func (s *call) proceedNow() {
 // settle gives the response its body, or ends a call whose response has none.
 func (s *call) settle(c *traffic.Call) {
 	s.c.mu.Lock()
-	if s.tunnel && s.err == nil {
+	if s.raw = s.tunnel; s.tunnel && s.err == nil {
 		s.startUpload()
 	}
 	bare := s.recvClosed && len(s.in) == 0 && s.err == nil && !s.tunnel

@@ -29,11 +29,12 @@ func bubble(co ClientOptions, so ServerOptions, serve func(*Stream)) *pair {
 	return p
 }
 
-func (p *pair) end() {
+func (p *pair) end(t *testing.T) {
 	p.Client.Close()
 	<-p.Client.Done()
 	p.srv.Close()
 	<-p.served
+	p.balanced(t)
 }
 
 // body is a request body that a test drives.
@@ -123,7 +124,7 @@ func TestExpect(t *testing.T) {
 			}
 			c.Finish(time.Time{})
 		}
-		p.end()
+		p.end(t)
 	})
 }
 
@@ -170,7 +171,7 @@ func TestDeadline(t *testing.T) {
 		if n := p.Streams() + p.srv.Streams(); n != 0 {
 			t.Errorf("%d streams left", n)
 		}
-		p.end()
+		p.end(t)
 	})
 }
 
@@ -185,7 +186,7 @@ func TestGone(t *testing.T) {
 		if err := p.RoundTrip(c); !errors.Is(err, traffic.ErrCanceled) {
 			t.Error(err)
 		}
-		p.end()
+		p.end(t)
 	})
 }
 
@@ -292,7 +293,7 @@ func TestTunnel(t *testing.T) {
 				if n := p.Streams() + p.srv.Streams(); n != 0 {
 					t.Errorf("%s, %s first: %d streams left", how, first, n)
 				}
-				p.end()
+				p.end(t)
 			})
 		}
 	}
@@ -313,7 +314,7 @@ func TestRefusedConnect(t *testing.T) {
 			t.Errorf("%v, %d, body read %d times", err, c.Response.Status, b.asked())
 		}
 		c.Finish(time.Time{})
-		p.end()
+		p.end(t)
 	})
 }
 
@@ -325,7 +326,7 @@ func TestNoUpgrade(t *testing.T) {
 		if err := p.RoundTrip(c); !errors.Is(err, ErrNoUpgrade) {
 			t.Error(err)
 		}
-		p.end()
+		p.end(t)
 	})
 }
 
@@ -367,7 +368,7 @@ func TestRewind(t *testing.T) {
 			t.Errorf("the second attempt saw %q", v)
 		}
 		c.Finish(time.Time{})
-		p.end()
+		p.end(t)
 	})
 }
 
@@ -385,7 +386,7 @@ func TestBodyBreaksOff(t *testing.T) {
 		if err := p.RoundTrip(c); !errors.Is(err, traffic.ErrCanceled) {
 			t.Error(err)
 		}
-		p.end()
+		p.end(t)
 	})
 }
 
@@ -411,7 +412,7 @@ func TestNoResponse(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		p.end()
+		p.end(t)
 	})
 }
 
@@ -547,6 +548,6 @@ func TestPing(t *testing.T) {
 		if !p.Usable() {
 			t.Error(p.Err())
 		}
-		p.end()
+		p.end(t)
 	})
 }

@@ -161,7 +161,7 @@ func TestServerResetStates(t *testing.T) {
 				if n := p.srv.Streams(); n != 0 {
 					t.Errorf("%d streams left", n)
 				}
-				p.end()
+				p.end(t)
 			})
 		})
 	}

@@ -90,8 +90,20 @@ func newPair(t testing.TB, co ClientOptions, so ServerOptions, serve func(*Strea
 		<-p.Client.Done()
 		p.srv.Close()
 		<-p.served
+		p.balanced(t)
 	})
 	return p
+}
+
+// balanced checks that what was counted in was counted out.
+func (p *pair) balanced(t testing.TB) {
+	for _, c := range []*conn{&p.Client.conn, &p.srv.conn} {
+		c.mu.Lock()
+		if c.waiting != 0 || c.waiters != 0 || len(c.streams) != 0 || c.ring.first != nil {
+			t.Errorf("%d bytes and %d streams wait, %d streams are open", c.waiting, c.waiters, len(c.streams))
+		}
+		c.mu.Unlock()
+	}
 }
 
 // newCall makes a call the way an engine does.

@@ -406,6 +406,19 @@ func TestStalls(t *testing.T) {
 			}
 		})
 	})
+	t.Run("tunnel", func(t *testing.T) { // may stand still
+		attack(t, ServerOptions{}, func(st *Stream) {
+			st.Call().Response.Status = 200
+			st.Call().Response.Body = &source{left: 1 << 20, piece: 1000}
+			st.Respond()
+		}, func(r *raw, why *reasons) {
+			r.headers(1, false, ":method", "CONNECT", ":authority", "a:80")
+			time.Sleep(time.Hour)
+			if got := r.next(); strings.Contains(got, "RST_STREAM") || len(why.list) > 0 {
+				t.Error(got, why.list)
+			}
+		})
+	})
 	t.Run("write", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			freshPools()

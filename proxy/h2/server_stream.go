@@ -168,7 +168,7 @@ func (st *Stream) sendHead(status int, h *traffic.Header, end bool) error {
 	if err := st.unsendable(); err != nil {
 		return err
 	}
-	st.headSent = true
+	st.headSent, st.raw = true, st.tunnels(status)
 	st.sendStatus(status, h, end)
 	return nil
 }

@@ -34,6 +34,7 @@ type stream struct {
 	pendEnd    bool
 	sending    bool   // pend waits
 	stopSend   bool   // send must return
+	raw        bool   // bytes of a tunnel: it may stand still for as long as its two ends like
 	sendClosed bool   // END_STREAM or RST_STREAM was sent, or received
 	tail       int    // where in the buffer its latest DATA or final HEADERS frame begins; -1: none
 	tailOf     uint64 // in which buffer
@@ -75,6 +76,8 @@ func (s *stream) send(p []byte, end bool) error {
 		return nil
 	}
 	s.pend, s.pendEnd, s.sending, s.stalled = p, end, true, 0
+	c.waiters++
+	c.waiting += len(p)
 	for s.sending && (len(p) == 0 || c.ring.first == nil && len(c.out) < highWater && s.sendWin > 0 && c.sendWin > 0) {
 		c.feed(s)
 	}
@@ -89,6 +92,8 @@ func (s *stream) send(p []byte, end bool) error {
 		return nil
 	}
 	c.ring.remove(s)
+	c.waiters--
+	c.waiting -= len(s.pend)
 	s.sending, s.pend = false, nil
 	return s.unsendable()
 }

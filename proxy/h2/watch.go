@@ -111,7 +111,7 @@ func (c *conn) stalls(step time.Duration) {
 		return
 	}
 	for _, s := range c.streams {
-		if s.moved || !s.sending {
+		if s.moved || !s.sending || s.raw {
 			s.moved, s.stalled = false, 0
 			continue
 		}

@@ -16,6 +16,8 @@ type writer struct {
 	writing bool   // it is inside Write
 	writes  uint64
 	sendWin int64 // of the connection
+	waiting int   // bytes that streams wait to send, and
+	waiters int   // how many streams do
 	ring    ring  // streams with bytes to send and window for them, in turn
 	enc     *http2.Encoder
 	path    []byte
@@ -150,6 +152,7 @@ func (c *conn) feed(s *stream) {
 	s.mark()
 	c.out = http2.Data{Stream: s.id, EndStream: end, Data: s.pend[:n]}.Append(c.out)
 	s.pend = s.pend[n:]
+	c.waiting -= n
 	s.sendWin -= int64(n)
 	c.sendWin -= int64(n)
 	s.moved = true
@@ -159,6 +162,7 @@ func (c *conn) feed(s *stream) {
 		return
 	}
 	s.sending, s.pend = false, nil
+	c.waiters--
 	s.writable.Signal()
 	if end {
 		s.sent()
