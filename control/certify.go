@@ -18,13 +18,13 @@ import (
 
 var errGone = errors.New("the workload is not registered any more")
 
-// issued remembers on which root each workload's latest certificate rests.
-type issued struct {
+// rooted remembers on which root the certificate rests that each workload's proxy uses, by its own word.
+type rooted struct {
 	mu   sync.Mutex
 	root map[string]identity.RootID
 }
 
-func (i *issued) note(workload string, root identity.RootID) {
+func (i *rooted) note(workload string, root identity.RootID) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.root == nil {
@@ -33,7 +33,7 @@ func (i *issued) note(workload string, root identity.RootID) {
 	i.root[workload] = root
 }
 
-func (i *issued) of(workload string) identity.RootID {
+func (i *rooted) of(workload string) identity.RootID {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	return i.root[workload]
@@ -50,13 +50,22 @@ func (c *Control) Certify(req *stream.CertifyRequest) (*stream.CertifyResponse, 
 	}
 	claim := ca.Claim{ID: identity.Of(c.opts.TrustDomain, w.Namespace, w.Account), Workload: w.Key()}
 	got, err := c.ca.Issue(req.CSR, claim, time.Now())
-	if err != nil {
+	if errors.Is(err, ca.ErrRefused) {
 		return nil, fmt.Errorf("%w: %w", server.ErrRefused, err)
 	}
-	c.issued.note(w.Key(), got.Root)
+	if err != nil {
+		return nil, err
+	}
 	c.opts.Log.Info("certificate issued", "identity", claim.ID, "workload", w.Key(), "serial", got.Serial, "until", got.NotAfter, "root", got.Root)
-	c.acknowledged()
 	return &stream.CertifyResponse{Chain: got.Chain}, nil
+}
+
+// rests notes a proxy's word on the root of its certificate.
+func (c *Control) rests(workload string, root []byte) {
+	if len(root) == len(identity.RootID{}) {
+		c.rooted.note(workload, identity.RootID(root))
+		c.acknowledged()
+	}
 }
 
 // Rotate replaces the root while the mesh runs: the new one is distributed, then signs, then every workload renews, then the
@@ -80,12 +89,20 @@ func (c *Control) Rotate(ctx context.Context, say func(string)) error {
 	if err := c.renewed(ctx); err != nil {
 		return fmt.Errorf("wait for workloads to renew: %w; still on the old root: %v", err, c.onOldRoot())
 	}
+	select { // handshakes that began with the old certificate end
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(handshakes):
+	}
 	if err := c.ca.Retire(true, time.Now()); err != nil {
 		return err
 	}
 	say("retired the old root")
 	return c.distributed(ctx)
 }
+
+// handshakes that are under way are given this long before a root is retired; on one machine they take milliseconds.
+const handshakes = time.Second
 
 // distributed publishes the bundle and waits until every proxy has taken it in.
 func (c *Control) distributed(ctx context.Context) error {
@@ -108,7 +125,7 @@ func (c *Control) renewed(ctx context.Context) error {
 func (c *Control) onOldRoot() (who []string) {
 	active := c.ca.Roots().Active.ID()
 	for _, w := range c.registry.all() {
-		if c.issued.of(w.Key()) != active {
+		if c.rooted.of(w.Key()) != active {
 			who = append(who, w.Key())
 		}
 	}

@@ -72,7 +72,7 @@ type Control struct {
 
 	ackMu   sync.Mutex
 	ackWait chan struct{} // closed and made anew whenever a proxy acknowledges
-	issued  issued
+	rooted  rooted
 	nacks   nacks
 }
 

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/weft-mesh/weft/identity"
 	"github.com/weft-mesh/weft/stream"
 	"github.com/weft-mesh/weft/stream/server"
 )
@@ -40,15 +39,14 @@ func (c *Control) Open(hello *stream.Hello) (server.Session, error) {
 	if err := c.registry.check(hello.Workload, hello.Token); err != nil {
 		return nil, fmt.Errorf("%w: %w", server.ErrRefused, err)
 	}
-	if len(hello.Root) == len(identity.RootID{}) {
-		c.issued.note(hello.Workload, identity.RootID(hello.Root))
-	}
+	c.rests(hello.Workload, hello.Root)
 	s := newSession(c, hello.Workload)
 	return s, c.do(func() { c.publisher.sessions[s] = true })
 }
 
 func (s *session) Take(up *stream.Up) error {
 	s.acknowledge(up)
+	s.c.rests(s.workload, up.Root)
 	for _, n := range up.Refused {
 		s.c.refused(s.workload, n)
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/weft-mesh/weft/config"
 	"github.com/weft-mesh/weft/feature/balance"
 	"github.com/weft-mesh/weft/observe/metrics"
 	"github.com/weft-mesh/weft/observe/stat"
@@ -36,11 +37,12 @@ type Admin struct {
 
 // Held is a resource as the proxy has it.
 type Held struct {
-	Name    string    `json:"name"`
-	State   string    `json:"state"` // "in use", "asked for", "does not exist"
-	Version uint64    `json:"version,omitempty"`
-	Waits   []string  `json:"waits,omitempty"` // a newer version is held back until these have arrived
-	Used    time.Time `json:"used"`
+	Name      string    `json:"name"`
+	State     string    `json:"state"`               // "in use", "asked for", "does not exist"
+	Endpoints int       `json:"endpoints,omitempty"` // of a service, pool by pool
+	Version   uint64    `json:"version,omitempty"`
+	Waits     []string  `json:"waits,omitempty"` // a newer version is held back until these have arrived
+	Used      time.Time `json:"used"`
 }
 
 // Endpoint is what was learnt of one.
@@ -151,6 +153,17 @@ func (s *store) peek(name string) (v any, known bool) {
 	return nil, false
 }
 
+func endpointsOf(v any) (n int) {
+	if svc, ok := v.(*config.Service); ok {
+		for i := range svc.Ports {
+			for j := range svc.Ports[i].Pools {
+				n += len(svc.Ports[i].Pools[j].Endpoints)
+			}
+		}
+	}
+	return n
+}
+
 // held lists the resources.
 func (s *store) held() []Held {
 	s.mu.Lock()
@@ -160,7 +173,7 @@ func (s *store) held() []Held {
 		h := Held{Name: name, State: "asked for", Used: time.Unix(e.used.Load(), 0)}
 		switch {
 		case e.known && e.value != nil:
-			h.State, h.Version = "in use", stream.VersionOf(e.body)
+			h.State, h.Version, h.Endpoints = "in use", stream.VersionOf(e.body), endpointsOf(e.value)
 		case e.known:
 			h.State = "does not exist"
 		}

@@ -24,8 +24,8 @@ type Update struct {
 
 // Client keeps a proxy's subscriptions alive over reconnections.
 type Client struct {
-	// Hello is sent first on each connection.
-	Hello Hello
+	// Hello is asked for what to send first on each connection.
+	Hello func() Hello
 	// Dial opens a connection to the control plane.
 	Dial func(context.Context) (Transport, error)
 	// Apply takes updates into use, in one goroutine; it returns why it refused some, by name.
@@ -95,7 +95,8 @@ func (c *Client) session(ctx context.Context) error {
 func (c *Client) begin(t Transport) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	up := Up{Hello: &c.Hello}
+	hello := c.Hello()
+	up := Up{Hello: &hello}
 	for _, name := range slices.Sorted(maps.Keys(c.wanted)) {
 		up.Subscribe = append(up.Subscribe, Want{name, c.wanted[name]})
 	}
@@ -178,6 +179,13 @@ func (c *Client) Drop(names ...string) {
 		}
 	}
 	c.send(&up, len(up.Unsubscribe))
+}
+
+// Rests tells on which root the certificate in use rests: until all have told, no root can be retired.
+func (c *Client) Rests(root []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.send(&Up{Root: root}, len(root))
 }
 
 // send: a failure shows in Recv, and all is said again on the next connection.

@@ -25,6 +25,7 @@ type Up struct {
 	Unsubscribe []string `pb:"3"` // resource names
 	Ack         uint64   `pb:"4"` // nonce of the Down that was taken in
 	Refused     []Nack   `pb:"5"` // of that Down
+	Root        []byte   `pb:"6"` // identity.RootID on which the certificate rests that is in use from now on
 }
 
 // Hello says for which workload the proxy speaks. Token is the proof that it got when the workload was registered.
@@ -32,6 +33,7 @@ type Hello struct {
 	Workload string `pb:"1"` // namespace/name
 	Token    string `pb:"2"`
 	Version  string `pb:"3"` // of weft
+	Root     []byte `pb:"4"` // identity.RootID on which its certificate rests; empty: it has none
 }
 
 // Want is a resource that is wanted; Version is what the proxy has of it, 0: nothing.
@@ -84,3 +86,9 @@ func Marshal(m any) []byte { return config.Append(nil, m) }
 
 // Unmarshal decodes into the zero message that m points to.
 func Unmarshal(b []byte, m any) error { return config.Parse(b, m) }
+
+// Body is a resource's bytes and their version; the zero Body: it does not exist.
+type Body struct {
+	Version uint64
+	Bytes   []byte
+}

@@ -92,6 +92,11 @@ func newServer(c *launch.Config) (*server, error) {
 		return nil, err
 	}
 	s.client.Apply = s.proxy.Apply
+	o.Cert.OnChange(func() {
+		if root := o.Cert.OwnRoot(); !root.IsZero() {
+			s.client.Rests(root[:])
+		}
+	})
 	gauges(s.proxy)
 	return s, s.serveAdmin()
 }
