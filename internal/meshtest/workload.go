@@ -79,6 +79,11 @@ func (m *Mesh) run(x transcript.Workload) *workload {
 	if w.proxy, err = proxy.New(o); err != nil {
 		m.t.Fatal(err)
 	}
+	o.Cert.OnChange(func() {
+		if root := o.Cert.OwnRoot(); !root.IsZero() {
+			client.Rests(root[:])
+		}
+	})
 	ctx, end := context.WithCancel(m.ctx)
 	w.end = end
 	goes(ctx, &w.tasks, func() { _ = client.Run(ctx) })
