@@ -1,0 +1,116 @@
+package cilium
+
+import (
+	"fmt"
+	"net/netip"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/weft-mesh/weft/decision"
+	"github.com/weft-mesh/weft/dialect"
+	"github.com/weft-mesh/weft/match"
+	"github.com/weft-mesh/weft/mesh"
+)
+
+// cidr reads a block of addresses.
+func (r *reader) cidr(field, text string) (netip.Prefix, bool) {
+	n, err := netip.ParsePrefix(text)
+	if err == nil {
+		return n.Masked(), true
+	}
+	remedy := ""
+	if a, err := netip.ParseAddr(text); err == nil {
+		remedy = fmt.Sprintf("write %s/%d", a, a.BitLen())
+	}
+	r.refuse(field, fmt.Sprintf("%q is not a block of addresses", text), remedy)
+	return n, false
+}
+
+// cidrSet lowers a block without its exceptions, or groups of blocks.
+func (r *reader) cidrSet(field string, c *cidrRule) (out []match.Source) {
+	set := 0
+	for _, is := range []bool{c.CIDR != "", c.CIDRGroupRef != "", c.CIDRGroupSelector != nil} {
+		if is {
+			set++
+		}
+	}
+	if set != 1 {
+		r.refuse(field, "one of cidr, cidrGroupRef and cidrGroupSelector is required, and no other beside it", "")
+		return nil
+	}
+	var blocks []netip.Prefix
+	switch {
+	case c.CIDRGroupRef != "":
+		blocks = r.groupBlocks(field+".cidrGroupRef", c.CIDRGroupRef)
+	case c.CIDRGroupSelector != nil:
+		blocks = r.selectedBlocks(field+".cidrGroupSelector", c.CIDRGroupSelector)
+	default:
+		if n, ok := r.cidr(field+".cidr", c.CIDR); ok {
+			blocks = []netip.Prefix{n}
+		}
+	}
+	if len(blocks) == 0 {
+		return nil
+	}
+	src := match.Source{Unauthenticated: true, Networks: blocks}
+	for i, text := range c.Except {
+		at := dialect.Index(field+".except", i)
+		n, ok := r.cidr(at, text)
+		if ok && c.CIDR != "" && (blocks[0].Bits() > n.Bits() || !blocks[0].Contains(n.Addr())) {
+			r.refuse(at, fmt.Sprintf("%s is not inside of %s", text, c.CIDR), "")
+		}
+		src.NotNetworks = append(src.NotNetworks, n)
+	}
+	return []match.Source{src}
+}
+
+func (r *reader) groupBlocks(field, name string) []netip.Prefix {
+	o := r.view.Get(group, "CiliumCIDRGroup", "", name)
+	if o == nil {
+		r.warn(field, "there is no CiliumCIDRGroup "+name+": no address is meant", "")
+		return nil
+	}
+	return blocksOf(o)
+}
+
+func (r *reader) selectedBlocks(field string, s *metav1.LabelSelector) (out []netip.Prefix) {
+	sel := match.Selector{}
+	for _, q := range r.requirements(field, s) {
+		sel.Exprs = append(sel.Exprs, q.Requirement)
+	}
+	for _, o := range r.view.List(group, "CiliumCIDRGroup", "") {
+		if sel.Match(dialect.Labels(o.Labels)) {
+			out = append(out, blocksOf(o)...)
+		}
+	}
+	if len(out) == 0 {
+		r.warn(field, "it selects no CiliumCIDRGroup: no address is meant", "")
+	}
+	return out
+}
+
+func blocksOf(o *dialect.Object) (out []netip.Prefix) {
+	var g cidrGroup
+	if dialect.Decode(o, &g) != nil {
+		return nil
+	}
+	for _, text := range g.Spec.ExternalCIDRs {
+		if n, err := netip.ParsePrefix(text); err == nil {
+			out = append(out, n.Masked())
+		}
+	}
+	return out
+}
+
+// lowerGroup checks a CiliumCIDRGroup: policies that name it look at it themselves.
+func lowerGroup(o *dialect.Object, v dialect.View) (part mesh.Part, found []mesh.Finding) {
+	r := &reader{object: o, view: v, ref: o.Ref(decision.Cilium)}
+	var g cidrGroup
+	if err := dialect.Decode(o, &g); err != nil {
+		r.refuse("", err.Error(), "")
+	}
+	for i, text := range g.Spec.ExternalCIDRs {
+		r.cidr(dialect.Index("spec.externalCIDRs", i), text)
+	}
+	return part, r.found
+}

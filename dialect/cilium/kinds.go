@@ -1,0 +1,85 @@
+package cilium
+
+import (
+	"reflect"
+
+	"github.com/weft-mesh/weft/decision"
+	"github.com/weft-mesh/weft/dialect"
+)
+
+const (
+	addresses = "it is about the addresses that nodes give to pods and services"
+	announces = "it is about how addresses are announced to the network around the cluster"
+	itsOwn    = "it is what Cilium writes down for itself"
+	patches   = "weft's proxy is not Envoy, and takes no configuration of Envoy"
+)
+
+// Kinds returns Cilium's kinds, for a mesh whose identities are of trustDomain.
+func Kinds(trustDomain string) []dialect.Kind {
+	return []dialect.Kind{
+		networkPolicy("CiliumNetworkPolicy", trustDomain),
+		cluster(networkPolicy("CiliumClusterwideNetworkPolicy", trustDomain)),
+		cidrGroupKind(),
+
+		cluster(later("CiliumEgressGatewayPolicy", "calls leave the mesh by no gateway", "v2")),
+		later("CiliumLocalRedirectPolicy", "calls are not turned to pods of the same node", "v2"),
+		later("CiliumEnvoyConfig", patches, "v2"),
+		cluster(later("CiliumClusterwideEnvoyConfig", patches, "v2")),
+		later("CiliumGatewayClassConfig", "weft has no gateways yet", "v2alpha1"),
+
+		noPart("CiliumNodeConfig", "it configures Cilium's own agents", "v2", "v2alpha1"),
+		noPart("CiliumEndpoint", itsOwn, "v2"),
+		cluster(noPart("CiliumEndpointSlice", itsOwn, "v2alpha1")),
+		cluster(noPart("CiliumIdentity", itsOwn, "v2")),
+		cluster(noPart("CiliumNode", itsOwn, "v2")),
+		cluster(noPart("CiliumExternalWorkload", "Cilium has given it up; a VM is a workload of its own", "v2")),
+		cluster(noPart("CiliumPodIPPool", addresses, "v2", "v2alpha1")),
+		cluster(noPart("CiliumResourceIPPool", addresses, "v2alpha1")),
+		cluster(noPart("CiliumLoadBalancerIPPool", addresses, "v2", "v2alpha1")),
+		cluster(noPart("CiliumL2AnnouncementPolicy", announces, "v2alpha1")),
+		cluster(noPart("CiliumBGPClusterConfig", announces, "v2", "v2alpha1")),
+		cluster(noPart("CiliumBGPPeerConfig", announces, "v2", "v2alpha1")),
+		cluster(noPart("CiliumBGPAdvertisement", announces, "v2", "v2alpha1")),
+		cluster(noPart("CiliumBGPNodeConfig", announces, "v2", "v2alpha1")),
+		cluster(noPart("CiliumBGPNodeConfigOverride", announces, "v2", "v2alpha1")),
+		cluster(noPart("CiliumBGPPeeringPolicy", announces, "v2alpha1")),
+		cluster(noPart("CiliumVTEPConfig", announces, "v2")),
+		cluster(noPart("CiliumDatapathPlugin", "it is about Cilium's programs in the kernel", "v2alpha1")),
+		cluster(noPart("CiliumNetworkDriverClusterConfig", "it is about network devices", "v2alpha1")),
+		cluster(noPart("CiliumNetworkDriverNodeConfig", "it is about network devices", "v2alpha1")),
+	}
+}
+
+func kind(name string, schema *dialect.Schema, versions ...string) dialect.Kind {
+	return dialect.Kind{Dialect: decision.Cilium, Group: group, Name: name, Versions: versions, Schema: schema,
+		Ignored: map[string]string{}, Unsupported: map[string]string{}, Renamed: map[string]string{}}
+}
+
+// later is a kind that is known by name and has no effect yet.
+func later(name, why string, versions ...string) dialect.Kind {
+	k := kind(name, nil, versions...)
+	k.Unsupported[""] = why
+	return k
+}
+
+// noPart is a kind that a mesh of proxies has no use for.
+func noPart(name, why string, versions ...string) dialect.Kind {
+	k := kind(name, nil, versions...)
+	k.Ignored[""] = why
+	return k
+}
+
+func cluster(k dialect.Kind) dialect.Kind {
+	k.Cluster = true
+	return k
+}
+
+// cidrGroupKind: policies look at it.
+func cidrGroupKind() dialect.Kind {
+	k := cluster(kind("CiliumCIDRGroup", dialect.SchemaOf(reflect.TypeFor[cidrGroup]()), "v2", "v2alpha1"))
+	k.Lower, k.Fields = lowerGroup, []string{"spec.externalCIDRs"}
+	k.Ignored["status.*"] = "controllers write it"
+	k.Renamed["spec.cidrs"] = "externalCIDRs"
+	k.Schema.Require("spec.externalCIDRs")
+	return k
+}
