@@ -102,10 +102,10 @@ func (c *checker) begin(ctx context.Context) (err error) {
 	if err := c.startUp(ctx); err != nil {
 		return err
 	}
-	if _, err := c.bookinfo("caller", "v1", c.caller); err != nil {
+	if _, err := c.bookinfo("caller", "v1", c.caller, nil); err != nil {
 		return err
 	}
-	if c.flaky, err = c.bookinfo("ratings", "v1", "", "FAULT_FILE="+c.faults); err != nil {
+	if c.flaky, err = c.bookinfo("ratings", "v1", "", []string{"FAULT_FILE=" + c.faults}, "--label", "role=flaky"); err != nil {
 		return err
 	}
 	tcp := []string{"--service", "database", "--service-account", "database", "--port", "5432/tcp"}

@@ -144,17 +144,24 @@ func (c *checker) breaks(status string) (mended func(), err error) {
 	return func() { os.Remove(c.faults) }, os.WriteFile(c.faults, []byte(status), 0o644)
 }
 
+// retry has one of two endpoints fail, and then the only one: the first costs nobody a call, the second may not multiply the
+// load.
 func (c *checker) retry() (string, error) {
 	yaml := `apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: ratings, namespace: default}
+spec: {host: ratings, subsets: [{name: flaky, labels: {role: flaky}}]}
+---
+apiVersion: networking.istio.io/v1
 kind: VirtualService
 metadata: {name: ratings, namespace: default}
 spec:
   hosts: [ratings]
   http:
-  - match: [{uri: {prefix: /status}}]
-    retries: {attempts: 5, retryOn: 5xx}
+  - match: [{headers: {to: {exact: flaky}}}]
+    retries: {attempts: 3, retryOn: 5xx}
     headers: {response: {set: {x-retried: "yes"}}}
-    route: [{destination: {host: ratings}}]
+    route: [{destination: {host: ratings, subset: flaky}}]
   - retries: {attempts: 3, retryOn: 5xx}
     headers: {response: {set: {x-retried: "yes"}}}
     route: [{destination: {host: ratings}}]
@@ -173,35 +180,43 @@ spec:
 		return err
 	}
 	return c.with("retry", yaml, seen, func() (string, error) {
-		before, _, err := c.numbers("caller", "")
-		if err != nil {
-			return "", err
-		}
 		for range 20 {
 			if _, err := c.expect(target, nil, 200); err != nil {
 				return "", fmt.Errorf("with one of two endpoints failing: %w", err)
 			}
 		}
-		// Every answer a failure: without a budget each of 600 calls would be made four times.
-		const burst = 600
-		for range burst {
-			if _, err := c.call("http://ratings:9080/nowhere", nil); err != nil {
-				return "", err
-			}
-		}
-		after, _, err := c.numbers("caller", "")
+		before, err := c.retries()
 		if err != nil {
 			return "", err
 		}
-		var retries uint64
-		for _, e := range after.Edges {
-			retries += e.Retries
+		at := time.Now()
+		const burst = 600
+		for range burst {
+			if _, err := c.expect(target, map[string]string{"to": "flaky"}, 503); err != nil {
+				return "", err
+			}
 		}
-		for _, e := range before.Edges {
-			retries -= e.Retries
+		after, err := c.retries()
+		// 20 % of the calls of 10 s, and 10 a second of those 10 s.
+		bound := uint64((burst+100)/5 + 100 + 10*int(time.Since(at).Seconds()+1))
+		if got := after - before; err == nil && (got == 0 || got > bound) {
+			err = fmt.Errorf("%d retries in %d calls that all failed, the budget is %d", got, burst, bound)
 		}
-		return fmt.Sprintf("20 of 20 answered with one of two endpoints failing; %d retries in %d calls", retries, burst+20), nil
+		return fmt.Sprintf("20 of 20 answered with one of two endpoints failing; %d calls that all failed made %d retries, the budget is %d",
+			burst, after-before, bound), err
 	})
+}
+
+// retries counts those of the calling workload.
+func (c *checker) retries() (n uint64, err error) {
+	s, _, err := c.numbers("caller", "")
+	if err != nil {
+		return 0, err
+	}
+	for _, e := range s.Edges {
+		n += e.Retries
+	}
+	return n, nil
 }
 
 func (c *checker) outlier() (string, error) {

@@ -84,7 +84,7 @@ func (s *shop) startShop(ctx context.Context, at string) error {
 	for _, x := range []struct{ service, version, publish string }{
 		{"details", "v1", ""}, {"ratings", "v1", ""}, {"reviews", "v1", ""}, {"reviews", "v2", ""}, {"reviews", "v3", ""}, {"productpage", "v1", at},
 	} {
-		if _, err := s.bookinfo(x.service, x.version, x.publish); err != nil {
+		if _, err := s.bookinfo(x.service, x.version, x.publish, nil); err != nil {
 			return err
 		}
 	}

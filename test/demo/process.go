@@ -176,8 +176,8 @@ func (s *shop) run(name string, env []string, flags []string, command ...string)
 }
 
 // bookinfo starts one service of the shop.
-func (s *shop) bookinfo(service, version string, publish string, env ...string) (*process, error) {
-	flags := []string{"--service", service, "--version", version, "--service-account", "bookinfo-" + service, "--port", "9080/http"}
+func (s *shop) bookinfo(service, version, publish string, env []string, more ...string) (*process, error) {
+	flags := append([]string{"--service", service, "--version", version, "--service-account", "bookinfo-" + service, "--port", "9080/http"}, more...)
 	if publish != "" {
 		flags = append(flags, "--publish", publish+":9080")
 	}
