@@ -147,3 +147,57 @@ func BenchmarkOracle(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkBulk moves 16 MiB down one stream.
+func BenchmarkBulk(b *testing.B) {
+	const size = 16 << 20
+	p := newPair(b, ClientOptions{}, ServerOptions{}, func(st *Stream) {
+		st.Call().Response.Status = 200
+		st.Call().Response.Body = &source{left: size, piece: 64 << 10}
+		st.Respond()
+		st.Call().Finish(time.Time{})
+	})
+	b.ReportAllocs()
+	b.SetBytes(size)
+	for b.Loop() {
+		c := newCall("GET", "/", nil)
+		if err := p.RoundTrip(c); err != nil {
+			b.Fatal(err)
+		}
+		if n := readAllInto(c.Response.Body); n != size {
+			b.Fatal(n)
+		}
+		c.Finish(time.Time{})
+	}
+}
+
+// BenchmarkBulkOracle is the same through net/http and x/net/http2.
+func BenchmarkBulkOracle(b *testing.B) {
+	const size = 16 << 20
+	chunk := make([]byte, 64<<10)
+	c, s := tcpPair(b)
+	srv := &http2.Server{}
+	go srv.ServeConn(s, &http2.ServeConnOpts{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for range size / len(chunk) {
+			w.Write(chunk)
+		}
+	})})
+	tr := &http2.Transport{AllowHTTP: true, DialTLS: func(string, string, *tls.Config) (net.Conn, error) { return c, nil }}
+	defer tr.CloseIdleConnections()
+	buf := make([]byte, 64<<10)
+	b.ReportAllocs()
+	b.SetBytes(size)
+	for b.Loop() {
+		req, _ := http.NewRequest("GET", "http://a/", nil)
+		resp, err := tr.RoundTrip(req)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for {
+			if _, err := resp.Body.Read(buf); err != nil {
+				break
+			}
+		}
+		resp.Body.Close()
+	}
+}

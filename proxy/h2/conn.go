@@ -89,7 +89,6 @@ func (c *conn) init(nc net.Conn, o Options, r role) {
 	c.recvWin = int64(c.opts.ConnWindow)
 	c.enc = http2.NewEncoder(tableSize)
 	c.enc.Huffman = c.opts.Huffman
-	c.space.L = &c.mu
 	c.reader.init(c.opts.MaxHeaderList)
 }
 
@@ -122,7 +121,6 @@ func (c *conn) fail(err, why error, grace time.Duration) {
 	clear(c.streams)
 	c.ring = ring{}
 	c.role.failed()
-	c.space.Broadcast()
 	close(c.done)
 	c.nc.SetReadDeadline(past) // wakes the reader
 	c.nc.SetWriteDeadline(time.Now().Add(grace))

@@ -2,7 +2,6 @@ package h2
 
 import (
 	"runtime"
-	"sync"
 	"time"
 
 	"github.com/weft-mesh/weft/wire/http2"
@@ -20,8 +19,7 @@ type writer struct {
 	waiters int   // how many streams do
 	ring    ring  // streams with bytes to send and window for them, in turn
 	enc     *http2.Encoder
-	path    []byte
-	space   sync.Cond // the buffer was taken
+	path    []byte // with its query, for the moment that it takes to encode it
 }
 
 // kick tells the writer that there is something to write. Called with the lock.
@@ -91,7 +89,6 @@ func (c *conn) take() []byte {
 	b := c.out
 	c.out = nil
 	c.taken++
-	c.space.Broadcast()
 	return b
 }
 
