@@ -1,7 +1,6 @@
 package proxy_test
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"io"
@@ -107,5 +106,3 @@ func TestOneCall(t *testing.T) {
 		}
 	}
 }
-
-var _ = bufio.NewReader

@@ -37,6 +37,8 @@ type world struct {
 	resources map[string][]byte
 	feeds     []*feed
 	deaf      bool // the control plane is away
+	muted     string
+	noWait    bool // for proxies to be ready
 }
 
 func newWorld(t testing.TB) *world {
@@ -128,7 +130,7 @@ func (f *feed) Restore(name string, _ []byte) {
 
 // offer needs the world's lock.
 func (f *feed) offer(name string) {
-	if f.wanted[name] && !f.w.deaf {
+	if f.wanted[name] && !f.w.deaf && f.w.muted != name {
 		f.queue <- stream.Update{Name: name, Body: f.w.resources[name]}
 	}
 }
@@ -219,14 +221,14 @@ func (w *world) start(name string, app map[uint16]string, change func(*node, *pr
 		pub: map[uint16]net.Listener{}, refused: map[string]int{}}
 	n.store = cert.NewStore(time.Now)
 	n.feed = &feed{w: w, wanted: map[string]bool{}, queue: make(chan stream.Update, 10000), refused: map[string]error{}, applied: map[string]int{}}
-	n.cfg = config.Workload{Name: name, Namespace: "default", ID: n.id, Addr: netip.MustParseAddr("127.0.0.1"), Labels: []string{"app=" + account}}
+	n.cfg = config.Workload{Name: name, Namespace: "default", ID: n.id, Addr: netip.AddrFrom4([4]byte{127, 0, 0, byte(len(w.feeds) + 1)}), Labels: []string{"app=" + account}}
 	for _, port := range slices.Sorted(maps.Keys(app)) {
 		n.cfg.Ports = append(n.cfg.Ports, config.AppPort{Number: port, Proto: traffic.Detect})
 	}
 	in := listen(w.t)
 	n.tunnel = in.Addr().(*net.TCPAddr).AddrPort()
 	n.opts = proxy.Options{Workload: n.name, ID: n.id, Cert: n.store, Config: n.feed, Inbound: in, Sink: &n.records, Certify: n.certify,
-		DialApp: n.dialApp, Lookup: 2 * time.Second, Warn: func(err error) { w.t.Logf("%s: %v", name, err) },
+		DialApp: n.dialApp, Lookup: 2 * time.Second, Grace: time.Second, Warn: func(err error) { w.t.Logf("%s: %v", name, err) },
 		Refused: func(why string) { n.mu.Lock(); n.refused[why]++; n.mu.Unlock() }}
 	if change != nil {
 		change(n, &n.opts)
@@ -250,7 +252,9 @@ func (n *node) run() {
 	wg.Go(func() { p.Run(ctx) })
 	n.stop = sync.OnceFunc(func() { cancel(); wg.Wait() })
 	n.w.t.Cleanup(n.stop)
-	eventually(n.w.t, "ready", func() bool { return p.Ready() == nil })
+	if !n.w.noWait {
+		eventually(n.w.t, "ready", func() bool { return p.Ready() == nil })
+	}
 }
 
 func eventually(t testing.TB, what string, ok func() bool) {
@@ -334,4 +338,20 @@ func (w *world) publish(svc *config.Service) {
 
 func ref(kind, name string) decision.Ref {
 	return decision.Ref{Dialect: decision.Istio, Kind: kind, Namespace: "default", Name: name}
+}
+
+// mute has the control plane say nothing of a resource, until unmute.
+func (w *world) mute(name string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.muted = name
+}
+
+func (w *world) unmute() { w.mute("") }
+
+// unready is start for a proxy that does not become ready.
+func (w *world) unready(name string, change func(*node, *proxy.Options)) *node {
+	w.noWait = true
+	defer func() { w.noWait = false }()
+	return w.start(name, nil, change)
 }
