@@ -43,6 +43,26 @@ func readAllInto(b traffic.Body) (n int) {
 	return n
 }
 
+// BenchmarkTLS is the same under TLS 1.3.
+func BenchmarkTLS(b *testing.B) {
+	c, s := tlsPair(b)
+	srv := NewServer(s, ServerOptions{}, serveKilobyte)
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve() }()
+	p := &pair{Client: NewClient(c, ClientOptions{})}
+	<-p.ready
+	b.ReportAllocs()
+	b.ResetTimer()
+	spread(b, 64, func() func() error {
+		c := &traffic.Call{}
+		return func() error { return benchCall(c, p, nil) }
+	})
+	b.StopTimer()
+	p.Client.Close()
+	srv.Close()
+	<-served
+}
+
 func benchCall(c *traffic.Call, p *pair, body *traffic.Bytes) error {
 	c.Begin(nil, benchConn)
 	c.Proto, c.Method, c.Scheme, c.Authority, c.Path = traffic.HTTP2, "GET", "http", "reviews.default.svc.cluster.local:9080", "/reviews/7"

@@ -82,6 +82,13 @@ func (s *call) arm(left time.Duration) {
 	s.timer.Reset(left)
 }
 
+// disarm stops the clock. Called with the lock.
+func (s *call) disarm() {
+	if s.armed && s.timer.Stop() {
+		s.armed = false
+	}
+}
+
 func (s *call) expire() { s.abort(http2.Cancel, traffic.ErrDeadline) }
 
 // release lets the call go, and puts the stream back into the pool if nobody else can still hold it. Called with the lock.

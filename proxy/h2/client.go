@@ -187,7 +187,7 @@ var _ role = (*Client)(nil)
 // RoundTrip's own, until it or the response has ended, or the response's body is closed, and never after an error was
 // returned. Interim responses go to c.Inform, but for 100 (Continue), on which the body of a request that expects it is
 // read. The call ends with its Deadline (traffic.ErrDeadline) and when its caller is Gone (traffic.ErrCanceled), its
-// response's body too.
+// response's body too; an open tunnel has no deadline.
 //
 // A call with an Upgrade goes as an extended CONNECT (RFC 8441), and its response 200 becomes 101 unless its Method is
 // CONNECT. Where the response opens a tunnel, the response's body may end before the request's: Close(nil) after io.EOF

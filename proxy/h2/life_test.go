@@ -235,6 +235,7 @@ func TestTunnel(t *testing.T) {
 				case "connect":
 					c = newCall("CONNECT", "", up)
 					c.Authority, c.Path, c.Scheme = "a:80", "", ""
+					c.Deadline.At = time.Now().Add(time.Second) // for the answer: the tunnel has none
 					err = p.RoundTrip(c)
 				case "tcp":
 					c = newCall("", "", up)
@@ -257,6 +258,7 @@ func TestTunnel(t *testing.T) {
 				if b, err := c.Response.Body.Next(); string(b) != "from the callee" || err != nil {
 					t.Errorf("%q %v", b, err)
 				}
+				time.Sleep(time.Minute)
 				if first == "caller" {
 					up.push(", the end")
 					up.end()

@@ -200,6 +200,7 @@ func (s *call) settle(c *traffic.Call) {
 	s.c.mu.Lock()
 	if s.raw = s.tunnel; s.tunnel && s.err == nil {
 		s.startUpload()
+		s.disarm() // a deadline is for an answer, and this was it
 	}
 	bare := s.recvClosed && len(s.in) == 0 && s.err == nil && !s.tunnel
 	s.c.mu.Unlock()
