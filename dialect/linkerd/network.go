@@ -87,10 +87,10 @@ func (r *reader) exceptions(field string, p netip.Prefix, list []string) (not []
 // prefix reads a network, or a single address.
 func (r *reader) prefix(field, text string) (netip.Prefix, bool) {
 	p, err := netip.ParsePrefix(text)
-	if a, e := netip.ParseAddr(text); err != nil && e == nil {
-		p, err = a.Prefix(a.BitLen()) // which an address with a zone does not give
+	if a, e := netip.ParseAddr(text); err != nil && e == nil && a.Zone() == "" {
+		p, err = a.Prefix(a.BitLen())
 	}
-	if err != nil || p.Addr().Is4In6() || p.Addr().Zone() != "" {
+	if err != nil || p.Addr().Is4In6() { // which is never compared so: an exception of that form would let pass what it names
 		r.refuse(field, fmt.Sprintf("%q is neither a network nor an address", text), "write it as 10.0.0.0/8 or 10.1.2.3")
 		return netip.Prefix{}, false
 	}
