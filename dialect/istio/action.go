@@ -152,7 +152,7 @@ func (r *reader) delay(field string, d *networking.HTTPFaultInjection_Delay, p *
 	}
 	p.Delay = d.GetFixedDelay().AsDuration()
 	p.DelayShare = r.share(field+".percentage", d.Percentage, float64(d.Percent)) //nolint:staticcheck // deprecated, and it counts
-	if d.Percentage == nil && d.Percent == 0 {                                    //nolint:staticcheck
+	if d.Percentage == nil && d.Percent == 0 {                                    //nolint:staticcheck // deprecated, and still written
 		r.warn(field, "no percentage is set, so no call is delayed", "set percentage.value to 100 to delay all")
 	}
 }
@@ -212,7 +212,7 @@ func (r *reader) mirrors(field string, h *networking.HTTPRoute) (list []mirror.P
 	if h.Mirror != nil {
 		percent := 100.0
 		if h.MirrorPercent != nil { //nolint:staticcheck // deprecated, and it counts
-			percent = float64(h.MirrorPercent.Value) //nolint:staticcheck
+			percent = float64(h.MirrorPercent.Value) //nolint:staticcheck // deprecated, and still written
 		}
 		list = r.mirror(list, ref, field+".mirror", h.Mirror, r.share(field+".mirrorPercentage", h.MirrorPercentage, percent))
 	}

@@ -23,7 +23,7 @@ func (a Algorithm) String() string {
 	return [...]string{"peak-ewma", "least-request", "round-robin", "random", "ring-hash"}[a]
 }
 
-// Policy's zero fields take the value in brackets.
+// Policy says how an endpoint is chosen. Zero fields take the value in brackets.
 type Policy struct {
 	Ref       decision.Ref  `pb:"1"`
 	Algorithm Algorithm     `pb:"2"`

@@ -3,7 +3,7 @@ package breaker
 
 import "github.com/weft-mesh/weft/decision"
 
-// Policy's zero limits mean none. HTTP/1.1 calls and TCP connections are bounded by MaxConnections + MaxPending, since each
+// Policy is limits; zero ones mean none. HTTP/1.1 calls and TCP connections are bounded by MaxConnections + MaxPending, since each
 // takes a connection of the application's while it lasts; all HTTP calls by MaxRequests.
 type Policy struct {
 	Ref            decision.Ref `pb:"1"`

@@ -7,7 +7,7 @@ import (
 	"github.com/weft-mesh/weft/traffic"
 )
 
-// Policy's first class that matches decides; none: the mesh's own rule.
+// Policy is classes in order: the first that matches decides; none: the mesh's own rule.
 type Policy struct {
 	Ref     decision.Ref `pb:"1"`
 	Classes []Class      `pb:"2"`

@@ -9,7 +9,7 @@ import (
 	"github.com/weft-mesh/weft/traffic"
 )
 
-// Policy's shares are in millionths of calls.
+// Policy says what is injected. Shares are in millionths of calls.
 type Policy struct {
 	Ref        decision.Ref  `pb:"1"`
 	Delay      time.Duration `pb:"2"`

@@ -9,7 +9,7 @@ import (
 	"github.com/weft-mesh/weft/traffic"
 )
 
-// Policy's share is in millionths of calls.
+// Policy says where copies go. Its share is in millionths of calls.
 type Policy struct {
 	Ref    decision.Ref   `pb:"1"`
 	Target traffic.Target `pb:"2"`

@@ -7,7 +7,7 @@ import (
 	"github.com/weft-mesh/weft/decision"
 )
 
-// Policy's zero counts mean never; other zero fields take the value in brackets.
+// Policy says which endpoints are ejected. Zero counts mean never; other zero fields take the value in brackets.
 type Policy struct {
 	Ref         decision.Ref  `pb:"1"`
 	Consecutive uint32        `pb:"2"` // failures in a row: 5xx, gRPC server errors, no answer

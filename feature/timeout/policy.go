@@ -9,7 +9,7 @@ import (
 	"github.com/weft-mesh/weft/decision"
 )
 
-// Policy's zero durations mean no bound.
+// Policy bounds times; zero durations mean no bound.
 type Policy struct {
 	Ref     decision.Ref  `pb:"1"`
 	Request time.Duration `pb:"2"` // the whole call, retries included

@@ -20,6 +20,7 @@ import (
 	"github.com/weft-mesh/weft/identity"
 )
 
+// Why a handshake or a certificate is refused; errors wrap one of them.
 var (
 	ErrNoIdentity  = errors.New("no certificate of our own")
 	ErrExpired     = errors.New("certificate expired")

@@ -35,7 +35,7 @@ func runInit() (status int) {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	go node.Serve(broker) // ends with the process
+	go func() { _ = node.Serve(broker) }() // ends with the process
 	for {
 		m, files, err := receive(p.control)
 		if err != nil { // the caller is gone: so is the sandbox
@@ -77,7 +77,7 @@ func (p *initProcess) handle(m message, files []*os.File) {
 	case m.Start != nil && len(files) == 3:
 		p.start(m.Start, files)
 	case m.Signal != 0 && p.app > 0:
-		syscall.Kill(-p.app, m.Signal) // it may be gone already, which the caller will hear
+		_ = syscall.Kill(-p.app, m.Signal) // it may be gone already, which the caller will hear
 	}
 }
 

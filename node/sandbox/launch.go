@@ -48,7 +48,7 @@ func (p *initProcess) fork(c *Command, std []*os.File) (pid int, err error) {
 	}
 	if err != nil {
 		var status syscall.WaitStatus
-		syscall.Wait4(pid, &status, 0, nil) // it has said its last word
+		_, _ = syscall.Wait4(pid, &status, 0, nil) // it has said its last word
 		return 0, err
 	}
 	return pid, nil
