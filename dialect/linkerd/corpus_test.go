@@ -26,7 +26,7 @@ func corpus(t *testing.T, name string) string {
 	return string(text)
 }
 
-// TestEmojivoto: the four Servers of the sample let pass whom its authorizations name.
+// TestEmojivoto: the Servers of the sample let pass whom its authorizations name.
 func TestEmojivoto(t *testing.T) {
 	objects := dialecttest.Objects(t, linkerd.Kinds(td), corpus(t, "linkerd/emojivoto-policy.yml"))
 	allowed := map[string]string{"emoji-grpc": "internal-grpc", "voting-grpc": "internal-grpc", "web-http": "web-public", "prom": "prom-prometheus", "admin": "admin-everyone"}

@@ -307,6 +307,7 @@ func TestConditionsThatMatchNothing(t *testing.T) {
 		{"{all: [{method: GET}, {method: POST}]}", "warning " + at + ": contradicts itself"},
 		{"{all: [{pathRegex: /a.*}, {pathRegex: '.*b'}]}", "warning " + at + ".all: can't be asked for together"},
 		{"{all: [" + many + ", " + many + "]}", "warning " + at + ".all: more than 64"},
+		{"{any: [" + strings.Repeat("{method: A}, ", 65) + "]}", "warning " + at + ".any: more than 64"},
 		{"{not: [{method: GET}]}", "error " + at + ".not: an object is expected"},
 	} {
 		part, found := lower(t, profile("routes: [{name: a, condition: "+c.condition+"}, {name: b, condition: {method: GET}}]"))
