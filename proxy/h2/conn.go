@@ -95,15 +95,20 @@ func (c *conn) init(nc net.Conn, o Options, r role) {
 // start says hello and starts the writer.
 func (c *conn) start(hello string, settings ...http2.Setting) {
 	c.mu.Lock()
+	defer c.mu.Unlock()
+	before := c.out // a Drain or Close that was earlier than Serve
 	c.out = append(getBuffer(0), hello...)
 	c.out = http2.AppendSettings(c.out, settings...)
 	if n := c.opts.ConnWindow - http2.DefaultWindow; n > 0 {
 		c.out = http2.WindowUpdate{Increment: n}.Append(c.out)
 	}
+	c.out = append(c.out, before...)
+	c.kicked = false
 	c.kick()
-	c.watch.begin(time.Now())
-	c.ticker = time.AfterFunc(c.opts.period(), c.tick)
-	c.mu.Unlock()
+	if c.err == nil {
+		c.watch.begin(time.Now())
+		c.ticker = time.AfterFunc(c.opts.period(), c.tick)
+	}
 	go c.writeLoop()
 }
 
@@ -114,7 +119,9 @@ func (c *conn) fail(err, why error, grace time.Duration) {
 		return
 	}
 	c.err, c.grace, c.cut = err, grace, len(c.streams) > 0
-	c.ticker.Stop()
+	if c.ticker != nil {
+		c.ticker.Stop()
+	}
 	for _, s := range c.streams {
 		s.fail(why)
 	}

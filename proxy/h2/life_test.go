@@ -553,3 +553,29 @@ func TestPing(t *testing.T) {
 		p.end(t)
 	})
 }
+
+// TestBeforeServe: an engine that goes down may drain or close what it has not begun to serve.
+func TestBeforeServe(t *testing.T) {
+	for _, how := range []string{"drain", "close"} {
+		synctest.Test(t, func(t *testing.T) {
+			freshPools()
+			c, s := net.Pipe()
+			srv := NewServer(s, ServerOptions{}, echo)
+			if how == "drain" {
+				srv.Drain()
+			} else {
+				srv.Close()
+			}
+			served := make(chan error, 1)
+			go func() { served <- srv.Serve() }()
+			cl := NewClient(c, ClientOptions{})
+			if err := <-served; err != nil {
+				t.Errorf("%s: %v", how, err)
+			}
+			<-cl.Done()
+			if err := cl.RoundTrip(newCall("GET", "/", nil)); !errors.Is(err, traffic.ErrRefused) {
+				t.Errorf("%s: %v", how, err)
+			}
+		})
+	}
+}
