@@ -93,12 +93,17 @@ func TestExpectInHTTP10(t *testing.T) {
 
 // TestLinger: a caller that goes on sending reads its answer before it hears that nobody listens (RFC 9112 section 9.6).
 func TestLinger(t *testing.T) {
-	r := newRelay(t, "", nil)
-	for range 5 {
+	r := newRelay(t, "", func(r *relay) {
+		r.s.Serve = func(c *traffic.Call) error { c.Response.Status, c.Response.Local = 403, true; return nil }
+	})
+	for head, status := range map[string]string{
+		"GET / HTTP/9.9\r\n\r\n": "505",
+		"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9999999\r\n\r\n": "403",
+	} {
 		nc := dial(t, r.addr())
-		go io.WriteString(nc, "GET / HTTP/9.9\r\n\r\n"+strings.Repeat("x", 200<<10))
+		go io.WriteString(nc, head+strings.Repeat("x", 200<<10))
 		time.Sleep(50 * time.Millisecond)
-		if b, err := io.ReadAll(nc); !strings.HasPrefix(string(b), "HTTP/1.1 505") || err != nil {
+		if b, err := io.ReadAll(nc); !strings.HasPrefix(string(b), "HTTP/1.1 "+status) || err != nil {
 			t.Fatalf("%q %v", b, err)
 		}
 	}
@@ -113,7 +118,7 @@ func TestOverlongBody(t *testing.T) {
 	})
 	call := newCall("POST", "/")
 	call.Header.Receive("content-length", "1")
-	call.Body = &traffic.Bytes{B: []byte("xGET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n")}
+	call.Body = &traffic.Bytes{B: []byte("xGET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n" + strings.Repeat("x", small))}
 	if err := dialClient(t, to, &Options{}).RoundTrip(call); !errors.Is(err, ErrRequest) {
 		t.Error(err)
 	}
@@ -163,6 +168,34 @@ func TestAnswerBeforeTheBody(t *testing.T) {
 	if reusable {
 		t.Error("a request that was cut off is followed by another")
 	}
+}
+
+// TestInterruptResponse: it holds until it is lifted, and nothing is lost.
+func TestInterruptResponse(t *testing.T) {
+	more := make(chan bool)
+	to := rawBackend(t, func(br *bufio.Reader, w io.Writer) {
+		http.ReadRequest(br)
+		io.WriteString(w, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n")
+		<-more
+		io.WriteString(w, "abc")
+		io.ReadAll(br)
+	})
+	call := newCall("GET", "/")
+	if err := dialClient(t, to, &Options{}).RoundTrip(call); err != nil {
+		t.Fatal(err)
+	}
+	call.Response.Body.Interrupt(true)
+	for range 3 {
+		if _, err := call.Response.Body.Next(); err != traffic.ErrInterrupted {
+			t.Fatal(err)
+		}
+	}
+	call.Response.Body.Interrupt(false)
+	close(more)
+	if b, err := drain(call.Response.Body); b != "abc" || err != nil {
+		t.Errorf("%q %v", b, err)
+	}
+	call.Finish(time.Now())
 }
 
 // TestCookies: those that HTTP/2 splits become one field (RFC 9113 section 8.2.3).
