@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/feature/authz"
 	"github.com/weft-mesh/weft/feature/mtls"
 	"github.com/weft-mesh/weft/match"
@@ -20,17 +21,25 @@ func (s *Snapshot) Egress(w *Workload) []authz.Engine { return s.engines(w, true
 
 // engines makes an engine of each dialect, and of each port that a dialect names; tiers of one stage are joined.
 func (s *Snapshot) engines(w *Workload, out bool) (engines []authz.Engine) {
-	taken := map[string]bool{} // dialect and port of exclusive authorizations
+	taken := map[slot]bool{} // of exclusive authorizations
 	for _, a := range s.authorizations(w.Namespace) {
 		if a.Out != out || !a.selects(w) {
 			continue
 		}
 		ports, ok := portRange(w, a.Port)
-		slot := a.Ref.Dialect.String() + a.Port
-		if !ok || a.Exclusive && taken[slot] {
+		if !ok {
 			continue
 		}
-		taken[slot] = taken[slot] || a.Exclusive
+		if a.Exclusive {
+			at := slot{dialect: a.Ref.Dialect}
+			if len(ports) > 0 {
+				at.ports = ports[0]
+			}
+			if taken[at] {
+				continue
+			}
+			taken[at] = true
+		}
 		i := slices.IndexFunc(engines, func(e authz.Engine) bool {
 			return e.Dialect == a.Ref.Dialect && slices.Equal(e.Ports, ports)
 		})
@@ -42,6 +51,12 @@ func (s *Snapshot) engines(w *Workload, out bool) (engines []authz.Engine) {
 	}
 	slices.SortStableFunc(engines, func(a, b authz.Engine) int { return cmp.Compare(a.Dialect, b.Dialect) })
 	return engines
+}
+
+// slot is what one exclusive authorization alone may hold: a port, by whichever name it was called.
+type slot struct {
+	dialect decision.Dialect
+	ports   match.Range
 }
 
 // portRange resolves a port's number or name on w; false: w has no such port.

@@ -211,7 +211,7 @@ func TestEngines(t *testing.T) {
 	out := istio("out", authz.Deny)
 	out.Out = true
 	s, _ := snapshot(mesh.Part{Workloads: []mesh.Workload{w}}, mesh.Part{Authorizations: []mesh.Authorization{istio("a", authz.Allow),
-		istio("d", authz.Deny), istio("a2", authz.Allow), elsewhere, out, server("young", young, "http"), server("old", old, "http"), server("none", old, "grpc")}})
+		istio("d", authz.Deny), istio("a2", authz.Allow), elsewhere, out, server("young", young, "80"), server("old", old, "http"), server("none", old, "grpc")}})
 	got := s.Inbound(s.Workloads["default/w"]).Authz
 	if len(got) != 2 || got[0].Dialect != decision.Istio || len(got[0].Tiers) != 2 || got[0].Tiers[0].Effect != authz.Deny || len(got[0].Tiers[1].Rules) != 2 {
 		t.Fatalf("%+v", got)
