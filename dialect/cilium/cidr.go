@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/dialect"
 	"github.com/weft-mesh/weft/match"
@@ -73,7 +71,7 @@ func (r *reader) groupBlocks(field, name string) []netip.Prefix {
 	return blocksOf(o)
 }
 
-func (r *reader) selectedBlocks(field string, s *metav1.LabelSelector) (out []netip.Prefix) {
+func (r *reader) selectedBlocks(field string, s *labelSelector) (out []netip.Prefix) {
 	sel := match.Selector{}
 	for _, q := range r.requirements(field, s) {
 		sel.Exprs = append(sel.Exprs, q.Requirement)

@@ -160,3 +160,28 @@ func TestPeerFindings(t *testing.T) {
 		want(t, found, x.level, x.field, x.says)
 	}
 }
+
+// TestServicePorts: "Applies after service translation"; commonly got wrong by naming the port of the Service.
+func TestServicePorts(t *testing.T) {
+	const services = `
+apiVersion: v1
+kind: Service
+metadata: {name: db, namespace: shop}
+spec: {selector: {app: db}, ports: [{name: sql, port: 80, targetPort: 5432}, {name: same, port: 90}, {name: named, port: 91, targetPort: sql}]}
+---
+`
+	for port, says := range map[string]string{"80": "goes to port 5432", "91": "goes to port sql", "90": "", "5432": "", "7": ""} {
+		ports := "toPorts: [{ports: [{port: \"" + port + "\"}]}]"
+		for doc, field := range map[string]string{out("- toEndpoints: [{matchLabels: {\"k8s:app\": db, tier: a}}]\n  " + ports): "spec.egress[0]",
+			cnp("endpointSelector: {matchLabels: {app: db}}\ningress:\n- " + ports): "spec.ingress[0]"} {
+			_, found := lower(t, services+doc)
+			if says == "" {
+				none(t, found)
+			} else {
+				want(t, found, mesh.Warning, field+".toPorts[0].ports[0].port", says)
+			}
+		}
+		_, found := lower(t, services+out("- toEndpoints: [{matchLabels: {app: web}}]\n  "+ports))
+		none(t, found)
+	}
+}

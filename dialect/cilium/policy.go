@@ -3,8 +3,6 @@ package cilium
 import (
 	"slices"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/dialect"
 	"github.com/weft-mesh/weft/feature/authz"
@@ -46,6 +44,7 @@ func (r *reader) rule(field string, x *rule) (out []mesh.Authorization) {
 		{field: field, allow: inward(field, x.Ingress), deny: inwardDeny(field, x.IngressDeny), opt: x.EnableDefaultDeny.Ingress, name: "ingress"},
 		{field: field, allow: outward(field, x.Egress), deny: outwardDeny(field, x.EgressDeny), opt: x.EnableDefaultDeny.Egress, name: "egress", out: true},
 	} {
+		d.about(x.EndpointSelector)
 		if a, any := r.direction(base, d); any && ok {
 			out = append(out, a)
 		}
@@ -83,6 +82,15 @@ type direction struct {
 	allow, deny []section
 	opt         *bool // enableDefaultDeny
 	out         bool
+}
+
+// about tells every rule of a direction whose calls it judges.
+func (d *direction) about(subject *labelSelector) {
+	for _, list := range [][]section{d.allow, d.deny} {
+		for i := range list {
+			list[i].subject = or(subject, labelSelector{})
+		}
+	}
 }
 
 // direction lowers one; false: the rule does not speak of it. Whatever no rule allows is denied, "once any rule selects the endpoint",
@@ -153,11 +161,12 @@ func every(q match.Request) bool { return !q.HTTP() && len(q.Ports) == 0 }
 type section struct {
 	field, toward string // "spec.ingress[0]", "from"
 	out, deny     bool
-	endpoints     []metav1.LabelSelector
+	subject       labelSelector // of the workloads whose policy it is
+	endpoints     []labelSelector
 	cidrs         []string
 	sets          []cidrRule
 	entities      []string
-	nodes         []metav1.LabelSelector
+	nodes         []labelSelector
 	requires      int
 	unknown       int // peers that cannot be judged
 	ports         []portRule

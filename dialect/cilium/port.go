@@ -148,6 +148,9 @@ func (r *reader) ports(field string, s *section, list []port) (out ports) {
 			out.all = true
 		default:
 			out.ranges = append(out.ranges, r.span(at, p, uint16(n)))
+			if p.EndPort == 0 {
+				r.tellTranslation(at+".port", s, uint16(n))
+			}
 		}
 	}
 	return out

@@ -34,7 +34,7 @@ var operators = map[metav1.LabelSelectorOperator]match.Op{metav1.LabelSelectorOp
 	metav1.LabelSelectorOpExists: match.Exists, metav1.LabelSelectorOpDoesNotExist: match.NotExists}
 
 // requirements lowers a selector. Keys may begin with the source of the label, as "k8s:app"; "any:" is that of all.
-func (r *reader) requirements(field string, s *metav1.LabelSelector) (out []requirement) {
+func (r *reader) requirements(field string, s *labelSelector) (out []requirement) {
 	for _, key := range slices.Sorted(maps.Keys(s.MatchLabels)) {
 		out = append(out, requirementOf(dialect.Child(field+".matchLabels", key), key, match.In, []string{s.MatchLabels[key]}))
 	}
@@ -205,7 +205,7 @@ func (r *reader) byNamespaceLabels(c *choice, list []requirement) {
 
 // selects lowers the endpointSelector of a rule: workloads of the policy's own namespace, or of all, where the policy is for the
 // cluster.
-func (r *reader) selects(field string, s *metav1.LabelSelector, a mesh.Authorization) (mesh.Authorization, bool) {
+func (r *reader) selects(field string, s *labelSelector, a mesh.Authorization) (mesh.Authorization, bool) {
 	c := r.choose(r.requirements(field, s), !r.clusterwide())
 	if !r.clusterwide() {
 		c.narrow(c.namespaces.narrow(&requirement{Requirement: match.Requirement{Op: match.In, Values: []string{r.namespace()}}}))

@@ -2,6 +2,8 @@ package cilium
 
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+type labelSelector = metav1.LabelSelector
+
 // policy is a CiliumNetworkPolicy or CiliumClusterwideNetworkPolicy.
 type policy struct {
 	Spec   *rule  `json:"spec"`
@@ -11,16 +13,16 @@ type policy struct {
 
 // rule is what a policy says of the endpoints that it selects. Empty lists and lists that are not there differ throughout.
 type rule struct {
-	EndpointSelector  *metav1.LabelSelector `json:"endpointSelector"`
-	NodeSelector      *metav1.LabelSelector `json:"nodeSelector"`
-	Ingress           []ingress             `json:"ingress"`
-	IngressDeny       []ingressDeny         `json:"ingressDeny"`
-	Egress            []egress              `json:"egress"`
-	EgressDeny        []egressDeny          `json:"egressDeny"`
-	EnableDefaultDeny defaultDeny           `json:"enableDefaultDeny"`
-	Labels            []any                 `json:"labels"`
-	Description       string                `json:"description"`
-	Log               logging               `json:"log"`
+	EndpointSelector  *labelSelector `json:"endpointSelector"`
+	NodeSelector      *labelSelector `json:"nodeSelector"`
+	Ingress           []ingress      `json:"ingress"`
+	IngressDeny       []ingressDeny  `json:"ingressDeny"`
+	Egress            []egress       `json:"egress"`
+	EgressDeny        []egressDeny   `json:"egressDeny"`
+	EnableDefaultDeny defaultDeny    `json:"enableDefaultDeny"`
+	Labels            []any          `json:"labels"`
+	Description       string         `json:"description"`
+	Log               logging        `json:"log"`
 }
 
 type defaultDeny struct {
@@ -33,24 +35,24 @@ type logging struct {
 }
 
 type from struct {
-	FromEndpoints []metav1.LabelSelector `json:"fromEndpoints"`
-	FromRequires  []any                  `json:"fromRequires"`
-	FromCIDR      []string               `json:"fromCIDR"`
-	FromCIDRSet   []cidrRule             `json:"fromCIDRSet"`
-	FromEntities  []string               `json:"fromEntities"`
-	FromGroups    []any                  `json:"fromGroups"`
-	FromNodes     []metav1.LabelSelector `json:"fromNodes"`
+	FromEndpoints []labelSelector `json:"fromEndpoints"`
+	FromRequires  []any           `json:"fromRequires"`
+	FromCIDR      []string        `json:"fromCIDR"`
+	FromCIDRSet   []cidrRule      `json:"fromCIDRSet"`
+	FromEntities  []string        `json:"fromEntities"`
+	FromGroups    []any           `json:"fromGroups"`
+	FromNodes     []labelSelector `json:"fromNodes"`
 }
 
 type to struct {
-	ToEndpoints []metav1.LabelSelector `json:"toEndpoints"`
-	ToRequires  []any                  `json:"toRequires"`
-	ToCIDR      []string               `json:"toCIDR"`
-	ToCIDRSet   []cidrRule             `json:"toCIDRSet"`
-	ToEntities  []string               `json:"toEntities"`
-	ToServices  []toService            `json:"toServices"`
-	ToGroups    []any                  `json:"toGroups"`
-	ToNodes     []metav1.LabelSelector `json:"toNodes"`
+	ToEndpoints []labelSelector `json:"toEndpoints"`
+	ToRequires  []any           `json:"toRequires"`
+	ToCIDR      []string        `json:"toCIDR"`
+	ToCIDRSet   []cidrRule      `json:"toCIDRSet"`
+	ToEntities  []string        `json:"toEntities"`
+	ToServices  []toService     `json:"toServices"`
+	ToGroups    []any           `json:"toGroups"`
+	ToNodes     []labelSelector `json:"toNodes"`
 }
 
 type ingress struct {
@@ -81,10 +83,10 @@ type egressDeny struct {
 }
 
 type cidrRule struct {
-	CIDR              string                `json:"cidr"`
-	CIDRGroupRef      string                `json:"cidrGroupRef"`
-	CIDRGroupSelector *metav1.LabelSelector `json:"cidrGroupSelector"`
-	Except            []string              `json:"except"`
+	CIDR              string         `json:"cidr"`
+	CIDRGroupRef      string         `json:"cidrGroupRef"`
+	CIDRGroupSelector *labelSelector `json:"cidrGroupSelector"`
+	Except            []string       `json:"except"`
 }
 
 type toService struct {
@@ -93,8 +95,8 @@ type toService struct {
 		Namespace   string `json:"namespace"`
 	} `json:"k8sService"`
 	K8sServiceSelector *struct {
-		Selector  metav1.LabelSelector `json:"selector"`
-		Namespace string               `json:"namespace"`
+		Selector  labelSelector `json:"selector"`
+		Namespace string        `json:"namespace"`
 	} `json:"k8sServiceSelector"`
 }
 
