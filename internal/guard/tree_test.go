@@ -18,15 +18,16 @@ import (
 
 var root = os.DirFS("../..")
 
+func exists(name string) bool {
+	_, err := fs.Stat(root, name)
+	return err == nil
+}
+
 // This repository keeps its rules.
 func TestTree(t *testing.T) {
 	tree, err := Load(root)
 	if err != nil {
 		t.Fatal(err)
-	}
-	exists := func(name string) bool {
-		_, err := fs.Stat(root, name)
-		return err == nil
 	}
 	for name, broken := range map[string][]string{
 		"order": Order(tree), "pure": Pure(tree), "sole": Sole(tree), "shape": Shape(tree), "comments": Comments(tree),

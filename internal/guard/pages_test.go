@@ -1,0 +1,163 @@
+package guard
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/weft-mesh/weft/cli"
+)
+
+var update = flag.Bool("update", false, "write docs/cli.md")
+
+// bin gets the programs that pages speak of.
+var bin string
+
+// programs builds weft, weft-proxy and the sample shop, once.
+var programs = sync.OnceValue(func() error {
+	cmd := exec.Command("go", "build", "-trimpath", "-o", bin, "./cmd/...", "./examples/bookinfo")
+	cmd.Dir, cmd.Env, cmd.Stderr = "../..", append(os.Environ(), "CGO_ENABLED=0"), os.Stderr
+	return cmd.Run()
+})
+
+func TestMain(m *testing.M) {
+	var err error
+	if bin, err = os.MkdirTemp("", "weft-docs-bin"); err != nil {
+		panic(err)
+	}
+	code := m.Run()
+	_ = os.RemoveAll(bin)
+	os.Exit(code)
+}
+
+// Every example of every page works as it is shown.
+func TestPages(t *testing.T) {
+	makefile, err := fs.ReadFile(root, "Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = fs.WalkDir(root, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() && (name != "." && d.Name()[0] == '.' || name == "bin") {
+			if err == nil {
+				err = fs.SkipDir
+			}
+			return err
+		}
+		if path.Ext(name) == ".md" {
+			t.Run(name, func(t *testing.T) { checkPage(t, name, string(makefile)) })
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func checkPage(t *testing.T, name, makefile string) {
+	text, err := fs.ReadFile(root, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := os.MkdirTemp("", "weft-docs") // t.TempDir's names are too long for sockets
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	ctx, stop := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer stop()
+	s := newSession(dir, bin)
+	defer func() {
+		if err := s.end(); err != nil {
+			t.Error(err)
+		}
+	}()
+	for _, b := range Blocks(string(text)) {
+		if b.Lang == "console" && programs() != nil {
+			t.Fatal("go build fails")
+		}
+		checkBlock(ctx, t, s, b, makefile)
+		if t.Failed() {
+			return // what follows builds on it
+		}
+	}
+}
+
+func checkBlock(ctx context.Context, t *testing.T, s *session, b Block, makefile string) {
+	var broken []string
+	switch b.Lang {
+	case "yaml":
+		checkObjects(t, s, b)
+	case "txtar":
+		if err := s.write(b.File(), b.Text); err != nil {
+			t.Errorf("line %d: %v", b.Line, err)
+		}
+	case "console":
+		for _, c := range b.Commands() {
+			do := s.do
+			if b.Has("background") {
+				do = s.start
+			}
+			if err := do(ctx, c); err != nil {
+				t.Fatal(err)
+			}
+		}
+	case "go":
+		if b.File() != "" {
+			source, err := fs.ReadFile(root, b.File())
+			if err != nil {
+				t.Fatal(err)
+			}
+			broken = Quoted(b, string(source))
+		}
+	case "sh", "bash", "shell":
+		broken = Shell(b, makefile, exists)
+	}
+	for _, x := range broken {
+		t.Error(x)
+	}
+}
+
+// checkObjects lowers what a page shows.
+func checkObjects(t *testing.T, s *session, b Block) {
+	name := b.File()
+	if name == "" {
+		name = ".shown.yaml"
+	}
+	if err := s.write(name, b.Text); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	code := cli.Main([]string{"analyze", filepath.Join(s.dir, name)}, &out, &out)
+	if wrong := b.Has("wrong"); code != 0 && !wrong || code != 1 && wrong {
+		t.Errorf("line %d: weft analyze ends with %d:\n%s", b.Line, code, &out)
+	}
+}
+
+// docs/cli.md says what the commands say.
+func TestReference(t *testing.T) {
+	t.Setenv("WEFT_STATE", "")
+	t.Setenv("XDG_RUNTIME_DIR", "$XDG_RUNTIME_DIR")
+	const page = "../../docs/cli.md"
+	want := Reference(cli.Root())
+	if *update {
+		if err := os.WriteFile(page, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(page)
+	if err != nil || string(got) != want {
+		t.Errorf("docs/cli.md is behind (%v): run make docs", err)
+	}
+	if strings.Count(want, "\n## ") < 8 {
+		t.Errorf("commands are missing:\n%s", want)
+	}
+}

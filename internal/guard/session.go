@@ -1,0 +1,178 @@
+package guard
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	patience = 20 * time.Second // until a command prints what the page shows: what it speaks of may still be starting
+	pause    = 100 * time.Millisecond
+	leave    = 15 * time.Second // for a program to end after SIGINT
+)
+
+// session does what a page tells its reader to do, in a directory of its own. Addresses 127.0.0.1:PORT are others than the page
+// has, so that nothing stands in the way.
+type session struct {
+	dir     string
+	env     []string
+	ports   map[string]string
+	running []*background
+}
+
+type background struct {
+	cmd   *exec.Cmd
+	out   *output
+	ended chan struct{}
+}
+
+// output is what a program has printed so far.
+type output struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
+}
+
+// newSession works in dir, with the programs of bin.
+func newSession(dir, bin string) *session {
+	env := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "PATH=") || strings.HasPrefix(v, "WEFT_") })
+	return &session{dir: dir, ports: map[string]string{},
+		env: append(env, "PATH="+bin+string(filepath.ListSeparator)+os.Getenv("PATH"), "WEFT_STATE="+filepath.Join(dir, ".state"))}
+}
+
+// write stores a block's file.
+func (s *session) write(name, text string) error {
+	if !filepath.IsLocal(name) {
+		return fmt.Errorf("%s leads out of the page's directory", name)
+	}
+	path := filepath.Join(s.dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(path, []byte(text), 0o644)
+}
+
+// do runs a command until it prints what it should.
+func (s *session) do(ctx context.Context, c Command) error {
+	deadline, got := time.Now().Add(patience), ""
+	for {
+		cmd := s.command(ctx, c.Text)
+		b, _ := cmd.CombinedOutput() // a command may be shown to fail; what it prints says so
+		if got = s.shown(string(b)); Matches(c.Want, got, false) {
+			return nil
+		}
+		if time.Now().After(deadline) || ctx.Err() != nil {
+			return fmt.Errorf("line %d: $ %s\nprints:\n%s\nand not:\n%s", c.Line, c.Text, got, c.Want)
+		}
+		time.Sleep(pause)
+	}
+}
+
+// start leaves a command running once it has printed what it should.
+func (s *session) start(ctx context.Context, c Command) error {
+	b := &background{cmd: s.command(ctx, c.Text), out: &output{}, ended: make(chan struct{})}
+	b.cmd.Stdout, b.cmd.Stderr = b.out, b.out
+	if err := b.cmd.Start(); err != nil {
+		return err
+	}
+	go func() {
+		_ = b.cmd.Wait() // how it ended does not matter once the page is done with it
+		close(b.ended)
+	}()
+	s.running = append(s.running, b)
+	for deadline := time.Now().Add(patience); !Matches(c.Want, s.shown(b.out.String()), true); time.Sleep(pause) {
+		if time.Now().After(deadline) || b.hasEnded() {
+			return fmt.Errorf("line %d: $ %s\nprints:\n%s\nand not:\n%s", c.Line, c.Text, b.out, c.Want)
+		}
+	}
+	return nil
+}
+
+func (b *background) hasEnded() bool {
+	select {
+	case <-b.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+// end interrupts what runs, the last first.
+func (s *session) end() error {
+	var errs []error
+	for _, b := range slices.Backward(s.running) {
+		group := -b.cmd.Process.Pid
+		_ = syscall.Kill(group, syscall.SIGINT) // it may have ended
+		select {
+		case <-b.ended:
+		case <-time.After(leave):
+			_ = syscall.Kill(group, syscall.SIGKILL)
+			<-b.ended
+			errs = append(errs, fmt.Errorf("$ %v does not end when it is interrupted; it printed:\n%s", b.cmd.Args, b.out))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// command is one in a process group of its own, as a shell makes it.
+func (s *session) command(ctx context.Context, text string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "bash", "-c", "exec 2>&1; "+s.moved(text))
+	cmd.Dir, cmd.Env = s.dir, s.env
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = time.Second
+	return cmd
+}
+
+var address = regexp.MustCompile(`127\.0\.0\.1:\d+`)
+
+// moved puts free ports in place of a page's.
+func (s *session) moved(text string) string {
+	return address.ReplaceAllStringFunc(text, func(at string) string {
+		if s.ports[at] == "" {
+			s.ports[at] = free(at)
+		}
+		return s.ports[at]
+	})
+}
+
+// shown puts the page's ports back.
+func (s *session) shown(text string) string {
+	for page, real := range s.ports {
+		text = strings.ReplaceAll(text, real, page)
+	}
+	return text
+}
+
+// free finds a port that nobody listens on.
+func free(otherwise string) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return otherwise
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
