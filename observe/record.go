@@ -107,15 +107,17 @@ func (r *Record) Denied() bool {
 	return false
 }
 
-// Why says in words what decided, or what went wrong. It allocates.
+// Why says in words what decided, "AuthorizationPolicy default/x rules[0] (istio)", and what went wrong. It allocates.
 func (r *Record) Why() string {
-	switch {
-	case r.Err != nil && r.Deciding.Ref != nil:
-		return r.Err.Error() + "; " + r.Deciding.String()
-	case r.Err != nil:
-		return r.Err.Error()
+	v := r.Deciding
+	s := v.Ref.String()
+	if v.Reason != decision.Matched && v.Reason != decision.Default {
+		s = v.Reason.String() + ": " + s
 	}
-	return r.Deciding.String()
+	if r.Err != nil {
+		s += " (" + r.Err.Error() + ")"
+	}
+	return s
 }
 
 // Sink takes records; it never blocks, and counts what it loses.

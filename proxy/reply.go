@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"errors"
-	"strings"
 
 	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/proxy/h1"
@@ -83,23 +82,26 @@ func explain(c *traffic.Call, outside bool) {
 }
 
 func words(c *traffic.Call, v decision.Verdict, why string, outside bool) string {
-	var b strings.Builder
-	b.WriteString("weft: ")
+	if outside {
+		return "weft: " + why + "\n"
+	}
+	s := "weft: " + why
 	switch {
-	case outside:
-		b.WriteString(why)
-	case v.Ref != nil && v.Outcome == decision.Deny:
-		b.WriteString(why + ": denied by " + v.Ref.String())
-	case v.Ref != nil:
-		b.WriteString(why + ": because of " + v.Ref.String())
+	case v.Ref == nil || *v.Ref == decision.Ref{}:
+	case v.Reason == decision.Matched && v.Outcome == decision.Deny:
+		s = "weft: denied by " + v.Ref.String()
+	case v.Outcome == decision.Deny:
+		s += ": denied by " + v.Ref.String()
 	default:
-		b.WriteString(why)
+		s += ": because of " + v.Ref.String()
 	}
-	if err := c.Response.Err; err != nil && !outside {
-		b.WriteString(" (" + err.Error() + ")")
+	if (v.Reason == decision.NoEndpoint || v.Reason == decision.NoBackend) && c.Target.Service != "" {
+		s += " (" + c.Target.String() + ")"
 	}
-	b.WriteByte('\n')
-	return b.String()
+	if err := c.Response.Err; err != nil {
+		s += " (" + err.Error() + ")"
+	}
+	return s + "\n"
 }
 
 // last is the verdict that denied, else the last one.
