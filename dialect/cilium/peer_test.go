@@ -68,6 +68,7 @@ func TestPeers(t *testing.T) {
 		// mutual authentication: every workload has shown its identity
 		{"authenticated", "fromEntities: [all]\n  authentication: {mode: required}", "abroad back front other"},
 		{"authenticated, from outside", "fromEntities: [world]\n  authentication: {mode: required}", ""},
+		{"ICMP alone", "fromEntities: [all]\n  icmps: [{fields: [{type: 8}]}]", ""},
 		{"never", "fromEntities: [all]\n  authentication: {mode: test-always-fail}", ""},
 	} {
 		if got := who(engine(t, false, in("- "+x.rule)), call(80)); got != x.want {
@@ -120,6 +121,8 @@ func TestSubjects(t *testing.T) {
 		{"its own namespace", cnp("endpointSelector: {matchLabels: {\"k8s:io.kubernetes.pod.namespace\": shop}}\ningress: [{}]"), true},
 		// "EndpointSelector always applies in namespace of the policy resource, removing illegal namespace match"
 		{"another namespace is ignored", cnp("endpointSelector: {matchLabels: {\"k8s:io.kubernetes.pod.namespace\": stock}}\ningress: [{}]"), true},
+		// the label of any source is not replaced, and both can't be
+		{"another namespace, of any source", cnp("endpointSelector: {matchLabels: {io.kubernetes.pod.namespace: stock}}\ningress: [{}]"), false},
 		{"another namespace's policy", "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: it, namespace: stock}\nspec: {endpointSelector: {}, ingress: [{}]}\n", false},
 		{"reserved", cnp("endpointSelector: {matchLabels: {\"reserved:init\": \"\"}}\ningress: [{}]"), false},
 		{"all of the cluster", ccnp("endpointSelector: {}\ningress: [{}]"), true},

@@ -255,6 +255,15 @@ func TestDNSIsNotJudged(t *testing.T) {
 	want(t, found, mesh.Info, "spec.egress[0].toPorts[0].ports[0]", "not needed")
 }
 
+// TestAuthenticatedFromOutside: nobody has shown an identity and has none, so that no rule is left.
+func TestAuthenticatedFromOutside(t *testing.T) {
+	part, found := lower(t, in("- {fromCIDR: [192.0.2.0/24], authentication: {mode: required}}"))
+	none(t, found)
+	if a := part.Authorizations[0]; len(a.Tiers) != 0 || a.Closes == nil {
+		t.Errorf("%+v", a)
+	}
+}
+
 // TestSeeds is the project's origin: the first policy lets the database through, and nothing else; the second has neither a name nor a
 // selector, and both are said.
 func TestSeeds(t *testing.T) {
