@@ -2,8 +2,11 @@ package mesh
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
+
+	"github.com/weft-mesh/weft/traffic"
 )
 
 // Conflicts returns a finding for each object that takes no effect because another one speaks of the same thing, naming the
@@ -16,6 +19,9 @@ func (s *Snapshot) Conflicts() (out []Finding) {
 			lost := map[*Route]*Route{}
 			for i := range svc.Ports {
 				won := winners(routes, svc.Ports[i].Number, consumer)
+				if svc.Ports[i].Proto == traffic.TCP {
+					out = append(out, withoutHeads(won, svc, &svc.Ports[i])...)
+				}
 				for _, r := range routes {
 					if (r.Consumer == consumer) && (r.Port == 0 || r.Port == svc.Ports[i].Number) && len(won) > 0 && !slices.Contains(won, r) {
 						lost[r] = won[0]
@@ -26,6 +32,16 @@ func (s *Snapshot) Conflicts() (out []Finding) {
 		}
 	}
 	slices.SortStableFunc(out, func(a, b Finding) int { return cmp.Compare(a.Ref.String(), b.Ref.String()) })
+	return out
+}
+
+// withoutHeads tells of routes of a port whose calls have no head that a rule could look at.
+func withoutHeads(routes []*Route, svc *Service, p *Port) (out []Finding) {
+	for _, r := range routes {
+		out = append(out, Finding{Ref: r.Ref, Level: Warning,
+			Text:   fmt.Sprintf("takes no effect for port %d of %s, which is declared as TCP: rules look at requests", p.Number, svc.Host),
+			Remedy: "declare the port's protocol, as appProtocol: http or a name that begins with http-, if it speaks HTTP"})
+	}
 	return out
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/weft-mesh/weft/feature/route"
 	"github.com/weft-mesh/weft/match"
 	"github.com/weft-mesh/weft/mesh"
+	"github.com/weft-mesh/weft/traffic"
 )
 
 const host = "reviews.default.svc.cluster.local"
@@ -28,7 +29,7 @@ func rule(name string) mesh.Rule { return mesh.Rule{Rule: route.Rule{Ref: decisi
 
 func snapshot(parts ...mesh.Part) (*mesh.Snapshot, *mesh.Service) {
 	parts = append(parts, mesh.Part{Services: []mesh.Service{{Host: host, Name: "reviews", Namespace: "default",
-		IPs: []netip.Addr{netip.MustParseAddr("240.0.0.1")}, Ports: []mesh.Port{{Number: 80}, {Number: 81}}}}})
+		IPs: []netip.Addr{netip.MustParseAddr("240.0.0.1")}, Ports: []mesh.Port{{Number: 80, Proto: traffic.HTTP1}, {Number: 81, Proto: traffic.HTTP1}}}}})
 	var changes []mesh.Change
 	for i := range parts {
 		changes = append(changes, mesh.Change{New: &parts[i]})
@@ -231,6 +232,17 @@ func TestConflicts(t *testing.T) {
 	s, _ := snapshot(mesh.Part{Routes: []mesh.Route{vs}}, mesh.Part{Routes: []mesh.Route{gw}})
 	got := s.Conflicts()
 	if len(got) != 1 || got[0].Ref.Name != "vs" || !strings.Contains(got[0].Text, "K default/gw") || got[0].Level != mesh.Warning {
+		t.Errorf("%v", got)
+	}
+}
+
+// TestRulesOfTCP: nothing is dropped in silence: rules of requests on a port that is declared TCP.
+func TestRulesOfTCP(t *testing.T) {
+	vs := mesh.Route{Ref: ref(decision.Istio, "default", "vs"), Host: host, Rank: mesh.RankVirtualService, Rules: []mesh.Rule{rule("vs")}}
+	s, _ := mesh.New().With([]mesh.Change{{New: &mesh.Part{Routes: []mesh.Route{vs}}}, {New: &mesh.Part{Services: []mesh.Service{{Host: host,
+		Namespace: "default", Ports: []mesh.Port{{Number: 5432, Proto: traffic.TCP}, {Number: 80, Proto: traffic.HTTP1}}}}}}})
+	got := s.Conflicts()
+	if len(got) != 1 || got[0].Ref.Name != "vs" || !strings.Contains(got[0].Text, "port 5432") {
 		t.Errorf("%v", got)
 	}
 }
