@@ -81,6 +81,6 @@ type upstream struct {
 }
 
 func (h *upstream) Serve(c *traffic.Call) error {
-	c.Upstream = h.u
+	c.Upstream, c.Attempts = h.u, max(c.Attempts, 1) // where nothing is tried again, nobody has counted
 	return h.next.Serve(c)
 }

@@ -35,23 +35,38 @@ func (r *reader) service(host string) *dialect.Object {
 // onlyPort returns the number of a Service's port if it has exactly one. Calls that are sent to such a Service go to that port,
 // whichever port was called (Istio: GetDestinationCluster).
 func (r *reader) onlyPort(host string) uint16 {
-	o := r.service(host)
-	if o == nil {
-		return 0
-	}
-	spec, _ := o.Tree["spec"].(map[string]any)
-	ports, _ := spec["ports"].([]any)
-	if len(ports) != 1 {
-		return 0
-	}
-	port, _ := ports[0].(map[string]any)
-	switch n := port["port"].(type) {
-	case int64:
-		return uint16(n)
-	case float64:
-		return uint16(n)
+	if ports := r.ports(host); len(ports) == 1 {
+		return ports[0]
 	}
 	return 0
+}
+
+// ports returns the numbers of a Service's ports; none: there is no such Service.
+func (r *reader) ports(host string) (numbers []uint16) {
+	o := r.service(host)
+	if o == nil {
+		return nil
+	}
+	spec, _ := o.Tree["spec"].(map[string]any)
+	list, _ := spec["ports"].([]any)
+	for _, p := range list {
+		port, _ := p.(map[string]any)
+		switch n := port["port"].(type) {
+		case int64:
+			numbers = append(numbers, uint16(n))
+		case float64:
+			numbers = append(numbers, uint16(n))
+		}
+	}
+	return numbers
+}
+
+// checkPort says so where a Service has no such port.
+func (r *reader) checkPort(field, host string, port uint16) {
+	if ports := r.ports(host); len(ports) > 0 && !slices.Contains(ports, port) {
+		r.warn(field, fmt.Sprintf("%s has no port %d: calls that are sent there get 503", host, port),
+			"its ports are "+strings.Trim(fmt.Sprint(ports), "[]"))
+	}
 }
 
 // checkHost says so where nothing in the mesh has the host.

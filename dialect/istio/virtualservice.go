@@ -222,6 +222,8 @@ func (r *reader) target(field string, d *networking.Destination) traffic.Target 
 		port = r.onlyPort(host)
 	} else if port == 0 {
 		r.refuse(field+".port.number", "a port is from 1 to 65535", "")
+	} else {
+		r.checkPort(field+".port.number", host, port)
 	}
 	return traffic.Target{Service: host, Subset: d.Subset, Port: port}
 }

@@ -28,6 +28,7 @@ func (h *handler) Serve(c *traffic.Call) error {
 	if e == nil {
 		v := decision.Verdict{Ref: &p.Ref, Outcome: decision.Deny, Reason: decision.NoEndpoint}
 		c.Trail.Took("balance", v, "no endpoint that may be called")
+		c.Response.Err = noEndpoint(c.Target)
 		return c.Reply(503, v)
 	}
 	e.pending.Add(1)
@@ -45,6 +46,11 @@ func (h *handler) Serve(c *traffic.Call) error {
 	}
 	return err
 }
+
+// noEndpoint names the target that is empty.
+type noEndpoint traffic.Target
+
+func (t noEndpoint) Error() string { return traffic.Target(t).String() + " has no endpoint" }
 
 // End learns whether the attempt failed.
 func (e *Endpoint) End(c *traffic.Call, _, now time.Time) {

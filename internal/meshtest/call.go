@@ -218,7 +218,7 @@ func (x *exchange) http(ctx context.Context, c *transcript.Call) error {
 
 func (x *exchange) answered(resp *http.Response) error {
 	b, err := io.ReadAll(resp.Body)
-	x.a.Status, x.a.Body, x.a.App = resp.StatusCode, string(b), resp.Header.Get(AppHeader)
+	x.a.Status, x.a.Body = resp.StatusCode, string(b)
 	for name, values := range resp.Header {
 		for _, v := range values {
 			x.a.Returns = append(x.a.Returns, [2]string{strings.ToLower(name), v})
@@ -268,34 +268,36 @@ func (x *exchange) conclude(ctx context.Context) {
 			return
 		}
 	}
-	if to := x.callee(); to != "" {
+	to := x.callee()
+	if w := x.m.workloads[to]; w != nil {
 		if a.Callee = x.m.records.await(ctx, x.from, x.mine(observe.Destination, x.q.From, to)); a.Callee == nil {
 			x.m.t.Errorf("meshtest: the proxy of %s made no record of the call", to)
 		}
 	}
 	x.outcome()
-	if err := x.copied(ctx, x.copies); err != nil {
-		x.m.t.Error(err)
-	}
 	all, _ := x.m.calls.of(x.id)
 	for _, s := range all {
-		if a.App == s.app {
-			a.Header, a.Path = s.header, s.path
+		if s.app == to || to == "" && s.app == x.m.outside.name {
+			a.App, a.Header, a.Path = s.app, s.header, s.path
+		}
+	}
+	if x.copies > 0 {
+		if err := x.copied(ctx, x.copies); err != nil {
+			x.m.t.Error(err)
 		}
 	}
 }
 
-// callee is the workload whose proxy has to have made a record: the call's last endpoint, unless the caller's proxy answered itself.
+// callee is the workload whose proxy has to have made a record: the call's last endpoint, unless the caller's proxy answered
+// itself.
 func (x *exchange) callee() string {
 	switch r := x.a.Caller; {
 	case r == nil:
 		return x.q.To
-	case x.a.App != "":
-		if x.m.workloads[x.a.App] != nil {
-			return x.a.App
-		}
-	case !r.Local && r.Err == nil && x.m.workloads[r.To.Workload] != nil:
+	case !r.Local && r.Err == nil:
 		return r.To.Workload
+	case x.id == "" && x.a.App != "":
+		return x.a.App
 	}
 	return ""
 }

@@ -18,7 +18,8 @@ type line struct {
 	open    chan struct{} // closed when there is a session
 
 	mu      sync.Mutex
-	session server.Session
+	session server.Session // not changed any more once open is closed
+	closed  bool
 }
 
 func newLine(ctx context.Context, c *control.Control) *line {
@@ -48,7 +49,7 @@ func (l *line) Send(b []byte) error {
 func (l *line) opened(up *stream.Up) (server.Session, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.ctx.Err() != nil {
+	if l.closed {
 		return nil, errClosed
 	}
 	if l.session == nil {
@@ -81,9 +82,9 @@ func (l *line) Close() error {
 	l.end()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.session != nil {
+	if l.session != nil && !l.closed {
 		l.session.Close()
-		l.session = nil
 	}
+	l.closed = true
 	return nil
 }

@@ -45,6 +45,7 @@ type Mesh struct {
 	records records
 	over    atomic.Bool // the test's log is closed
 
+	mu        sync.Mutex           // for proxies, which read workloads
 	workloads map[string]*workload // by key
 	outside   *app                 // stands for every address that is none of the mesh's
 	refuse    atomic.Int32         // so many connections to applications fail

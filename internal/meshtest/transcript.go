@@ -121,7 +121,7 @@ func (m *Mesh) once(c *transcript.Call, ways []explain.Branch) (int, error) {
 	a := m.call(c)
 	agrees := false
 	for i := range ways {
-		agrees = agrees || same(c, &ways[i], &a.Branch)
+		agrees = agrees || same(c, &ways[i], a)
 	}
 	if !agrees {
 		var said []string
@@ -139,13 +139,13 @@ func (m *Mesh) once(c *transcript.Call, ways []explain.Branch) (int, error) {
 }
 
 // same says whether the decision and the proxies agree about a call: what became of it, who got it, and because of what.
-func same(c *transcript.Call, d, p *explain.Branch) bool {
+func same(c *transcript.Call, d *explain.Branch, p *Answer) bool {
 	became := d.Status == p.Status && d.GRPC == p.GRPC
 	if c.Proto == traffic.TCP { // the caller sees no status
 		became = d.Status < 400 == (p.Status < 400)
 	}
 	return became && (c.From == transcript.Outside || d.Target == p.Target) && transcript.Words(d.By) == transcript.Words(p.By) &&
-		max(d.Attempt, 1) == max(p.Attempt, 1) && d.Path == p.Path
+		max(d.Attempt, 1) == max(p.Attempt, 1) && (p.App == "" || d.Path == p.Path)
 }
 
 // often fails the test if an outcome was had much more or less often than its share says: by five standard deviations, which

@@ -89,6 +89,8 @@ func (m *Mesh) run(x transcript.Workload) *workload {
 	goes(ctx, &w.tasks, func() { _ = client.Run(ctx) })
 	goes(ctx, &w.tasks, func() { _ = w.proxy.Run(ctx) })
 	m.goes(w.tasks.Wait)
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.workloads[w.Key()] = w
 	return w
 }
@@ -178,8 +180,13 @@ func (w *workload) dialApp(ctx context.Context, port uint16, _ netip.Addr) (net.
 	return d.DialContext(ctx, "tcp", at)
 }
 
-// dial connects to other proxies; any address beyond this machine is the application outside.
+// dial connects to other proxies. What goes to a workload in the clear reaches its proxy as what comes from outside does; any
+// address beyond this machine is the application outside.
 func (w *workload) dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+	if l := w.mesh.inTheClear(to); l != nil {
+		d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(w.Address, 0))}
+		return d.DialContext(ctx, "tcp", l.Addr().String())
+	}
 	if to.Addr().IsLoopback() {
 		c, err := sys.DialTCP(ctx, to, sys.DialOptions{From: w.Address})
 		if err != nil {
@@ -193,6 +200,18 @@ func (w *workload) dial(ctx context.Context, to netip.AddrPort) (net.Conn, error
 	}
 	var d net.Dialer
 	return d.DialContext(ctx, "tcp", at.Addr().String())
+}
+
+// inTheClear finds where a workload's port is published.
+func (m *Mesh) inTheClear(to netip.AddrPort) net.Listener {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, w := range m.workloads {
+		if w.Address == to.Addr() {
+			return w.published[to.Port()]
+		}
+	}
+	return nil
 }
 
 // ready waits until the proxy serves.
@@ -257,5 +276,7 @@ func (w *workload) crash() {
 	w.end()
 	close(w.app.gone)
 	w.tasks.Wait()
+	w.mesh.mu.Lock()
+	defer w.mesh.mu.Unlock()
 	delete(w.mesh.workloads, w.Key())
 }
