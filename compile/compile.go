@@ -37,7 +37,7 @@ func port(s *mesh.Snapshot, svc *mesh.Service, p *mesh.Port, class Class) config
 	return out
 }
 
-// onPort fills in what only the port called can tell: the port of targets that name none, and the mesh's own retries.
+// onPort fills in what only the port that is called can tell: the port of targets that name none.
 func onPort(rules []mesh.Rule, port uint16) []mesh.Rule {
 	out := slices.Clone(rules)
 	for i := range out {

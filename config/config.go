@@ -95,6 +95,7 @@ type Trust struct {
 	Domain   string   `pb:"1"`
 	Sequence uint64   `pb:"2"` // grows with each change
 	Roots    [][]byte `pb:"3"` // DER certificates
+	Issuer   []byte   `pb:"4"` // identity.RootID of the root that signs now: who holds a certificate of another renews it
 }
 
 // Set is resources by key. A Set is not changed once it is in use.
