@@ -44,11 +44,11 @@ type Record struct {
 	Authority string
 	Path      string // without the query: it may hold secrets
 	RequestID string
-	Status    int    // 0: no answer
-	GRPC      string // grpc-status, if there was one
-	Local     bool   // the answer is the mesh's own
-	Failed    bool   // as classified
-	Class     *decision.Ref
+	Status    int           // 0: no answer
+	GRPC      string        // grpc-status, if there was one
+	Local     bool          // the answer is the mesh's own
+	Failed    bool          // as classified
+	Class     *decision.Ref // the rule that says so; nil: the mesh's own
 	Attempts  uint8
 	Sent      int64 // bytes of the request's body
 	Received  int64 // bytes of the response's body
@@ -69,7 +69,7 @@ func Of(c *traffic.Call, by Reporter, start, head, now time.Time) Record {
 	}
 	r.RequestID, _ = c.Header.Get("x-request-id")
 	r.GRPC, _ = c.GRPCStatus()
-	r.Failed = c.Failed()
+	r.Failed, r.Class = c.FailedBy()
 	if c.To != nil {
 		r.To = Party{c.To.ID, c.To.Workload, c.To.Addr}
 		if by == Source {

@@ -46,10 +46,10 @@ func answerDNS(ctx context.Context, query []byte, most int, lookup names) (respo
 	}
 	addrs, known, err := lookup(ctx, strings.ToLower(q.Name.String()))
 	switch {
+	case !known: // it may well be somebody else's, also while nobody can say
+		return nil, true, nil
 	case err != nil:
 		return dnsFailure(h, &q, dnsmessage.RCodeServerFailure), false, nil
-	case !known:
-		return nil, true, nil
 	case addrs == nil:
 		return dnsFailure(h, &q, dnsmessage.RCodeNameError), false, nil
 	}
@@ -95,7 +95,7 @@ func (p *Proxy) resolve(ctx context.Context, name string) ([]netip.Addr, bool, e
 	for _, host := range p.hosts(strings.TrimSuffix(name, ".")) {
 		svc, err := p.service(ctx, host)
 		if err != nil {
-			return nil, true, err
+			return nil, p.ours(strings.TrimSuffix(name, ".")), err
 		}
 		if svc != nil {
 			return addressesOf(svc), true, nil
@@ -109,10 +109,12 @@ func (p *Proxy) hosts(name string) []string {
 	namespace, _, _ := strings.Cut(p.opts.Workload, "/")
 	labels := strings.Split(name, ".")
 	switch {
+	case name == "":
+		return nil
 	case len(labels) == 1:
 		return []string{name + "." + namespace + clusterSuffix}
 	case len(labels) == 2:
-		return []string{name + clusterSuffix, name}
+		return []string{name + clusterSuffix}
 	case len(labels) == 3 && labels[2] == "svc":
 		return []string{name + strings.TrimPrefix(clusterSuffix, ".svc")}
 	case strings.HasSuffix(name, clusterSuffix) && len(labels) == 5:
@@ -175,7 +177,7 @@ const maxQueries = 256
 func (p *Proxy) serveDNSStream(ctx context.Context, c net.Conn) {
 	defer c.Close()
 	for {
-		_ = c.SetDeadline(p.opts.Clock().Add(2 * dnsWait))
+		_ = c.SetDeadline(time.Now().Add(2 * dnsWait))
 		var size [2]byte
 		if _, err := io.ReadFull(c, size[:]); err != nil {
 			return
@@ -239,5 +241,8 @@ func (p *Proxy) ask(ctx context.Context, to netip.AddrPort, q []byte, most int) 
 	}
 	b := make([]byte, most)
 	n, err := c.Read(b)
+	if err == nil && (n < 2 || b[0] != q[0] || b[1] != q[1]) {
+		err = errors.New("an answer to another query")
+	}
 	return b[:n], err
 }

@@ -134,17 +134,19 @@ func (l *link) carry(c *traffic.Call, tunnel *traffic.Header) error {
 	return nil
 }
 
-// unreached tells an answer of the callee's proxy, that it could not reach the application, from one of the application's: the call
-// went nowhere, and can go elsewhere.
+// unreached tells an answer of the callee's proxy, that the application gave none, from one of the application's: whether the call
+// can be made again depends on it.
 func unreached(c *traffic.Call) error {
 	if c.Response.Status < 500 && c.Proto != traffic.GRPC {
 		return nil
 	}
-	why, ok := c.Response.Header.Get(errorHeader)
-	if !ok || why != decision.ConnectFailed.String() {
-		return nil
+	switch why, _ := c.Response.Header.Get(errorHeader); why {
+	case decision.ConnectFailed.String():
+		return drop(c, fmt.Errorf("%w: the application of %s does not take connections from its proxy", traffic.ErrConnect, c.To.Workload))
+	case decision.ResetByPeer.String():
+		return drop(c, fmt.Errorf("%w: the application of %s broke the call off", traffic.ErrReset, c.To.Workload))
 	}
-	return drop(c, fmt.Errorf("%w: the application of %s does not answer its proxy", traffic.ErrConnect, c.To.Workload))
+	return nil
 }
 
 // refused ends a tunnel that the callee's proxy did not open. Denials stand, anything else may go better elsewhere.
@@ -219,7 +221,8 @@ func (p *Proxy) forwardPlain(c *traffic.Call, at place, timeout time.Duration) e
 	}
 }
 
-// forwardHTTP1 takes another connection where the first was closed before anything was sent by it.
+// forwardHTTP1 takes another connection where the first was closed before anything was sent by it, or as a request was sent that may
+// be sent twice ("a client can automatically retry [...] if all the requests [...] are idempotent": RFC 9110 section 9.2.2).
 func (p *Proxy) forwardHTTP1(c *traffic.Call, at place, timeout time.Duration) error {
 	for {
 		cl, fresh, err := p.plain.get(c, at, timeout)
@@ -227,11 +230,19 @@ func (p *Proxy) forwardHTTP1(c *traffic.Call, at place, timeout time.Duration) e
 			return err
 		}
 		err = cl.RoundTrip(c)
-		if fresh || !errors.Is(err, h1.ErrStale) {
+		if fresh || !errors.Is(err, h1.ErrStale) && !(errors.Is(err, h1.ErrIdleClosed) && c.Body == nil && idempotent(c.Method)) {
 			return err
 		}
 		c.Response.Err = nil
 	}
+}
+
+func idempotent(method string) bool {
+	switch method {
+	case "GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE":
+		return true
+	}
+	return false
 }
 
 // forwardTCP opens a connection for the call alone.

@@ -44,6 +44,14 @@ func forwardedHeader(name string) bool {
 	return internalHeader(name) || strings.HasPrefix(name, "x-forwarded-") || name == "forwarded" || name == "x-real-ip"
 }
 
+// withoutH2C turns a request to change to HTTP/2 into one that does not ask: RFC 9113 section 3.1 has done away with it, and what is
+// said after such a change no policy would see.
+func withoutH2C(c *traffic.Call) {
+	if c.Upgrade == "h2c" && c.Method != "CONNECT" {
+		c.Upgrade, c.Body = "", nil
+	}
+}
+
 // strip looks first and deletes then: most calls have nothing to delete.
 func strip(h *traffic.Header, which func(string) bool) {
 	for {

@@ -119,6 +119,7 @@ func (in *inbound) address(c *traffic.Call, s *span) (port uint16, ok bool) {
 	c.Proto = proto
 	if c.Upgrade != "" && proto == traffic.HTTP1 { // RFC 8441 carried it; it was a GET (RFC 6455 section 4.1)
 		c.Method = "GET"
+		ok = ok && c.Upgrade != "h2c" // see withoutH2C, which the caller's proxy should have asked
 	}
 	return port, ok
 }
@@ -265,6 +266,7 @@ func servePublishedStream(st *h2.Stream) {
 func (in *inbound) serveHTTP(c *traffic.Call) {
 	s := in.p.start(c, observe.Destination)
 	in.arrive(c, c.Port())
+	withoutH2C(c)
 	stripFromOutside(&c.Header)
 	forwardedBy(&c.Header, c.Source.Addr.Addr().String(), "http")
 	identify(&c.Header)

@@ -197,6 +197,7 @@ func serveOutboundStream(st *h2.Stream) {
 
 func (o *outbound) serveHTTP(c *traffic.Call) {
 	s := o.p.start(c, observe.Source)
+	withoutH2C(c)
 	stripFromApp(&c.Header)
 	identify(&c.Header)
 	s.serve(c, o, false)

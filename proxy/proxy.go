@@ -35,7 +35,6 @@ type Proxy struct {
 	mirrors  atomic.Int32
 	out, in  h1.Server
 
-	begin func()             // closes started, once
 	ctx   context.Context    // ends with the proxy
 	end   context.CancelFunc // ends it
 	tasks sync.WaitGroup     // all goroutines
@@ -60,6 +59,7 @@ func New(o Options) (*Proxy, error) {
 	p.ctx, p.end = context.WithCancel(context.Background())
 	p.store = newStore(o.Config, p)
 	p.renew = newRenewer(&p.opts)
+	p.renew.saved = p.store.stir
 	p.links.p, p.plain.p, p.sessions.p = p, p, p
 	p.plain.init()
 	p.out = h1.Server{Serve: serveOutbound, Done: p.done, Refused: p.refusedHTTP, Idle: o.Idle}
@@ -112,7 +112,10 @@ func (p *Proxy) Run(ctx context.Context) error {
 		context.AfterFunc(p.ctx, func() { c.Close() })
 	}
 	for _, l := range p.opts.DNSStream {
-		p.accept(l, func(s *slot) { p.serveDNSStream(p.ctx, s.Conn) })
+		p.accept(l, func(s *slot) {
+			s.becomes(func() { s.Conn.Close() }, nil)
+			p.serveDNSStream(p.ctx, s.Conn)
+		})
 	}
 	if p.opts.Certify != nil {
 		p.tasks.Go(func() { p.renew.run(p.ctx) })
@@ -222,13 +225,20 @@ func (p *Proxy) useWorkload(name string, w *config.Workload) error {
 		p.self.Store(old)
 		return err
 	}
-	p.tasks.Go(p.rejudge)
+	p.spawn(p.rejudge)
 	return nil
+}
+
+// spawn runs f on a goroutine of the proxy's, unless the proxy has ended.
+func (p *Proxy) spawn(f func()) {
+	if p.ctx.Err() == nil {
+		p.tasks.Go(f)
+	}
 }
 
 func (p *Proxy) useTrust(t *config.Trust) error { return p.renew.trust(t) }
 
-func (p *Proxy) changedPeer(string) { p.tasks.Go(p.rejudge) }
+func (p *Proxy) changedPeer(string) { p.spawn(p.rejudge) }
 
 func (p *Proxy) forget(host string) { p.state.Forget(host) }
 

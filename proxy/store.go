@@ -176,11 +176,16 @@ func (s *store) Apply(updates []stream.Update, now time.Time) map[string]error {
 	if len(asked) > 0 {
 		s.want.Want(asked...)
 	}
+	s.stir()
+	return refused
+}
+
+// stir says that there is something to write to disk.
+func (s *store) stir() {
 	select {
 	case s.changed <- struct{}{}:
 	default:
 	}
-	return refused
 }
 
 func parse(u stream.Update) (any, error) {

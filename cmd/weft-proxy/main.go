@@ -270,14 +270,22 @@ func (s *server) run() error {
 	go func() { ended <- s.client.Run(ctx) }()
 	go func() { ended <- s.proxy.Run(ctx) }()
 	go s.tellReady(ctx)
+	first := false
 	select {
 	case <-signals:
+		first = true
 	case <-s.drain:
 	case <-s.gone():
 	}
 	drain, stop := context.WithTimeout(ctx, time.Duration(s.c.Drain)*time.Second)
 	defer stop()
-	go func() { <-signals; stop() }() // a second signal does not wait
+	go func() { // a second signal does not wait
+		if !first {
+			<-signals
+		}
+		<-signals
+		stop()
+	}()
 	if err := s.proxy.Drain(drain); err != nil {
 		s.log.Warn("calls were cut at the end", "error", err)
 	}
