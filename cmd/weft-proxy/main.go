@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -71,6 +72,11 @@ type server struct {
 	access   *accesslog.Log
 	doors    *node.Doors
 	drain    chan struct{}
+
+	warned sync.Mutex
+	calm   time.Duration // one second for each warning that may be said now
+	last   time.Time     // when it was added to
+	silent int           // warnings that were left out since the last
 }
 
 func newServer(c *launch.Config) (*server, error) {
@@ -101,6 +107,21 @@ func newServer(c *launch.Config) (*server, error) {
 	return s, s.serveAdmin()
 }
 
+// warn logs what went wrong beside calls, at most once a second but for a few: a hostile peer must not fill the log.
+func (s *server) warn(err error) {
+	s.warned.Lock()
+	defer s.warned.Unlock()
+	now := time.Now()
+	s.calm, s.last = min(s.calm+now.Sub(s.last), 10*time.Second), now
+	if s.calm < time.Second {
+		s.silent++
+		return
+	}
+	s.calm -= time.Second
+	s.log.Warn("proxy", "error", err, "unsaid", s.silent)
+	s.silent = 0
+}
+
 // status logs that the control plane has come or gone, once each.
 func (s *server) status(err error) {
 	if err != nil {
@@ -117,7 +138,7 @@ func (s *server) options() (*proxy.Options, error) {
 		return nil, fmt.Errorf("workload %q: want namespace/name", c.Workload)
 	}
 	o := &proxy.Options{Workload: c.Workload, ID: identity.Of(c.TrustDomain, namespace, c.Account), Addr: c.App, Cert: cert.NewStore(time.Now),
-		Cache: c.Cache, Warn: func(err error) { s.log.Warn("proxy", "error", err) }}
+		Cache: c.Cache, Warn: s.warn}
 	if err := o.ID.Validate(); err != nil {
 		return nil, err
 	}
