@@ -88,7 +88,7 @@ func once(cfg *config.Set, learnt map[traffic.Target][]balance.Snapshot, q Query
 		return Branch{}, err
 	}
 	h.state.Restore(learnt, q.Now)
-	c.Proto, c.Method, c.Scheme, c.Authority, c.Path, c.Query, c.Now, c.Draw = q.Proto, q.Method, "http", q.Authority, q.Path, q.Query, q.Now, draw
+	c.Proto, c.Method, c.Scheme, c.Authority, c.Path, c.Query, c.Now, c.Draw = q.Proto, q.Method, "http", q.Authority, traffic.NormalPath(q.Path), q.Query, q.Now, draw
 	for _, f := range q.Header {
 		c.Header.Receive(strings.ToLower(f[0]), f[1])
 	}

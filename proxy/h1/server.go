@@ -219,7 +219,7 @@ func (c *Conn) begin(n int) error {
 	}
 	c.in.use(n)
 	call.Proto, call.Method, call.Scheme, call.Authority = traffic.HTTP1, req.Method, c.scheme, req.Authority
-	call.Path, call.Query, call.Upgrade = req.Path, req.Query, strings.ToLower(req.Upgrade)
+	call.Path, call.Query, call.Upgrade = traffic.NormalPath(req.Path), req.Query, strings.ToLower(req.Upgrade)
 	if req.Scheme != "" {
 		call.Scheme = req.Scheme
 	}

@@ -249,7 +249,8 @@ func (st *Stream) fill(r *http2.Request, end bool) {
 	h := &c.Header
 	c.Proto, c.Now, c.Gone, c.Inform = traffic.HTTP2, st.srv.now, st.gone, st.inform
 	c.Method, c.Scheme, c.Authority = h.Lend(r.Method), h.Lend(r.Scheme), h.Lend(r.Authority)
-	c.Path, c.Query = cutQuery(h.Lend(r.Path))
+	path, query := cutQuery(h.Lend(r.Path))
+	c.Path, c.Query = traffic.NormalPath(path), query
 	if r.Protocol != "" {
 		c.Upgrade = lower(h.Lend(r.Protocol))
 	}
