@@ -20,7 +20,17 @@ type Exit int
 
 func (e Exit) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 
-// Main runs weft and returns its exit code: 0 success, 1 what a command found wrong, 2 a command used wrongly or failed.
+// failure is an error that ends weft with a code of its own.
+type failure struct {
+	code int
+	err  error
+}
+
+func (f *failure) Error() string { return f.err.Error() }
+func (f *failure) Unwrap() error { return f.err }
+
+// Main runs weft and returns its exit code: 0 success, 1 what a command found wrong, 2 a command used wrongly or failed; that of
+// weft run is its process' own.
 func Main(args []string, out, errs io.Writer) int {
 	root := Root()
 	root.SetArgs(args)
@@ -28,6 +38,7 @@ func Main(args []string, out, errs io.Writer) int {
 	root.SetErr(errs)
 	err := root.Execute()
 	var exit Exit
+	var failed *failure
 	switch {
 	case err == nil:
 		return 0
@@ -35,6 +46,9 @@ func Main(args []string, out, errs io.Writer) int {
 		return int(exit)
 	}
 	fmt.Fprintln(errs, "weft: "+err.Error())
+	if errors.As(err, &failed) {
+		return failed.code
+	}
 	return 2
 }
 

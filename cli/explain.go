@@ -93,8 +93,7 @@ func (f *explainFlags) run(c *cobra.Command) ([]explain.Branch, error) {
 		return f.offline(call)
 	}
 	var b []explain.Branch
-	_, err = ask(c.Context(), f.state, "POST", "/v1/explain", call.Asked(), &b)
-	return b, err
+	return b, ask(c.Context(), f.state, "POST", "/v1/explain", call.Asked(), &b)
 }
 
 func (f *explainFlags) offline(call *transcript.Call) ([]explain.Branch, error) {

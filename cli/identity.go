@@ -24,7 +24,7 @@ the old one. No request fails by it. A rotation that was interrupted goes on whe
 		Example: "  weft identity rotate",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			body, err := ask(c.Context(), state, "POST", "/v1/identity/rotate", nil, nil)
+			body, err := open(c.Context(), state, "POST", "/v1/identity/rotate", nil)
 			if err != nil {
 				return err
 			}

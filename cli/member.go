@@ -3,10 +3,13 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/weft-mesh/weft/control"
@@ -15,66 +18,86 @@ import (
 // member is a registration that goes on: its connection is the proof that the process lives, and is made anew when the control
 // plane was away.
 type member struct {
-	state  string
-	errs   io.Writer
-	reg    control.Registration
-	given  control.Registered
-	cancel context.CancelFunc
-	gone   sync.WaitGroup
+	state    string
+	errs     io.Writer
+	reg      control.Registration // with what was given, once there is something
+	given    control.Registered
+	draining atomic.Bool
+	away     atomic.Bool // the connection is lost
+	cancel   context.CancelFunc
+	gone     sync.WaitGroup
 }
 
 // join registers, and keeps the registration until leave.
 func join(ctx context.Context, state string, reg control.Registration, errs io.Writer) (*member, error) {
 	m := &member{state: state, errs: errs, reg: reg}
 	ctx, m.cancel = context.WithCancel(ctx)
-	body, err := m.register(ctx)
+	given, body, err := register(ctx, state, reg)
+	if err == nil {
+		m.given, m.reg.Token = given, given.Token
+		m.reg.Address, err = netip.ParseAddr(given.Address)
+	}
 	if err != nil {
 		m.cancel()
 		return nil, err
 	}
-	m.reg.Token = m.given.Token
-	_, m.reg.Name, _ = cutKey(m.given.Workload)
+	_, m.reg.Name, _ = cutKey(given.Workload)
 	m.gone.Go(func() { m.keep(ctx, body) })
 	return m, nil
 }
 
-func (m *member) register(ctx context.Context) (io.ReadCloser, error) {
-	body, err := ask(ctx, m.state, "POST", "/v1/workloads", m.reg, nil)
+// register returns what was given, and a body that ends when the control plane does.
+func register(ctx context.Context, state string, reg control.Registration) (given control.Registered, body io.ReadCloser, err error) {
+	body, err = open(ctx, state, "POST", "/v1/workloads", reg)
 	if err != nil {
-		return nil, err
+		return given, nil, err
 	}
-	if err := json.NewDecoder(body).Decode(&m.given); err != nil {
+	if err := json.NewDecoder(body).Decode(&given); err != nil {
 		body.Close()
-		return nil, fmt.Errorf("register: the control plane went away: %w", err)
+		return given, nil, fmt.Errorf("%w any more in %s: it went away while it registered the workload", errAway, state)
 	}
-	return body, nil
+	return given, body, nil
 }
 
 // rejoin is the pause between attempts to reach a control plane that is away; it waits 30 s for its workloads.
 const rejoin = 500 * time.Millisecond
 
 func (m *member) keep(ctx context.Context, body io.ReadCloser) {
-	for {
+	for body != nil {
 		_, _ = io.Copy(io.Discard, body)
 		body.Close()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-time.After(rejoin):
-			}
-			var err error
-			if body, err = m.register(ctx); err == nil {
-				break
-			}
+		m.away.Store(true)
+		body = m.again(ctx)
+		m.away.Store(false)
+	}
+}
+
+// again registers until it succeeds; nil: ctx has ended. A refusal is told once: it may be mended on the other side.
+func (m *member) again(ctx context.Context) io.ReadCloser {
+	told := ""
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(rejoin):
+		}
+		reg := m.reg
+		reg.Draining = m.draining.Load()
+		_, body, err := register(ctx, m.state, reg)
+		if err == nil {
+			return body
+		}
+		if !errors.Is(err, errAway) && ctx.Err() == nil && err.Error() != told {
+			told = err.Error()
+			fmt.Fprintln(m.errs, "weft run: the control plane does not take the workload back:", err)
 		}
 	}
 }
 
 // drain has the mesh stop calling the workload, and returns when every caller knows.
 func (m *member) drain(ctx context.Context) error {
-	_, err := ask(ctx, m.state, "POST", "/v1/workloads/drain?workload="+url.QueryEscape(m.given.Workload), nil, nil, "authorization", m.given.Token)
-	return err
+	m.draining.Store(true)
+	return ask(ctx, m.state, "POST", "/v1/workloads/drain?workload="+url.QueryEscape(m.given.Workload), nil, nil, "authorization", m.given.Token)
 }
 
 // leave ends the registration.

@@ -28,7 +28,7 @@ type numbers struct {
 // look asks every proxy for its numbers, by workload.
 func look(ctx context.Context, state string) (map[string]*stat.Snapshot, control.Status, []string, error) {
 	var status control.Status
-	if _, err := ask(ctx, state, "GET", "/v1/status", nil, &status); err != nil {
+	if err := ask(ctx, state, "GET", "/v1/status", nil, &status); err != nil {
 		return nil, status, nil, err
 	}
 	var mu sync.Mutex

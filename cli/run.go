@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"net/netip"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"slices"
@@ -19,7 +21,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/weft-mesh/weft/control"
-	"github.com/weft-mesh/weft/node/sandbox"
 )
 
 type runFlags struct {
@@ -39,10 +40,13 @@ routed and judged, and only the mesh reaches it. It runs in user, network and mo
 services resolve as in a pod (reviews, reviews.shop, ...), and NAME_SERVICE_HOST and NAME_SERVICE_PORT are set. Signals are passed
 on; before the process ends it is taken out of the mesh, so that no call is lost.
 
-Where the kernel does not allow namespaces, run uses loopback addresses and says what that cannot promise.`,
+Where the kernel does not allow namespaces, run uses loopback addresses and says what that cannot promise.
+
+Exit code: the process' own, or 128 and the number of the signal that killed it; 125 run itself failed, 126 the command cannot
+be executed, 127 it is not there, 2 the flags are wrong.`,
 		Example: `  weft run --service reviews --version v1 --port 9080 -- ./reviews
   weft run --service web --port 8080 --publish 127.0.0.1:8000:8080 -- ./web
-  weft run --service batch --namespace shop --account batch -- ./job --once`,
+  weft run --service batch --namespace shop --service-account batch -- ./job --once`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			return f.run(c.Context(), args, c.ErrOrStderr())
@@ -132,58 +136,71 @@ func (f *runFlags) run(ctx context.Context, args []string, errs io.Writer) error
 	if err != nil {
 		return err
 	}
-	exe, err := proxyPath()
-	if err != nil {
+	if err := executableFor(args[0]); err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "weft-run-") // 0700: of sockets, which the application does not see
-	if err != nil {
+	if f.state, err = filepath.Abs(f.state); err != nil { // the sandbox knows no other
 		return err
 	}
-	defer os.RemoveAll(dir)
-	reg.Admin = filepath.Join(dir, "admin.sock")
+	status, err := f.live(ctx, reg, ways, args, errs)
+	if err != nil {
+		return &failure{exitSelf, err}
+	}
+	if status != 0 {
+		return Exit(status)
+	}
+	return nil
+}
+
+// Exit codes that are not the process' own, as those of env(1) and its kind.
+const (
+	exitSelf     = 125 // weft run failed
+	exitNoExec   = 126 // the command can't be executed
+	exitNotFound = 127 // the command is not there
+	exitBySignal = 128 // and the signal's number
+)
+
+// executableFor looks for the command before anything is made for it.
+func executableFor(name string) error {
+	_, err := exec.LookPath(name)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, fs.ErrPermission):
+		return &failure{exitNoExec, err}
+	}
+	return &failure{exitNotFound, err}
+}
+
+// live is the workload's life, from its registration to the end of its process.
+func (f *runFlags) live(ctx context.Context, reg control.Registration, ways []way, args []string, errs io.Writer) (status int, err error) {
+	w := &workload{flags: f, errs: errs, ways: ways, args: args}
+	if w.proxyExe, err = proxyPath(); err != nil {
+		return 0, err
+	}
+	if w.dir, err = newRunDir(f.state); err != nil {
+		return 0, err
+	}
+	defer w.dir.remove()
+	reg.Admin = filepath.Join(w.dir.path, "admin.sock")
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	m, err := join(ctx, f.state, reg, errs)
-	if err != nil {
-		return err
+	if w.member, err = join(ctx, f.state, reg, errs); err != nil {
+		return 0, err
 	}
-	defer m.leave()
-	w := &workload{flags: f, member: m, errs: errs, proxyExe: exe, ways: ways, args: args, dir: dir}
+	defer w.member.leave()
 	defer w.close()
 	if err := w.place(ctx); err != nil {
-		return err
+		return 0, err
 	}
 	if err := w.startProxy(ctx); err != nil {
-		return err
+		return 0, err
 	}
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2)
 	defer signal.Stop(signals)
 	if err := w.startApp(); err != nil {
-		return err
+		return 0, err
 	}
-	status, err := w.wait(ctx, signals)
-	if err == nil && status != 0 {
-		return Exit(status)
-	}
-	return err
-}
-
-// useNamespaces says whether the kernel allows them; if not, it tells what is lost.
-func (f *runFlags) useNamespaces(errs io.Writer) bool {
-	why := errors.New("--no-namespace was given")
-	if !f.noNamespace {
-		if why = sandbox.Probe(""); why == nil {
-			return true
-		}
-	}
-	fmt.Fprintf(errs, `weft run: no namespaces: %v
-weft run: the workload uses loopback addresses. That cannot promise:
-  - policy binds only calls that go through the proxy: the process can call anything directly
-  - other processes of this machine can call through this proxy, with this workload's identity
-  - ports below 1024 of services are at PORT+10000
-  - the process has to listen on the address in HOST, and to call services at NAME_SERVICE_HOST and NAME_SERVICE_PORT
-`, why)
-	return false
+	return w.wait(ctx, signals)
 }

@@ -18,7 +18,7 @@ func statusCommand() *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			var s control.Status
-			if _, err := ask(c.Context(), state, "GET", "/v1/status", nil, &s); err != nil {
+			if err := ask(c.Context(), state, "GET", "/v1/status", nil, &s); err != nil {
 				return err
 			}
 			return show(c.OutOrStdout(), output, s, func(w *tabwriter.Writer) {

@@ -69,9 +69,17 @@ func (f *upFlags) up(ctx context.Context, out, errs io.Writer) error {
 	if err != nil {
 		return err
 	}
-	f.sockets = cmp.Or(f.sockets, f.state)
+	if f.state, err = filepath.Abs(f.state); err != nil { // workloads are told, wherever they were started
+		return err
+	}
+	if f.sockets, err = filepath.Abs(cmp.Or(f.sockets, f.state)); err != nil {
+		return err
+	}
 	if len(rules) > 1 && f.sockets == f.state {
 		return errors.New("--allow is for other users, and they cannot reach sockets in the private state directory; add --sockets DIRECTORY")
+	}
+	if err := readable(f.files); err != nil {
+		return err
 	}
 	unlock, err := lock(f.state)
 	if err != nil {
@@ -85,10 +93,10 @@ func (f *upFlags) up(ctx context.Context, out, errs io.Writer) error {
 	told := &findings{out: errs, said: map[string]bool{}}
 	opts := control.Options{State: f.state, TrustDomain: f.trustDomain, CertLifetime: f.lifetime, Allow: rules, Changed: told.changed,
 		Log: slog.New(slog.NewTextHandler(errs, &slog.HandlerOptions{Level: level}))}
+	if f.sockets != f.state {
+		opts.Private = []string{f.sockets}
+	}
 	if len(f.files) > 0 {
-		if err := readable(f.files); err != nil {
-			return err
-		}
 		opts.Sources = []source.Source{files.New(files.Options{Paths: f.files, Kinds: all.Kinds(f.trustDomain)})}
 	}
 	ctl, err := control.New(opts)
@@ -107,26 +115,66 @@ func (f *upFlags) serve(ctx context.Context, ctl *control.Control, others bool, 
 	case <-ctx.Done():
 		return g.Wait()
 	}
-	api, err := listenUnix(apiSocket(f.sockets), others)
+	api, proxies, err := f.listen(others)
 	if err != nil {
-		return err
-	}
-	proxies, err := listenUnix(meshSocket(f.sockets), others)
-	if err != nil {
-		return errors.Join(err, api.Close())
+		g.Go(func() error { return err }) // which ends the others
+		return g.Wait()
 	}
 	g.Go(func() error { return ctl.ServeAPI(ctx, api) })
 	g.Go(func() error { return server.Serve(ctx, proxies, ctl) })
 	v := ctl.View()
-	fmt.Fprintf(out, "weft is up in %s: %d objects, %d services. Start workloads with: weft run --service NAME --port PORT -- COMMAND\n",
-		f.state, len(v.Objects), len(v.Mesh.Services))
+	fmt.Fprintf(out, "weft is up in %s: %d objects, %d services. Start workloads with: weft run%s --service NAME --port PORT -- COMMAND\n",
+		f.state, len(v.Objects), len(v.Mesh.Services), stateHint(f.state))
 	return g.Wait()
+}
+
+// stateHint is the flag that other commands need to find a state that is not the usual one.
+func stateHint(state string) string {
+	if state == DefaultState() {
+		return ""
+	}
+	return " --state " + state
+}
+
+// listen makes the sockets, and, where they are not in the state directory, links there: so --state is enough for its owner.
+func (f *upFlags) listen(others bool) (api, proxies net.Listener, err error) {
+	if err := prepareSockets(f.sockets); err != nil {
+		return nil, nil, err
+	}
+	if api, err = listenUnix(apiSocket(f.sockets), others); err != nil {
+		return nil, nil, err
+	}
+	if proxies, err = listenUnix(meshSocket(f.sockets), others); err != nil {
+		return nil, nil, errors.Join(err, api.Close())
+	}
+	if f.sockets == f.state {
+		return api, proxies, nil
+	}
+	for _, of := range []func(string) string{apiSocket, meshSocket} {
+		_ = os.Remove(of(f.state))
+		err = errors.Join(err, os.Symlink(of(f.sockets), of(f.state)))
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, api.Close(), proxies.Close())
+	}
+	return api, proxies, nil
+}
+
+// prepareSockets makes the directory, and refuses one where another user could put a control plane of his own.
+func prepareSockets(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("--sockets: %w", err)
+	}
+	if !own(dir) {
+		return fmt.Errorf("--sockets %s: it has to be your own, and no other user may write to it; choose another, or: chmod go-w %s", dir, dir)
+	}
+	return nil
 }
 
 func readable(paths []string) error {
 	for _, p := range paths {
 		if _, err := os.Stat(p); err != nil {
-			return fmt.Errorf("-f %s: %w", p, err)
+			return fmt.Errorf("cannot read configuration: %w; name files or directories that are there", err)
 		}
 	}
 	return nil
@@ -152,13 +200,12 @@ func lock(state string) (unlock func(), err error) {
 	if err := os.MkdirAll(state, 0o700); err != nil {
 		return nil, fmt.Errorf("state directory: %w", err)
 	}
-	l, err := os.OpenFile(filepath.Join(state, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("state directory: %w", err)
-	}
-	if err := syscall.Flock(int(l.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		l.Close()
+	l, err := lockFile(filepath.Join(state, "lock"))
+	switch {
+	case errors.Is(err, syscall.EWOULDBLOCK):
 		return nil, fmt.Errorf("another control plane runs in %s; stop it, or give this one a --state of its own", state)
+	case err != nil:
+		return nil, fmt.Errorf("state directory: %w", err)
 	}
 	return func() { l.Close() }, nil
 }
@@ -171,13 +218,16 @@ func listenUnix(path string, others bool) (net.Listener, error) {
 	}
 	l, err := net.Listen("unix", path)
 	if err != nil {
-		return nil, fmt.Errorf("socket: %w", err)
+		return nil, fmt.Errorf("socket: %w (a path of more than 107 bytes is too long)", err)
 	}
 	mode := os.FileMode(0o600)
 	if others {
 		mode = 0o666
 	}
-	return l, errors.Join(os.Chmod(path, mode))
+	if err := os.Chmod(path, mode); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
 }
 
 // findings prints what is new to say of the configuration.

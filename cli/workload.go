@@ -1,9 +1,8 @@
 package cli
 
 import (
-	"bufio"
+	"cmp"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -11,12 +10,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
-	"github.com/weft-mesh/weft/control"
 	"github.com/weft-mesh/weft/internal/sys"
 	"github.com/weft-mesh/weft/node/sandbox"
 	"github.com/weft-mesh/weft/proxy/launch"
@@ -31,23 +28,16 @@ type workload struct {
 	ways     []way
 	args     []string
 
-	dir      string // of sockets
+	dir      *runDir
 	box      *sandbox.Sandbox
 	inbound  *os.File
 	publish  []*os.File
 	virtual  []virtual // where there is no sandbox
-	proxy    *exec.Cmd
+	proxy    *exec.Cmd // nil: none runs
+	launched time.Time
 	restarts int
 	proxied  chan error // the proxy's end
 	app      *exec.Cmd  // where there is no sandbox
-}
-
-// virtual is a loopback address that stands for a service's port.
-type virtual struct {
-	file     *os.File
-	original netip.AddrPort
-	at       netip.AddrPort
-	service  control.ServiceAddr
 }
 
 func cutKey(key string) (namespace, name string, ok bool) { return strings.Cut(key, "/") }
@@ -70,6 +60,9 @@ func executable(path string) bool {
 	st, err := os.Stat(path)
 	return err == nil && st.Mode().IsRegular() && st.Mode()&0o111 != 0
 }
+
+// hostname is a workload's name as a host may have it: a pod's is cut in the same way.
+func hostname(name string) string { return strings.TrimRight(name[:min(len(name), 63)], "-.") }
 
 // place makes the workload's surroundings: sandbox or loopback addresses, and the listeners of its proxy.
 func (w *workload) place(ctx context.Context) (err error) {
@@ -104,11 +97,11 @@ func listenFile(at netip.AddrPort) (*os.File, error) {
 
 // shutUp makes the sandbox.
 func (w *workload) shutUp(ctx context.Context) (err error) {
-	g := w.member.given
-	namespace, name, _ := cutKey(g.Workload)
-	w.box, err = sandbox.Create(ctx, sandbox.Spec{Address: netip.MustParseAddr(g.Address), Hostname: name, Executable: w.proxyExe,
-		Search: []string{namespace + ".svc.cluster.local", "svc.cluster.local", "cluster.local"},
-		Hide:   append(sandbox.OutsideDoors(), w.flags.state, w.dir)})
+	namespace, name, _ := cutKey(w.member.given.Workload)
+	hide := append(sandbox.OutsideDoors(), w.dir.path, socketDir(w.flags.state))
+	hide = append(append(hide, runParents(w.flags.state)...), w.member.given.Private...)
+	w.box, err = sandbox.Create(ctx, sandbox.Spec{Address: w.member.reg.Address, Hostname: hostname(name), Executable: w.proxyExe,
+		Search: []string{namespace + ".svc.cluster.local", "svc.cluster.local", "cluster.local"}, Hide: hide})
 	if err != nil {
 		return err
 	}
@@ -118,52 +111,35 @@ func (w *workload) shutUp(ctx context.Context) (err error) {
 	return nil
 }
 
-// standIn opens a loopback address for each service that there is: 127.128.0.0/9 has 256 of them for each workload.
-func (w *workload) standIn() error {
-	own := netip.MustParseAddr(w.member.given.Address).As4()
-	slice := 127<<24 | 1<<23 | (binary.BigEndian.Uint32(own[:])&0x7fff)<<8
-	for i, s := range w.member.given.Services {
-		ip, err := netip.ParseAddr(s.IP)
-		if err != nil || i > 253 {
-			continue
-		}
-		var b [4]byte
-		binary.BigEndian.PutUint32(b[:], slice+uint32(i)+1)
-		for _, p := range s.Ports {
-			at := netip.AddrPortFrom(netip.AddrFrom4(b), lowPort(p))
-			f, err := listenFile(at)
-			if err != nil {
-				return fmt.Errorf("stand in for %s: %w", s.Host, err)
-			}
-			w.virtual = append(w.virtual, virtual{f, netip.AddrPortFrom(ip, p), at, s})
-		}
-	}
-	return nil
-}
-
-// lowPort moves ports that only root may open.
-func lowPort(p uint16) uint16 {
-	if p < 1024 && os.Geteuid() != 0 {
-		return p + 10000
-	}
-	return p
-}
-
-// startProxy starts the proxy and waits until it serves; when it dies it is started again, with the same listeners.
+// startProxy starts the proxy and waits until it serves.
 func (w *workload) startProxy(ctx context.Context) error {
-	c := &launch.Config{Workload: w.member.given.Workload, Account: w.member.reg.Account, TrustDomain: w.member.given.TrustDomain,
-		Token: w.member.given.Token, Control: meshSocket(w.flags.state), Admin: w.member.reg.Admin, Log: w.flags.accessLog,
-		Cache: filepath.Join(w.dir, "config")}
 	ready, told, err := os.Pipe()
 	if err != nil {
 		return err
 	}
 	defer ready.Close()
-	files := []*os.File{nil, told, w.inbound} // the first is the configuration's
-	c.Ready, c.Inbound = launch.FD+1, launch.FD+2
+	err = w.launch(told)
+	told.Close()
+	if err != nil {
+		return err
+	}
+	return w.awaitReady(ctx, ready)
+}
+
+// launch starts a proxy, the first one or one that takes its place, with the same listeners. It writes to ready, if that is not
+// nil, once it serves.
+func (w *workload) launch(ready *os.File) (err error) {
+	c := &launch.Config{Workload: w.member.given.Workload, Account: w.member.reg.Account, TrustDomain: w.member.given.TrustDomain,
+		Token: w.member.given.Token, Control: meshSocket(w.flags.state), Admin: w.member.reg.Admin, Log: w.flags.accessLog,
+		App: w.member.reg.Address, Cache: filepath.Join(w.dir.path, "config")}
+	files := []*os.File{nil} // the configuration's
 	add := func(f *os.File) int {
 		files = append(files, f)
 		return launch.FD + len(files) - 1
+	}
+	c.Inbound = add(w.inbound)
+	if ready != nil {
+		c.Ready = add(ready)
 	}
 	for i, f := range w.publish {
 		c.Published = append(c.Published, launch.Published{FD: add(f), Port: w.ways[i].port})
@@ -171,7 +147,6 @@ func (w *workload) startProxy(ctx context.Context) error {
 	for _, v := range w.virtual {
 		c.Listeners = append(c.Listeners, launch.Listener{FD: add(v.file), Original: v.original})
 	}
-	c.App = netip.MustParseAddr(w.member.given.Address)
 	if w.box != nil {
 		arg, doors := w.box.Doors.Pass(launch.FD + len(files))
 		c.Doors, files = arg, append(files, doors...)
@@ -179,36 +154,64 @@ func (w *workload) startProxy(ctx context.Context) error {
 	if files[0], err = launch.Pipe(c); err != nil {
 		return err
 	}
+	defer files[0].Close()
 	w.proxy = exec.Command(w.proxyExe)
 	w.proxy.ExtraFiles, w.proxy.Stderr, w.proxy.Stdout = files, w.errs, w.errs
 	w.proxy.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	err = w.proxy.Start()
-	told.Close()
-	files[0].Close()
-	if err != nil {
+	if err = w.proxy.Start(); err != nil {
+		w.proxy = nil
 		return fmt.Errorf("start the proxy: %w", err)
 	}
-	w.proxied = make(chan error, 1)
+	w.launched, w.proxied = time.Now(), make(chan error, 1)
 	go func(p *exec.Cmd, ended chan error) { ended <- p.Wait() }(w.proxy, w.proxied)
-	return w.awaitReady(ctx, ready)
-}
-
-// readyWait bounds the proxy's start: a certificate and the first configuration.
-const readyWait = 30 * time.Second
-
-func (w *workload) awaitReady(ctx context.Context, ready *os.File) error {
-	_ = ready.SetReadDeadline(time.Now().Add(readyWait))
-	defer context.AfterFunc(ctx, func() { _ = ready.SetReadDeadline(time.Now()) })()
-	if _, err := bufio.NewReader(ready).ReadString('\n'); err != nil {
-		select {
-		case err := <-w.proxied:
-			return fmt.Errorf("the proxy ended before it was ready: %w", errors.Join(err))
-		case <-time.After(100 * time.Millisecond):
-		}
-		return fmt.Errorf("the proxy is not ready after %v: %w", readyWait, err)
-	}
 	return nil
 }
+
+// Bounds of the proxy's start: a certificate and the first configuration.
+const (
+	readyWait  = 30 * time.Second
+	readyPause = 2 * time.Second // before it is told what it waits for
+)
+
+func (w *workload) awaitReady(ctx context.Context, ready *os.File) error {
+	defer context.AfterFunc(ctx, func() { ready.Close() })()
+	told := false
+	for end := time.Now().Add(readyWait); ; {
+		_ = ready.SetReadDeadline(time.Now().Add(readyPause))
+		_, err := ready.Read(make([]byte, 16))
+		switch {
+		case err == nil:
+			return nil
+		case !errors.Is(err, os.ErrDeadlineExceeded):
+			return w.endedEarly()
+		case time.Now().After(end):
+			return fmt.Errorf("the proxy is not ready after %v: %w", readyWait, w.hindrance())
+		case !told:
+			told = true
+			fmt.Fprintln(w.errs, "weft run: the proxy is not ready yet:", w.hindrance())
+		}
+	}
+}
+
+// hindrance is what likely keeps a proxy from being ready.
+func (w *workload) hindrance() error {
+	if w.member.away.Load() {
+		return fmt.Errorf("%w in %s", errAway, w.flags.state)
+	}
+	return errors.New("it waits for a certificate or for its configuration; see weft status")
+}
+
+// endedEarly: what it had to say of its end it has written to standard error.
+func (w *workload) endedEarly() error {
+	err := <-w.proxied
+	w.proxy = nil
+	return fmt.Errorf("the proxy ended before it was ready: %w", ended(err))
+}
+
+var errEnded = errors.New("it ended by itself")
+
+// ended is an error in any case.
+func ended(err error) error { return cmp.Or(err, errEnded) }
 
 // startApp starts the process.
 func (w *workload) startApp() error {
@@ -220,33 +223,6 @@ func (w *workload) startApp() error {
 	w.app.Env, w.app.Stdin, w.app.Stdout, w.app.Stderr = env, os.Stdin, os.Stdout, os.Stderr
 	w.app.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	return w.app.Start()
-}
-
-// environment is the caller's with what a pod would find: its own name and address, and services' (Kubernetes' convention).
-func (w *workload) environment() []string {
-	g := w.member.given
-	namespace, name, _ := cutKey(g.Workload)
-	env := append(os.Environ(), "POD_NAME="+name, "POD_NAMESPACE="+namespace, "POD_IP="+g.Address, "HOSTNAME="+name)
-	if w.box == nil {
-		env = append(env, "HOST="+g.Address)
-	}
-	if len(w.member.reg.Ports) > 0 {
-		env = append(env, "PORT="+strconv.Itoa(int(w.member.reg.Ports[0].Number)))
-	}
-	for _, s := range g.Services {
-		if s.Namespace != namespace || len(s.Ports) == 0 {
-			continue
-		}
-		host, port := s.IP, s.Ports[0]
-		for _, v := range w.virtual {
-			if v.service.Host == s.Host && v.original.Port() == port {
-				host, port = v.at.Addr().String(), v.at.Port()
-			}
-		}
-		prefix := strings.ToUpper(strings.ReplaceAll(s.Name, "-", "_")) + "_SERVICE_"
-		env = append(env, prefix+"HOST="+host, prefix+"PORT="+strconv.Itoa(int(port)))
-	}
-	return env
 }
 
 // Bounds of the end: for callers to hear of it, and for calls in flight.
@@ -272,7 +248,7 @@ func (w *workload) wait(ctx context.Context, signals <-chan os.Signal) (int, err
 			}
 			w.signalApp(s.(syscall.Signal))
 		case err := <-w.proxied:
-			if err := w.proxyDied(ctx, err); err != nil {
+			if err := w.proxyDied(err); err != nil {
 				w.signalApp(syscall.SIGKILL)
 				return 0, err
 			}
@@ -288,15 +264,22 @@ func (w *workload) drain(ctx context.Context) {
 	}
 }
 
-// maxRestarts of a proxy; one that dies more often has a reason that another start won't mend.
-const maxRestarts = 5
+// maxRestarts of a proxy, one soon after the other: what dies more often has a reason that another start won't mend.
+const (
+	maxRestarts = 5
+	longLife    = time.Minute // of a proxy whose earlier deaths don't count any more
+)
 
-func (w *workload) proxyDied(ctx context.Context, err error) error {
-	if w.restarts++; w.restarts > maxRestarts {
-		return fmt.Errorf("the proxy died %d times: %w", w.restarts, errors.Join(err))
+func (w *workload) proxyDied(err error) error {
+	w.proxy = nil
+	if time.Since(w.launched) > longLife {
+		w.restarts = 0
 	}
-	fmt.Fprintln(w.errs, "weft run: the proxy died and is started again:", err)
-	return w.startProxy(ctx)
+	if w.restarts++; w.restarts > maxRestarts {
+		return fmt.Errorf("the proxy died %d times: %w", w.restarts, ended(err))
+	}
+	fmt.Fprintln(w.errs, "weft run: the proxy died and is started again:", ended(err))
+	return w.launch(nil)
 }
 
 func (w *workload) appStatus() int {
@@ -311,7 +294,7 @@ func (w *workload) appStatus() int {
 	_ = w.app.Wait()
 	ws, _ := w.app.ProcessState.Sys().(syscall.WaitStatus)
 	if ws.Signaled() {
-		return 128 + int(ws.Signal())
+		return exitBySignal + int(ws.Signal())
 	}
 	return w.app.ProcessState.ExitCode()
 }
@@ -326,16 +309,28 @@ func (w *workload) signalApp(s syscall.Signal) {
 
 // stopProxy lets the proxy finish its calls.
 func (w *workload) stopProxy() {
+	if w.proxy == nil {
+		return
+	}
 	_ = w.proxy.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-w.proxied:
 	case <-time.After(proxyWait):
-		_ = w.proxy.Process.Kill()
-		<-w.proxied
+		w.killProxy()
 	}
+	w.proxy = nil
 }
 
+func (w *workload) killProxy() {
+	_ = w.proxy.Process.Kill()
+	<-w.proxied
+}
+
+// close ends what is left, where the workload did not end by itself.
 func (w *workload) close() {
+	if w.proxy != nil {
+		w.killProxy()
+	}
 	if w.box != nil {
 		w.box.Close()
 	}

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/weft-mesh/weft/compile"
@@ -26,16 +28,17 @@ type Registered struct {
 	Address     string        `json:"address"`
 	Tunnel      string        `json:"tunnel"`
 	TrustDomain string        `json:"trustDomain"`
-	Services    []ServiceAddr `json:"services"` // as of now, for the environment of the process
+	Services    []ServiceAddr `json:"services"`          // as of now, for the environment of the process
+	Private     []string      `json:"private,omitempty"` // what the process must not see: it may be of the user who runs the control plane
 }
 
 // ServiceAddr is a service as environment variables tell of it.
 type ServiceAddr struct {
-	Name      string   `json:"name"`
-	Namespace string   `json:"namespace"`
-	Host      string   `json:"host"`
-	IP        string   `json:"ip"`
-	Ports     []uint16 `json:"ports"`
+	Name      string `json:"name"`
+	Namespace string `json:"namespace"`
+	Host      string `json:"host"`
+	IP        string `json:"ip"`
+	Ports     []Port `json:"ports"`
 }
 
 // ProxyAddr is where a running proxy answers questions.
@@ -64,8 +67,8 @@ type connKey struct{}
 // ServeAPI answers on l until ctx ends.
 func (c *Control) ServeAPI(ctx context.Context, l net.Listener) error {
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /v1/workloads", func(w http.ResponseWriter, r *http.Request) { c.serveRegister(ctx, w, r) })
-	mux.HandleFunc("POST /v1/workloads/drain", c.owners(c.serveDrain))
+	mux.HandleFunc("POST /v1/workloads", answering(func(w http.ResponseWriter, r *http.Request) error { return c.serveRegister(ctx, w, r) }))
+	mux.HandleFunc("POST /v1/workloads/drain", answering(c.serveDrain))
 	mux.HandleFunc("GET /v1/status", c.owners(c.serveStatus))
 	mux.HandleFunc("POST /v1/identity/rotate", c.owners(c.serveRotate))
 	mux.HandleFunc("POST /v1/explain", c.owners(c.serveExplain))
@@ -91,19 +94,37 @@ func peerUID(r *http.Request) (int, error) {
 
 // owners lets only those through who may claim everything: the user who runs the control plane.
 func (c *Control) owners(next func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
+	return answering(func(w http.ResponseWriter, r *http.Request) error {
 		uid, err := peerUID(r)
 		if err == nil && !c.registry.allowed(uid, Registration{Namespace: "*", Account: "*"}) {
-			err = fmt.Errorf("user %d may not ask this", uid)
+			err = fmt.Errorf("%w: user %d may not ask this; ask as the user who runs weft up", errForbidden, uid)
 		}
 		if err != nil {
-			http.Error(w, err.Error(), http.StatusForbidden)
-			return
+			return err
 		}
+		return next(w, r)
+	})
+}
+
+// answering turns an error into an answer.
+func answering(next func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
 		if err := next(w, r); err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
+			http.Error(w, err.Error(), statusOf(err))
 		}
 	}
+}
+
+func statusOf(err error) int {
+	switch {
+	case errors.Is(err, errForbidden):
+		return http.StatusForbidden
+	case errors.Is(err, errTaken):
+		return http.StatusConflict
+	case errors.Is(err, errStopped), errors.Is(err, context.DeadlineExceeded):
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusBadRequest
 }
 
 func answerJSON(w http.ResponseWriter, v any) error {
@@ -112,19 +133,18 @@ func answerJSON(w http.ResponseWriter, v any) error {
 }
 
 // serveRegister: a workload whose process is gone leaves the mesh; one whose control plane stops will come back.
-func (c *Control) serveRegister(running context.Context, w http.ResponseWriter, r *http.Request) {
+func (c *Control) serveRegister(running context.Context, w http.ResponseWriter, r *http.Request) error {
 	uid, err := peerUID(r)
-	var reg Registration
-	if err == nil {
-		err = json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20)).Decode(&reg)
-	}
-	var wl *Workload
-	if err == nil {
-		wl, err = c.Register(reg, uid)
-	}
 	if err != nil {
-		http.Error(w, err.Error(), http.StatusForbidden)
-		return
+		return err
+	}
+	var reg Registration
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxAsked)).Decode(&reg); err != nil {
+		return fmt.Errorf("%w: it is not to be read: %w", errRegistration, err)
+	}
+	wl, err := c.Register(reg, uid)
+	if err != nil {
+		return err
 	}
 	if answerJSON(w, c.registered(wl)) == nil && http.NewResponseController(w).Flush() == nil {
 		<-r.Context().Done()
@@ -132,23 +152,31 @@ func (c *Control) serveRegister(running context.Context, w http.ResponseWriter, 
 	if running.Err() == nil {
 		c.Deregister(wl.Key(), wl.Token)
 	}
+	return nil
 }
 
+// maxAsked bounds what commands send.
+const maxAsked = 1 << 20
+
 func (c *Control) registered(w *Workload) Registered {
-	out := Registered{Workload: w.Key(), Token: w.Token, Address: w.Address.String(), Tunnel: w.Tunnel().String(), TrustDomain: c.opts.TrustDomain}
-	for _, s := range c.View().Mesh.Services {
+	out := Registered{Workload: w.Key(), Token: w.Token, Address: w.Address.String(), Tunnel: w.Tunnel().String(), TrustDomain: c.opts.TrustDomain,
+		Private: append([]string{c.opts.State}, c.opts.Private...)}
+	services := c.View().Mesh.Services
+	for _, host := range slices.Sorted(maps.Keys(services)) {
+		s := services[host]
 		a := ServiceAddr{Name: s.Name, Namespace: s.Namespace, Host: s.Host}
 		if len(s.IPs) > 0 {
 			a.IP = s.IPs[0].String()
 		}
 		for _, p := range s.Ports {
-			a.Ports = append(a.Ports, p.Number)
+			a.Ports = append(a.Ports, Port{Number: p.Number, Name: p.Name})
 		}
 		out.Services = append(out.Services, a)
 	}
 	return out
 }
 
+// serveDrain asks for the token, which is the workload's own; who runs it does not matter.
 func (c *Control) serveDrain(_ http.ResponseWriter, r *http.Request) error {
 	ctx, cancel := context.WithTimeout(r.Context(), drainWait)
 	defer cancel()
@@ -196,7 +224,7 @@ const rotateWait = time.Minute
 // serveExplain answers what would happen to a call, by what is in force now.
 func (c *Control) serveExplain(w http.ResponseWriter, r *http.Request) error {
 	var asked explain.Asked
-	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20)).Decode(&asked); err != nil {
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxAsked)).Decode(&asked); err != nil {
 		return err
 	}
 	asked.Now = time.Now()

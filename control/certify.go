@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -31,6 +32,12 @@ func (i *rooted) note(workload string, root identity.RootID) {
 		i.root = map[string]identity.RootID{}
 	}
 	i.root[workload] = root
+}
+
+func (i *rooted) forget(workload string) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	delete(i.root, workload)
 }
 
 func (i *rooted) of(workload string) identity.RootID {
@@ -69,8 +76,13 @@ func (c *Control) rests(workload string, root []byte) {
 }
 
 // Rotate replaces the root while the mesh runs: the new one is distributed, then signs, then every workload renews, then the
-// old one is retired. It takes up a rotation that was interrupted. say hears of each step.
+// old one is retired. It takes up a rotation that was interrupted. say hears of each step. An error names the workloads that
+// hold it up.
 func (c *Control) Rotate(ctx context.Context, say func(string)) error {
+	if !c.rotating.TryLock() {
+		return errors.New("a rotation is under way; wait for its end")
+	}
+	defer c.rotating.Unlock()
 	if c.ca.Roots().Phase() == ca.Steady {
 		if err := c.ca.Begin(nil, time.Now()); err != nil {
 			return err
@@ -79,7 +91,7 @@ func (c *Control) Rotate(ctx context.Context, say func(string)) error {
 	if c.ca.Roots().Phase() == ca.Begun {
 		say("distributing root " + c.ca.Roots().Next.ID().String())
 		if err := c.distributed(ctx); err != nil {
-			return fmt.Errorf("distribute the new root: %w; still without it: %v", err, c.behindTrust())
+			return fmt.Errorf("the new root is distributed, and does not sign yet: %w", err)
 		}
 		if err := c.ca.Switch(c.ca.Bundle().Sequence, false, time.Now()); err != nil {
 			return err
@@ -87,7 +99,7 @@ func (c *Control) Rotate(ctx context.Context, say func(string)) error {
 	}
 	say("issuing under root " + c.ca.Roots().Active.ID().String())
 	if err := c.renewed(ctx); err != nil {
-		return fmt.Errorf("wait for workloads to renew: %w; still on the old root: %v", err, c.onOldRoot())
+		return fmt.Errorf("the new root signs, and the old one is still trusted: %w", err)
 	}
 	select { // handshakes that began with the old certificate end
 	case <-ctx.Done():
@@ -98,27 +110,45 @@ func (c *Control) Rotate(ctx context.Context, say func(string)) error {
 		return err
 	}
 	say("retired the old root")
-	return c.distributed(ctx)
+	if err := c.distributed(ctx); err != nil { // the rotation is over all the same: they hear of it when they are back
+		say("the old root is trusted on: " + err.Error())
+	}
+	return nil
 }
 
 // handshakes that are under way are given this long before a root is retired; on one machine they take milliseconds.
 const handshakes = time.Second
 
-// distributed publishes the bundle and waits until every proxy has taken it in.
+// distributed publishes the bundle, and waits until the proxy of every workload has taken it in: one that has not refuses whoever
+// has a certificate of a root that it does not know.
 func (c *Control) distributed(ctx context.Context) error {
 	t := c.trust()
 	name, version := config.Name(config.KindTrust, t.Domain), encode(&t).Version
 	if err := c.do(func() { c.publisher.setTrust(t) }); err != nil {
 		return err
 	}
-	return c.settled(ctx, func() bool { return len(c.publisher.behind(name, version)) == 0 })
+	return c.everyone(ctx, "has not taken in the roots", func() []string { return c.publisher.without(c.registry.all(), name, version) })
 }
 
+// renewed waits until the certificate of every workload rests on the root that signs.
 func (c *Control) renewed(ctx context.Context) error {
 	if err := c.distributed(ctx); err != nil {
 		return err
 	}
-	return c.settled(ctx, func() bool { return len(c.onOldRoot()) == 0 })
+	return c.everyone(ctx, "has not renewed its certificate", c.onOldRoot)
+}
+
+// everyone waits until behind, asked in the owner, names nobody. An error says who is behind.
+func (c *Control) everyone(ctx context.Context, lacks string, behind func() []string) error {
+	var who []string
+	err := c.settled(ctx, func() bool {
+		who = behind()
+		return len(who) == 0
+	})
+	if err == nil || len(who) == 0 {
+		return err
+	}
+	return fmt.Errorf("%w: the proxy of %s %s; see weft status, and end what hangs", err, strings.Join(who, ", of "), lacks)
 }
 
 // onOldRoot names the workloads whose certificates rest on another root than the one that signs.
@@ -129,12 +159,6 @@ func (c *Control) onOldRoot() (who []string) {
 			who = append(who, w.Key())
 		}
 	}
-	return who
-}
-
-func (c *Control) behindTrust() (who []string) {
-	t := c.trust()
-	_ = c.do(func() { who = c.publisher.behind(config.Name(config.KindTrust, t.Domain), encode(&t).Version) })
 	return who
 }
 
@@ -151,6 +175,13 @@ func (n *nacks) add(workload string, x stream.Nack) {
 		n.by = map[string]string{}
 	}
 	n.by[workload+" "+x.Name] = x.Error
+}
+
+// forget drops all that a workload's proxy has refused.
+func (n *nacks) forget(workload string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	maps.DeleteFunc(n.by, func(k, _ string) bool { return strings.HasPrefix(k, workload+" ") })
 }
 
 func (n *nacks) clear(workload, name string) {

@@ -10,8 +10,10 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,7 +35,8 @@ type Options struct {
 	Allow        []Rule          // who may claim which identities; required: without a rule nobody may
 	Grace        time.Duration   // a restarted control plane keeps workloads this long until they have registered again [30 s]
 	Log          *slog.Logger    // [slog.Default()]
-	Changed      func(*View)     // hears of every change, in the owner; it may be nil
+	Private      []string        // files and directories, beside State, that applications must not see: whoever can use the sockets there acts for the user
+	Changed      func(*View)     // hears of every change since Run, in the owner; it may be nil
 }
 
 func (o Options) defaults() (Options, error) {
@@ -62,18 +65,19 @@ type Control struct {
 	publisher *publisher             // of the owner
 	model     *model                 // of the owner
 	syncing   int                    // sources that have not yet given all they have; of the owner
-	restored  map[dialect.Key]string // objects of an earlier run, with their files, that no source has given yet
-	unread    map[string]bool        // files that could not be read while sources were syncing
+	restored  map[dialect.Key]string // objects of an earlier run, with their files, that no source has given yet; of the owner
+	unread    map[string][]string    // by source, files and directories that can't be read; of the owner
 
 	work   chan func()
 	done   chan struct{} // closed when the owner has stopped
 	synced chan struct{} // closed when all sources have given what they have
 	view   atomic.Pointer[View]
 
-	ackMu   sync.Mutex
-	ackWait chan struct{} // closed and made anew whenever a proxy acknowledges
-	rooted  rooted
-	nacks   nacks
+	ackMu    sync.Mutex
+	ackWait  chan struct{} // closed and made anew whenever a proxy acknowledges, or is gone
+	rooted   rooted
+	nacks    nacks
+	rotating sync.Mutex
 }
 
 // View is what the control plane knows at one moment.
@@ -89,8 +93,9 @@ func New(opts Options) (*Control, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Control{opts: opts, state: dir(opts.State), publisher: newPublisher(), work: make(chan func(), 64), done: make(chan struct{}), synced: make(chan struct{}), ackWait: make(chan struct{}),
-		syncing: len(opts.Sources)}
+	c := &Control{opts: opts, state: dir(opts.State), publisher: newPublisher(), work: make(chan func(), 64), done: make(chan struct{}),
+		synced: make(chan struct{}), ackWait: make(chan struct{}), syncing: len(opts.Sources),
+		restored: map[dialect.Key]string{}, unread: map[string][]string{}}
 	if err := c.state.prepare(); err != nil {
 		return nil, err
 	}
@@ -114,18 +119,18 @@ func (c *Control) restore() error {
 	h := fnv.New32a()
 	h.Write([]byte(c.state))
 	c.model = newModel(c.opts.TrustDomain, addrs)
-	c.registry = &registry{byKey: map[string]*Workload{}, rules: c.opts.Allow, trustDomain: c.opts.TrustDomain, base: h.Sum32() % (1 << 22), free: free}
-	for _, w := range workloads {
-		c.registry.byKey[w.Key()] = w
-	}
-	c.restored, c.unread = map[dialect.Key]string{}, map[string]bool{}
+	c.registry = &registry{byKey: map[string]*Workload{}, rules: c.opts.Allow, trustDomain: c.opts.TrustDomain, cursor: h.Sum32() % addresses,
+		free: free, flaws: newTrial(c.opts.TrustDomain).flaws}
 	for _, o := range objects {
 		c.restored[o.Key()] = o.Source.File
 	}
 	c.apply(objects, nil)
+	var runs []*dialect.Object
 	for _, w := range workloads {
-		c.present(w)
+		c.registry.byKey[w.Key()] = w
+		runs = append(runs, c.model.present(w)...)
 	}
+	c.apply(runs, nil)
 	return nil
 }
 
@@ -152,6 +157,7 @@ func (c *Control) Run(ctx context.Context) error {
 		})
 	}
 	if len(c.opts.Sources) == 0 {
+		c.change(nil, c.outdated())
 		close(c.synced)
 	}
 	grace := time.AfterFunc(c.opts.Grace, func() { c.expire() })
@@ -204,29 +210,53 @@ func (c *Control) take(source string, e source.Event) {
 	for _, o := range e.Put {
 		delete(c.restored, o.Key())
 	}
+	c.unread[source] = nil
 	for _, f := range e.Findings {
-		c.unread[f.File] = true
-	}
-	c.apply(e.Put, e.Delete)
-	if e.Synced {
-		if c.syncing--; c.syncing == 0 {
-			c.forget()
-			close(c.synced)
+		if f.Ref.Kind == dialect.FileKind {
+			c.unread[source] = append(c.unread[source], f.File)
 		}
+	}
+	if e.Synced {
+		c.syncing--
+	}
+	c.change(e.Put, slices.Concat(e.Delete, c.outdated()))
+	if e.Synced && c.syncing == 0 {
+		close(c.synced)
 	}
 }
 
-// forget drops what an earlier run knew and no source has any more. What stood in a file that cannot be read now stays: its last
-// good version is in force.
-func (c *Control) forget() {
-	var gone []dialect.Key
+// outdated takes out of restored what no source has any more, once all have given what they have. What stood in a file that can't
+// be read stays until it can: its last good version is in force.
+func (c *Control) outdated() (gone []dialect.Key) {
+	if c.syncing > 0 {
+		return nil
+	}
 	for key, file := range c.restored {
-		if !c.unread[file] {
+		if !c.unreadable(file) {
 			gone = append(gone, key)
+			delete(c.restored, key)
 		}
 	}
-	c.restored, c.unread = nil, map[string]bool{}
-	c.apply(nil, gone)
+	return gone
+}
+
+func (c *Control) unreadable(file string) bool {
+	for _, lost := range c.unread {
+		for _, at := range lost {
+			if rest, below := strings.CutPrefix(file, at); below && (rest == "" || os.IsPathSeparator(rest[0]) || strings.HasSuffix(at, "/")) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// change applies what sources say, keeps what is good of it, and lets it be known.
+func (c *Control) change(put []*dialect.Object, gone []dialect.Key) {
+	c.apply(put, gone)
+	if len(put)+len(gone) > 0 {
+		c.save("objects.json", slices.DeleteFunc(c.model.objects.Good(), func(o *dialect.Object) bool { return o.Source.File == runFile }))
+	}
 }
 
 // apply changes objects, and tells proxies what follows.
@@ -238,10 +268,9 @@ func (c *Control) apply(put []*dialect.Object, gone []dialect.Key) {
 	c.publisher.update(c.model.snap, touched)
 	v := c.model.view()
 	c.view.Store(v)
-	if c.opts.Changed != nil {
+	if c.opts.Changed != nil && c.syncing == 0 {
 		c.opts.Changed(v)
 	}
-	c.save("objects.json", slices.DeleteFunc(c.model.objects.Good(), func(o *dialect.Object) bool { return o.Source.File == runFile }))
 }
 
 // trust is the roots that proxies are to verify with.

@@ -1,10 +1,13 @@
 package control
 
 import (
+	"errors"
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
 
+	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/dialect"
 	"github.com/weft-mesh/weft/dialect/all"
 	"github.com/weft-mesh/weft/mesh"
@@ -25,10 +28,13 @@ func newModel(trustDomain string, addrs map[string]netip.Addr) *model {
 // apply changes objects; fresh: virtual addresses were assigned.
 func (m *model) apply(put []*dialect.Object, gone []dialect.Key) (touched *mesh.Touched, fresh bool) {
 	var changes []mesh.Change
-	for key, ch := range m.objects.Apply(put, gone) {
-		now, some := m.addressed(ch.New)
+	said := m.objects.Apply(put, gone)
+	for _, key := range slices.SortedFunc(maps.Keys(said), dialect.Key.Compare) { // virtual addresses that collide go by order
+		now, some := m.addressed(said[key].New)
 		changes = append(changes, mesh.Change{Old: m.parts[key], New: now})
-		m.parts[key], fresh = now, fresh || some
+		if m.parts[key], fresh = now, fresh || some; now.Empty() {
+			delete(m.parts, key)
+		}
 	}
 	m.snap, touched = m.snap.With(changes)
 	return touched, fresh
@@ -86,5 +92,30 @@ func Load(trustDomain string, objects []*dialect.Object, found []dialect.Located
 
 // Simulated is a workload that runs in a simulation only; n numbers its address.
 func Simulated(r Registration, n int, now time.Time) *Workload {
-	return &Workload{Registration: r, Address: netip.AddrFrom4([4]byte{127, 64, byte(n >> 8), byte(n)}), Since: now}
+	r.Address = netip.AddrFrom4([4]byte{127, 64, byte(n >> 8), byte(n)})
+	return &Workload{Registration: r, Since: now}
+}
+
+// trial reads the objects that a registration would stand for, and forgets them.
+type trial struct{ objects *dialect.Set }
+
+func newTrial(trustDomain string) *trial {
+	kinds := slices.DeleteFunc(all.Kinds(trustDomain), func(k dialect.Kind) bool { return k.Dialect != decision.Core })
+	return &trial{dialect.NewSet(kinds)}
+}
+
+func (t *trial) flaws(w *Workload) error {
+	put := []*dialect.Object{pod(w)}
+	if w.Service != "" {
+		put = append(put, service(w))
+	}
+	t.objects.Apply(put, nil)
+	var flaws []error
+	for _, l := range t.objects.Findings() {
+		if l.Level == mesh.Error {
+			flaws = append(flaws, errors.New(l.Finding.String()))
+		}
+	}
+	t.objects.Apply(nil, []dialect.Key{put[0].Key(), put[len(put)-1].Key()})
+	return errors.Join(flaws...)
 }

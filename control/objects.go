@@ -19,7 +19,7 @@ func pod(w *Workload) *dialect.Object {
 	}
 	meta := map[string]any{"name": w.Name, "namespace": w.Namespace, "labels": tree(labels(w)),
 		"annotations": map[string]any{"weft.dev/tunnel": w.Tunnel().String()}}
-	if w.draining {
+	if w.Draining {
 		meta["deletionTimestamp"] = w.Since.UTC().Format(time.RFC3339)
 	}
 	return object("Pod", w, w.Name, meta, map[string]any{

@@ -2,7 +2,6 @@ package control
 
 import (
 	"maps"
-	"slices"
 
 	"github.com/weft-mesh/weft/compile"
 	"github.com/weft-mesh/weft/config"
@@ -94,6 +93,7 @@ func (p *publisher) touched(old *mesh.Snapshot, t *mesh.Touched) map[string]bool
 		names[config.Name(config.KindWorkload, key)] = true
 		names[config.Name(config.KindPeer, key)] = true
 	}
+	p.declared(old, t, names)
 	for ns := range t.Namespaces {
 		for _, w := range p.snap.MembersOf(ns) {
 			names[config.Name(config.KindWorkload, w.Key())] = true
@@ -107,6 +107,29 @@ func (p *publisher) touched(old *mesh.Snapshot, t *mesh.Touched) map[string]bool
 	}
 	maps.DeleteFunc(names, func(name string, on bool) bool { return !on || p.wanted[name] == nil })
 	return names
+}
+
+// declared adds the workloads that a service leads to where the service itself has changed: it may declare the protocols of their
+// ports.
+func (p *publisher) declared(old *mesh.Snapshot, t *mesh.Touched, names map[string]bool) {
+	for host := range t.Hosts {
+		if old.Services[host] == p.snap.Services[host] {
+			continue
+		}
+		for _, snap := range []*mesh.Snapshot{old, p.snap} {
+			svc := snap.Services[host]
+			if svc == nil {
+				continue
+			}
+			for i := range svc.Ports {
+				for _, e := range snap.Endpoints(svc, &svc.Ports[i], nil) {
+					if e.Workload != nil {
+						names[config.Name(config.KindWorkload, e.Workload.Key())] = true
+					}
+				}
+			}
+		}
+	}
 }
 
 func (p *publisher) resend(name string) {
@@ -190,13 +213,16 @@ func encode[T any](v *T) stream.Body {
 	return stream.Body{Version: stream.VersionOf(b), Bytes: b}
 }
 
-// behind returns the workloads whose proxies have not yet taken in a version of a resource that they want.
-func (p *publisher) behind(name string, version uint64) (who []string) {
+// without returns those of workloads whose proxies have not taken in a version of a resource, be it that they are away.
+func (p *publisher) without(workloads []*Workload, name string, version uint64) (who []string) {
+	has := map[string]bool{}
 	for s := range p.wanted[name] {
-		if s.acked(name) != version {
-			who = append(who, s.workload)
+		has[s.workload] = has[s.workload] || s.acked(name) == version
+	}
+	for _, w := range workloads {
+		if !has[w.Key()] {
+			who = append(who, w.Key())
 		}
 	}
-	slices.Sort(who)
 	return who
 }

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"crypto/rand"
 	"crypto/subtle"
 	"errors"
@@ -23,9 +24,13 @@ type Registration struct {
 	Account   string            `json:"account"`
 	Labels    map[string]string `json:"labels,omitempty"`
 	Ports     []Port            `json:"ports"`
-	Admin     string            `json:"admin"`           // path of its proxy's admin socket
-	Token     string            `json:"token,omitempty"` // of an earlier registration that goes on
+	Admin     string            `json:"admin"` // path of its proxy's admin socket
 	PID       int               `json:"pid"`
+
+	// A registration that goes on over a restart of the control plane brings what it was given, and how far it has come.
+	Token    string     `json:"token,omitempty"`
+	Address  netip.Addr `json:"address,omitzero"`
+	Draining bool       `json:"draining,omitempty"`
 }
 
 // Port is a port that the process listens on; Protocol is a Kubernetes appProtocol, empty: detect.
@@ -38,11 +43,9 @@ type Port struct {
 // Workload is a registration in force.
 type Workload struct {
 	Registration
-	Address netip.Addr `json:"address"`
-	Since   time.Time  `json:"since"`
+	Since time.Time `json:"since"`
 
 	confirmed bool // its process has spoken to this run of the control plane
-	draining  bool
 }
 
 // Key is the workload's name in the mesh.
@@ -61,7 +64,11 @@ type Rule struct {
 	Account   string // "*": any
 }
 
-var errRegistration = errors.New("registration refused")
+var (
+	errRegistration = errors.New("registration refused")
+	errForbidden    = errors.New("not allowed")   // by the rules, whatever else is right
+	errTaken        = errors.New("already taken") // by a workload that runs
+)
 
 // registry is the workloads of this machine.
 type registry struct {
@@ -70,44 +77,39 @@ type registry struct {
 	rules []Rule
 
 	trustDomain string
-	base        uint32 // where the search for a free address begins, so that two meshes on a machine seldom meet
+	cursor      uint32 // where the search for a free address begins: two meshes on a machine seldom meet, and an address rests before it is given again
 	free        func(netip.AddrPort) bool
+	flaws       func(*Workload) error // what is wrong with the objects that a workload stands for
 }
 
 // loopback is the part of 127.0.0.0/8 that workloads live in.
 var loopback = netip.MustParsePrefix("127.64.0.0/10")
 
-// add registers r, or confirms it when its token is that of a registration in force.
+// add registers r, or takes it back when it comes with what an earlier registration was given.
 func (g *registry) add(r Registration, uid int, now time.Time) (*Workload, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if !g.allowed(uid, r) {
-		return nil, fmt.Errorf("%w: user %d may not claim account %s of namespace %s; whoever runs weft up can allow it with --allow",
-			errRegistration, uid, r.Account, r.Namespace)
+	w := &Workload{Registration: r, Since: now, confirmed: true}
+	err := g.permit(w, uid)
+	if err == nil {
+		err = g.place(w)
 	}
-	if old := g.byKey[r.Namespace+"/"+r.Name]; old != nil && r.Token != "" && same(old.Token, r.Token) {
-		w := *old
-		w.Registration, w.confirmed = r, true
-		g.byKey[w.Key()] = &w
-		return &w, nil
+	if err == nil {
+		err = g.valid(w)
 	}
-	if err := g.name(&r); err != nil {
-		return nil, err
-	}
-	a, err := g.address()
 	if err != nil {
-		return nil, err
-	}
-	r.Token = rand.Text()
-	w := &Workload{Registration: r, Address: a, Since: now, confirmed: true}
-	if _, err := identity.Parse(identity.Of(g.trustDomain, r.Namespace, r.Account).String()); err != nil {
-		return nil, fmt.Errorf("%w: %w", errRegistration, err)
-	}
-	if err := identity.ValidWorkload(w.Key(), r.Namespace); err != nil {
 		return nil, fmt.Errorf("%w: %w", errRegistration, err)
 	}
 	g.byKey[w.Key()] = w
 	return w, nil
+}
+
+func (g *registry) permit(w *Workload, uid int) error {
+	if g.allowed(uid, w.Registration) {
+		return nil
+	}
+	return fmt.Errorf("%w: user %d may not claim account %s of namespace %s; whoever runs weft up can allow it with --allow %d:%s/%s",
+		errForbidden, uid, w.Account, w.Namespace, uid, w.Namespace, w.Account)
 }
 
 func (g *registry) allowed(uid int, r Registration) bool {
@@ -116,38 +118,94 @@ func (g *registry) allowed(uid int, r Registration) bool {
 	})
 }
 
-// name gives an instance a name that is free.
-func (g *registry) name(r *Registration) error {
-	if r.Name != "" {
-		if g.byKey[r.Namespace+"/"+r.Name] != nil {
-			return fmt.Errorf("%w: workload %s/%s runs already; choose another --name", errRegistration, r.Namespace, r.Name)
-		}
+// place gives w a name, an address and a token, or leaves it those that it had.
+func (g *registry) place(w *Workload) (err error) {
+	old := g.byKey[w.Key()]
+	switch {
+	case w.Name != "" && old != nil && w.Token != "" && same(old.Token, w.Token):
+		w.Address, w.Since = old.Address, old.Since
+		w.Draining = w.Draining || old.Draining
 		return nil
+	case w.Name != "" && old != nil:
+		return fmt.Errorf("%w: workload %s runs; choose another --name", errTaken, w.Key())
+	case w.Token != "":
+		return g.adopt(w)
 	}
-	stem := r.Service
+	if w.Name == "" {
+		w.Name = g.name(&w.Registration)
+	}
+	w.Token = rand.Text()
+	w.Address, err = g.address()
+	return err
+}
+
+// adopt takes up a registration that this control plane has lost, with its state or because the process was silent for too long:
+// its proxy runs, and serves under this address and token.
+func (g *registry) adopt(w *Workload) error {
+	switch {
+	case w.Name == "" || len(w.Token) < len(rand.Text()) || !loopback.Contains(w.Address):
+		return errors.New("what an earlier registration was given is a name, a token and an address, and here is a part of it")
+	case g.taken()[w.Address]:
+		return fmt.Errorf("%w: address %v of workload %s; start it again", errTaken, w.Address, w.Key())
+	}
+	return nil
+}
+
+// name makes one that is free.
+func (g *registry) name(r *Registration) string {
+	stem := cmp.Or(r.Service, r.Account)
 	if r.Version != "" {
 		stem += "-" + r.Version
 	}
 	for n := 1; ; n++ {
-		if r.Name = fmt.Sprintf("%s-%d", stem, n); g.byKey[r.Namespace+"/"+r.Name] == nil {
-			return nil
+		if name := fmt.Sprintf("%s-%d", stem, n); g.byKey[r.Namespace+"/"+name] == nil {
+			return name
 		}
 	}
 }
 
-func (g *registry) address() (netip.Addr, error) {
+func (g *registry) taken() map[netip.Addr]bool {
 	taken := map[netip.Addr]bool{}
 	for _, w := range g.byKey {
 		taken[w.Address] = true
 	}
-	for n := range uint32(1 << 16) {
-		x := (g.base + n) % (1<<22 - 2)
+	return taken
+}
+
+const (
+	addresses = 1<<22 - 2 // in loopback, without the last
+	tries     = 1 << 16
+)
+
+func (g *registry) address() (netip.Addr, error) {
+	taken := g.taken()
+	for n := range uint32(tries) {
+		x := (g.cursor + n) % addresses
 		a := netip.AddrFrom4([4]byte{127, byte(64 + x>>16), byte(x >> 8), byte(x)})
 		if byte(x) != 0 && !taken[a] && g.free(netip.AddrPortFrom(a, TunnelPort)) {
+			g.cursor = x + 1
 			return a, nil
 		}
 	}
-	return netip.Addr{}, fmt.Errorf("%w: no free address in %v", errRegistration, loopback)
+	return netip.Addr{}, fmt.Errorf("no address of %v is free on port %d", loopback, TunnelPort)
+}
+
+// valid says what is wrong with the words of a registration: nobody checked them before.
+func (g *registry) valid(w *Workload) error {
+	if err := identity.Of(g.trustDomain, w.Namespace, w.Account).Validate(); err != nil {
+		return err
+	}
+	if err := identity.ValidWorkload(w.Key(), w.Namespace); err != nil {
+		return err
+	}
+	seen := map[uint16]bool{}
+	for _, p := range w.Ports {
+		if p.Number == 0 || seen[p.Number] {
+			return fmt.Errorf("port %d: it is there twice, or is no port", p.Number)
+		}
+		seen[p.Number] = true
+	}
+	return g.flaws(w)
 }
 
 // check says whether token is the proof that was given to a workload.
@@ -179,7 +237,7 @@ func (g *registry) remove(key, token string) bool {
 	return true
 }
 
-// drain marks w: it gets no new calls.
+// drain marks a workload: it gets no new calls.
 func (g *registry) drain(key string) *Workload {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -187,7 +245,7 @@ func (g *registry) drain(key string) *Workload {
 		return nil
 	}
 	w := *g.byKey[key]
-	w.draining = true
+	w.Draining = true
 	g.byKey[key] = &w
 	return &w
 }

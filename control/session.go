@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -41,8 +42,22 @@ func (c *Control) Open(hello *stream.Hello) (server.Session, error) {
 	}
 	c.rests(hello.Workload, hello.Root)
 	s := newSession(c, hello.Workload)
-	return s, c.do(func() { c.publisher.sessions[s] = true })
+	err := errGone
+	if stopped := c.do(func() {
+		if c.registry.get(hello.Workload) != nil { // or it has gone meanwhile, and nobody would end this session
+			c.publisher.sessions[s], err = true, nil
+		}
+	}); stopped != nil {
+		return nil, stopped
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", server.ErrRefused, err)
+	}
+	return s, nil
 }
+
+// mostNames bounds what one proxy may ask for; its own bound is less than half of it.
+const mostNames = 50_000
 
 func (s *session) Take(up *stream.Up) error {
 	s.acknowledge(up)
@@ -53,14 +68,21 @@ func (s *session) Take(up *stream.Up) error {
 	if len(up.Subscribe)+len(up.Unsubscribe) == 0 {
 		return s.ended()
 	}
-	return s.c.do(func() {
-		for _, w := range up.Subscribe {
-			s.c.publisher.subscribe(s, w.Name, w.Version)
-		}
+	if n := s.wants() + len(up.Subscribe); n > mostNames {
+		return fmt.Errorf("%w: %d resources are wanted, and a proxy may have %d", server.ErrRefused, n, mostNames)
+	}
+	err := s.c.do(func() {
 		for _, name := range up.Unsubscribe {
 			s.c.publisher.unsubscribe(s, name)
 		}
+		for _, w := range up.Subscribe {
+			s.c.publisher.subscribe(s, w.Name, w.Version)
+		}
 	})
+	for _, name := range up.Unsubscribe {
+		s.c.nacks.clear(s.workload, name)
+	}
+	return errors.Join(err, s.ended())
 }
 
 func (s *session) acknowledge(up *stream.Up) {
@@ -80,6 +102,9 @@ func (s *session) acknowledge(up *stream.Up) {
 		}
 	}
 	s.mu.Unlock()
+	for name := range taken {
+		s.c.nacks.clear(s.workload, name)
+	}
 	s.c.acknowledged()
 }
 
@@ -118,6 +143,7 @@ func (s *session) take() (*stream.Down, error) {
 
 func (s *session) Close() {
 	_ = s.c.do(func() { s.c.publisher.close(s) })
+	s.c.acknowledged() // whoever waited for this proxy waits no longer
 }
 
 // end makes the proxy's connection close with an error.
@@ -152,6 +178,7 @@ func (s *session) push(name string, b stream.Body) {
 
 // sent notes what the proxy had already.
 func (s *session) sent(name string, version uint64) {
+	s.c.nacks.clear(s.workload, name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.held[name] = held{version, version}
@@ -181,6 +208,12 @@ func (s *session) settled() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.waiting) == 0 && len(s.flying) == 0
+}
+
+func (s *session) wants() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.held)
 }
 
 func (s *session) names() []string {

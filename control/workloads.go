@@ -37,6 +37,8 @@ func (c *Control) Deregister(key, token string) {
 }
 
 func (c *Control) absent(w *Workload) {
+	c.rooted.forget(w.Key())
+	c.nacks.forget(w.Key())
 	c.apply(nil, c.left(w))
 	c.save("workloads.json", c.registry.all())
 	for s := range c.publisher.sessions {
@@ -44,6 +46,7 @@ func (c *Control) absent(w *Workload) {
 			s.end(errGone)
 		}
 	}
+	c.acknowledged() // whoever waited for this workload waits no longer
 }
 
 // left is the objects that go with w: its pod, and its service if no file declares it and no other workload stands for it.
