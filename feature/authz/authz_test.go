@@ -52,6 +52,12 @@ func TestWith(t *testing.T) {
 		{name: "allowed before denied last", engines: []Engine{{Tiers: []Tier{allow, rest}}}, status: 200, by: "allow", why: decision.Matched},
 		{name: "bytes that are not HTTP match no ALLOW", engines: []Engine{istio}, call: func(c *traffic.Call) { c.Proto = traffic.TCP }, status: 403, by: "deny", why: decision.Matched},
 		{name: "and every DENY", engines: []Engine{open}, call: func(c *traffic.Call) { c.Proto = traffic.TCP }, status: 403, by: "deny", why: decision.Matched},
+		{name: "a tunnel by CONNECT is no HTTP either", engines: []Engine{istio}, call: connect(""), status: 403, by: "deny", why: decision.Matched},
+		{name: "and matches no ALLOW of a method", engines: []Engine{{Tiers: []Tier{{Effect: Allow, Rules: []Rule{rule("connect", nil, match.Request{Methods: is("CONNECT")})}}}, Closed: closed}},
+			call: connect(""), status: 403, by: "closed", why: decision.NoRuleAllows},
+		{name: "but an ALLOW of its caller", engines: []Engine{{Tiers: []Tier{{Effect: Allow, Rules: []Rule{rule("front", byFront)}}}, Closed: closed}},
+			call: connect(""), status: 200, by: "front", why: decision.Matched},
+		{name: "an extended CONNECT has a head", engines: []Engine{istio}, call: connect("websocket"), status: 403, by: "closed", why: decision.NoRuleAllows},
 		{name: "an allow without rules allows nothing", engines: []Engine{{Tiers: []Tier{{Effect: Allow}}, Closed: closed}}, status: 403, by: "closed", why: decision.NoRuleAllows},
 		{name: "a rule without conditions allows everything", engines: []Engine{{Tiers: []Tier{{Effect: Allow, Rules: []Rule{rule("any", nil)}}}, Closed: closed}},
 			call: func(c *traffic.Call) { c.Source.ID = identity.ID{} }, status: 200, by: "any", why: decision.Matched},
@@ -71,6 +77,10 @@ func TestWith(t *testing.T) {
 			t.Errorf("%s: %d %v", x.name, c.Response.Status, v)
 		}
 	}
+}
+
+func connect(protocol string) func(*traffic.Call) {
+	return func(c *traffic.Call) { c.Method, c.Path, c.Upgrade = "CONNECT", "", protocol }
 }
 
 func TestDenialOfGRPC(t *testing.T) {

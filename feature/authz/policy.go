@@ -45,6 +45,9 @@ type Engine struct {
 
 // Judge goes through the tiers; peer is the endpoint of a call out of the workload, nil of one into it.
 func (e *Engine) Judge(a *traffic.Attrs, peer *traffic.Peer) decision.Verdict {
+	if a.Proto != traffic.TCP && a.Method == "CONNECT" && a.Upgrade == "" {
+		a = tunnel(a)
+	}
 	for t := range e.Tiers {
 		tier := &e.Tiers[t]
 		for i := range tier.Rules {
@@ -57,6 +60,13 @@ func (e *Engine) Judge(a *traffic.Attrs, peer *traffic.Peer) decision.Verdict {
 		return decision.Verdict{Ref: e.Closed, Outcome: decision.Deny, Reason: decision.NoRuleAllows}
 	}
 	return decision.Verdict{}
+}
+
+// tunnel is what a tunnel by CONNECT is judged as: TCP, since in its bytes there may be requests that nobody judges.
+func tunnel(a *traffic.Attrs) *traffic.Attrs {
+	t := *a
+	t.Proto = traffic.TCP
+	return &t
 }
 
 var outcomes = [...]decision.Outcome{Allow: decision.Pass, Deny: decision.Deny, DenyLast: decision.Deny}
