@@ -38,6 +38,10 @@ func (a *Asked) Query(s *mesh.Snapshot) (Query, error) {
 	}
 	q := Query{Proto: a.Proto, Method: a.Method, Authority: u.Host, Path: u.EscapedPath(), Query: u.RawQuery, Header: slices.Clone(a.Header),
 		Now: a.Now, Source: a.Source, Status: a.Status, Fail: a.Fail, Takes: a.Takes}
+	if i := slices.IndexFunc(q.Header, func(h [2]string) bool { return strings.EqualFold(h[0], "host") }); i >= 0 {
+		q.Authority = q.Header[i][1]
+		q.Header = slices.Delete(q.Header, i, i+1)
+	}
 	if a.Proto != traffic.TCP && q.Path == "" {
 		q.Path = "/"
 	}

@@ -259,7 +259,11 @@ func TestNotEnforced(t *testing.T) {
 			t.Errorf("%s is enforced", c.doc)
 		}
 	}
-	_, found := lower(t, strings.Replace(dry, "'true'", "'yes'", 1))
+	_, found := lower(t, dry)
+	if len(found) != 1 {
+		t.Errorf("a dry run says no more than that it is one: %v", found)
+	}
+	_, found = lower(t, strings.Replace(dry, "'true'", "'yes'", 1))
 	wantFinding(t, found, mesh.Error, `metadata.annotations["istio.io/dry-run"]`, "neither true nor false")
 	_, found = lower(t, authorizationPolicy("selector: {matchLabels: {a: b}}\ntargetRefs: [{kind: Service, group: '', name: reviews}]"))
 	wantFinding(t, found, mesh.Error, "spec.selector", "either")

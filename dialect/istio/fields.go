@@ -195,7 +195,8 @@ func authorizationPolicyKind(trustDomain string) dialect.Kind {
 	renamed(names, to+".operation", map[string]string{"verbs": "methods", "uris": "paths", "urls": "paths"})
 	return dialect.Kind{Dialect: decision.Istio, Group: securityGroup, Name: "AuthorizationPolicy", Versions: securityVersions,
 		Schema: schemas[reflect.TypeFor[*security.AuthorizationPolicy]()], Lower: authorizationPolicy(trustDomain), Fields: fields, Renamed: names,
-		Ignored: ignored(map[string]string{"spec.provider.name": "what becomes of the action CUSTOM is said at the action"}),
+		Annotations: []string{dryRun},
+		Ignored:     ignored(map[string]string{"spec.provider.name": "what becomes of the action CUSTOM is said at the action"}),
 		Unsupported: map[string]string{
 			"spec.targetRef":                      targetsWhy,
 			"spec.targetRefs":                     targetsWhy,

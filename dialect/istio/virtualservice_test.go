@@ -233,6 +233,15 @@ func TestHosts(t *testing.T) {
 	wantFinding(t, found, mesh.Error, "spec.hosts[1]", "named twice")
 }
 
+// TestPorts: a destination's port has to be one of the Service's.
+func TestPorts(t *testing.T) {
+	rule := "hosts: [reviews]\nhttp: [{route: [{destination: {host: reviews, port: {number: %d}}}]}]"
+	_, found := lower(t, virtualService(fmt.Sprintf(rule, 9080)))
+	wantNone(t, found)
+	_, found = lower(t, virtualService(fmt.Sprintf(rule, 9081)))
+	wantFinding(t, found, mesh.Warning, "spec.http[0].route[0].destination.port.number", "has no port 9081: calls that are sent there get 503; its ports are 9080")
+}
+
 // TestServiceOfAnotherNamespace: the name alone does not reach it; the finding says what would.
 func TestServiceOfAnotherNamespace(t *testing.T) {
 	_, found := lower(t, `
