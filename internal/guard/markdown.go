@@ -142,7 +142,7 @@ func Shell(b Block, makefile string, exists func(name string) bool) (broken []st
 			continue
 		}
 		switch words[0] {
-		case "git", "cd":
+		case "git", "cd", "export":
 		case "go":
 			for _, w := range words[1:] {
 				if dir, local := strings.CutPrefix(w, "./"); local && !exists(strings.TrimSuffix(dir, "/...")) {

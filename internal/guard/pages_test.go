@@ -72,6 +72,13 @@ func checkPage(t *testing.T, name, makefile string) {
 		t.Fatal(err)
 	}
 	defer os.RemoveAll(dir)
+	examples, err := filepath.Abs("../../examples")
+	if err == nil {
+		err = os.Symlink(examples, filepath.Join(dir, "examples")) // pages are read in the root of the repository
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	ctx, stop := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer stop()
 	s := newSession(dir, bin)
