@@ -196,8 +196,10 @@ func TestUnknown(t *testing.T) {
 	if got := answerOf(t, body); resp.StatusCode != 200 || got.Host != "example.org" || got.Headers.Get("x-forwarded-client-cert") != "" || got.Headers.Get("weft-port") != "" {
 		t.Errorf("outside: %d %+v", resp.StatusCode, got)
 	}
-	if r := a.records.wait(t, 3)[2]; r.Secure || r.To.Addr.String() != outside || r.Service != "" {
-		t.Errorf("%+v", r)
+	all := a.records.wait(t, 3)
+	i := slices.IndexFunc(all, func(r observe.Record) bool { return r.To.Addr.String() == outside })
+	if i < 0 || all[i].Secure || all[i].Service != "" || all[i].Status != 200 {
+		t.Errorf("%+v", all)
 	}
 	a.cfg.Egress = []authz.Engine{{Dialect: decision.Cilium, Closed: ptr(ref("CiliumNetworkPolicy", "no-egress"))}}
 	a.apply()
@@ -424,5 +426,33 @@ func TestRestartAlone(t *testing.T) {
 	})
 	if resp, body := get(t, client(t, again.at("240.0.0.1:80")), "http://callee/"); resp.StatusCode != 200 {
 		t.Errorf("%d %s", resp.StatusCode, body)
+	}
+}
+
+// TestLabelledCallers: policies that read labels of callers get those that the control plane knows, and nobody is let in while it
+// does not know the caller.
+func TestLabelledCallers(t *testing.T) {
+	w := newWorld(t)
+	deny := authz.Engine{Dialect: decision.Cilium, Tiers: []authz.Tier{{Effect: authz.Deny, Rules: []authz.Rule{{Ref: ref("CiliumNetworkPolicy", "no-bad"),
+		From: []match.Source{{Selectors: []match.Selector{{Labels: []string{"role=bad"}}}}}}}}}}
+	b := w.start("callee-1", apps(startEcho(t, echo.Options{})), func(n *node, o *proxy.Options) {
+		n.cfg.Inbound.Authz, n.cfg.Labelled = []authz.Engine{deny}, true
+		o.Lookup = 200 * time.Millisecond
+	})
+	w.serve("callee", "240.0.0.1", 80, traffic.HTTP1, b.endpoint(80))
+	a := w.start("caller-1", nil, func(n *node, o *proxy.Options) { n.to(o, "240.0.0.1:80") })
+	c := client(t, a.at("240.0.0.1:80"))
+	if resp, body := get(t, c, "http://callee/"); resp.StatusCode != 503 || !strings.Contains(body, "labels") {
+		t.Errorf("a caller that is not known: %d %s", resp.StatusCode, body)
+	}
+	for _, x := range []struct {
+		labels string
+		status int
+	}{{"role=good", 200}, {"role=bad", 403}, {"role=good", 200}} {
+		w.set(config.KindPeer, a.name, &config.Peer{ID: a.id, Labels: []string{x.labels}})
+		eventually(t, "in effect", func() bool {
+			resp, _ := get(t, c, "http://callee/")
+			return resp.StatusCode == x.status
+		})
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/weft-mesh/weft/decision"
@@ -70,16 +71,18 @@ func (p *Proxy) forwardMesh(c *traffic.Call) error {
 // announce tells the callee's proxy what the call is for, and who makes it.
 func (p *Proxy) announce(c *traffic.Call) {
 	h := &c.Header
+	if _, copied := h.Get(portHeader); copied { // a mirror's: it was announced for where the call itself went
+		h.Del(portHeader)
+		h.Del(protoHeader)
+		h.Del(serviceHeader)
+	} else {
+		forwardedBy(h, addrText(h, c.Source.Addr.Addr()), c.Scheme)
+	}
 	h.Add(portHeader, portText(h, c.To.Addr.Port()))
 	h.Add(protoHeader, spoken(c).String())
 	if c.Target.Service != "" {
 		h.Add(serviceHeader, c.Target.Service)
 	}
-	addr := ""
-	if a := c.Source.Addr.Addr(); a.IsValid() {
-		addr = a.String()
-	}
-	forwardedBy(h, addr, c.Scheme)
 }
 
 // spoken is what the application is to be spoken to in: what its caller speaks, but for one that speaks HTTP/2 alone.
@@ -126,6 +129,9 @@ func (l *link) carry(c *traffic.Call, tunnel *traffic.Header) error {
 		}
 		if err := unreached(c); err != nil {
 			return err
+		}
+		if n, err := strconv.Atoi(take(&c.Response.Header, statusHeader)); err == nil && n >= 200 && n < 300 {
+			c.Response.Status = n // see inbound.hideSuccess
 		}
 	}
 	if c.Response.Body != nil {
@@ -193,9 +199,7 @@ func (p *Proxy) deliver(c *traffic.Call) error {
 	if err := p.forwardPlain(c, at, appTime); err != nil {
 		return c.Fail(err)
 	}
-	if _, forged := c.Response.Header.Get(errorHeader); forged { // proxies alone say that
-		c.Response.Header.Del(errorHeader)
-	}
+	strip(&c.Response.Header, func(name string) bool { return strings.HasPrefix(name, "weft-") }) // what proxies alone say
 	return nil
 }
 

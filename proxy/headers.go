@@ -3,6 +3,7 @@ package proxy
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"net/netip"
 	"strconv"
 	"strings"
 
@@ -16,6 +17,7 @@ const (
 	protoHeader   = "weft-proto"   // what it is to be spoken to in: http/1.1, http/2, grpc, tcp
 	serviceHeader = "weft-service" // the host that was called, for the callee's records
 	tryHeader     = "weft-try"     // of a connection whose protocol is not known yet: nothing may come of it
+	statusHeader  = "weft-status"  // of a response: what the application really answered
 )
 
 // What the mesh adds is taken from those only who may say it:
@@ -116,6 +118,15 @@ var protoNames = map[string]traffic.Proto{
 func portText(h *traffic.Header, port uint16) string {
 	var b [5]byte
 	return h.Lend(string(strconv.AppendUint(b[:0], uint64(port), 10)))
+}
+
+// addrText is an address in memory of the header's; empty: there is none.
+func addrText(h *traffic.Header, a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	var b [48]byte
+	return h.Lend(string(a.AppendTo(b[:0])))
 }
 
 func parsePort(s string) (uint16, bool) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -36,8 +37,9 @@ type inbound struct {
 
 // arrival is what the calls of a connection to one port have in common.
 type arrival struct {
-	conn *traffic.Conn
-	to   traffic.Endpoint
+	conn    *traffic.Conn
+	to      traffic.Endpoint
+	unknown error // why policies cannot know what they want to know of the caller
 }
 
 // serveIn serves a connection from another proxy.
@@ -85,11 +87,24 @@ func (in *inbound) serveStream(st *h2.Stream) {
 	c := st.Call()
 	s := in.p.start(c, observe.Destination)
 	in.enter(c, s)
+	shown := hideSuccess(c)
 	err := st.Respond()
+	c.Response.Status = shown
 	if s.mute && (c.Sent > 0 || c.Received > 0) || err != nil && !left(err) {
 		s.mute = false
 	}
 	in.p.done(c)
+}
+
+// hideSuccess hides the status of an application that answers a request to change the protocol without doing so: in an extended
+// CONNECT a success would mean that it has (RFC 8441 section 5). It returns the status that it found.
+func hideSuccess(c *traffic.Call) (status int) {
+	status = c.Response.Status
+	if c.Upgrade != "" && c.Proto == traffic.HTTP1 && status/100 == 2 {
+		c.Response.Header.Add(statusHeader, strconv.Itoa(status))
+		c.Response.Status = 500
+	}
+	return status
 }
 
 // enter finds out what the stream is, and serves it.
@@ -99,13 +114,13 @@ func (in *inbound) enter(c *traffic.Call, s *span) {
 		s.serve(c, refusal{400, decision.Malformed}, false)
 		return
 	}
-	in.arrive(c, port)
+	way := in.arrive(c, port)
 	if c.Proto != traffic.TCP {
 		stripFromPeer(&c.Header)
 		c.Header.Add("x-forwarded-client-cert", in.xfcc)
 	}
-	s.serve(c, in, false)
-	in.p.lasts(c, in.judge)
+	s.serve(c, way, false)
+	in.p.lasts(c, in)
 }
 
 // address reads what the calling proxy says of the call: by weft's own headers, or as a tunnel's authority.
@@ -150,32 +165,44 @@ func serviceName(s string) string {
 	return s
 }
 
-// arrive gives the call the connection that its port has, and names the application as its callee.
-func (in *inbound) arrive(c *traffic.Call, port uint16) {
+// arrive gives the call the connection that its port has, and names the application as its callee. It returns the call's way.
+func (in *inbound) arrive(c *traffic.Call, port uint16) traffic.Handler {
 	a := in.at(port)
 	c.Attrs.Conn, c.To, c.Attempts = a.conn, &a.to, 1
+	if a.unknown != nil {
+		return stranger{a.unknown}
+	}
+	return in
+}
+
+// stranger answers callers of whom policies cannot know what they want to know.
+type stranger struct{ why error }
+
+func (s stranger) Serve(c *traffic.Call) error {
+	c.Response.Err = s.why
+	return c.Reply(503, decision.Verdict{Outcome: decision.Deny, Reason: decision.Unauthenticated})
 }
 
 // at is made anew when the caller's labels have changed.
 func (in *inbound) at(port uint16) *arrival {
 	me := in.p.self.Load()
-	labels := in.p.labels(me, &in.from)
+	labels, err := in.p.labels(me, &in.from)
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	a := in.ports[port]
-	if a != nil && same(a.conn.Source.Labels, labels) && (me == nil || a.to.Addr.Addr() == me.cfg.Addr) {
+	if a != nil && err == nil && same(a.conn.Source.Labels, labels) && (me == nil || a.to.Addr.Addr() == me.cfg.Addr) {
 		return a
 	}
 	from := in.from
 	from.Labels = labels
-	a = &arrival{conn: &traffic.Conn{Source: from, Secure: in.secure}, to: traffic.Endpoint{ID: in.p.opts.ID, Workload: in.p.opts.Workload}}
+	a = &arrival{unknown: err, conn: &traffic.Conn{Source: from, Secure: in.secure}, to: traffic.Endpoint{ID: in.p.opts.ID, Workload: in.p.opts.Workload}}
 	if me != nil {
 		a.to.Addr = netip.AddrPortFrom(me.cfg.Addr, port)
 	} else {
 		a.to.Addr = netip.AddrPortFrom(netip.IPv4Unspecified(), port)
 	}
 	a.conn.Original = a.to.Addr
-	if me != nil && len(in.ports) < 100 {
+	if me != nil && err == nil && len(in.ports) < 100 {
 		in.ports[port] = a
 	}
 	return a
@@ -186,20 +213,25 @@ func same(a, b []string) bool {
 	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
 }
 
-// labels are those of a caller, as the control plane knows them, if any policy asks for them. A caller that it does not know has
-// none, which no rule that asks for one matches; without an answer there are none either.
-func (p *Proxy) labels(me *self, from *traffic.Peer) []string {
+var errStranger = errors.New("the control plane does not know the calling workload, and a policy asks for its labels")
+
+// labels are those of a caller, as the control plane knows them, if any policy asks for them. Without an answer nobody is let in: a
+// rule that denies by labels would not match a caller without any. Callers of other trust domains have none.
+func (p *Proxy) labels(me *self, from *traffic.Peer) ([]string, error) {
 	if me == nil || !me.cfg.Labelled || from.Workload == "" {
-		return nil
+		return nil, nil
 	}
 	ctx, cancel := context.WithTimeout(p.ctx, p.opts.Lookup)
 	defer cancel()
 	_, v, err := p.store.get(ctx, config.Name(config.KindPeer, from.Workload), p.now())
-	peer, _ := v.(*config.Peer)
-	if err != nil || peer == nil || peer.ID != from.ID { // another account may have an instance of that name now
-		return nil
+	if err != nil {
+		return nil, err
 	}
-	return peer.Labels
+	peer, _ := v.(*config.Peer)
+	if peer == nil || peer.ID != from.ID { // another account may have an instance of that name now
+		return nil, errStranger
+	}
+	return peer.Labels, nil
 }
 
 // Serve is the way of a call into the workload. It reads the configuration once.
@@ -210,7 +242,9 @@ func (in *inbound) Serve(c *traffic.Call) error {
 		return c.Reply(503, decision.Verdict{Outcome: decision.Deny, Reason: decision.NoService})
 	}
 	if c.To.Addr.Addr() != me.cfg.Addr { // the configuration came while the call waited for it
-		in.arrive(c, c.Port())
+		if way := in.arrive(c, c.Port()); way != traffic.Handler(in) {
+			return way.Serve(c)
+		}
 	}
 	if _, ok := me.ports[c.Port()]; !ok && len(me.ports) > 0 {
 		return refusal{503, decision.NoService}.Serve(c)
@@ -221,7 +255,8 @@ func (in *inbound) Serve(c *traffic.Call) error {
 // Forward sends the call to the application.
 func (in *inbound) Forward(c *traffic.Call) error { return in.p.deliver(c) }
 
-func (in *inbound) judge() traffic.Handler { return in.p.self.Load().in }
+// rejudge: of calls into the workload, all that judges them.
+func (in *inbound) rejudge() traffic.Handler { return in.p.self.Load().in }
 
 // refusal answers what has no way.
 type refusal struct {
@@ -265,19 +300,18 @@ func servePublishedStream(st *h2.Stream) {
 
 func (in *inbound) serveHTTP(c *traffic.Call) {
 	s := in.p.start(c, observe.Destination)
-	in.arrive(c, c.Port())
+	way := in.arrive(c, c.Port())
 	withoutH2C(c)
 	stripFromOutside(&c.Header)
-	forwardedBy(&c.Header, c.Source.Addr.Addr().String(), "http")
+	forwardedBy(&c.Header, addrText(&c.Header, c.Source.Addr.Addr()), "http")
 	identify(&c.Header)
-	s.serve(c, in, true)
-	in.p.lasts(c, in.judge)
+	s.serve(c, way, true)
+	in.p.lasts(c, in)
 }
 
 func (in *inbound) serveTCP(c *traffic.Call) *span {
 	s := in.p.start(c, observe.Destination)
-	in.arrive(c, c.Port())
-	s.serve(c, in, true)
-	in.p.lasts(c, in.judge)
+	s.serve(c, in.arrive(c, c.Port()), true)
+	in.p.lasts(c, in)
 	return s
 }

@@ -62,6 +62,7 @@ type links struct {
 	p      *Proxy
 	mu     sync.Mutex
 	places map[place]*linked
+	open   map[*link]struct{} // all, also those that take no more calls
 	closed bool
 }
 
@@ -71,7 +72,6 @@ type linked struct {
 	links []*link
 	dial  *dial // under way
 	used  time.Time
-	wait  time.Time // no dial before
 }
 
 // dial is one attempt to connect, for all who wait for it.
@@ -126,6 +126,7 @@ func (x *linked) best() (best *link, crowded bool) {
 	keep := x.links[:0]
 	for _, l := range x.links {
 		if !l.usable() {
+			l.Drain() // one that has carried as many calls as it may ends with the last of them
 			continue
 		}
 		keep = append(keep, l)
@@ -188,7 +189,11 @@ func connectTimeout(u *traffic.Upstream) time.Duration {
 // connect makes a link.
 func (ls *links) connect(ctx context.Context, w place, u *traffic.Upstream) (*link, error) {
 	p := ls.p
-	nc, peer, alpn, err := p.connect(ctx, w, alpnWeft, alpnHBONE)
+	offer := []string{alpnWeft, alpnHBONE}
+	if w.tls {
+		offer = []string{alpnHBONE} // which is the name of HTTP/2
+	}
+	nc, peer, alpn, err := p.connect(ctx, w, offer...)
 	if err != nil {
 		return nil, err
 	}
@@ -203,16 +208,38 @@ func (ls *links) connect(ctx context.Context, w place, u *traffic.Upstream) (*li
 		l.left.Store(int64(u.Connect.MaxRequests))
 	}
 	l.Client = h2.NewClient(nc, o)
-	p.tasks.Go(func() { <-l.Done() })
+	ls.keep(l)
 	return l, nil
+}
+
+// keep has the link closed with the proxy at the latest.
+func (ls *links) keep(l *link) {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	if ls.open == nil {
+		ls.open = map[*link]struct{}{}
+	}
+	ls.open[l] = struct{}{}
+	if ls.closed {
+		l.Close()
+	}
+	ls.p.tasks.Go(func() {
+		<-l.Done()
+		ls.mu.Lock()
+		defer ls.mu.Unlock()
+		delete(ls.open, l)
+	})
 }
 
 // pingInterval finds a dead proxy behind a live connection.
 const pingInterval = 30 * time.Second
 
+// maxHeaders is more than HTTP/1.1 lets in, as RFC 9113 section 6.5.2 counts, with what proxies add.
+const maxHeaders = 96 << 10
+
 // h2Options are what all HTTP/2 connections have in common.
 func (p *Proxy) h2Options() h2.Options {
-	return h2.Options{IdleTimeout: p.opts.Idle, Report: func(r h2.Reason) { p.opts.Refused(string(r)) }}
+	return h2.Options{IdleTimeout: p.opts.Idle, MaxHeaderList: maxHeaders, Report: func(r h2.Reason) { p.opts.Refused(string(r)) }}
 }
 
 // connect opens a connection to a place, and has it speak TLS where that is called for. Errors wrap those of package traffic.
@@ -286,27 +313,21 @@ func (ls *links) check(l *link) {
 	time.AfterFunc(ls.p.opts.Grace, l.Close)
 }
 
-func (ls *links) each(f func(*linked)) {
+// all are the links that are open.
+func (ls *links) all() (out []*link) {
 	ls.mu.Lock()
-	all := make([]*linked, 0, len(ls.places))
-	for _, x := range ls.places {
-		all = append(all, x)
+	defer ls.mu.Unlock()
+	for l := range ls.open {
+		out = append(out, l)
 	}
-	ls.mu.Unlock()
-	for _, x := range all {
-		x.mu.Lock()
-		f(x)
-		x.mu.Unlock()
-	}
+	return out
 }
 
 // retire looks at all links after the roots have changed.
 func (ls *links) retire() {
-	ls.each(func(x *linked) {
-		for _, l := range x.links {
-			ls.check(l)
-		}
-	})
+	for _, l := range ls.all() {
+		ls.check(l)
+	}
 }
 
 // idle forgets places that nobody calls; links close themselves when they idle.
@@ -324,15 +345,13 @@ func (ls *links) idle(now time.Time) {
 }
 
 func (ls *links) close() {
-	ls.each(func(x *linked) {
-		for _, l := range x.links {
-			l.Close()
-		}
-	})
+	ls.mu.Lock()
+	ls.closed = true
+	ls.mu.Unlock()
+	for _, l := range ls.all() {
+		l.Close()
+	}
 }
 
 // count is how many links are open.
-func (ls *links) count() (n int) {
-	ls.each(func(x *linked) { n += len(x.links) })
-	return n
-}
+func (ls *links) count() int { return len(ls.all()) }

@@ -9,7 +9,7 @@ import (
 	"github.com/weft-mesh/weft/traffic"
 )
 
-// living are the calls that may last: connections, upgrades and gRPC calls. When a policy is tightened, those that it does not let
+// living are the calls that may last: connections, upgrades, event streams and gRPC calls. When a policy is tightened, those that it does not let
 // pass any more are broken off.
 type living struct {
 	mu   sync.Mutex
@@ -21,7 +21,7 @@ type lasting struct {
 	p     *Proxy
 	c     *traffic.Call
 	body  traffic.Body
-	judge func() traffic.Handler
+	judge judge
 	mu    sync.Mutex // held while the call is looked at, and while it ends
 	ended bool
 	cut   *decision.Verdict
@@ -29,12 +29,15 @@ type lasting struct {
 
 var errTightened = errors.New("a policy that came meanwhile does not allow the connection")
 
+// judge is what a call has to pass again when policies have changed.
+type judge interface{ rejudge() traffic.Handler }
+
 // lasts keeps an eye on a call that has an answer and may last.
-func (p *Proxy) lasts(c *traffic.Call, judge func() traffic.Handler) {
-	if c.Response.Local || c.Response.Body == nil || c.Proto != traffic.TCP && c.Proto != traffic.GRPC && c.Upgrade == "" {
+func (p *Proxy) lasts(c *traffic.Call, by judge) {
+	if c.Response.Local || c.Response.Body == nil || !mayLast(c) {
 		return
 	}
-	l := &lasting{p: p, c: c, body: c.Response.Body, judge: judge}
+	l := &lasting{p: p, c: c, body: c.Response.Body, judge: by}
 	c.AtEnd(l)
 	p.live.mu.Lock()
 	defer p.live.mu.Unlock()
@@ -42,6 +45,14 @@ func (p *Proxy) lasts(c *traffic.Call, judge func() traffic.Handler) {
 		p.live.open = map[*lasting]struct{}{}
 	}
 	p.live.open[l] = struct{}{}
+}
+
+func mayLast(c *traffic.Call) bool {
+	if c.Proto == traffic.TCP || c.Proto == traffic.GRPC || c.Upgrade != "" || c.Method == "CONNECT" {
+		return true
+	}
+	kind, _ := c.Response.Header.Get("content-type")
+	return kind == "text/event-stream"
 }
 
 // End lets go of the call, and notes why it was broken off if it was.
@@ -81,10 +92,18 @@ func (l *lasting) look() {
 	j.Begin(dry{l.p}, l.c.Conn)
 	j.Attrs = l.c.Attrs
 	j.Trail, j.To, j.Now = nil, l.c.To, l.p.now()
+	way := l.judge.rejudge()
 	if in, ok := l.c.Host.(*inbound); ok {
-		j.Conn = in.at(l.c.Port()).conn // with the labels that the caller has now
+		switch a := in.at(l.c.Port()); { // with the labels that the caller has now
+		case errors.Is(a.unknown, errUnavailable):
+			return // what was let in stays while nobody can say
+		case a.unknown != nil:
+			way = stranger{a.unknown}
+		default:
+			j.Conn = a.conn
+		}
 	}
-	_ = l.judge().Serve(j)
+	_ = way.Serve(j)
 	if !j.Response.Local {
 		return
 	}

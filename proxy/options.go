@@ -5,7 +5,7 @@
 // or from loopback. Whatever it cannot do safely it refuses, and says because of what.
 //
 // New, then Run; configuration comes through Apply, from a stream.Client that is Options.Config. Drain lets calls under way end.
-// doc.md tells how a call passes.
+// README.md tells how a call passes.
 package proxy
 
 import (

@@ -69,7 +69,7 @@ func (p *Proxy) wayTo(to netip.AddrPort) *outbound {
 	case e != nil:
 		o.service(e, to.Port())
 	case p.toEndpoint(o):
-	case err != nil && p.ofMesh(to.Addr()):
+	case err != nil: // it may be a service's: it is not for an unencrypted call to find out
 		o.nobody = err
 	case p.ofMesh(to.Addr()):
 		o.nobody = errNoService
@@ -198,18 +198,21 @@ func serveOutboundStream(st *h2.Stream) {
 func (o *outbound) serveHTTP(c *traffic.Call) {
 	s := o.p.start(c, observe.Source)
 	withoutH2C(c)
+	if c.Authority == "" { // HTTP/1.0 needs none
+		c.Authority = o.name()
+	}
 	stripFromApp(&c.Header)
 	identify(&c.Header)
 	s.serve(c, o, false)
-	o.p.lasts(c, o.judge)
+	o.p.lasts(c, o)
 }
 
 func (o *outbound) serveTCP(c *traffic.Call) *span {
 	s := o.p.start(c, observe.Source)
 	s.serve(c, o, false)
-	o.p.lasts(c, o.judge)
+	o.p.lasts(c, o)
 	return s
 }
 
-// judge is what a connection that lasts has to pass again when policies have changed: those of the workload for what it may call.
-func (o *outbound) judge() traffic.Handler { return o.p.self.Load().egress }
+// rejudge: of calls out of the workload, its egress policies.
+func (o *outbound) rejudge() traffic.Handler { return o.p.self.Load().egress }

@@ -24,6 +24,9 @@ import (
 
 	"github.com/weft-mesh/weft/examples/bookinfo/echo"
 	"github.com/weft-mesh/weft/examples/bookinfo/serve"
+	"github.com/weft-mesh/weft/feature/mirror"
+	"github.com/weft-mesh/weft/feature/route"
+	"github.com/weft-mesh/weft/mesh"
 	"github.com/weft-mesh/weft/observe"
 	"github.com/weft-mesh/weft/proxy"
 	"github.com/weft-mesh/weft/traffic"
@@ -324,5 +327,104 @@ func TestManyCallsShareLinks(t *testing.T) {
 	}
 	if len(seen) > 2 {
 		t.Errorf("%d connections between the two proxies", len(seen))
+	}
+}
+
+// TestUpgradeIgnored: "A server MAY ignore a received Upgrade header field" (RFC 9110 section 7.8); its answer is the caller's.
+func TestUpgradeIgnored(t *testing.T) {
+	_, a, b := pair(t, echo.Options{}, declared)
+	for _, upgrade := range []string{"websocket", "h2c"} {
+		c, err := net.Dial("tcp", a.at("240.0.0.1:80"))
+		must(t, err)
+		defer c.Close()
+		c.SetDeadline(time.Now().Add(5 * time.Second))
+		for range 2 { // the connection goes on after it
+			fmt.Fprintf(c, "GET /plain HTTP/1.1\r\nHost: callee\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: %s\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n", upgrade)
+		}
+		r := bufio.NewReader(c)
+		for range 2 {
+			resp, err := http.ReadResponse(r, nil)
+			must(t, err)
+			body, err := io.ReadAll(resp.Body)
+			if got := answerOf(t, string(body)); err != nil || resp.StatusCode != 200 || got.Path != "/plain" || resp.Header.Get("weft-status") != "" || got.Headers.Get("http2-settings") != "" {
+				t.Errorf("%s: %d %+v", upgrade, resp.StatusCode, got)
+			}
+		}
+	}
+	for _, n := range []*node{a, b} {
+		for _, r := range n.records.wait(t, 4) {
+			if r.Status != 200 || r.Method != "GET" {
+				t.Errorf("%s: %+v", n.name, r)
+			}
+		}
+	}
+}
+
+// TestConnect: a CONNECT to an application that is a proxy itself is its own affair.
+func TestConnect(t *testing.T) {
+	w := newWorld(t)
+	l := listen(t)
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			r := bufio.NewReader(c)
+			if req, err := http.ReadRequest(r); err == nil && req.Method == "CONNECT" && req.Host == "elsewhere:443" {
+				io.WriteString(c, "HTTP/1.1 200 OK\r\n\r\n")
+				io.Copy(c, r)
+			}
+			c.Close()
+		}
+	}()
+	b := w.start("callee-1", map[uint16]string{80: l.Addr().String()}, nil)
+	w.serve("callee", "240.0.0.1", 80, traffic.HTTP1, b.endpoint(80))
+	a := w.start("caller-1", nil, func(n *node, o *proxy.Options) { n.to(o, "240.0.0.1:80") })
+	c, err := net.Dial("tcp", a.at("240.0.0.1:80"))
+	must(t, err)
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(5 * time.Second))
+	io.WriteString(c, "CONNECT elsewhere:443 HTTP/1.1\r\nHost: elsewhere:443\r\n\r\n")
+	r := bufio.NewReader(c)
+	resp, err := http.ReadResponse(r, &http.Request{Method: "CONNECT"})
+	must(t, err)
+	if resp.StatusCode != 200 {
+		t.Fatal(resp.Status)
+	}
+	io.WriteString(c, "through\n")
+	if line, err := r.ReadString('\n'); line != "through\n" {
+		t.Errorf("%q %v", line, err)
+	}
+}
+
+// TestMirror: a copy goes to its own target, with headers of its own.
+func TestMirror(t *testing.T) {
+	w := newWorld(t)
+	b := w.start("callee-1", apps(startEcho(t, echo.Options{})), nil)
+	s := startEcho(t, echo.Options{})
+	m := w.start("shadow-1", map[uint16]string{8080: s.HTTP.Addr().String()}, nil)
+	w.serve("shadow", "240.0.0.2", 90, traffic.HTTP1, m.endpoint(8080))
+	svc := w.serve("callee", "240.0.0.1", 80, traffic.HTTP1, b.endpoint(80))
+	svc.Ports[0].Route = ref("VirtualService", "mirror")
+	svc.Ports[0].Rules = []mesh.Rule{{Rule: route.Rule{Ref: svc.Ports[0].Route.At("http[0]")},
+		Mirrors:  []mirror.Policy{{Ref: svc.Ports[0].Route.At("http[0].mirror"), Target: traffic.Target{Service: host("shadow"), Port: 90}, Share: mirror.All}},
+		Backends: []mesh.Backend{{Weighted: route.Weighted{Target: traffic.Target{Service: svc.Host, Port: 80}, Weight: 1}}}}}
+	w.publish(svc)
+	a := w.start("caller-1", nil, func(n *node, o *proxy.Options) { n.to(o, "240.0.0.1:80") })
+	resp, err := client(t, a.at("240.0.0.1:80")).Post("http://callee/x", "text/plain", strings.NewReader("body"))
+	must(t, err)
+	defer resp.Body.Close()
+	body, _ := io.ReadAll(resp.Body)
+	if h := answerOf(t, string(body)).Headers; resp.StatusCode != 200 || len(h["X-Forwarded-For"]) != 1 {
+		t.Errorf("%d %v", resp.StatusCode, h)
+	}
+	r := m.records.wait(t, 1)[0]
+	if r.Status != 200 || r.Port != 8080 || r.Path != "/x" || r.Sent != 4 || !r.Secure {
+		t.Errorf("%+v", r)
+	}
+	if n := len(a.records.wait(t, 1)); n != 1 {
+		t.Errorf("%d records at the caller", n)
 	}
 }

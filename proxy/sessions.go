@@ -30,6 +30,7 @@ type sessions struct {
 	open  map[*slot]struct{}
 	drain bool
 	over  chan struct{} // closed when draining and none is open
+	ended bool          // it is
 	ls    []net.Listener
 }
 
@@ -62,9 +63,9 @@ func (s *sessions) remove(x *slot) {
 }
 
 func (s *sessions) checkOver() {
-	if s.drain && len(s.open) == 0 && s.over != nil {
+	if s.drain && len(s.open) == 0 && s.over != nil && !s.ended {
 		close(s.over)
-		s.over = nil
+		s.ended = true
 	}
 }
 
@@ -122,9 +123,11 @@ func (p *Proxy) Drain(ctx context.Context) error {
 	s := &p.sessions
 	s.mu.Lock()
 	s.drain = true
-	over := make(chan struct{})
-	s.over = over
-	s.checkOver()
+	if s.over == nil {
+		s.over = make(chan struct{})
+		s.checkOver()
+	}
+	over := s.over
 	for _, l := range s.ls {
 		l.Close()
 	}

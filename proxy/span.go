@@ -16,6 +16,8 @@ type span struct {
 	by   observe.Reporter
 	head time.Time
 	mute bool // there will be no record: the call was only a try
+
+	record observe.Record // its memory, since sinks are handed a pointer
 }
 
 var spans = sync.Pool{New: func() any { return new(span) }}
@@ -43,8 +45,8 @@ func (s *span) serve(c *traffic.Call, h traffic.Handler, outside bool) {
 // End makes the record.
 func (s *span) End(c *traffic.Call, since, now time.Time) {
 	if !s.mute {
-		r := observe.Of(c, s.by, since, s.head, now)
-		s.p.opts.Sink.Take(&r)
+		s.record = observe.Of(c, s.by, since, s.head, now)
+		s.p.opts.Sink.Take(&s.record)
 	}
 	*s = span{}
 	spans.Put(s)
