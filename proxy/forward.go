@@ -130,8 +130,10 @@ func (l *link) carry(c *traffic.Call, tunnel *traffic.Header) error {
 		if err := unreached(c); err != nil {
 			return err
 		}
-		if n, err := strconv.Atoi(take(&c.Response.Header, statusHeader)); err == nil && n >= 200 && n < 300 {
-			c.Response.Status = n // see inbound.hideSuccess
+		if v := take(&c.Response.Header, statusHeader); v != "" { // see hideSuccess
+			if n, err := strconv.Atoi(v); err == nil && n >= 200 && n < 300 {
+				c.Response.Status = n
+			}
 		}
 	}
 	if c.Response.Body != nil {
