@@ -64,10 +64,12 @@ bench: deps ## Go benchmarks; BENCH=regexp BENCHTIME=1s
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -benchmem ./...
 
 demo: build ## the mesh and the sample shop on this machine, until Ctrl-C
-	@$(GO) run ./test/demo
+	@$(BUILD) -o bin/ ./test/demo
+	@bin/demo
 
 demo-check: build ## assert on the running mesh what it promises, with figures
-	$(GO) run ./test/demo -check
+	@$(BUILD) -o bin/ ./test/demo
+	bin/demo -check
 
 docs: ## write docs/support.md and docs/cli.md anew
 	$(GO) test -count=1 -run '^TestSupport$$' ./dialect/all -update

@@ -2,6 +2,7 @@ package guard
 
 import (
 	"fmt"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -157,6 +158,22 @@ func Shell(b Block, makefile string, exists func(name string) bool) (broken []st
 			}
 		default:
 			broken = append(broken, fmt.Sprintf("line %d: no test runs %q: make it a console block", b.Line+1+i, line))
+		}
+	}
+	return broken
+}
+
+var link = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+
+// Dead finds links of a page to files that are not there. name is the page's own path.
+func Dead(name, page string, exists func(name string) bool) (broken []string) {
+	for _, m := range link.FindAllStringSubmatch(page, -1) {
+		to, _, _ := strings.Cut(m[1], "#")
+		if to == "" || strings.Contains(to, "://") {
+			continue
+		}
+		if !exists(path.Join(path.Dir(name), to)) {
+			broken = append(broken, fmt.Sprintf("%s: links to %s, which is not there", name, m[1]))
 		}
 	}
 	return broken

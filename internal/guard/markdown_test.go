@@ -91,3 +91,14 @@ func TestShell(t *testing.T) {
 		says(t, x.text, Shell(block(t, "'''sh\n"+x.text+"\n'''"), makefile, func(name string) bool { return name == "a" }), x.want)
 	}
 }
+
+func TestDead(t *testing.T) {
+	exists := func(name string) bool { return name == "docs/a.md" || name == "chain/chain.go" }
+	for _, x := range []struct{ text, want string }{
+		{"[a](a.md#part), [chain](../chain/chain.go), [out](https://example.org/b.md), [here](#part)", ""},
+		{"![picture](a.svg)", "docs/b.md: links to a.svg"},
+		{"[a](docs/a.md)", "links to docs/a.md"},
+	} {
+		says(t, x.text, Dead("docs/b.md", x.text, exists), x.want)
+	}
+}

@@ -67,6 +67,9 @@ func checkPage(t *testing.T, name, makefile string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for _, b := range Dead(name, string(text), exists) {
+		t.Error(b)
+	}
 	dir, err := os.MkdirTemp("", "weft-docs") // t.TempDir's names are too long for sockets
 	if err != nil {
 		t.Fatal(err)
