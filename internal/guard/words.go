@@ -11,7 +11,7 @@ var words = []struct {
 	what *regexp.Regexp
 	why  string
 }{
-	{regexp.MustCompile(`(^|[\s"'=(:])/(work|root|home/[a-z]+)/`), "it is a path of one machine"},
+	{regexp.MustCompile(`(^|[\s"'=(:])/(work/|home/[a-z]+/|root/[.g])`), "it is a path of one machine"},
 	{regexp.MustCompile(`\b(proxy\.golang\.org|sum\.golang\.org|registry\.npmjs\.org|pypi\.org|deb\.debian\.org|archive\.ubuntu\.com)\b`),
 		"which registry serves a machine is that machine's own setting"},
 	{regexp.MustCompile(`\bGO(PROXY|SUMDB|NOSUMDB|NOSUMCHECK|PRIVATE|INSECURE)\b`), "which registry serves a machine is that machine's own setting"},
