@@ -33,6 +33,8 @@ const (
 	// that speaks first. Nearly all who speak first do so at once: dialling for them, too, would cost their callee a connection
 	// that nobody uses, and a record of it.
 	patience = 20 * time.Millisecond
+	// lastPatience is how long a silent caller is kept when its callee could not be called.
+	lastPatience = time.Second
 	// undecided is how long a caller may take from its first byte to what tells its protocol.
 	undecided = 10 * time.Second
 )
@@ -230,19 +232,24 @@ func (p *Proxy) try(s *slot, t talk) (read []byte, proto traffic.Proto, err erro
 		s.becomes(nil, nil)
 		f.pump()
 	}
+	defer f.buf.release()
+	defer p.done(&f.call)
 	g := f.gate
-	if span.mute = g.undone || f.call.Sent == 0 && f.call.Received == 0; !span.mute && g.callee {
-		p.memory.note(t.remember, theCallee)
-	}
-	p.done(&f.call)
-	f.buf.release()
 	switch {
 	case g.undone:
 		return g.read, g.proto, nil
 	case answered || g.open:
+		if span.mute = f.call.Sent == 0 && f.call.Received == 0; g.callee {
+			p.memory.note(t.remember, theCallee)
+		}
 		return nil, 0, nil
 	}
-	return first(s.Conn, p.opts.Idle, g.read)
+	// Nobody is there, or it may not be called by TCP. If the caller waits for it to speak, it waits for nothing.
+	if read, proto, err = first(s.Conn, lastPatience, g.read); len(read) == 0 {
+		span.mute = false
+		return nil, 0, nil
+	}
+	return read, proto, err
 }
 
 // gate holds the first bytes of a caller back until it is clear what they are, unless the callee has spoken before.

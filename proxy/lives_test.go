@@ -1,6 +1,7 @@
 package proxy_test
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"io"
@@ -23,6 +24,7 @@ import (
 	"github.com/weft-mesh/weft/identity"
 	"github.com/weft-mesh/weft/identity/ca"
 	"github.com/weft-mesh/weft/identity/cert"
+	"github.com/weft-mesh/weft/match"
 	"github.com/weft-mesh/weft/proxy"
 	"github.com/weft-mesh/weft/traffic"
 )
@@ -433,5 +435,85 @@ func TestForget(t *testing.T) {
 	defer w.mu.Unlock()
 	if !a.feed.wanted[name] {
 		t.Error("not asked for again")
+	}
+}
+
+// TestSilentToNobody: who waits for a callee to speak first is not kept waiting when there is none; the record says why.
+func TestSilentToNobody(t *testing.T) {
+	w := newWorld(t)
+	b := w.start("callee-1", map[uint16]string{90: "127.0.0.1:1"}, nil)
+	w.serve("callee", "240.0.0.1", 90, traffic.Detect, b.endpoint(90))
+	a := w.start("caller-1", nil, func(n *node, o *proxy.Options) { n.to(o, "240.0.0.1:90") })
+	c, err := net.Dial("tcp", a.at("240.0.0.1:90"))
+	must(t, err)
+	defer c.Close()
+	c.SetReadDeadline(time.Now().Add(5 * time.Second))
+	if _, err := io.ReadAll(c); isTimeout(err) {
+		t.Error("the connection stays open")
+	}
+	if r := a.records.wait(t, 1)[0]; !r.Failed || r.Proto != traffic.TCP {
+		t.Errorf("%+v", r)
+	}
+}
+
+// TestSlowSpeakerWherePolicyWantsHTTP: a try that policy denies, because it is no HTTP, does not end a connection that becomes HTTP.
+func TestSlowSpeakerWherePolicyWantsHTTP(t *testing.T) {
+	w := newWorld(t)
+	e := closed("only-x")
+	e.Tiers[0].Rules = []authz.Rule{{Ref: ref("AuthorizationPolicy", "only-x"), To: []match.Request{{Paths: []match.String{{Value: "/x"}}}}}}
+	b := w.start("callee-1", apps(startEcho(t, echo.Options{})), func(n *node, _ *proxy.Options) { n.cfg.Inbound.Authz = []authz.Engine{e} })
+	w.serve("callee", "240.0.0.1", 80, traffic.Detect, b.endpoint(80))
+	a := w.start("caller-1", nil, func(n *node, o *proxy.Options) { n.to(o, "240.0.0.1:80") })
+	for path, status := range map[string]int{"/x": 200, "/y": 403} {
+		c, err := net.Dial("tcp", a.at("240.0.0.1:80"))
+		must(t, err)
+		time.Sleep(200 * time.Millisecond)
+		io.WriteString(c, "GET "+path+" HTTP/1.1\r\nHost: callee\r\nConnection: close\r\n\r\n")
+		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil || resp.StatusCode != status {
+			t.Errorf("%s: %v %v", path, resp, err)
+		}
+		c.Close()
+	}
+}
+
+// TestMalformed: "the RFC's answer or a closed connection [...] and a counted reason", and others are not affected.
+func TestMalformed(t *testing.T) {
+	w := newWorld(t)
+	b := w.start("callee-1", apps(startEcho(t, echo.Options{})), func(n *node, o *proxy.Options) { n.publish(o, 80) })
+	w.serve("callee", "240.0.0.1", 80, traffic.HTTP1, b.endpoint(80))
+	a := w.start("caller-1", nil, func(n *node, o *proxy.Options) { n.to(o, "240.0.0.1:80") })
+	for name, x := range map[string]struct {
+		bytes  string
+		status int
+	}{
+		"two lengths (RFC 9112 section 6.1)":   {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400},
+		"a folded line (RFC 9112 section 5.2)": {"GET / HTTP/1.1\r\nHost: a\r\nX: y\r\n z\r\n\r\n", 400},
+		"no request":                           {"\x00\x01\x02\x03\r\n\r\n", 400},
+		"too long (RFC 6585 section 5)":        {"GET / HTTP/1.1\r\nHost: a\r\nX: " + strings.Repeat("y", 100_000) + "\r\n\r\n", 431},
+	} {
+		for _, at := range []string{a.at("240.0.0.1:80"), b.pub[80].Addr().String()} {
+			c, err := net.Dial("tcp", at)
+			must(t, err)
+			c.SetDeadline(time.Now().Add(5 * time.Second))
+			go io.WriteString(c, x.bytes)
+			resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+			if at != a.at("240.0.0.1:80") && name == "no request" {
+				c.Close() // nothing is declared there: it is TCP, and the application's affair
+				continue
+			}
+			if err != nil || resp.StatusCode != x.status {
+				t.Errorf("%s: %v %v", name, resp, err)
+			}
+			c.Close()
+		}
+	}
+	a.mu.Lock()
+	if a.refused["malformed-request"] != 4 {
+		t.Errorf("counted %v", a.refused)
+	}
+	a.mu.Unlock()
+	if resp, _ := get(t, client(t, a.at("240.0.0.1:80")), "http://callee/"); resp.StatusCode != 200 {
+		t.Error(resp.Status)
 	}
 }
