@@ -88,20 +88,20 @@ func newReader(trustDomain string, o *dialect.Object, v dialect.View) *reader {
 }
 
 // of reads another object through the same view. What is to be said of it, its own reader says.
-func (r *reader) of(o *dialect.Object) *reader { return newReader(r.trustDomain, o, r.View) }
+func (r *reader) of(o *dialect.Object) *reader { return newReader(r.trustDomain, o, r.view) }
 
 // lowering makes a Kind's Lower of a function that lowers one object.
 func lowering(trustDomain string, lower func(*reader) mesh.Part) func(*dialect.Object, dialect.View) (mesh.Part, []mesh.Finding) {
 	return func(o *dialect.Object, v dialect.View) (mesh.Part, []mesh.Finding) {
 		r := newReader(trustDomain, o, v)
-		return lower(r), r.Found
+		return lower(r), r.found
 	}
 }
 
 // decode fills in spec; false: it could not, and a finding says why.
 func (r *reader) decode(spec any) bool {
-	if err := dialect.DecodeField(r.Object, "spec", spec); err != nil {
-		r.Refuse("spec", err.Error(), "")
+	if err := dialect.DecodeField(r.object, "spec", spec); err != nil {
+		r.refuse("spec", err.Error(), "")
 		return false
 	}
 	return true
@@ -115,13 +115,13 @@ func (r *reader) warn(field, text, remedy string) { r.note(mesh.Warning, field, 
 func (r *reader) info(field, text, remedy string) { r.note(mesh.Info, field, text, remedy) }
 
 func (r *reader) note(l mesh.Level, field, text, remedy string) {
-	r.Found = append(r.Found, mesh.Finding{Ref: r.Ref, Field: field, Text: text, Remedy: remedy, Level: l})
+	r.found = append(r.found, mesh.Finding{Ref: r.ref, Field: field, Text: text, Remedy: remedy, Level: l})
 }
 
 // refused says whether any finding keeps the object out of force.
 func (r *reader) refused() bool {
-	for i := range r.Found {
-		if r.Found[i].Level == mesh.Error {
+	for i := range r.found {
+		if r.found[i].Level == mesh.Error {
 			return true
 		}
 	}

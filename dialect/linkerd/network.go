@@ -41,7 +41,7 @@ func (r *reader) networkAuthentication() []match.Source {
 		return nil
 	}
 	if len(spec.Networks) == 0 {
-		r.Refuse("spec.networks", "the list is empty", "write networks: [{cidr: 0.0.0.0/0}, {cidr: \"::/0\"}] for all addresses")
+		r.refuse("spec.networks", "the list is empty", "write networks: [{cidr: 0.0.0.0/0}, {cidr: \"::/0\"}] for all addresses")
 	}
 	return r.networks("spec.networks", spec.Networks)
 }
@@ -74,9 +74,9 @@ func (r *reader) exceptions(field string, p netip.Prefix, list []string) (not []
 		switch {
 		case !ok || !p.IsValid():
 		case x.Bits() <= p.Bits() && x.Contains(p.Addr()):
-			r.Refuse(at, fmt.Sprintf("%s leaves nothing of %s", x, p), "")
+			r.refuse(at, fmt.Sprintf("%s leaves nothing of %s", x, p), "")
 		case !p.Contains(x.Addr()):
-			r.Refuse(at, fmt.Sprintf("%s is no part of %s", x, p), "")
+			r.refuse(at, fmt.Sprintf("%s is no part of %s", x, p), "")
 		default:
 			not = append(not, x)
 		}
@@ -91,7 +91,7 @@ func (r *reader) prefix(field, text string) (netip.Prefix, bool) {
 		p, err = a.Prefix(a.BitLen())
 	}
 	if err != nil || p.Addr().Is4In6() { // which is never compared so: an exception of that form would let pass what it names
-		r.Refuse(field, fmt.Sprintf("%q is neither a network nor an address", text), "write it as 10.0.0.0/8 or 10.1.2.3")
+		r.refuse(field, fmt.Sprintf("%q is neither a network nor an address", text), "write it as 10.0.0.0/8 or 10.1.2.3")
 		return netip.Prefix{}, false
 	}
 	return p.Masked(), true

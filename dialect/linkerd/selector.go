@@ -15,7 +15,7 @@ var operators = map[metav1.LabelSelectorOperator]match.Op{
 }
 
 // selectorFields are those of a selector at path.
-func dialect.SelectorFields(path string) []string {
+func selectorFields(path string) []string {
 	return []string{path + ".matchLabels", path + ".matchExpressions[].key", path + ".matchExpressions[].operator", path + ".matchExpressions[].values"}
 }
 
@@ -32,9 +32,9 @@ func (r *reader) selector(field string, s *metav1.LabelSelector) (out match.Sele
 		at := dialect.Index(field+".matchExpressions", i) + ".values"
 		switch op := operators[e.Operator]; {
 		case (op == match.In || op == match.NotIn) && len(e.Values) == 0:
-			r.Refuse(at, fmt.Sprintf("%s needs values", e.Operator), "")
+			r.refuse(at, fmt.Sprintf("%s needs values", e.Operator), "")
 		case (op == match.Exists || op == match.NotExists) && len(e.Values) > 0:
-			r.Refuse(at, fmt.Sprintf("%s takes no values", e.Operator), "remove them, or write In or NotIn")
+			r.refuse(at, fmt.Sprintf("%s takes no values", e.Operator), "remove them, or write In or NotIn")
 		default:
 			out.Exprs = append(out.Exprs, match.Requirement{Key: e.Key, Op: op, Values: e.Values})
 		}

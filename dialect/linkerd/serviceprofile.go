@@ -98,12 +98,12 @@ func (r *reader) serviceProfile() (part mesh.Part) {
 	if !r.decode(&spec) || !ok {
 		return part
 	}
-	p := mesh.Profile{Ref: r.Ref, Created: r.Object.Created, Host: r.Object.Name}
-	if namespace != r.Object.Namespace {
-		p.Consumer = r.Object.Namespace
+	p := mesh.Profile{Ref: r.ref, Created: r.object.Created, Host: r.object.Name}
+	if namespace != r.object.Namespace {
+		p.Consumer = r.object.Namespace
 	}
-	if r.View.Get("", "Service", namespace, name) == nil {
-		r.Warn("metadata.name", fmt.Sprintf("there is no Service %s in the namespace %s: the profile has no effect", name, namespace), "")
+	if r.view.Get("", "Service", namespace, name) == nil {
+		r.warn("metadata.name", fmt.Sprintf("there is no Service %s in the namespace %s: the profile has no effect", name, namespace), "")
 	}
 	budget, retries := r.budget(spec.RetryBudget)
 	for i := range spec.Routes {
@@ -122,16 +122,16 @@ const clusterSuffix = ".svc.cluster.local"
 
 // service takes apart the object's name, which is the full name of a service.
 func (r *reader) service() (name, namespace string, ok bool) {
-	full, ok := strings.CutSuffix(r.Object.Name, clusterSuffix)
+	full, ok := strings.CutSuffix(r.object.Name, clusterSuffix)
 	name, namespace, dot := strings.Cut(full, ".")
 	if ok && dot && !strings.Contains(namespace, ".") {
 		return name, namespace, true
 	}
-	short, rest, _ := strings.Cut(r.Object.Name, ".")
+	short, rest, _ := strings.Cut(r.object.Name, ".")
 	if rest, _, _ = strings.Cut(rest, "."); rest == "" {
-		rest = r.Object.Namespace
+		rest = r.object.Namespace
 	}
-	r.Warn("metadata.name", fmt.Sprintf("%s is not the full name of a service: the profile has no effect", r.Object.Name),
+	r.warn("metadata.name", fmt.Sprintf("%s is not the full name of a service: the profile has no effect", r.object.Name),
 		"call it "+short+"."+rest+clusterSuffix)
 	return "", "", false
 }
@@ -139,9 +139,9 @@ func (r *reader) service() (name, namespace string, ok bool) {
 // profileRule lowers a route; false: no call can match it.
 func (r *reader) profileRule(i int, p *profileRoute, retries bool) (rule mesh.Rule, ok bool) {
 	field := dialect.Index("spec.routes", i)
-	ref := r.Ref.At(dialect.Index("routes", i))
+	ref := r.ref.At(dialect.Index("routes", i))
 	if p.Name == "" {
-		r.Warn(field+".name", "required, and not there: Linkerd refuses the object", "name the route, as name: GET /books")
+		r.warn(field+".name", "required, and not there: Linkerd refuses the object", "name the route, as name: GET /books")
 	}
 	matches, ok := r.matches(field+".condition", p.Condition)
 	if !ok {
@@ -168,7 +168,7 @@ func (r *reader) timeout(field string, ref decision.Ref, text string) *timeout.P
 	d, _ := time.ParseDuration(text) // the schema has seen to what is no duration
 	switch {
 	case d < 0:
-		r.Refuse(field, "a duration can't be negative", "")
+		r.refuse(field, "a duration can't be negative", "")
 	case d > 0:
 		return &timeout.Policy{Ref: ref, Request: d}
 	}
@@ -185,19 +185,19 @@ func (r *reader) budget(b *retryBudget) (*retry.Budget, bool) {
 	const off = "the budget is dropped, and no route is retried, as in Linkerd"
 	switch {
 	case b.RetryRatio < 0:
-		r.Refuse("spec.retryBudget.retryRatio", "a ratio can't be negative", "")
+		r.refuse("spec.retryBudget.retryRatio", "a ratio can't be negative", "")
 		return nil, false
 	case b.MinRetriesPerSecond < 0 || b.MinRetriesPerSecond > math.MaxInt32:
-		r.Refuse("spec.retryBudget.minRetriesPerSecond", fmt.Sprintf("%d retries a second can't be", b.MinRetriesPerSecond), "")
+		r.refuse("spec.retryBudget.minRetriesPerSecond", fmt.Sprintf("%d retries a second can't be", b.MinRetriesPerSecond), "")
 		return nil, false
 	case b.RetryRatio > 1000:
-		r.Warn("spec.retryBudget.retryRatio", "a ratio over 1000 can't be: "+off, "0.2 is 20 percent")
+		r.warn("spec.retryBudget.retryRatio", "a ratio over 1000 can't be: "+off, "0.2 is 20 percent")
 		return nil, false
 	case ttl < time.Second || ttl > time.Minute:
-		r.Warn("spec.retryBudget.ttl", b.TTL+" is outside of 1s to 60s: "+off, "write a duration from 1s to 60s")
+		r.warn("spec.retryBudget.ttl", b.TTL+" is outside of 1s to 60s: "+off, "write a duration from 1s to 60s")
 		return nil, false
 	}
-	out := &retry.Budget{Ref: r.Ref.At("retryBudget"), Window: ttl, Percent: uint32(math.Round(b.RetryRatio * 100)),
+	out := &retry.Budget{Ref: r.ref.At("retryBudget"), Window: ttl, Percent: uint32(math.Round(b.RetryRatio * 100)),
 		MinPerSecond: uint32(b.MinRetriesPerSecond)}
 	r.least("spec.retryBudget.retryRatio", &out.Percent, "0.01")
 	r.least("spec.retryBudget.minRetriesPerSecond", &out.MinPerSecond, "1")
@@ -208,6 +208,6 @@ func (r *reader) budget(b *retryBudget) (*retry.Budget, bool) {
 func (r *reader) least(field string, n *uint32, least string) {
 	if *n == 0 {
 		*n = 1
-		r.Info(field, "the least that weft's budget knows is "+least+", which is used", "")
+		r.info(field, "the least that weft's budget knows is "+least+", which is used", "")
 	}
 }
