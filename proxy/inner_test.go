@@ -167,7 +167,7 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
-func mesh(_ context.Context, name string) ([]netip.Addr, bool, error) {
+func meshNames(_ context.Context, name string) ([]netip.Addr, bool, error) {
 	switch name {
 	case "a.":
 		return []netip.Addr{netip.MustParseAddr("240.0.0.1"), netip.MustParseAddr("fd00::1")}, true, nil
@@ -214,7 +214,7 @@ func TestAnswerDNS(t *testing.T) {
 		{"no question", query("a.", func(m *dnsmessage.Message) { m.Questions = nil }), false, dnsmessage.RCodeFormatError, 0, false},
 		{"more than fits", query("big.", nil), false, 0, 63, true},
 	} {
-		b, forward, err := answerDNS(t.Context(), x.query, dnsUDP, mesh)
+		b, forward, err := answerDNS(t.Context(), x.query, dnsUDP, meshNames)
 		if err != nil || forward != x.forward {
 			t.Errorf("%s: forward %v, %v", x.name, forward, err)
 		}
@@ -227,7 +227,7 @@ func TestAnswerDNS(t *testing.T) {
 		}
 	}
 	for name, b := range map[string][]byte{"nothing": nil, "half a header": {1, 2, 3}, "a response": query("a.", func(m *dnsmessage.Message) { m.Response = true })} {
-		if _, _, err := answerDNS(t.Context(), b, dnsUDP, mesh); err == nil {
+		if _, _, err := answerDNS(t.Context(), b, dnsUDP, meshNames); err == nil {
 			t.Errorf("%s was answered", name)
 		}
 	}
@@ -238,7 +238,7 @@ func FuzzAnswerDNS(f *testing.F) {
 	f.Add(query("big.", nil))
 	f.Add([]byte{0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 192, 12, 0, 1, 0, 1})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		r, forward, err := answerDNS(context.Background(), b, dnsUDP, mesh)
+		r, forward, err := answerDNS(context.Background(), b, dnsUDP, meshNames)
 		if err != nil || forward {
 			return
 		}
