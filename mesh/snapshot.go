@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"cmp"
+	"iter"
 	"maps"
 	"net/netip"
 	"slices"
@@ -12,18 +13,19 @@ import (
 
 // Snapshot is all there is, at one moment. It is never changed: With makes the next one.
 type Snapshot struct {
-	Services  map[string]*Service  // by host
-	Workloads map[string]*Workload // by key
-	byAddr    map[netip.Addr]*Workload
-	byIP      map[netip.Addr]string       // service hosts by virtual IP
-	members   map[string][]*Workload      // by namespace
-	named     map[string][]*Service       // by namespace
-	slices    map[string][]*EndpointSet   // by host
-	routed    map[string][]*Route         // by host, "*" for all with wildcards
-	profiled  map[string][]*Profile       // by host
-	called    map[string][]*BackendPolicy // by host, "*" for all with wildcards
-	judged    map[string][]*Authorization // by namespace, "" for those of several
-	moded     []*PeerMode
+	Services  map[string]*Service           // by host
+	Workloads map[string]*Workload          // by key
+	byAddr    map[netip.Addr][]*Workload    // one that ends may keep its address while another begins there
+	byIP      map[netip.Addr][]*Service     // by virtual IP
+	members   map[string][]*Workload        // by namespace
+	named     map[string][]*Service         // by namespace
+	slices    map[string][]*EndpointSet     // by host
+	listed    map[netip.Addr][]*EndpointSet // by address
+	routed    map[string][]*Route           // by host, "*" for all with wildcards
+	profiled  map[string][]*Profile         // by host
+	called    map[string][]*BackendPolicy   // by host, "*" for all with wildcards
+	judged    map[string][]*Authorization   // by namespace, "" for those of several
+	moded     map[string][]*PeerMode        // by namespace, "" for those of the mesh
 }
 
 // New is an empty mesh.
@@ -41,15 +43,19 @@ func (s *Snapshot) With(changes []Change) (*Snapshot, *Touched) {
 			t.add(s, c.Old)
 		}
 	}
-	n.services(changes)
-	n.workloads(changes)
-	n.slices = index(n.slices, changes, func(p *Part) []EndpointSet { return p.Endpoints }, func(e *EndpointSet) string { return e.Host })
-	n.routed = index(n.routed, changes, func(p *Part) []Route { return p.Routes }, func(r *Route) string { return hostKey(r.Host) })
-	n.profiled = index(n.profiled, changes, func(p *Part) []Profile { return p.Profiles }, func(r *Profile) string { return r.Host })
-	n.called = index(n.called, changes, func(p *Part) []BackendPolicy { return p.Backends }, func(b *BackendPolicy) string { return hostKey(b.Host) })
-	n.judged = index(n.judged, changes, func(p *Part) []Authorization { return p.Authorizations }, namespaceKey)
-	modes := index(map[string][]*PeerMode{"": n.moded}, changes, func(p *Part) []PeerMode { return p.PeerModes }, func(*PeerMode) string { return "" })
-	n.moded = modes[""]
+	n.Services = named(n.Services, changes, services, func(x *Service) string { return x.Host })
+	n.named = index(n.named, changes, services, one(func(x *Service) string { return x.Namespace }))
+	n.byIP = index(n.byIP, changes, services, func(x *Service) []netip.Addr { return x.IPs })
+	n.Workloads = named(n.Workloads, changes, workloads, (*Workload).Key)
+	n.members = index(n.members, changes, workloads, one(func(w *Workload) string { return w.Namespace }))
+	n.byAddr = index(n.byAddr, changes, workloads, one(func(w *Workload) netip.Addr { return w.Addr }))
+	n.slices = index(n.slices, changes, func(p *Part) []EndpointSet { return p.Endpoints }, one(func(e *EndpointSet) string { return e.Host }))
+	n.listed = index(n.listed, changes, func(p *Part) []EndpointSet { return p.Endpoints }, (*EndpointSet).addrs)
+	n.routed = index(n.routed, changes, func(p *Part) []Route { return p.Routes }, one(func(r *Route) string { return hostKey(r.Host) }))
+	n.profiled = index(n.profiled, changes, func(p *Part) []Profile { return p.Profiles }, one(func(r *Profile) string { return r.Host }))
+	n.called = index(n.called, changes, func(p *Part) []BackendPolicy { return p.Backends }, one(func(b *BackendPolicy) string { return hostKey(b.Host) }))
+	n.judged = index(n.judged, changes, func(p *Part) []Authorization { return p.Authorizations }, one(namespaceKey))
+	n.moded = index(n.moded, changes, func(p *Part) []PeerMode { return p.PeerModes }, one(func(m *PeerMode) string { return m.Namespace }))
 	for _, c := range changes {
 		if c.New != nil {
 			t.add(&n, c.New)
@@ -72,98 +78,75 @@ func namespaceKey(a *Authorization) string {
 	return ""
 }
 
+func services(p *Part) []Service { return p.Services }
+
+func workloads(p *Part) []Workload { return p.Workloads }
+
+// one is the keys of what has one.
+func one[K, T any](key func(*T) K) func(*T) []K {
+	return func(x *T) []K { return []K{key(x)} }
+}
+
 // index applies changes to one index; it copies the map, and the lists that change, if any does.
-func index[T any](m map[string][]*T, changes []Change, of func(*Part) []T, key func(*T) string) map[string][]*T {
-	fresh := map[string]bool{}
-	copied := false
-	list := func(k string) []*T {
-		if !copied {
-			m, copied = maps.Clone(m), true
-			if m == nil {
-				m = map[string][]*T{}
-			}
+func index[K comparable, T any](m map[K][]*T, changes []Change, of func(*Part) []T, keys func(*T) []K) map[K][]*T {
+	fresh := map[K]bool{}
+	list := func(k K) []*T {
+		if len(fresh) == 0 {
+			m = cloned(m)
 		}
 		if !fresh[k] {
 			m[k], fresh[k] = slices.Clone(m[k]), true
 		}
 		return m[k]
 	}
-	for _, c := range changes {
-		if c.Old != nil {
-			for i := range of(c.Old) {
-				x := &of(c.Old)[i]
-				k := key(x)
+	for old, x := range each(changes, of) {
+		for _, k := range keys(x) {
+			switch {
+			case !old:
+				m[k] = append(list(k), x)
+			default:
 				if m[k] = slices.DeleteFunc(list(k), func(y *T) bool { return y == x }); len(m[k]) == 0 {
 					delete(m, k)
 				}
-			}
-		}
-		if c.New != nil {
-			for i := range of(c.New) {
-				x := &of(c.New)[i]
-				k := key(x)
-				m[k] = append(list(k), x)
 			}
 		}
 	}
 	return m
 }
 
-func (s *Snapshot) services(changes []Change) {
-	if !slices.ContainsFunc(changes, func(c Change) bool { return has(c, func(p *Part) bool { return len(p.Services) > 0 }) }) {
-		return
+// named is index for names that only one has.
+func named[T any](m map[string]*T, changes []Change, of func(*Part) []T, name func(*T) string) map[string]*T {
+	copied := false
+	for old, x := range each(changes, of) {
+		if !copied {
+			m, copied = cloned(m), true
+		}
+		switch k := name(x); {
+		case !old:
+			m[k] = x
+		case m[k] == x:
+			delete(m, k)
+		}
 	}
-	s.Services, s.byIP = cloned(s.Services), cloned(s.byIP)
-	for _, c := range changes {
-		if c.Old != nil {
-			for i := range c.Old.Services {
-				if x := &c.Old.Services[i]; s.Services[x.Host] == x {
-					delete(s.Services, x.Host)
-					for _, ip := range x.IPs {
-						delete(s.byIP, ip)
+	return m
+}
+
+// each yields what changes say of one thing: what was, and what is instead.
+func each[T any](changes []Change, of func(*Part) []T) iter.Seq2[bool, *T] {
+	return func(yield func(old bool, x *T) bool) {
+		for _, c := range changes {
+			for i, p := range [...]*Part{c.Old, c.New} {
+				if p == nil {
+					continue
+				}
+				for j := range of(p) {
+					if !yield(i == 0, &of(p)[j]) {
+						return
 					}
 				}
 			}
 		}
-		if c.New != nil {
-			for i := range c.New.Services {
-				x := &c.New.Services[i]
-				s.Services[x.Host] = x
-				for _, ip := range x.IPs {
-					s.byIP[ip] = x.Host
-				}
-			}
-		}
 	}
-	s.named = index(s.named, changes, func(p *Part) []Service { return p.Services }, func(x *Service) string { return x.Namespace })
-}
-
-func (s *Snapshot) workloads(changes []Change) {
-	if !slices.ContainsFunc(changes, func(c Change) bool { return has(c, func(p *Part) bool { return len(p.Workloads) > 0 }) }) {
-		return
-	}
-	s.Workloads, s.byAddr = cloned(s.Workloads), cloned(s.byAddr)
-	for _, c := range changes {
-		if c.Old != nil {
-			for i := range c.Old.Workloads {
-				if x := &c.Old.Workloads[i]; s.Workloads[x.Key()] == x {
-					delete(s.Workloads, x.Key())
-					delete(s.byAddr, x.Addr)
-				}
-			}
-		}
-		if c.New != nil {
-			for i := range c.New.Workloads {
-				x := &c.New.Workloads[i]
-				s.Workloads[x.Key()], s.byAddr[x.Addr] = x, x
-			}
-		}
-	}
-	s.members = index(s.members, changes, func(p *Part) []Workload { return p.Workloads }, func(w *Workload) string { return w.Namespace })
-}
-
-func has(c Change, f func(*Part) bool) bool {
-	return c.Old != nil && f(c.Old) || c.New != nil && f(c.New)
 }
 
 func cloned[K comparable, V any](m map[K]V) map[K]V {
@@ -173,11 +156,34 @@ func cloned[K comparable, V any](m map[K]V) map[K]V {
 	return maps.Clone(m)
 }
 
-// At returns the workload of an address, or nil.
-func (s *Snapshot) At(a netip.Addr) *Workload { return s.byAddr[a] }
+// at returns the workload that has an address, or nil: of several one that is ready, since the others have ended or not begun.
+func (s *Snapshot) at(a netip.Addr) *Workload {
+	return first(s.byAddr[a], func(x, y *Workload) int {
+		switch {
+		case x.Ready && !y.Ready:
+			return -1
+		case y.Ready && !x.Ready:
+			return 1
+		}
+		return cmp.Compare(x.Key(), y.Key())
+	})
+}
 
-// HostOf returns the host whose virtual IP a is; empty: none has it.
-func (s *Snapshot) HostOf(a netip.Addr) string { return s.byIP[a] }
+// HostOf returns the host whose virtual IP a is: the oldest service's; empty: none has it.
+func (s *Snapshot) HostOf(a netip.Addr) string {
+	svc := first(s.byIP[a], func(x, y *Service) int { return age(x.Created, x.Ref, y.Created, y.Ref) })
+	if svc == nil {
+		return ""
+	}
+	return svc.Host
+}
+
+func first[T any](list []*T, compare func(a, b *T) int) *T {
+	if len(list) == 0 {
+		return nil
+	}
+	return slices.MinFunc(list, compare)
+}
 
 // MembersOf returns the workloads of a namespace.
 func (s *Snapshot) MembersOf(namespace string) []*Workload { return s.members[namespace] }
@@ -210,8 +216,8 @@ func (s *Snapshot) authorizations(namespace string) []*Authorization {
 }
 
 func (s *Snapshot) peerModes(w *Workload) (out []*PeerMode) {
-	for _, m := range s.moded {
-		if (m.Namespace == "" || m.Namespace == w.Namespace) && (m.Selector == nil || m.Selector.Match(w.Labels)) {
+	for _, m := range slices.Concat(s.moded[""], s.moded[w.Namespace]) {
+		if m.Selector == nil || m.Selector.Match(w.Labels) {
 			out = append(out, m)
 		}
 	}
@@ -230,15 +236,15 @@ type Endpoint struct {
 // of the workloads that it selects. What is neither ready nor draining is left out.
 func (s *Snapshot) Endpoints(svc *Service, port *Port, labels []string) (out []Endpoint) {
 	if sets := s.slices[svc.Host]; len(sets) > 0 {
-		out = s.listed(sets, port, labels)
+		out = s.ofSets(sets, port, labels)
 	} else if svc.Selector != nil {
 		out = s.selected(svc, port, labels)
 	}
-	slices.SortFunc(out, func(a, b Endpoint) int { return cmp.Or(a.Addr.Compare(b.Addr), 0) })
+	slices.SortFunc(out, func(a, b Endpoint) int { return a.Addr.Compare(b.Addr) })
 	return slices.CompactFunc(out, func(a, b Endpoint) bool { return a.Addr == b.Addr })
 }
 
-func (s *Snapshot) listed(sets []*EndpointSet, port *Port, labels []string) (out []Endpoint) {
+func (s *Snapshot) ofSets(sets []*EndpointSet, port *Port, labels []string) (out []Endpoint) {
 	sub := match.Selector{Labels: labels}
 	for _, set := range sets {
 		i := slices.IndexFunc(set.Ports, func(p Port) bool { return p.Name == port.Name })
@@ -246,7 +252,7 @@ func (s *Snapshot) listed(sets []*EndpointSet, port *Port, labels []string) (out
 			continue
 		}
 		for _, a := range set.Addrs {
-			w := s.byAddr[a.Addr]
+			w := s.at(a.Addr)
 			if !a.Ready && !a.Draining || len(labels) > 0 && (w == nil || !sub.Match(w.Labels)) {
 				continue
 			}

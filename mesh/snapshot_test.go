@@ -8,8 +8,10 @@ import (
 	"reflect"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/weft-mesh/weft/decision"
+	"github.com/weft-mesh/weft/identity"
 	"github.com/weft-mesh/weft/match"
 	"github.com/weft-mesh/weft/mesh"
 )
@@ -18,14 +20,14 @@ import (
 func random(r *rand.Rand, n int) *mesh.Part {
 	p := &mesh.Part{}
 	ref := decision.Ref{Dialect: decision.Istio, Kind: "K", Namespace: fmt.Sprint("ns", r.IntN(2)), Name: fmt.Sprint("o", n)}
-	host := fmt.Sprintf("s%d.%s.svc.cluster.local", r.IntN(3), ref.Namespace)
+	host := fmt.Sprintf("s%d.%s.svc.cluster.local", r.IntN(20), ref.Namespace)
 	switch r.IntN(7) {
 	case 0:
 		p.Services = []mesh.Service{{Ref: ref, Host: fmt.Sprintf("s%d.%s.svc.cluster.local", n, ref.Namespace), Namespace: ref.Namespace,
-			IPs: []netip.Addr{netip.AddrFrom4([4]byte{240, 0, 0, byte(n)})}, Ports: []mesh.Port{{Name: "http", Number: 80}},
+			IPs: []netip.Addr{netip.AddrFrom4([4]byte{240, 0, 0, byte(n % 7)})}, Ports: []mesh.Port{{Name: "http", Number: 80}},
 			Selector: &match.Selector{Labels: []string{fmt.Sprint("app=a", r.IntN(2))}}}}
 	case 1:
-		p.Workloads = []mesh.Workload{{Ref: ref, Name: ref.Name, Namespace: ref.Namespace, Addr: netip.AddrFrom4([4]byte{127, 64, 0, byte(n)}),
+		p.Workloads = []mesh.Workload{{Ref: ref, Name: ref.Name, Namespace: ref.Namespace, Addr: netip.AddrFrom4([4]byte{127, 64, 0, byte(n % 7)}),
 			Labels: []string{fmt.Sprint("app=a", r.IntN(2))}, Ready: r.IntN(4) > 0}}
 	case 2:
 		p.Routes = []mesh.Route{{Ref: ref, Host: host, Rank: mesh.Rank(r.IntN(3))}, {Ref: ref, Host: "*.cluster.local"}}
@@ -37,7 +39,7 @@ func random(r *rand.Rand, n int) *mesh.Part {
 		p.PeerModes = []mesh.PeerMode{{Ref: ref, Namespace: ref.Namespace}}
 	case 6:
 		p.Endpoints = []mesh.EndpointSet{{Ref: ref, Host: host, Ports: []mesh.Port{{Name: "http", Number: 8080}},
-			Addrs: []mesh.EndpointAddr{{Addr: netip.AddrFrom4([4]byte{127, 64, 0, byte(r.IntN(20))}), Ready: true}}}}
+			Addrs: []mesh.EndpointAddr{{Addr: netip.AddrFrom4([4]byte{127, 64, 0, byte(r.IntN(7))}), Ready: true}}}}
 	}
 	return p
 }
@@ -128,5 +130,41 @@ func TestTouchedIsEnough(t *testing.T) {
 			}
 		}
 		s = next
+	}
+}
+
+// TestAddressThatIsUsedAgain: a workload that ends takes no identity from the one that begins at its address, or calls to it would go
+// out in the clear; nor a service its virtual IP from another.
+func TestAddressThatIsUsedAgain(t *testing.T) {
+	addr, ip := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.96.0.1")
+	at := func(name string, ready bool) *mesh.Part {
+		return &mesh.Part{Workloads: []mesh.Workload{{Name: name, Namespace: name, Addr: addr, ID: identity.Of("td", name, name), Ready: ready}}}
+	}
+	svc := func(name string, created time.Time) *mesh.Part {
+		return &mesh.Part{Services: []mesh.Service{{Host: name, Name: name, Namespace: "shop", IPs: []netip.Addr{ip}, Created: created,
+			Ref: decision.Ref{Name: name}, Ports: []mesh.Port{{Number: 80}}}},
+			Endpoints: []mesh.EndpointSet{{Host: name, Ports: []mesh.Port{{Number: 80}}, Addrs: []mesh.EndpointAddr{{Addr: addr, Ready: true}}}}}
+	}
+	ended, next := at("ended", false), at("next", true)
+	first, second := svc("first", old), svc("second", young)
+	s, _ := mesh.New().With([]mesh.Change{{New: next}, {New: first}, {New: second}, {New: ended}})
+	for _, part := range []*mesh.Part{nil, ended} {
+		var touched *mesh.Touched
+		if part != nil {
+			s, touched = s.With([]mesh.Change{{Old: part}})
+		}
+		svc := s.Services["first"]
+		if got := s.Endpoints(svc, &svc.Ports[0], nil); len(got) != 1 || got[0].Workload == nil || got[0].Workload.Name != "next" {
+			t.Errorf("endpoints: %+v", got)
+		}
+		if touched != nil && !touched.Hosts["first"] {
+			t.Error("a service that lists the address is not touched")
+		}
+	}
+	if h := s.HostOf(ip); h != "first" {
+		t.Errorf("the IP is %s's", h)
+	}
+	if s, _ = s.With([]mesh.Change{{Old: first}}); s.HostOf(ip) != "second" {
+		t.Errorf("the IP is %q's", s.HostOf(ip))
 	}
 }

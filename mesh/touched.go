@@ -1,6 +1,9 @@
 package mesh
 
-import "slices"
+import (
+	"net/netip"
+	"slices"
+)
 
 // Touched is what a change may have altered: what must be compiled again, and nothing else.
 type Touched struct {
@@ -63,26 +66,43 @@ func (t *Touched) namespaces(list []string) {
 	}
 }
 
-// workload touches the services that have w among their endpoints.
+// workload touches the services that have w among their endpoints, or another one that has been, or is now, at w's address.
 func (t *Touched) workload(s *Snapshot, w *Workload) {
 	t.Workloads[w.Key()] = true
+	t.services(s, w)
+	for _, x := range s.byAddr[w.Addr] {
+		if x != w {
+			t.services(s, x)
+		}
+	}
+}
+
+func (t *Touched) services(s *Snapshot, w *Workload) {
 	for _, svc := range s.ServicesOf(w) {
 		t.Hosts[svc.Host] = true
 	}
 }
 
-// ServicesOf returns the services of w's namespace that select w or list its address.
+// ServicesOf returns the services of w's namespace that select w, and those of any that list its address.
 func (s *Snapshot) ServicesOf(w *Workload) (out []*Service) {
 	for _, svc := range s.named[w.Namespace] {
-		if svc.Selector != nil && svc.Selector.Match(w.Labels) || s.lists(svc.Host, w) {
+		if svc.Selector != nil && svc.Selector.Match(w.Labels) {
+			out = append(out, svc)
+		}
+	}
+	for _, set := range s.listed[w.Addr] {
+		if svc := s.Services[set.Host]; svc != nil && !slices.Contains(out, svc) {
 			out = append(out, svc)
 		}
 	}
 	return out
 }
 
-func (s *Snapshot) lists(host string, w *Workload) bool {
-	return slices.ContainsFunc(s.slices[host], func(e *EndpointSet) bool {
-		return slices.ContainsFunc(e.Addrs, func(a EndpointAddr) bool { return a.Addr == w.Addr })
-	})
+// addrs are those of the set, each once.
+func (e *EndpointSet) addrs() (out []netip.Addr) {
+	for _, a := range e.Addrs {
+		out = append(out, a.Addr)
+	}
+	slices.SortFunc(out, netip.Addr.Compare)
+	return slices.Compact(out)
 }
