@@ -104,7 +104,7 @@ func (c *Control) Rotate(ctx context.Context, say func(string)) error {
 	select { // handshakes that began with the old certificate end
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-time.After(handshakes):
+	case <-time.After(c.handshakes):
 	}
 	if err := c.ca.Retire(true, time.Now()); err != nil {
 		return err
@@ -116,8 +116,8 @@ func (c *Control) Rotate(ctx context.Context, say func(string)) error {
 	return nil
 }
 
-// handshakes that are under way are given this long before a root is retired; on one machine they take milliseconds.
-const handshakes = time.Second
+// handshakeTime is given to handshakes that are under way before a root is retired; on one machine they take milliseconds.
+const handshakeTime = time.Second
 
 // distributed publishes the bundle, and waits until the proxy of every workload has taken it in: one that has not refuses whoever
 // has a certificate of a root that it does not know.

@@ -78,6 +78,8 @@ type Control struct {
 	rooted   rooted
 	nacks    nacks
 	rotating sync.Mutex
+
+	handshakes time.Duration // handshakeTime
 }
 
 // View is what the control plane knows at one moment.
@@ -95,7 +97,7 @@ func New(opts Options) (*Control, error) {
 	}
 	c := &Control{opts: opts, state: dir(opts.State), publisher: newPublisher(), work: make(chan func(), 64), done: make(chan struct{}),
 		synced: make(chan struct{}), ackWait: make(chan struct{}), syncing: len(opts.Sources),
-		restored: map[dialect.Key]string{}, unread: map[string][]string{}}
+		restored: map[dialect.Key]string{}, unread: map[string][]string{}, handshakes: handshakeTime}
 	if err := c.state.prepare(); err != nil {
 		return nil, err
 	}

@@ -1,0 +1,259 @@
+package control
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/weft-mesh/weft/decision"
+	"github.com/weft-mesh/weft/dialect"
+	"github.com/weft-mesh/weft/dialect/all"
+	"github.com/weft-mesh/weft/mesh"
+	"github.com/weft-mesh/weft/source"
+	"github.com/weft-mesh/weft/source/files"
+)
+
+const twoServices = `
+apiVersion: v1
+kind: Service
+metadata: {name: reviews}
+spec: {selector: {app: reviews}, ports: [{port: 9080, name: http}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: ratings}
+spec: {selector: {app: ratings}, ports: [{port: 9080, name: http}]}
+`
+
+func synced(put []*dialect.Object, found ...dialect.Located) source.Event {
+	return source.Event{Source: "test", Put: put, Findings: found, Synced: true}
+}
+
+// lost is a finding of a path that can't be read.
+func lost(path string) dialect.Located {
+	return dialect.Located{Position: dialect.Position{File: path},
+		Finding: mesh.Finding{Ref: decision.Ref{Kind: dialect.FileKind, Name: path}, Text: "broken", Level: mesh.Error}}
+}
+
+func in(file string, objects []*dialect.Object) []*dialect.Object {
+	for _, o := range objects {
+		o.Source.File = file
+	}
+	return objects
+}
+
+func services(v *View) (out []string) {
+	for _, s := range v.Mesh.Services {
+		out = append(out, s.Name)
+	}
+	slices.Sort(out)
+	return out
+}
+
+func TestLastGoodOverARestart(t *testing.T) {
+	first := in("mesh/shop/a.yaml", parse(t, twoServices))
+	for _, x := range []struct {
+		name string
+		now  source.Event
+		want []string
+	}{
+		{"unchanged", synced(in("mesh/shop/a.yaml", parse(t, twoServices))), []string{"ratings", "reviews"}},
+		{"one object is gone", synced(in("mesh/shop/a.yaml", parse(t, twoServices))[:1]), []string{"reviews"}},
+		{"the file is gone", synced(nil), nil},
+		{"the file is broken", synced(nil, lost("mesh/shop/a.yaml")), []string{"ratings", "reviews"}},
+		{"a part of the file is broken", synced(in("mesh/shop/a.yaml", parse(t, twoServices))[:1], lost("mesh/shop/a.yaml")), []string{"ratings", "reviews"}},
+		{"another file is broken", synced(nil, lost("mesh/shop/b.yaml")), nil},
+		{"one whose name begins the same is broken", synced(nil, lost("mesh/shop/a.yaml.bak")), nil},
+		{"its directory can't be read", synced(nil, lost("mesh")), []string{"ratings", "reviews"}},
+		{"its directory can't be read, with a slash", synced(nil, lost("mesh/")), []string{"ratings", "reviews"}},
+		{"one object is there twice", synced(in("mesh/shop/a.yaml", parse(t, twoServices))[:1],
+			dialect.Located{Position: dialect.Position{File: "mesh/shop/a.yaml"}, Finding: mesh.Finding{Ref: decision.Ref{Kind: "Service"}, Level: mesh.Error}}), []string{"reviews"}},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			o := options(t, state(t), newFeed(synced(first)))
+			run(t, o).stop()
+			o.Sources = []source.Source{newFeed(x.now)}
+			p := run(t, o)
+			if got := services(p.View()); !slices.Equal(got, x.want) {
+				t.Errorf("services %v, want %v", got, x.want)
+			}
+			p.stop()
+			o.Sources = []source.Source{newFeed(x.now)}
+			if got := services(run(t, o).View()); !slices.Equal(got, x.want) {
+				t.Errorf("after another restart %v, want %v", got, x.want)
+			}
+		})
+	}
+}
+
+func TestBrokenFileIsMended(t *testing.T) {
+	o := options(t, state(t), newFeed(synced(in("a.yaml", parse(t, twoServices)))))
+	run(t, o).stop()
+	f := newFeed(synced(nil, lost("a.yaml")))
+	o.Sources = []source.Source{f}
+	p := run(t, o)
+	if got := services(p.View()); len(got) != 2 {
+		t.Fatalf("services %v: the last good ones stay", got)
+	}
+	f.emit(t, source.Event{Put: in("b.yaml", parse(t, strings.ReplaceAll(twoServices, "name: r", "name: x")))[:1], Findings: []dialect.Located{lost("a.yaml")}})
+	if got := services(p.View()); !slices.Equal(got, []string{"ratings", "reviews", "xeviews"}) {
+		t.Fatalf("services %v: another file changed, and this one is as broken as before", got)
+	}
+	f.emit(t, source.Event{Put: in("a.yaml", parse(t, twoServices))[:1]})
+	if got := services(p.View()); !slices.Equal(got, []string{"reviews", "xeviews"}) {
+		t.Errorf("services %v: what the mended file does not have any more is gone", got)
+	}
+}
+
+func TestWithoutSourcesNothingIsLeft(t *testing.T) {
+	o := options(t, state(t), newFeed(synced(parse(t, twoServices))))
+	run(t, o).stop()
+	o.Sources = nil
+	if got := services(run(t, o).View()); len(got) > 0 {
+		t.Errorf("services %v", got)
+	}
+}
+
+// A version that is bad at the start of a control plane does not displace the one that an earlier run had in force, numbers and
+// all.
+func TestBadVersionAtTheStart(t *testing.T) {
+	o := options(t, state(t), newFeed(synced(parse(t, twoServices))))
+	p := run(t, o)
+	was := p.View().Mesh.Services["reviews.default.svc.cluster.local"]
+	p.stop()
+	o.Sources = []source.Source{newFeed(synced(parse(t, strings.ReplaceAll(twoServices, "9080", "many"))))}
+	p = run(t, o)
+	is := p.View().Mesh.Services["reviews.default.svc.cluster.local"]
+	if is == nil || is.Ports[0].Number != 9080 || !slices.Equal(is.IPs, was.IPs) {
+		t.Errorf("in force is %+v, was %+v", is, was)
+	}
+	if found := p.View().Findings; len(found) != 2 || found[0].Level != mesh.Error || !strings.Contains(found[0].String(), "spec.ports[0].port") {
+		t.Errorf("findings %v", found)
+	}
+}
+
+func TestBrokenYAMLOnDisk(t *testing.T) {
+	conf, o := t.TempDir(), options(t, state(t))
+	at := filepath.Join(conf, "a.yaml")
+	source := func() source.Source {
+		return files.New(files.Options{Paths: []string{conf}, Kinds: all.Kinds(domain)})
+	}
+	write := func(text string) {
+		if err := os.WriteFile(at, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(twoServices)
+	o.Sources = append(o.Sources, source())
+	run(t, o).stop()
+	write(strings.Replace(twoServices, "metadata: {name: ratings}", "metadata: {name: ratings", 1))
+	o.Sources[0] = source()
+	p := run(t, o)
+	if got := services(p.View()); len(got) != 2 {
+		t.Errorf("services %v, want both", got)
+	}
+	if found := p.View().Findings; len(found) != 1 || !strings.HasPrefix(found[0].String(), at+":") {
+		t.Errorf("findings %v, want one that names the line", found)
+	}
+}
+
+func TestAddressesAndTokensOverARestart(t *testing.T) {
+	o := options(t, state(t), newFeed(synced(parse(t, twoServices))))
+	p := run(t, o)
+	w := p.register("reviews", "v1")
+	p.register("details", "v1") // a service that no file declares
+	was := p.View().Mesh
+	p.stop()
+	o.Sources = []source.Source{newFeed(synced(parse(t, twoServices)))}
+	p = run(t, o)
+	is := p.View().Mesh
+	for host, s := range was.Services {
+		if now := is.Services[host]; now == nil || !slices.Equal(now.IPs, s.IPs) {
+			t.Errorf("%s: %+v, was %+v", host, now, s)
+		}
+	}
+	for key, x := range was.Workloads {
+		if now := is.Workloads[key]; now == nil || now.Addr != x.Addr || now.ID != x.ID {
+			t.Errorf("%s: %+v, was %+v", key, now, x)
+		}
+	}
+	if err := p.registry.check(w.Key(), w.Token); err != nil {
+		t.Errorf("its proxy is not let in: %v", err)
+	}
+	if _, err := p.Register(Registration{Namespace: "default", Name: "reviews-v1-1", Service: "reviews", Account: "reviews"}, os.Getuid()); err == nil {
+		t.Error("another takes its name before it is back")
+	}
+}
+
+// DESIGN section 3: a restarted control plane removes no endpoint until workloads have registered again, or 30 s.
+func TestGrace(t *testing.T) {
+	o := options(t, state(t))
+	p := run(t, o)
+	back, gone := p.register("reviews", "v1"), p.register("reviews", "v2")
+	p.stop()
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		p := run(t, o)
+		if _, err := p.Register(back.Registration, os.Getuid()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(29 * time.Second)
+		synctest.Wait()
+		for _, w := range []*Workload{back, gone} {
+			if p.View().Mesh.Workloads[w.Key()] == nil {
+				t.Errorf("%s is gone after %v", w.Key(), time.Since(start))
+			}
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if p.View().Mesh.Workloads[back.Key()] == nil {
+			t.Errorf("%s came back, and is gone", back.Key())
+		}
+		if p.View().Mesh.Workloads[gone.Key()] != nil {
+			t.Errorf("%s did not come back in %v, and is there", gone.Key(), time.Since(start))
+		}
+		p.stop()
+	})
+}
+
+// Findings of what an earlier run read are not told: this run has not read it.
+func TestChangedHearsOfThisRun(t *testing.T) {
+	o := options(t, state(t), newFeed(synced(parse(t, twoServices))))
+	p := run(t, o)
+	p.register("reviews", "v1")
+	p.stop()
+	var heard []*View
+	o.Sources = []source.Source{newFeed(synced(parse(t, twoServices)))}
+	o.Changed = func(v *View) { heard = append(heard, v) }
+	p = run(t, o)
+	p.stop()
+	if len(heard) != 1 || len(heard[0].Mesh.Services) != 2 {
+		t.Errorf("heard %d times", len(heard))
+	}
+}
+
+func TestSavedObjectsAreTheFilesAlone(t *testing.T) {
+	o := options(t, state(t), newFeed(synced(parse(t, twoServices))))
+	p := run(t, o)
+	at := filepath.Join(o.State, "objects.json")
+	before, err := os.Stat(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := p.register("details", "v1")
+	p.Deregister(w.Key(), w.Token)
+	if after, err := os.Stat(at); err != nil || !os.SameFile(before, after) {
+		t.Errorf("all objects were written because a workload came and went: %v", err)
+	}
+	var objects []*dialect.Object
+	if err := p.state.load("objects.json", &objects); err != nil || len(objects) != 2 {
+		t.Errorf("%d objects, %v", len(objects), err)
+	}
+	if n := len(p.model.parts); n != 2 {
+		t.Errorf("%d parts are kept of 2 objects", n)
+	}
+}
