@@ -142,7 +142,8 @@ func (d *Dialer) receive() {
 	for {
 		var answer [answerLen]byte
 		n, fds, err := sys.RecvRawFDs(d.broker, answer[:], mostBatch)
-		if err != nil || n < 2 {
+		lost := errors.Is(err, sys.ErrTooLong) // the broker lives: this process has no descriptors left for what it sent
+		if !lost && (err != nil || n < 2) {
 			break
 		}
 		p := &d.v6
@@ -150,7 +151,9 @@ func (d *Dialer) receive() {
 			p = &d.v4
 		}
 		p.asked.Store(false) // first: who takes the last of these asks for more
-		if answer[1] != 0 {
+		if lost {
+			p.put(made{fd: -1, err: errNoRoom, stale: true})
+		} else if answer[1] != 0 {
 			p.put(made{fd: -1, err: fmt.Errorf("socket in the sandbox: %s", answer[2:n]), stale: true})
 		}
 		for _, fd := range fds {
@@ -158,6 +161,8 @@ func (d *Dialer) receive() {
 		}
 	}
 }
+
+var errNoRoom = errors.New("socket in the sandbox: the proxy has too many open files; raise its limit (ulimit -n)")
 
 // put keeps m, or closes it if there are enough.
 func (p *pool) put(m made) {

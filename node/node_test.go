@@ -175,6 +175,56 @@ func TestDialerNeedsASocket(t *testing.T) {
 	}
 }
 
+// A process without descriptors gets a broker's answer without the sockets in it: that call fails, and the sandbox is not gone.
+func TestDialerOutlivesLostSockets(t *testing.T) {
+	door, theirs, err := sys.SocketPair("broker")
+	check(t, err)
+	defer door.Close()
+	defer theirs.Close()
+	d, err := node.NewDialer(theirs, netip.MustParseAddr("127.0.0.1"))
+	check(t, err)
+	defer d.Close()
+	var b [2]byte
+	_, files, err := sys.RecvFDs(door, b[:], 1)
+	check(t, err)
+	broker, err := sys.UnixConn(files[0])
+	check(t, err)
+	defer broker.Close()
+	answer := func(sockets int) {
+		_, err := broker.Read(b[:])
+		check(t, err)
+		fds := make([]int, sockets)
+		for i := range fds {
+			fds[i], err = sys.StreamSocket(sys.IPv4)
+			check(t, err)
+			defer sys.CloseFD(fds[i])
+		}
+		check(t, sys.SendRawFDs(broker, []byte{byte(sys.IPv4), 0}, fds...))
+	}
+	to := greeter(t).Port()
+	dialed := make(chan error, 1)
+	dial := func() {
+		c, err := d.DialApp(t.Context(), to, netip.Addr{})
+		if err == nil {
+			err = greeting(c)
+		}
+		dialed <- err
+	}
+	go dial()
+	answer(100) // more than it takes at once: they are lost in the same way
+	if err := <-dialed; err == nil || !strings.Contains(err.Error(), "open files") {
+		t.Errorf("got %v", err)
+	}
+	go dial()
+	answer(16)
+	check(t, <-dialed)
+	select {
+	case <-d.Gone():
+		t.Error("the sandbox is gone")
+	default:
+	}
+}
+
 // Who talks nonsense to the broker loses his channel; others don't notice.
 func TestBrokerSurvivesNonsense(t *testing.T) {
 	h := handoff(t)
