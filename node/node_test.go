@@ -190,6 +190,7 @@ func TestDialerOutlivesLostSockets(t *testing.T) {
 	broker, err := sys.UnixConn(files[0])
 	check(t, err)
 	defer broker.Close()
+	check(t, broker.SetDeadline(time.Now().Add(5*time.Second)))
 	answer := func(sockets int) {
 		_, err := broker.Read(b[:])
 		check(t, err)
