@@ -82,12 +82,14 @@ func (p *Proxy) wayTo(to netip.AddrPort) *outbound {
 // service goes to a port of a service.
 func (o *outbound) service(e *entry, port uint16) {
 	svc := e.now.Load()
+	if svc != nil {
+		o.target = traffic.Target{Service: svc.cfg.Host, Port: port}
+	}
 	if svc == nil || svc.way.Port(port) == nil {
 		o.nobody = errNoService
 		return
 	}
 	o.entry, o.proto = e, svc.way.Proto(port)
-	o.target = traffic.Target{Service: svc.cfg.Host, Port: port}
 }
 
 // toEndpoint goes to an endpoint of a service by the endpoint's own address, as callers of a headless service do: rules hold where
@@ -130,10 +132,10 @@ var errNoService = errors.New("no service of the mesh is there")
 
 // Serve is the way of a call that came by the connection. It reads the configuration once.
 func (o *outbound) Serve(c *traffic.Call) error {
+	c.Target = o.target // of a service that has no such port too: the record names it
 	if o.nobody != nil {
 		return o.refuse(c, o.nobody)
 	}
-	c.Target = o.target
 	if o.direct != nil {
 		c.To, c.Upstream = o.direct, o.up
 		if c.Attempts == 0 {
