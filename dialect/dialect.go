@@ -91,6 +91,12 @@ type Kind struct {
 	Lower func(o *Object, v View) (mesh.Part, []mesh.Finding)
 }
 
+// Cluster makes k a kind whose objects have no namespace.
+func Cluster(k Kind) Kind {
+	k.Cluster = true
+	return k
+}
+
 // Located is a finding and where it is.
 type Located struct {
 	Position

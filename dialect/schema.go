@@ -102,3 +102,11 @@ func (s *Schema) mustAt(path string) *Schema {
 func Whole(spec *Schema) *Schema {
 	return &Schema{Type: ObjectType, Fields: map[string]*Schema{"spec": spec, "status": {}}}
 }
+
+// Below puts a path before each of a list of fields.
+func Below(path string, fields ...string) (out []string) {
+	for _, f := range fields {
+		out = append(out, path+"."+f)
+	}
+	return out
+}

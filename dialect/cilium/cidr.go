@@ -3,6 +3,7 @@ package cilium
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 
 	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/dialect"
@@ -12,15 +13,15 @@ import (
 
 // cidr reads a block of addresses.
 func (r *reader) cidr(field, text string) (netip.Prefix, bool) {
-	n, err := netip.ParsePrefix(text)
-	if err == nil {
-		return n.Masked(), true
+	n, err := dialect.Network(text)
+	switch {
+	case err != nil:
+		r.Refuse(field, fmt.Sprintf("%q is not a block of addresses", text), "")
+	case !strings.Contains(text, "/"):
+		r.Refuse(field, fmt.Sprintf("%q is not a block of addresses", text), "write "+n.String())
+	default:
+		return n, true
 	}
-	remedy := ""
-	if a, err := netip.ParseAddr(text); err == nil {
-		remedy = fmt.Sprintf("write %s/%d", a, a.BitLen())
-	}
-	r.refuse(field, fmt.Sprintf("%q is not a block of addresses", text), remedy)
 	return n, false
 }
 
@@ -33,7 +34,7 @@ func (r *reader) cidrSet(field string, c *cidrRule) (out []match.Source) {
 		}
 	}
 	if set != 1 {
-		r.refuse(field, "one of cidr, cidrGroupRef and cidrGroupSelector is required, and no other beside it", "")
+		r.Refuse(field, "one of cidr, cidrGroupRef and cidrGroupSelector is required, and no other beside it", "")
 		return nil
 	}
 	var blocks []netip.Prefix
@@ -55,7 +56,7 @@ func (r *reader) cidrSet(field string, c *cidrRule) (out []match.Source) {
 		at := dialect.Index(field+".except", i)
 		n, ok := r.cidr(at, text)
 		if ok && c.CIDR != "" && (blocks[0].Bits() > n.Bits() || !blocks[0].Contains(n.Addr())) {
-			r.refuse(at, fmt.Sprintf("%s is not inside of %s", text, c.CIDR), "")
+			r.Refuse(at, fmt.Sprintf("%s is not inside of %s", text, c.CIDR), "")
 		}
 		src.NotNetworks = append(src.NotNetworks, n)
 	}
@@ -63,9 +64,9 @@ func (r *reader) cidrSet(field string, c *cidrRule) (out []match.Source) {
 }
 
 func (r *reader) groupBlocks(field, name string) []netip.Prefix {
-	o := r.view.Get(group, "CiliumCIDRGroup", "", name)
+	o := r.View.Get(group, "CiliumCIDRGroup", "", name)
 	if o == nil {
-		r.warn(field, "there is no CiliumCIDRGroup "+name+": no address is meant", "")
+		r.Warn(field, "there is no CiliumCIDRGroup "+name+": no address is meant", "")
 		return nil
 	}
 	return blocksOf(o)
@@ -76,13 +77,13 @@ func (r *reader) selectedBlocks(field string, s *labelSelector) (out []netip.Pre
 	for _, q := range r.requirements(field, s) {
 		sel.Exprs = append(sel.Exprs, q.Requirement)
 	}
-	for _, o := range r.view.List(group, "CiliumCIDRGroup", "") {
+	for _, o := range r.View.List(group, "CiliumCIDRGroup", "") {
 		if sel.Match(dialect.Labels(o.Labels)) {
 			out = append(out, blocksOf(o)...)
 		}
 	}
 	if len(out) == 0 {
-		r.warn(field, "it selects no CiliumCIDRGroup: no address is meant", "")
+		r.Warn(field, "it selects no CiliumCIDRGroup: no address is meant", "")
 	}
 	return out
 }
@@ -93,8 +94,8 @@ func blocksOf(o *dialect.Object) (out []netip.Prefix) {
 		return nil
 	}
 	for _, text := range g.Spec.ExternalCIDRs {
-		if n, err := netip.ParsePrefix(text); err == nil {
-			out = append(out, n.Masked())
+		if n, err := dialect.Network(text); err == nil {
+			out = append(out, n)
 		}
 	}
 	return out
@@ -102,13 +103,13 @@ func blocksOf(o *dialect.Object) (out []netip.Prefix) {
 
 // lowerGroup checks a CiliumCIDRGroup: policies that name it look at it themselves.
 func lowerGroup(o *dialect.Object, v dialect.View) (part mesh.Part, found []mesh.Finding) {
-	r := &reader{object: o, view: v, ref: o.Ref(decision.Cilium)}
+	r := &reader{Reader: dialect.NewReader(decision.Cilium, o, v)}
 	var g cidrGroup
 	if err := dialect.Decode(o, &g); err != nil {
-		r.refuse("", err.Error(), "")
+		r.Refuse("", err.Error(), "")
 	}
 	for i, text := range g.Spec.ExternalCIDRs {
 		r.cidr(dialect.Index("spec.externalCIDRs", i), text)
 	}
-	return part, r.found
+	return part, r.Found
 }

@@ -11,14 +11,6 @@ import (
 var entities = []string{"all", "world", "world-ipv4", "world-ipv6", "cluster", "cluster-mesh", "host", "remote-node", "kube-apiserver",
 	"ingress", "init", "health", "unmanaged", "none"}
 
-// below puts a path before each of a list.
-func below(path string, fields ...string) (out []string) {
-	for _, f := range fields {
-		out = append(out, path+"."+f)
-	}
-	return out
-}
-
 func networkPolicy(name, trustDomain string) dialect.Kind {
 	k := kind(name, dialect.SchemaOf(reflect.TypeFor[policy]()), "v2")
 	k.Lower = lowerPolicy(trustDomain)
@@ -38,13 +30,9 @@ func networkPolicy(name, trustDomain string) dialect.Kind {
 	return k
 }
 
-func selectorFields(path string) []string {
-	return below(path, "matchLabels", "matchExpressions[].key", "matchExpressions[].operator", "matchExpressions[].values")
-}
-
 func ruleFields(k *dialect.Kind, root string) {
-	k.Fields = append(k.Fields, selectorFields(root+".endpointSelector")...)
-	k.Fields = append(k.Fields, below(root, "enableDefaultDeny.ingress", "enableDefaultDeny.egress")...)
+	k.Fields = append(k.Fields, dialect.SelectorFields(root+".endpointSelector")...)
+	k.Fields = append(k.Fields, dialect.Below(root, "enableDefaultDeny.ingress", "enableDefaultDeny.egress")...)
 	k.Ignored[root+".labels.*"] = "they are notes"
 	k.Ignored[root+".description"] = "it is for people"
 	k.Unsupported[root+".nodeSelector"] = "the hosts that pods run on are not part of the mesh: no call is judged by this rule"
@@ -63,9 +51,9 @@ func ruleFields(k *dialect.Kind, root string) {
 
 // sectionFields are those of rules that allow and of rules that deny.
 func sectionFields(k *dialect.Kind, at, toward string) {
-	k.Fields = slices.Concat(k.Fields, selectorFields(at+"."+toward+"Endpoints[]"), below(at, toward+"CIDR", toward+"Entities"),
-		below(at+"."+toward+"CIDRSet[]", "cidr", "cidrGroupRef", "except"), selectorFields(at+"."+toward+"CIDRSet[].cidrGroupSelector"),
-		below(at+".toPorts[].ports[]", "port", "endPort", "protocol"))
+	k.Fields = slices.Concat(k.Fields, dialect.SelectorFields(at+"."+toward+"Endpoints[]"), dialect.Below(at, toward+"CIDR", toward+"Entities"),
+		dialect.Below(at+"."+toward+"CIDRSet[]", "cidr", "cidrGroupRef", "except"), dialect.SelectorFields(at+"."+toward+"CIDRSet[].cidrGroupSelector"),
+		dialect.Below(at+".toPorts[].ports[]", "port", "endPort", "protocol"))
 	k.Ignored[at+"."+toward+"Requires.*"] = "Cilium has given it up; one that is not empty is refused"
 	unknown := "the rule allows nothing by it"
 	if at[len(at)-6:] == "Deny[]" {
@@ -83,8 +71,8 @@ func sectionFields(k *dialect.Kind, at, toward string) {
 func allowFields(k *dialect.Kind, at string) {
 	const nothing = ": the rule allows nothing on these ports"
 	ports := at + ".toPorts[]"
-	k.Fields = slices.Concat(k.Fields, below(at, "authentication.mode"), below(ports+".rules.http[]", "path", "method", "host", "headers"),
-		below(ports+".rules.http[].headerMatches[]", "name", "value", "mismatch"))
+	k.Fields = slices.Concat(k.Fields, dialect.Below(at, "authentication.mode"), dialect.Below(ports+".rules.http[]", "path", "method", "host", "headers"),
+		dialect.Below(ports+".rules.http[].headerMatches[]", "name", "value", "mismatch"))
 	k.Unsupported[ports+".rules.http[].headerMatches[].secret"] = "secrets are not read: no call has the header"
 	for field, why := range map[string]string{"terminatingTLS": "TLS that the application starts is not opened", "originatingTLS": "weft starts its own TLS alone",
 		"serverNames": "names in TLS are not looked at yet", "listener": patches, "rules.dns": "DNS does not go through proxies",
@@ -113,7 +101,5 @@ func enums(s *dialect.Schema) {
 	s.SetEnum("spec.ingress[].toPorts[].ports[].protocol", "TCP", "UDP", "SCTP", "VRRP", "IGMP", "GRE", "IPIP", "IPV6", "ESP", "AH", "ANY")
 	s.SetEnum("spec.ingress[].authentication.mode", "disabled", "required", "test-always-fail").Require("spec.ingress[].authentication.mode")
 	s.SetEnum("spec.ingress[].toPorts[].rules.http[].headerMatches[].mismatch", "LOG", "ADD", "DELETE", "REPLACE")
-	s.SetEnum("spec.endpointSelector.matchExpressions[].operator", "In", "NotIn", "Exists", "DoesNotExist")
-	s.Require("spec.endpointSelector.matchExpressions[].key", "spec.endpointSelector.matchExpressions[].operator",
-		"spec.ingress[].toPorts[].rules.http[].headerMatches[].name")
+	s.SetSelector("spec.endpointSelector").Require("spec.ingress[].toPorts[].rules.http[].headerMatches[].name")
 }

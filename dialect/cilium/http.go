@@ -43,9 +43,7 @@ func (r *reader) expression(field, re string) match.String {
 	if regexp.QuoteMeta(re) == re {
 		return match.String{Value: re}
 	}
-	if _, err := regexp.Compile(re); err != nil {
-		r.refuse(field, err.Error(), "write it in RE2's syntax")
-	}
+	r.Regex(field, re)
 	return match.String{Kind: match.Regex, Value: re}
 }
 
@@ -54,7 +52,7 @@ var plainHost = regexp.MustCompile(`^[a-zA-Z0-9-]+(\.[a-zA-Z0-9-]+)+$`)
 // tellDots: "foo.bar.com will match the host fooXbar.com or foo-bar.com" (PortRuleHTTP.host).
 func (r *reader) tellDots(field, host string) {
 	if plainHost.MatchString(host) {
-		r.info(field, "it is a regular expression, in which a dot stands for any character", "write "+strings.ReplaceAll(host, ".", `\.`))
+		r.Info(field, "it is a regular expression, in which a dot stands for any character", "write "+strings.ReplaceAll(host, ".", `\.`))
 	}
 }
 
@@ -66,9 +64,9 @@ func (r *reader) headerLine(field, text string) match.Header {
 	}
 	switch {
 	case name == "":
-		r.refuse(field, "the header's name is missing", `write "NAME: VALUE", or "NAME"`)
+		r.Refuse(field, "the header's name is missing", `write "NAME: VALUE", or "NAME"`)
 	case strings.Contains(name, ":"):
-		r.warn(field, fmt.Sprintf("without a space behind the colon it asks for a header of the name %q, which no request has", name), "write "+strings.Replace(text, ":", ": ", 1))
+		r.Warn(field, fmt.Sprintf("without a space behind the colon it asks for a header of the name %q, which no request has", name), "write "+strings.Replace(text, ":", ": ", 1))
 	}
 	return header(name, value)
 }
@@ -86,10 +84,10 @@ func header(name, value string) match.Header {
 // still considered as matching" (HeaderMatch.mismatch).
 func (r *reader) headerMatch(field string, h *headerMatch) (x match.Header, asks, known bool) {
 	if h.Name == "" {
-		r.refuse(field+".name", "the header's name is missing", "")
+		r.Refuse(field+".name", "the header's name is missing", "")
 	}
 	if h.Mismatch != "" {
-		r.warn(field+".mismatch", "with an action the header is not asked for, in Cilium neither; the action itself, "+h.Mismatch+", is not done yet", "")
+		r.Warn(field+".mismatch", "with an action the header is not asked for, in Cilium neither; the action itself, "+h.Mismatch+", is not done yet", "")
 		return x, false, true
 	}
 	if h.Secret != nil {

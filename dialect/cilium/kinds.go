@@ -18,35 +18,35 @@ const (
 func Kinds(trustDomain string) []dialect.Kind {
 	return []dialect.Kind{
 		networkPolicy("CiliumNetworkPolicy", trustDomain),
-		cluster(networkPolicy("CiliumClusterwideNetworkPolicy", trustDomain)),
+		dialect.Cluster(networkPolicy("CiliumClusterwideNetworkPolicy", trustDomain)),
 		cidrGroupKind(),
 
-		cluster(later("CiliumEgressGatewayPolicy", "calls leave the mesh by no gateway", "v2")),
+		dialect.Cluster(later("CiliumEgressGatewayPolicy", "calls leave the mesh by no gateway", "v2")),
 		later("CiliumLocalRedirectPolicy", "calls are not turned to pods of the same node", "v2"),
 		later("CiliumEnvoyConfig", patches, "v2"),
-		cluster(later("CiliumClusterwideEnvoyConfig", patches, "v2")),
+		dialect.Cluster(later("CiliumClusterwideEnvoyConfig", patches, "v2")),
 		later("CiliumGatewayClassConfig", "weft has no gateways yet", "v2alpha1"),
 
 		noPart("CiliumNodeConfig", "it configures Cilium's own agents", "v2", "v2alpha1"),
 		noPart("CiliumEndpoint", itsOwn, "v2"),
-		cluster(noPart("CiliumEndpointSlice", itsOwn, "v2alpha1")),
-		cluster(noPart("CiliumIdentity", itsOwn, "v2")),
-		cluster(noPart("CiliumNode", itsOwn, "v2")),
-		cluster(noPart("CiliumExternalWorkload", "Cilium has given it up; a VM is a workload of its own", "v2")),
-		cluster(noPart("CiliumPodIPPool", addresses, "v2", "v2alpha1")),
-		cluster(noPart("CiliumResourceIPPool", addresses, "v2alpha1")),
-		cluster(noPart("CiliumLoadBalancerIPPool", addresses, "v2", "v2alpha1")),
-		cluster(noPart("CiliumL2AnnouncementPolicy", announces, "v2alpha1")),
-		cluster(noPart("CiliumBGPClusterConfig", announces, "v2", "v2alpha1")),
-		cluster(noPart("CiliumBGPPeerConfig", announces, "v2", "v2alpha1")),
-		cluster(noPart("CiliumBGPAdvertisement", announces, "v2", "v2alpha1")),
-		cluster(noPart("CiliumBGPNodeConfig", announces, "v2", "v2alpha1")),
-		cluster(noPart("CiliumBGPNodeConfigOverride", announces, "v2", "v2alpha1")),
-		cluster(noPart("CiliumBGPPeeringPolicy", announces, "v2alpha1")),
-		cluster(noPart("CiliumVTEPConfig", announces, "v2")),
-		cluster(noPart("CiliumDatapathPlugin", "it is about Cilium's programs in the kernel", "v2alpha1")),
-		cluster(noPart("CiliumNetworkDriverClusterConfig", "it is about network devices", "v2alpha1")),
-		cluster(noPart("CiliumNetworkDriverNodeConfig", "it is about network devices", "v2alpha1")),
+		dialect.Cluster(noPart("CiliumEndpointSlice", itsOwn, "v2alpha1")),
+		dialect.Cluster(noPart("CiliumIdentity", itsOwn, "v2")),
+		dialect.Cluster(noPart("CiliumNode", itsOwn, "v2")),
+		dialect.Cluster(noPart("CiliumExternalWorkload", "Cilium has given it up; a VM is a workload of its own", "v2")),
+		dialect.Cluster(noPart("CiliumPodIPPool", addresses, "v2", "v2alpha1")),
+		dialect.Cluster(noPart("CiliumResourceIPPool", addresses, "v2alpha1")),
+		dialect.Cluster(noPart("CiliumLoadBalancerIPPool", addresses, "v2", "v2alpha1")),
+		dialect.Cluster(noPart("CiliumL2AnnouncementPolicy", announces, "v2alpha1")),
+		dialect.Cluster(noPart("CiliumBGPClusterConfig", announces, "v2", "v2alpha1")),
+		dialect.Cluster(noPart("CiliumBGPPeerConfig", announces, "v2", "v2alpha1")),
+		dialect.Cluster(noPart("CiliumBGPAdvertisement", announces, "v2", "v2alpha1")),
+		dialect.Cluster(noPart("CiliumBGPNodeConfig", announces, "v2", "v2alpha1")),
+		dialect.Cluster(noPart("CiliumBGPNodeConfigOverride", announces, "v2", "v2alpha1")),
+		dialect.Cluster(noPart("CiliumBGPPeeringPolicy", announces, "v2alpha1")),
+		dialect.Cluster(noPart("CiliumVTEPConfig", announces, "v2")),
+		dialect.Cluster(noPart("CiliumDatapathPlugin", "it is about Cilium's programs in the kernel", "v2alpha1")),
+		dialect.Cluster(noPart("CiliumNetworkDriverClusterConfig", "it is about network devices", "v2alpha1")),
+		dialect.Cluster(noPart("CiliumNetworkDriverNodeConfig", "it is about network devices", "v2alpha1")),
 	}
 }
 
@@ -69,14 +69,9 @@ func noPart(name, why string, versions ...string) dialect.Kind {
 	return k
 }
 
-func cluster(k dialect.Kind) dialect.Kind {
-	k.Cluster = true
-	return k
-}
-
 // cidrGroupKind: policies look at it.
 func cidrGroupKind() dialect.Kind {
-	k := cluster(kind("CiliumCIDRGroup", dialect.SchemaOf(reflect.TypeFor[cidrGroup]()), "v2", "v2alpha1"))
+	k := dialect.Cluster(kind("CiliumCIDRGroup", dialect.SchemaOf(reflect.TypeFor[cidrGroup]()), "v2", "v2alpha1"))
 	k.Lower, k.Fields = lowerGroup, []string{"spec.externalCIDRs"}
 	k.Ignored["status.*"] = "controllers write it"
 	k.Renamed["spec.cidrs"] = "externalCIDRs"

@@ -40,7 +40,7 @@ func (s *section) empty() string {
 // implicitly treated as a wildcard selector if ToPorts are also specified" (IngressCommonRule.fromEndpoints).
 func (r *reader) peers(s *section) (p peers) {
 	if name := s.empty(); name != "" {
-		r.info(s.field+"."+name, "the list is empty: it selects nobody", "leave it out for everybody on the ports of the rule")
+		r.Info(s.field+"."+name, "the list is empty: it selects nobody", "leave it out for everybody on the ports of the rule")
 		return p
 	}
 	if !s.limited() || s.unknown > 0 && s.deny {
@@ -88,7 +88,7 @@ func everybody(s *match.Source) bool {
 // authenticated narrows peers to those that have shown an identity, as mutual TLS has every workload do.
 func (r *reader) authenticated(s *section, p peers) (out peers) {
 	if s.auth.Mode == "test-always-fail" {
-		r.info(s.field+".authentication.mode", "it always fails, so that the rule allows nothing", "")
+		r.Info(s.field+".authentication.mode", "it always fails, so that the rule allows nothing", "")
 		return out
 	}
 	if p.all {
@@ -123,9 +123,9 @@ func (r *reader) entity(field, name string, deny bool) (src match.Source, ok boo
 	}
 	text := fmt.Sprintf("%s has no workloads in the mesh: no call is meant by it", name)
 	if deny {
-		r.warn(field, text, "to deny calls from outside of the mesh, write world")
+		r.Warn(field, text, "to deny calls from outside of the mesh, write world")
 	} else {
-		r.info(field, text, "")
+		r.Info(field, text, "")
 	}
 	return src, false
 }

@@ -3,6 +3,8 @@ package cilium
 import (
 	"slices"
 
+	"k8s.io/utils/ptr"
+
 	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/dialect"
 	"github.com/weft-mesh/weft/feature/authz"
@@ -12,14 +14,14 @@ import (
 
 func lowerPolicy(trustDomain string) func(*dialect.Object, dialect.View) (mesh.Part, []mesh.Finding) {
 	return func(o *dialect.Object, v dialect.View) (part mesh.Part, found []mesh.Finding) {
-		r := &reader{object: o, view: v, ref: o.Ref(decision.Cilium), trustDomain: trustDomain}
+		r := &reader{dialect.NewReader(decision.Cilium, o, v), trustDomain}
 		var p policy
 		if err := dialect.Decode(o, &p); err != nil {
-			r.refuse("", err.Error(), "")
-			return part, r.found
+			r.Refuse("", err.Error(), "")
+			return part, r.Found
 		}
 		if p.Spec == nil && p.Specs == nil {
-			r.refuse("spec", "it has neither spec nor specs", "")
+			r.Refuse("spec", "it has neither spec nor specs", "")
 		}
 		if p.Spec != nil {
 			part.Authorizations = r.rule("spec", p.Spec)
@@ -27,7 +29,7 @@ func lowerPolicy(trustDomain string) func(*dialect.Object, dialect.View) (mesh.P
 		for i := range p.Specs {
 			part.Authorizations = append(part.Authorizations, r.rule(dialect.Index("specs", i), &p.Specs[i])...)
 		}
-		return part, r.found
+		return part, r.Found
 	}
 }
 
@@ -35,7 +37,7 @@ func lowerPolicy(trustDomain string) func(*dialect.Object, dialect.View) (mesh.P
 func (r *reader) rule(field string, x *rule) (out []mesh.Authorization) {
 	base, ok := r.subject(field, x)
 	if len(x.Ingress)+len(x.IngressDeny)+len(x.Egress)+len(x.EgressDeny) == 0 {
-		r.warn(field, "it has no ingress, no egress and no deny section, so it has no effect", "write ingress: [{}] to let nothing in")
+		r.Warn(field, "it has no ingress, no egress and no deny section, so it has no effect", "write ingress: [{}] to let nothing in")
 	}
 	if x.EndpointSelector == nil && x.NodeSelector != nil {
 		return nil
@@ -54,15 +56,15 @@ func (r *reader) rule(field string, x *rule) (out []mesh.Authorization) {
 
 // subject lowers which workloads a rule is for. false: for none, and a finding says why.
 func (r *reader) subject(field string, x *rule) (a mesh.Authorization, ok bool) {
-	a = mesh.Authorization{Ref: r.ref, Created: r.object.Created}
+	a = mesh.Authorization{Ref: r.Ref, Created: r.Object.Created}
 	switch at := field + ".endpointSelector"; {
 	case x.EndpointSelector == nil && x.NodeSelector == nil:
-		r.refuse(at, "required, and not there: nothing is selected", "write endpointSelector: {} for all endpoints"+r.inNamespace()+
+		r.Refuse(at, "required, and not there: nothing is selected", "write endpointSelector: {} for all endpoints"+r.inNamespace()+
 			", or name their labels below endpointSelector.matchLabels")
 	case x.EndpointSelector != nil && x.NodeSelector != nil:
-		r.refuse(field+".nodeSelector", "a rule is either for endpoints or for nodes", "leave out one of the selectors")
+		r.Refuse(field+".nodeSelector", "a rule is either for endpoints or for nodes", "leave out one of the selectors")
 	case x.NodeSelector != nil && !r.clusterwide():
-		r.refuse(field+".nodeSelector", "a CiliumNetworkPolicy cannot select nodes", "write a CiliumClusterwideNetworkPolicy")
+		r.Refuse(field+".nodeSelector", "a CiliumNetworkPolicy cannot select nodes", "write a CiliumClusterwideNetworkPolicy")
 	case x.EndpointSelector != nil:
 		return r.selects(at, x.EndpointSelector, a)
 	}
@@ -88,7 +90,7 @@ type direction struct {
 func (d *direction) about(subject *labelSelector) {
 	for _, list := range [][]section{d.allow, d.deny} {
 		for i := range list {
-			list[i].subject = or(subject, labelSelector{})
+			list[i].subject = ptr.Deref(subject, labelSelector{})
 		}
 	}
 }
@@ -98,8 +100,8 @@ func (d *direction) about(subject *labelSelector) {
 func (r *reader) direction(a mesh.Authorization, d direction) (mesh.Authorization, bool) {
 	opt := d.field + ".enableDefaultDeny." + d.name
 	if len(d.allow)+len(d.deny) == 0 {
-		if or(d.opt, false) {
-			r.warn(opt, "without a rule for "+d.name+" nothing is denied, in Cilium neither", "write "+d.name+": [{}] to deny all")
+		if ptr.Deref(d.opt, false) {
+			r.Warn(opt, "without a rule for "+d.name+" nothing is denied, in Cilium neither", "write "+d.name+": [{}] to deny all")
 		}
 		return a, false
 	}
@@ -111,10 +113,10 @@ func (r *reader) direction(a mesh.Authorization, d direction) (mesh.Authorizatio
 	for i := range d.allow {
 		r.section(&d.allow[i], &allow, &last)
 	}
-	if or(d.opt, true) {
-		a.Closes, last = &r.ref, tier{}
+	if ptr.Deref(d.opt, true) {
+		a.Closes, last = &r.Ref, tier{}
 	} else if !last.empty() {
-		r.info(opt, "rules for HTTP deny what they do not allow all the same, on their ports", "add a rule {} to their lists to let the rest pass")
+		r.Info(opt, "rules for HTTP deny what they do not allow all the same, on their ports", "add a rule {} to their lists to let the rest pass")
 	}
 	for _, t := range []tier{deny, allow, last} {
 		if len(t.rules) > 0 {
@@ -239,7 +241,7 @@ func (r *reader) section(s *section, into, last *tier) {
 	if s.auth != nil && s.auth.Mode != "disabled" {
 		p = r.authenticated(s, p)
 	}
-	ref := r.ruleRef(s.field)
+	ref := r.Rule(s.field)
 	if len(s.ports) == 0 {
 		if s.icmps == 0 && s.limited() && !p.nobody() {
 			into.add(ref, p, s.out, requests{numbered: []match.Request{{}}})
@@ -259,10 +261,10 @@ func (r *reader) section(s *section, into, last *tier) {
 // checkSection refuses what Cilium's agent does.
 func (r *reader) checkSection(s *section) {
 	if s.requires > 0 {
-		r.refuse(s.field+"."+s.toward+"Requires", "Cilium does not take it any more", "name the labels in "+s.toward+"Endpoints")
+		r.Refuse(s.field+"."+s.toward+"Requires", "Cilium does not take it any more", "name the labels in "+s.toward+"Endpoints")
 	}
 	if s.icmps > 0 && len(s.ports) > 0 {
-		r.refuse(s.field+".icmps", "it cannot stand beside toPorts", "write a rule of its own")
+		r.Refuse(s.field+".icmps", "it cannot stand beside toPorts", "write a rule of its own")
 	}
 	var used []string
 	for _, x := range []struct {
@@ -274,6 +276,6 @@ func (r *reader) checkSection(s *section) {
 		}
 	}
 	if len(used) > 1 {
-		r.refuse(s.field+"."+used[1], used[0]+" is set too, and a rule has only one of them", "write two rules")
+		r.Refuse(s.field+"."+used[1], used[0]+" is set too, and a rule has only one of them", "write two rules")
 	}
 }

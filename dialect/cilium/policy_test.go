@@ -193,7 +193,7 @@ func TestRefusals(t *testing.T) {
 		{ports("{ports: [{port: \"80\", protocol: TCP}], rules: {http: [{path: \"(\"}]}}"), "spec.ingress[0].toPorts[0].rules.http[0].path", "RE2"},
 		{ports("{ports: [{port: \"80\", protocol: TCP}], rules: {http: [{headerMatches: [{value: a}]}]}}"), "spec.ingress[0].toPorts[0].rules.http[0].headerMatches[0].name", "required"},
 		{in("- fromEndpoints: [{matchExpressions: [{key: a, operator: In}]}]"), "spec.ingress[0].fromEndpoints[0].matchExpressions[0].values", "needs values"},
-		{in("- fromEndpoints: [{matchExpressions: [{key: a, operator: Exists, values: [b]}]}]"), "spec.ingress[0].fromEndpoints[0].matchExpressions[0].values", "has no values"},
+		{in("- fromEndpoints: [{matchExpressions: [{key: a, operator: Exists, values: [b]}]}]"), "spec.ingress[0].fromEndpoints[0].matchExpressions[0].values", "takes no values"},
 		{in("- fromEndpoints: [{matchExpressions: [{key: a, operator: NotExists}]}]"), "spec.ingress[0].fromEndpoints[0].matchExpressions[0].operator", "none of"},
 	} {
 		part, found := lower(t, x.doc)

@@ -53,7 +53,7 @@ func (r *reader) requests(s *section) (q, rest requests) {
 		x, field := &s.ports[i], dialect.Index(s.field+".toPorts", i)
 		p := r.ports(field+".ports", s, x.Ports)
 		if len(x.Ports) == 0 {
-			r.warn(field+".ports", "no port is named, so that the rule matches nothing by it, in Cilium neither", `write port: "0" for all ports`)
+			r.Warn(field+".ports", "no port is named, so that the rule matches nothing by it, in Cilium neither", `write port: "0" for all ports`)
 		}
 		looks := r.checkRules(field, s, x)
 		if p.none() || x.unknowable() {
@@ -93,13 +93,13 @@ func (r *reader) checkRules(field string, s *section, x *portRule) (looks bool) 
 		}
 	}
 	if kinds > 1 {
-		r.refuse(field+".rules", "there are rules for several protocols", "write one element of toPorts for each")
+		r.Refuse(field+".rules", "there are rules for several protocols", "write one element of toPorts for each")
 	}
 	if len(x.Rules.DNS) > 0 && !s.out {
-		r.refuse(field+".rules.dns", "calls in have no rules for DNS", "")
+		r.Refuse(field+".rules.dns", "calls in have no rules for DNS", "")
 	}
 	if x.Rules.HTTP != nil && len(x.Rules.HTTP) == 0 {
-		r.info(field+".rules.http", "the list is empty: every call on these ports is allowed, HTTP or not", "leave out rules to say so plainly")
+		r.Info(field+".rules.http", "the list is empty: every call on these ports is allowed, HTTP or not", "leave out rules to say so plainly")
 	}
 	if len(x.Rules.HTTP) == 0 {
 		return false
@@ -107,10 +107,10 @@ func (r *reader) checkRules(field string, s *section, x *portRule) (looks bool) 
 	for j, p := range x.Ports {
 		at := dialect.Index(field+".ports", j)
 		if strings.ToUpper(p.Protocol) != "TCP" {
-			r.refuse(at+".protocol", "beside rules for HTTP the protocol has to be TCP, and "+orWord(p.Protocol, "nothing")+" is not", "write protocol: TCP")
+			r.Refuse(at+".protocol", "beside rules for HTTP the protocol has to be TCP, and "+orWord(p.Protocol, "nothing")+" is not", "write protocol: TCP")
 		}
 		if p.Port == "0" {
-			r.refuse(at+".port", "rules for HTTP need ports, and 0 means all", "name the ports")
+			r.Refuse(at+".port", "rules for HTTP need ports, and 0 means all", "name the ports")
 		}
 	}
 	return true
@@ -137,13 +137,13 @@ func (r *reader) ports(field string, s *section, list []port) (out ports) {
 		n, err := strconv.ParseUint(p.Port, 0, 16)
 		switch {
 		case p.Port == "":
-			r.refuse(at+".port", "required, and not there", `write port: "0" for all ports`)
+			r.Refuse(at+".port", "required, and not there", `write port: "0" for all ports`)
 		case name && s.out:
 			r.outName(at+".port", s, &out)
 		case name:
 			out.names = append(out.names, strings.ToLower(p.Port))
 		case err != nil:
-			r.refuse(at+".port", fmt.Sprintf("%q is neither a port nor the name of one", p.Port), "")
+			r.Refuse(at+".port", fmt.Sprintf("%q is neither a port nor the name of one", p.Port), "")
 		case n == 0:
 			out.all = true
 		default:
@@ -159,21 +159,21 @@ func (r *reader) ports(field string, s *section, list []port) (out ports) {
 // outName: a proxy does not know how other workloads call their ports.
 func (r *reader) outName(field string, s *section, out *ports) {
 	if s.deny {
-		r.warn(field, "weft cannot follow names of ports for calls out yet: the rule denies calls to every port", "write the number")
+		r.Warn(field, "weft cannot follow names of ports for calls out yet: the rule denies calls to every port", "write the number")
 		out.all = true
 		return
 	}
-	r.warn(field, "weft cannot follow names of ports for calls out yet: the rule allows nothing by it", "write the number")
+	r.Warn(field, "weft cannot follow names of ports for calls out yet: the rule allows nothing by it", "write the number")
 }
 
 func (r *reader) span(at string, p *port, first uint16) match.Range {
 	switch {
 	case p.EndPort < 0 || p.EndPort > 65535:
-		r.refuse(at+".endPort", fmt.Sprintf("%d is not a port", p.EndPort), "")
+		r.Refuse(at+".endPort", fmt.Sprintf("%d is not a port", p.EndPort), "")
 	case p.EndPort > int32(first):
 		return match.Range{First: first, Last: uint16(p.EndPort)}
 	case p.EndPort != 0 && p.EndPort < int32(first):
-		r.warn(at+".endPort", fmt.Sprintf("%d is below the port: only port %d is meant, in Cilium too", p.EndPort, first), "")
+		r.Warn(at+".endPort", fmt.Sprintf("%d is below the port: only port %d is meant, in Cilium too", p.EndPort, first), "")
 	}
 	return match.OnePort(first)
 }
@@ -185,10 +185,10 @@ func (r *reader) isTCP(at string, p *port) bool {
 		return true
 	case "UDP":
 		if p.Port == "53" || p.Port == "dns" {
-			r.info(at, "names are looked up at the workload's own proxy, which no policy judges: this has no effect, and is not needed", "")
+			r.Info(at, "names are looked up at the workload's own proxy, which no policy judges: this has no effect, and is not needed", "")
 			return false
 		}
 	}
-	r.warn(at+".protocol", p.Protocol+" does not go through proxies: it is neither allowed nor denied", "")
+	r.Warn(at+".protocol", p.Protocol+" does not go through proxies: it is neither allowed nor denied", "")
 	return false
 }

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/weft-mesh/weft/dialect"
 	"github.com/weft-mesh/weft/match"
 	"github.com/weft-mesh/weft/mesh"
@@ -30,23 +28,15 @@ type requirement struct {
 	field, source string
 }
 
-var operators = map[metav1.LabelSelectorOperator]match.Op{metav1.LabelSelectorOpIn: match.In, metav1.LabelSelectorOpNotIn: match.NotIn,
-	metav1.LabelSelectorOpExists: match.Exists, metav1.LabelSelectorOpDoesNotExist: match.NotExists}
-
 // requirements lowers a selector. Keys may begin with the source of the label, as "k8s:app"; "any:" is that of all.
 func (r *reader) requirements(field string, s *labelSelector) (out []requirement) {
 	for _, key := range slices.Sorted(maps.Keys(s.MatchLabels)) {
 		out = append(out, requirementOf(dialect.Child(field+".matchLabels", key), key, match.In, []string{s.MatchLabels[key]}))
 	}
 	for i, e := range s.MatchExpressions {
-		at, op := dialect.Index(field+".matchExpressions", i), operators[e.Operator]
-		switch listed := op == match.In || op == match.NotIn; {
-		case listed && len(e.Values) == 0:
-			r.refuse(at+".values", string(e.Operator)+" needs values", "")
-		case !listed && len(e.Values) > 0:
-			r.refuse(at+".values", string(e.Operator)+" has no values", "")
-		}
-		out = append(out, requirementOf(at, e.Key, op, e.Values))
+		at := dialect.Index(field+".matchExpressions", i)
+		q := r.Requirement(at, e)
+		out = append(out, requirementOf(at, q.Key, q.Op, q.Values))
 	}
 	return out
 }
@@ -122,7 +112,7 @@ func (r *reader) choose(list []requirement, own bool) (c choice) {
 			r.foreign(q, &c)
 		case q.Key == namespaceLabel && own && q.source == "k8s" && q.Op == match.In:
 			if !slices.Equal(q.Values, []string{r.namespace()}) {
-				r.warn(q.field, "the policy is for its own namespace, whatever this says, in Cilium too", "put the policy into the namespace that is meant")
+				r.Warn(q.field, "the policy is for its own namespace, whatever this says, in Cilium too", "put the policy into the namespace that is meant")
 			}
 		case q.Key == namespaceLabel:
 			c.scoped = true
@@ -150,7 +140,7 @@ func (c *choice) narrow(possible bool) { c.nobody = c.nobody || !possible }
 // foreign: labels of containers, of addresses and so on; no workload has them.
 func (r *reader) foreign(q *requirement, c *choice) {
 	if !q.absent() {
-		r.warn(q.field, "no workload has labels of the source "+q.source+": nothing is selected", "leave the source out, or write k8s:")
+		r.Warn(q.field, "no workload has labels of the source "+q.source+": nothing is selected", "leave the source out, or write k8s:")
 		c.nobody = true
 	}
 }
@@ -165,7 +155,7 @@ func (r *reader) inCluster(q *requirement) bool {
 	}
 	here := slices.Contains(q.Values, clusterName)
 	if !here {
-		r.warn(q.field, fmt.Sprintf("weft knows one cluster, and calls it %s: no workload is in %s", clusterName, strings.Join(q.Values, ", ")),
+		r.Warn(q.field, fmt.Sprintf("weft knows one cluster, and calls it %s: no workload is in %s", clusterName, strings.Join(q.Values, ", ")),
 			"leave the label out, or ask that it exists")
 	}
 	return here == (q.Op == match.In)
@@ -192,13 +182,13 @@ func (r *reader) byNamespaceLabels(c *choice, list []requirement) {
 	if unnamed {
 		q.Op = match.NotIn
 	}
-	for _, o := range r.view.List("", "Namespace", "") {
+	for _, o := range r.View.List("", "Namespace", "") {
 		if sel.Match(dialect.Labels(o.Labels)) != unnamed {
 			q.Values = append(q.Values, o.Name)
 		}
 	}
 	if !unnamed && len(q.Values) == 0 {
-		r.warn(list[0].field, "no namespace has such labels: nothing is selected", "")
+		r.Warn(list[0].field, "no namespace has such labels: nothing is selected", "")
 	}
 	c.narrow(c.namespaces.narrow(&q))
 }
@@ -211,11 +201,11 @@ func (r *reader) selects(field string, s *labelSelector, a mesh.Authorization) (
 		c.narrow(c.namespaces.narrow(&requirement{Requirement: match.Requirement{Op: match.In, Values: []string{r.namespace()}}}))
 	}
 	if len(c.reserved) > 0 {
-		r.warn(field, "no workload has the label reserved:"+c.reserved[0]+": the rule has no effect", "")
+		r.Warn(field, "no workload has the label reserved:"+c.reserved[0]+": the rule has no effect", "")
 		return a, false
 	}
 	if c.nobody {
-		r.warn(field, "it can select no workload: the rule has no effect", "")
+		r.Warn(field, "it can select no workload: the rule has no effect", "")
 		return a, false
 	}
 	a.Namespaces, a.NotNamespaces = c.namespaces.split()
@@ -247,7 +237,7 @@ func (r *reader) endpoint(field string, s *section, i int) (src match.Source, ok
 // reserved lowers a selector by a label that Cilium gives to what is no workload, as "reserved:world": it stands for the entity.
 func (r *reader) reserved(field string, c *choice, n int, deny bool) (src match.Source, ok bool) {
 	if n != 1 || !slices.Contains(entities, c.reserved[0]) {
-		r.warn(field, "nothing has the label reserved:"+c.reserved[0]+" and what else is asked for: nobody is selected", "")
+		r.Warn(field, "nothing has the label reserved:"+c.reserved[0]+" and what else is asked for: nobody is selected", "")
 		return src, false
 	}
 	return r.entity(field, c.reserved[0], deny)

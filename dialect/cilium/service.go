@@ -17,7 +17,7 @@ func (r *reader) tellTranslation(field string, s *section, port uint16) {
 		return
 	}
 	found, target := "", intstr.IntOrString{}
-	for _, o := range r.view.List("", "Service", r.namespace()) {
+	for _, o := range r.View.List("", "Service", r.namespace()) {
 		var spec corev1.ServiceSpec
 		if dialect.DecodeField(o, "spec", &spec) != nil || !s.meansAny(spec.Selector) {
 			continue
@@ -32,7 +32,7 @@ func (r *reader) tellTranslation(field string, s *section, port uint16) {
 		}
 	}
 	if found != "" {
-		r.warn(field, fmt.Sprintf("calls are judged by the port of the workload, and port %d of the Service %s goes to port %s there: this matches no call of it",
+		r.Warn(field, fmt.Sprintf("calls are judged by the port of the workload, and port %d of the Service %s goes to port %s there: this matches no call of it",
 			port, found, target.String()), "write the port of the workload")
 	}
 }

@@ -20,9 +20,6 @@ func Kinds(trustDomain string) []dialect.Kind {
 	return append(kinds, others()...)
 }
 
-// Host is a service's full name.
-func Host(name, namespace string) string { return name + "." + namespace + ".svc.cluster.local" }
-
 func kind[T any](name string) dialect.Kind {
 	return dialect.Kind{Dialect: decision.Core, Name: name, Versions: []string{"v1"}, Schema: dialect.SchemaOf(reflect.TypeFor[T]()),
 		Ignored: map[string]string{}, Unsupported: map[string]string{}}

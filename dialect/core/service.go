@@ -51,7 +51,7 @@ func lowerService(o *dialect.Object, v dialect.View) (mesh.Part, []mesh.Finding)
 		r.add(mesh.Warning, "spec.type", "not supported yet: the service is not in the mesh, and calls to it are refused", "")
 		return mesh.Part{}, r.found
 	}
-	out := mesh.Service{Ref: o.Ref(decision.Core), Host: Host(o.Name, o.Namespace), Name: o.Name, Namespace: o.Namespace, Created: o.Created}
+	out := mesh.Service{Ref: o.Ref(decision.Core), Host: dialect.Host(o.Name, o.Namespace), Name: o.Name, Namespace: o.Namespace, Created: o.Created}
 	r.addresses(&s.Spec, &out)
 	if len(s.Spec.Selector) > 0 { // an empty one selects nothing (core/v1 ServiceSpec.selector)
 		out.Selector = &match.Selector{Labels: dialect.Labels(s.Spec.Selector)}

@@ -28,7 +28,7 @@ func lowerSlice(o *dialect.Object, _ dialect.View) (part mesh.Part, found []mesh
 			Level: mesh.Warning}}
 	}
 	r := reader{}
-	set := mesh.EndpointSet{Ref: o.Ref(decision.Core), Host: Host(of, o.Namespace)}
+	set := mesh.EndpointSet{Ref: o.Ref(decision.Core), Host: dialect.Host(of, o.Namespace)}
 	for i, p := range s.Ports {
 		r.slicePort(dialect.Index("ports", i), p, &set)
 	}

@@ -3,9 +3,10 @@ package gatewayapi
 import (
 	"fmt"
 
+	"k8s.io/utils/ptr"
 	v1 "sigs.k8s.io/gateway-api/apis/v1"
 
-	"github.com/weft-mesh/weft/dialect/core"
+	"github.com/weft-mesh/weft/dialect"
 	"github.com/weft-mesh/weft/traffic"
 )
 
@@ -13,18 +14,18 @@ import (
 // needs no ReferenceGrant: callers can reach that Service without the route as well (GEP-1294: "allowed without a
 // ReferenceGrant").
 func (r *reader) backend(field string, ref *v1.BackendObjectReference, effect string) (target traffic.Target, missing string) {
-	namespace, remedy := string(or(ref.Namespace, v1.Namespace(r.object.Namespace))), ""
-	g, k := or(ref.Group, ""), or(ref.Kind, "Service")
+	namespace, remedy := string(ptr.Deref(ref.Namespace, v1.Namespace(r.Object.Namespace))), ""
+	g, k := ptr.Deref(ref.Group, ""), ptr.Deref(ref.Kind, "Service")
 	if g != "" || k != "Service" {
 		missing = fmt.Sprintf("weft sends calls to Services alone, not to a %s of %q", k, g)
-		r.warn(field+".kind", missing+": "+effect, "name a Service")
+		r.Warn(field+".kind", missing+": "+effect, "name a Service")
 		return target, missing
 	}
 	if ref.Port == nil || *ref.Port < 1 || *ref.Port > 65535 {
-		r.refuse(field+".port", "the port is missing: a Service's port is from 1 to 65535", "")
+		r.Refuse(field+".port", "the port is missing: a Service's port is from 1 to 65535", "")
 		return target, ""
 	}
-	target = traffic.Target{Service: core.Host(string(ref.Name), namespace), Port: uint16(*ref.Port)}
+	target = traffic.Target{Service: dialect.Host(string(ref.Name), namespace), Port: uint16(*ref.Port)}
 	at := field + ".name"
 	switch s := r.service(namespace, string(ref.Name)); {
 	case s == nil:
@@ -36,6 +37,6 @@ func (r *reader) backend(field string, ref *v1.BackendObjectReference, effect st
 	default:
 		return target, ""
 	}
-	r.warn(at, missing+": "+effect, remedy)
+	r.Warn(at, missing+": "+effect, remedy)
 	return target, missing
 }

@@ -15,20 +15,12 @@ const (
 	backends = "spec.rules[].backendRefs[]"
 )
 
-// below puts a path before each of a list.
-func below(path string, fields ...string) (out []string) {
-	for _, f := range fields {
-		out = append(out, path+"."+f)
-	}
-	return out
-}
-
 // common is what routes of every kind have.
 func common(k *dialect.Kind) {
-	k.Fields = slices.Concat(below(parents, "group", "kind", "namespace", "name", "sectionName", "port"), filterFields(filters),
-		filterFields(backends+".filters[]"), below(filters+".requestMirror", "percent", "fraction.numerator", "fraction.denominator"),
-		below(filters+".requestMirror.backendRef", "group", "kind", "name", "namespace", "port"),
-		below(backends, "group", "kind", "name", "namespace", "port", "weight"))
+	k.Fields = slices.Concat(dialect.Below(parents, "group", "kind", "namespace", "name", "sectionName", "port"), filterFields(filters),
+		filterFields(backends+".filters[]"), dialect.Below(filters+".requestMirror", "percent", "fraction.numerator", "fraction.denominator"),
+		dialect.Below(filters+".requestMirror.backendRef", "group", "kind", "name", "namespace", "port"),
+		dialect.Below(backends, "group", "kind", "name", "namespace", "port", "weight"))
 	k.Ignored["spec.hostnames"] = "it is for gateways; where the parent is a Service, a finding says that it has no meaning"
 	k.Ignored[rules+".name"] = "it names the rule in statuses; weft's records name the object and the rule's number"
 	k.Unsupported["spec.useDefaultGateways"] = noGateways
@@ -56,7 +48,7 @@ func common(k *dialect.Kind) {
 // filterFields are those of filters that a backend may have too.
 func filterFields(path string) []string {
 	edits := []string{"set[].name", "set[].value", "add[].name", "add[].value", "remove"}
-	return slices.Concat([]string{path + ".type"}, below(path+".requestHeaderModifier", edits...), below(path+".responseHeaderModifier", edits...))
+	return slices.Concat([]string{path + ".type"}, dialect.Below(path+".requestHeaderModifier", edits...), dialect.Below(path+".responseHeaderModifier", edits...))
 }
 
 func httpRouteKind() dialect.Kind {
@@ -65,11 +57,11 @@ func httpRouteKind() dialect.Kind {
 	k.Lower = httpRoute
 	path := []string{"path.type", "path.replaceFullPath", "path.replacePrefixMatch"}
 	k.Fields = slices.Concat(k.Fields,
-		below(rules+".matches[]", "path.type", "path.value", "method"),
-		below(rules+".matches[].headers[]", "type", "name", "value"), below(rules+".matches[].queryParams[]", "type", "name", "value"),
-		below(filters+".requestRedirect", "scheme", "hostname", "port", "statusCode"), below(filters+".requestRedirect", path...),
-		below(filters+".urlRewrite", "hostname"), below(filters+".urlRewrite", path...),
-		below(rules+".timeouts", "request", "backendRequest"), below(rules+".retry", "codes", "attempts", "backoff"))
+		dialect.Below(rules+".matches[]", "path.type", "path.value", "method"),
+		dialect.Below(rules+".matches[].headers[]", "type", "name", "value"), dialect.Below(rules+".matches[].queryParams[]", "type", "name", "value"),
+		dialect.Below(filters+".requestRedirect", "scheme", "hostname", "port", "statusCode"), dialect.Below(filters+".requestRedirect", path...),
+		dialect.Below(filters+".urlRewrite", "hostname"), dialect.Below(filters+".urlRewrite", path...),
+		dialect.Below(rules+".timeouts", "request", "backendRequest"), dialect.Below(rules+".retry", "codes", "attempts", "backoff"))
 	for _, f := range []string{".cors", ".externalAuth"} {
 		k.Unsupported[filters+f] = failing
 		k.Unsupported[backends+".filters[]"+f] = failingShare
@@ -95,8 +87,8 @@ func grpcRouteKind() dialect.Kind {
 	k := kind[v1.GRPCRoute]("GRPCRoute", "v1", "v1alpha2")
 	common(&k)
 	k.Lower = grpcRoute
-	k.Fields = slices.Concat(k.Fields, below(rules+".matches[].method", "type", "service", "method"),
-		below(rules+".matches[].headers[]", "type", "name", "value"))
+	k.Fields = slices.Concat(k.Fields, dialect.Below(rules+".matches[].method", "type", "service", "method"),
+		dialect.Below(rules+".matches[].headers[]", "type", "name", "value"))
 	k.Schema.SetEnum(rules+".matches[].method.type", "Exact", "RegularExpression").
 		SetEnum(rules+".matches[].headers[].type", "Exact", "RegularExpression").
 		SetEnum(filters+".type", "RequestHeaderModifier", "ResponseHeaderModifier", "RequestMirror", "ExtensionRef")

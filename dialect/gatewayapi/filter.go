@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"k8s.io/utils/ptr"
 	v1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/weft-mesh/weft/decision"
@@ -32,7 +33,7 @@ type filtered struct {
 // filters lowers a rule's filters. One that weft cannot do makes all calls fail: "the filter MUST NOT be skipped. Instead, requests
 // that would have been processed by that filter MUST receive a HTTP error response" (HTTPRouteFilter.type).
 func (r *reader) filters(x *rule) (out filtered) {
-	ref, edits := r.ruleRef(x.field), headers.Policy{}
+	ref, edits := r.Rule(x.field), headers.Policy{}
 	r.checkFilters(x.field+".filters", x.filters)
 	for i := range x.filters {
 		f, field := &x.filters[i], dialect.Index(x.field+".filters", i)
@@ -53,7 +54,7 @@ func (r *reader) filters(x *rule) (out filtered) {
 	}
 	out.headers = policy(ref, edits)
 	if out.redirect != nil && len(edits.Response.Set)+len(edits.Response.Add)+len(edits.Response.Remove) > 0 {
-		r.warn(x.field+".filters", "the answer of a redirect is made before response headers are edited: they stay as they are", "")
+		r.Warn(x.field+".filters", "the answer of a redirect is made before response headers are edited: they stay as they are", "")
 	}
 	return out
 }
@@ -91,15 +92,15 @@ func (r *reader) checkFilters(field string, list []v1.HTTPRouteFilter) {
 		f, at := &list[i], dialect.Index(field, i)
 		set := contents(f)
 		if !slices.Equal(set, []string{fieldOf[f.Type]}) {
-			r.refuse(at, fmt.Sprintf("a filter of the type %s has the field %s, and no other one", f.Type, fieldOf[f.Type]), "")
+			r.Refuse(at, fmt.Sprintf("a filter of the type %s has the field %s, and no other one", f.Type, fieldOf[f.Type]), "")
 		}
 		if seen[f.Type] && f.Type != v1.HTTPRouteFilterRequestMirror && f.Type != v1.HTTPRouteFilterExtensionRef {
-			r.refuse(at, fmt.Sprintf("there is a filter of the type %s already", f.Type), "write one filter that does both")
+			r.Refuse(at, fmt.Sprintf("there is a filter of the type %s already", f.Type), "write one filter that does both")
 		}
 		seen[f.Type] = true
 	}
 	if seen[v1.HTTPRouteFilterRequestRedirect] && seen[v1.HTTPRouteFilterURLRewrite] {
-		r.refuse(field, "a call is either redirected or rewritten", "leave out RequestRedirect or URLRewrite")
+		r.Refuse(field, "a call is either redirected or rewritten", "leave out RequestRedirect or URLRewrite")
 	}
 }
 
@@ -139,11 +140,11 @@ func (r *reader) edit(field string, f *v1.HTTPHeaderFilter, request bool) (e hea
 		low := strings.ToLower(name)
 		switch {
 		case !token.MatchString(name):
-			r.refuse(at, fmt.Sprintf("%q is not a header's name", name), "")
+			r.Refuse(at, fmt.Sprintf("%q is not a header's name", name), "")
 		case seen[low]:
-			r.refuse(at, fmt.Sprintf("something is done with the header %s already; one thing is allowed", low), "write its values in one, with commas between")
+			r.Refuse(at, fmt.Sprintf("something is done with the header %s already; one thing is allowed", low), "write its values in one, with commas between")
 		case low == "host" && !request:
-			r.refuse(at, "a response has no header Host", "")
+			r.Refuse(at, "a response has no header Host", "")
 		}
 		seen[low] = true
 		return low
@@ -151,7 +152,7 @@ func (r *reader) edit(field string, f *v1.HTTPHeaderFilter, request bool) (e hea
 	pairs := func(at string, list []v1.HTTPHeader) (out []headers.Pair) {
 		for i, h := range list {
 			if strings.ContainsAny(h.Value, "\r\n\x00") {
-				r.refuse(dialect.Index(at, i)+".value", "a header's value cannot hold a line break", "")
+				r.Refuse(dialect.Index(at, i)+".value", "a header's value cannot hold a line break", "")
 			}
 			out = append(out, headers.Pair{Name: name(dialect.Index(at, i)+".name", string(h.Name)), Value: h.Value})
 		}
@@ -168,7 +169,7 @@ func (r *reader) edit(field string, f *v1.HTTPHeaderFilter, request bool) (e hea
 	for i, n := range f.Remove {
 		at := dialect.Index(field+".remove", i)
 		if n = name(at, n); n == "host" {
-			r.refuse(at, "every request has a host: it cannot be removed", "")
+			r.Refuse(at, "every request has a host: it cannot be removed", "")
 		}
 		e.Remove = append(e.Remove, n)
 	}
@@ -182,11 +183,11 @@ func (r *reader) mirror(list []mirror.Policy, field string, ref decision.Ref, m 
 	share := uint32(mirror.All)
 	switch {
 	case m.Percent != nil && m.Fraction != nil:
-		r.refuse(field+".fraction", "the share is set twice", "leave out percent or fraction")
+		r.Refuse(field+".fraction", "the share is set twice", "leave out percent or fraction")
 	case m.Percent != nil:
 		share = r.share(field+".percent", *m.Percent, 100)
 	case m.Fraction != nil:
-		share = r.share(field+".fraction", m.Fraction.Numerator, or(m.Fraction.Denominator, 100))
+		share = r.share(field+".fraction", m.Fraction.Numerator, ptr.Deref(m.Fraction.Denominator, 100))
 	}
 	if missing != "" || share == 0 {
 		return list
@@ -196,7 +197,7 @@ func (r *reader) mirror(list []mirror.Policy, field string, ref decision.Ref, m 
 
 func (r *reader) share(field string, of, all int32) uint32 {
 	if of < 0 || all < 1 || of > all {
-		r.refuse(field, fmt.Sprintf("%d of %d is not a share", of, all), "")
+		r.Refuse(field, fmt.Sprintf("%d of %d is not a share", of, all), "")
 		return 0
 	}
 	return uint32(uint64(of) * mirror.All / uint64(all))

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 
+	"k8s.io/utils/ptr"
 	v1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/weft-mesh/weft/dialect"
@@ -14,9 +15,8 @@ import (
 func grpcRoute(o *dialect.Object, v dialect.View) (part mesh.Part, found []mesh.Finding) {
 	r := newReader(o, v)
 	var spec v1.GRPCRouteSpec
-	if err := dialect.DecodeField(o, "spec", &spec); err != nil {
-		r.refuse("spec", err.Error(), "")
-		return part, r.found
+	if !r.Spec(&spec) {
+		return part, r.Found
 	}
 	var list []rule
 	parents := r.attach(spec.ParentRefs)
@@ -24,7 +24,7 @@ func grpcRoute(o *dialect.Object, v dialect.View) (part mesh.Part, found []mesh.
 		list = append(list, r.grpcRule(dialect.Index("spec.rules", i), &spec.Rules[i]))
 	}
 	part = r.part(parents, spec.Hostnames, list)
-	return part, r.found
+	return part, r.Found
 }
 
 func (r *reader) grpcRule(field string, x *v1.GRPCRouteRule) rule {
@@ -60,7 +60,7 @@ func (r *reader) grpcMatch(field string, x *v1.GRPCRouteMatch) matched {
 	for i, h := range x.Headers {
 		at := dialect.Index(field+".headers", i)
 		if r.header(at, &names, string(h.Name)) {
-			r.addHeader(&m.request, string(h.Name), r.value(at, string(or(h.Type, v1.GRPCHeaderMatchExact)), h.Value))
+			r.addHeader(&m.request, string(h.Name), r.value(at, string(ptr.Deref(h.Type, v1.GRPCHeaderMatchExact)), h.Value))
 		}
 	}
 	return m
@@ -73,20 +73,20 @@ var (
 
 // method lowers a match on the method that is called: the path of a gRPC call is /SERVICE/METHOD.
 func (r *reader) method(field string, x *v1.GRPCMethodMatch) match.String {
-	service, method := or(x.Service, ""), or(x.Method, "")
+	service, method := ptr.Deref(x.Service, ""), ptr.Deref(x.Method, "")
 	if service == "" && method == "" {
-		r.refuse(field, "neither service nor method is named", "leave it out to match all")
+		r.Refuse(field, "neither service nor method is named", "leave it out to match all")
 	}
-	if or(x.Type, v1.GRPCMethodMatchExact) == v1.GRPCMethodMatchRegularExpression {
-		r.checkRegex(field+".service", service)
-		r.checkRegex(field+".method", method)
+	if ptr.Deref(x.Type, v1.GRPCMethodMatchExact) == v1.GRPCMethodMatchRegularExpression {
+		r.Regex(field+".service", service)
+		r.Regex(field+".method", method)
 		return match.String{Kind: match.Regex, Value: "/" + anyOr(service) + "/" + anyOr(method)}
 	}
 	if service != "" && !grpcService.MatchString(service) {
-		r.refuse(field+".service", fmt.Sprintf("%q is not a gRPC service's name", service), "it is PACKAGE.SERVICE, without slashes")
+		r.Refuse(field+".service", fmt.Sprintf("%q is not a gRPC service's name", service), "it is PACKAGE.SERVICE, without slashes")
 	}
 	if method != "" && !grpcMethod.MatchString(method) {
-		r.refuse(field+".method", fmt.Sprintf("%q is not a gRPC method's name", method), "")
+		r.Refuse(field+".method", fmt.Sprintf("%q is not a gRPC method's name", method), "")
 	}
 	switch {
 	case method == "":

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/utils/ptr"
 	v1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/weft-mesh/weft/dialect"
@@ -19,9 +20,8 @@ import (
 func httpRoute(o *dialect.Object, v dialect.View) (part mesh.Part, found []mesh.Finding) {
 	r := newReader(o, v)
 	var spec v1.HTTPRouteSpec
-	if err := dialect.DecodeField(o, "spec", &spec); err != nil {
-		r.refuse("spec", err.Error(), "")
-		return part, r.found
+	if !r.Spec(&spec) {
+		return part, r.Found
 	}
 	parents := r.yield(r.attach(spec.ParentRefs))
 	var list []rule
@@ -30,7 +30,7 @@ func httpRoute(o *dialect.Object, v dialect.View) (part mesh.Part, found []mesh.
 	}
 	r.tellOrder(spec.Rules)
 	part = r.part(parents, spec.Hostnames, list)
-	return part, r.found
+	return part, r.Found
 }
 
 func (r *reader) httpRule(field string, x *v1.HTTPRouteRule) rule {
@@ -51,15 +51,15 @@ func (r *reader) tellOrder(list []v1.HTTPRouteRule) {
 		for j := range list[i].Matches {
 			switch p := list[i].Matches[j].Path; {
 			case p == nil:
-			case or(p.Type, "") == v1.PathMatchRegularExpression:
+			case ptr.Deref(p.Type, "") == v1.PathMatchRegularExpression:
 				regex = cmp.Or(regex, dialect.Index(dialect.Index("spec.rules", i)+".matches", j)+".path")
 			default:
-				prefix = prefix || or(p.Value, "/") != "/"
+				prefix = prefix || ptr.Deref(p.Value, "/") != "/"
 			}
 		}
 	}
 	if regex != "" && prefix {
-		r.info(regex, "regular expressions are tried after all exact paths and all prefixes but /", "")
+		r.Info(regex, "regular expressions are tried after all exact paths and all prefixes but /", "")
 	}
 }
 
@@ -73,7 +73,7 @@ func (r *reader) httpMatch(field string, x *v1.HTTPRouteMatch) matched {
 	for i, h := range x.Headers {
 		at := dialect.Index(field+".headers", i)
 		if r.header(at, &names, string(h.Name)) {
-			r.addHeader(&m.request, string(h.Name), r.value(at, string(or(h.Type, v1.HeaderMatchExact)), h.Value))
+			r.addHeader(&m.request, string(h.Name), r.value(at, string(ptr.Deref(h.Type, v1.HeaderMatchExact)), h.Value))
 		}
 	}
 	names = nil
@@ -81,9 +81,9 @@ func (r *reader) httpMatch(field string, x *v1.HTTPRouteMatch) matched {
 		at := dialect.Index(field+".queryParams", i)
 		if names.first(string(q.Name)) {
 			m.request.Params = append(m.request.Params, match.Param{Name: string(q.Name),
-				Values: []match.String{r.value(at, string(or(q.Type, v1.QueryParamMatchExact)), q.Value)}})
+				Values: []match.String{r.value(at, string(ptr.Deref(q.Type, v1.QueryParamMatchExact)), q.Value)}})
 		} else {
-			r.warn(at, "an entry of this name stands before it: this one is ignored", "remove it")
+			r.Warn(at, "an entry of this name stands before it: this one is ignored", "remove it")
 		}
 	}
 	return m
@@ -105,9 +105,9 @@ func (n *names) first(name string) bool {
 func (r *reader) header(field string, n *names, name string) bool {
 	switch {
 	case !token.MatchString(name):
-		r.refuse(field+".name", fmt.Sprintf("%q is not a header's name", name), "")
+		r.Refuse(field+".name", fmt.Sprintf("%q is not a header's name", name), "")
 	case !n.first(strings.ToLower(name)):
-		r.warn(field, "an entry of this name stands before it, letters compared without case: this one is ignored", "remove it")
+		r.Warn(field, "an entry of this name stands before it, letters compared without case: this one is ignored", "remove it")
 	default:
 		return true
 	}
@@ -126,32 +126,26 @@ func (r *reader) addHeader(q *match.Request, name string, v match.String) {
 // value lowers what is compared with a whole value.
 func (r *reader) value(field, kind, v string) match.String {
 	if v == "" {
-		r.refuse(field+".value", "the value is empty", "")
+		r.Refuse(field+".value", "the value is empty", "")
 	}
 	if kind != "RegularExpression" {
 		return match.String{Value: v}
 	}
-	r.checkRegex(field+".value", v)
+	r.Regex(field+".value", v)
 	return match.String{Kind: match.Regex, Value: v}
-}
-
-func (r *reader) checkRegex(field, re string) {
-	if _, err := regexp.Compile(re); err != nil {
-		r.refuse(field, err.Error(), "write it in RE2's syntax; it is compared with the whole value")
-	}
 }
 
 // path lowers a match on the path; the prefix / is that of every path, and asks for nothing, so that it comes last.
 func (r *reader) path(field string, p *v1.HTTPPathMatch) (m matched) {
 	kind, value := v1.PathMatchPathPrefix, "/"
 	if p != nil {
-		kind, value = or(p.Type, kind), or(p.Value, value)
+		kind, value = ptr.Deref(p.Type, kind), ptr.Deref(p.Value, value)
 	}
 	s := match.String{Value: value}
 	switch kind {
 	case v1.PathMatchRegularExpression:
 		s.Kind, m.whole = match.Regex, true
-		r.checkRegex(field+".value", value)
+		r.Regex(field+".value", value)
 	case v1.PathMatchExact:
 		m.whole = true
 		r.checkPath(field+".value", value)
@@ -170,10 +164,10 @@ func (r *reader) timeouts(field string, t *v1.HTTPRouteTimeouts) *timeout.Policy
 	if t == nil || t.Request == nil && t.BackendRequest == nil {
 		return nil
 	}
-	p := &timeout.Policy{Ref: r.ruleRef(field), Request: r.duration(field+".timeouts.request", t.Request),
+	p := &timeout.Policy{Ref: r.Rule(field), Request: r.duration(field+".timeouts.request", t.Request),
 		Attempt: r.duration(field+".timeouts.backendRequest", t.BackendRequest)}
 	if p.Request > 0 && p.Attempt > p.Request {
-		r.refuse(field+".timeouts.backendRequest", fmt.Sprintf("%v for an attempt is more than %v for the whole call", p.Attempt, p.Request), "")
+		r.Refuse(field+".timeouts.backendRequest", fmt.Sprintf("%v for an attempt is more than %v for the whole call", p.Attempt, p.Request), "")
 	}
 	return p
 }
@@ -187,7 +181,7 @@ func (r *reader) duration(field string, d *v1.Duration) time.Duration {
 	}
 	v, err := time.ParseDuration(string(*d))
 	if err != nil || !duration.MatchString(string(*d)) {
-		r.refuse(field, fmt.Sprintf("%q is not a duration of the Gateway API: whole numbers of h, m, s and ms", *d), `write 1500ms, say`)
+		r.Refuse(field, fmt.Sprintf("%q is not a duration of the Gateway API: whole numbers of h, m, s and ms", *d), `write 1500ms, say`)
 	}
 	return v
 }
@@ -199,19 +193,19 @@ func (r *reader) retry(field string, x *v1.HTTPRouteRetry) *retry.Policy {
 		return nil
 	}
 	field += ".retry"
-	p := &retry.Policy{Ref: r.ruleRef(strings.TrimSuffix(field, ".retry")), Attempts: or(x.Attempts, 2), Connect: true, Refused: true, Reset: true,
+	p := &retry.Policy{Ref: r.Rule(strings.TrimSuffix(field, ".retry")), Attempts: ptr.Deref(x.Attempts, 2), Connect: true, Refused: true, Reset: true,
 		TimedOut: true, Backoff: r.duration(field+".backoff", x.Backoff)}
 	if p.Attempts < 1 {
-		r.refuse(field+".attempts", fmt.Sprintf("%d is not a number of attempts", p.Attempts), "leave out retry, or write 1 or more")
+		r.Refuse(field+".attempts", fmt.Sprintf("%d is not a number of attempts", p.Attempts), "leave out retry, or write 1 or more")
 	}
 	for i, code := range x.Codes {
 		if code < 400 || code > 599 {
-			r.refuse(dialect.Index(field+".codes", i), fmt.Sprintf("%d is not a status to retry on", code), "use one from 400 to 599")
+			r.Refuse(dialect.Index(field+".codes", i), fmt.Sprintf("%d is not a status to retry on", code), "use one from 400 to 599")
 		}
 		p.Codes = append(p.Codes, int(code))
 	}
 	if p.Backoff > 0 {
-		r.info(field+".backoff", "weft waits a random time up to this, twice that before the next retry, and so on; it may be shorter than what is written", "")
+		r.Info(field+".backoff", "weft waits a random time up to this, twice that before the next retry, and so on; it may be shorter than what is written", "")
 	}
 	return p
 }

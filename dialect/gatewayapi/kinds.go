@@ -20,7 +20,7 @@ func Kinds(string) []dialect.Kind {
 		referenceGrantKind(),
 
 		later[v1.Gateway]("Gateway", noGateways, "v1", "v1beta1"),
-		cluster(later[v1.GatewayClass]("GatewayClass", noGateways, "v1", "v1beta1")),
+		dialect.Cluster(later[v1.GatewayClass]("GatewayClass", noGateways, "v1", "v1beta1")),
 		later[v1.ListenerSet]("ListenerSet", noGateways, "v1"),
 		later[v1.TCPRoute]("TCPRoute", "connections go to the endpoints of the port that is called", "v1", "v1alpha2"),
 		later[v1.TLSRoute]("TLSRoute", "TLS that the application starts goes to the endpoints of the port that it calls", "v1", "v1alpha3", "v1alpha2"),
@@ -29,7 +29,7 @@ func Kinds(string) []dialect.Kind {
 			"v1", "v1alpha3"),
 		extra(later[experimental.XBackend]("XBackend", "a route's backend can be a Service alone: a share that goes to an XBackend gets 500", "v1alpha1")),
 		extra(later[experimental.XBackendTrafficPolicy]("XBackendTrafficPolicy", "the budget of retries is weft's own; sessions do not stick yet", "v1alpha1")),
-		extra(cluster(later[experimental.XMesh]("XMesh", "weft is the mesh whether it is named or not, and reports no status by it", "v1alpha1"))),
+		extra(dialect.Cluster(later[experimental.XMesh]("XMesh", "weft is the mesh whether it is named or not, and reports no status by it", "v1alpha1"))),
 		extra(unshaped("XListenerSet", noGateways)),
 	}
 }
@@ -50,11 +50,6 @@ func later[T any](name, why string, versions ...string) dialect.Kind {
 func unshaped(name, why string) dialect.Kind {
 	return dialect.Kind{Dialect: decision.GatewayAPI, Group: group, Name: name, Versions: []string{"v1alpha1"},
 		Unsupported: map[string]string{"": why}}
-}
-
-func cluster(k dialect.Kind) dialect.Kind {
-	k.Cluster = true
-	return k
 }
 
 // extra is a kind of the experimental group.

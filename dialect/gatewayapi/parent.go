@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"k8s.io/utils/ptr"
 	v1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/weft-mesh/weft/dialect"
@@ -23,7 +24,7 @@ func (p parent) same(o parent) bool {
 // attach returns the parents that are Services.
 func (r *reader) attach(list []v1.ParentReference) (out []parent) {
 	if len(list) == 0 {
-		r.warn("spec.parentRefs", "the route has no parent, so it has no effect", "name a Service, with group: \"\" and kind: Service")
+		r.Warn("spec.parentRefs", "the route has no parent, so it has no effect", "name a Service, with group: \"\" and kind: Service")
 	}
 	for i := range list {
 		field := dialect.Index("spec.parentRefs", i)
@@ -31,7 +32,7 @@ func (r *reader) attach(list []v1.ParentReference) (out []parent) {
 		switch {
 		case !ok:
 		case slices.ContainsFunc(out, p.same):
-			r.refuse(field, "this parent is named twice", "name it once, or other ports of it")
+			r.Refuse(field, "this parent is named twice", "name it once, or other ports of it")
 		default:
 			out = append(out, p)
 		}
@@ -42,17 +43,17 @@ func (r *reader) attach(list []v1.ParentReference) (out []parent) {
 // parent says why a reference that is no Service's has no effect. A group that is not written is the Gateway API's own, and a
 // kind that is not written is Gateway (ParentReference.group, kind).
 func (r *reader) parent(field string, ref *v1.ParentReference) (p parent, ok bool) {
-	g, k := or(ref.Group, group), or(ref.Kind, "Gateway")
+	g, k := ptr.Deref(ref.Group, group), ptr.Deref(ref.Kind, "Gateway")
 	switch {
 	case g == "" && k == "Service":
 		return r.serviceParent(field, ref)
 	case k == "Service" && g == group:
-		r.warn(field+".group", "without a group the parent is a Service of "+group+", which there is none: the route is not attached to it",
+		r.Warn(field+".group", "without a group the parent is a Service of "+group+", which there is none: the route is not attached to it",
 			`write group: ""`)
 	case g == group && (k == "Gateway" || k == "ListenerSet"):
-		r.warn(field, fmt.Sprintf("gateways come later: the route has no effect by the %s %s", k, ref.Name), "")
+		r.Warn(field, fmt.Sprintf("gateways come later: the route has no effect by the %s %s", k, ref.Name), "")
 	default:
-		r.warn(field, fmt.Sprintf("weft attaches routes to Services alone: the route has no effect by the %s %s of %q", k, ref.Name, g),
+		r.Warn(field, fmt.Sprintf("weft attaches routes to Services alone: the route has no effect by the %s %s of %q", k, ref.Name, g),
 			`name a Service, with group: "" and kind: Service`)
 	}
 	return p, false
@@ -61,24 +62,24 @@ func (r *reader) parent(field string, ref *v1.ParentReference) (p parent, ok boo
 // serviceParent resolves a Service's port, by number, name, or both, which must agree then. "Headless" Services and those of
 // type ExternalName should not be parents (GEP-1294, "Service as a parentRef").
 func (r *reader) serviceParent(field string, ref *v1.ParentReference) (p parent, ok bool) {
-	namespace := string(or(ref.Namespace, v1.Namespace(r.object.Namespace)))
+	namespace := string(ptr.Deref(ref.Namespace, v1.Namespace(r.Object.Namespace)))
 	s := r.service(namespace, string(ref.Name))
 	switch {
 	case s == nil:
-		r.warn(field+".name", fmt.Sprintf("there is no Service %s in the namespace %s: the route is not attached to it", ref.Name, namespace),
+		r.Warn(field+".name", fmt.Sprintf("there is no Service %s in the namespace %s: the route is not attached to it", ref.Name, namespace),
 			r.elsewhere(string(ref.Name)))
 		return p, false
 	case s.external:
-		r.warn(field, s.String()+" is of the type ExternalName: it is not in the mesh, and no route can be attached to it", "")
+		r.Warn(field, s.String()+" is of the type ExternalName: it is not in the mesh, and no route can be attached to it", "")
 		return p, false
 	case s.headless:
-		r.warn(field, s.String()+" has no address of its own (clusterIP: None): calls go to its endpoints directly, and no route is attached",
+		r.Warn(field, s.String()+" has no address of its own (clusterIP: None): calls go to its endpoints directly, and no route is attached",
 			"attach the route to a Service with an address")
 		return p, false
 	}
 	p.service = s
-	if namespace != r.object.Namespace {
-		p.consumer = r.object.Namespace
+	if namespace != r.Object.Namespace {
+		p.consumer = r.Object.Namespace
 	}
 	if ref.Port == nil && ref.SectionName == nil {
 		return p, true
@@ -87,7 +88,7 @@ func (r *reader) serviceParent(field string, ref *v1.ParentReference) (p parent,
 		p.port = s.ports[i].number
 		return p, true
 	}
-	r.warn(field+".port", s.String()+" has no such port: the route is not attached to it", s.offer())
+	r.Warn(field+".port", s.String()+" has no such port: the route is not attached to it", s.offer())
 	return p, false
 }
 
@@ -101,7 +102,7 @@ func refersTo(ref *v1.ParentReference) func(servicePort) bool {
 // yield takes from an HTTPRoute the ports that a GRPCRoute of the same kind, producer's or consumer's, is attached to: only one type
 // of route applies to a port, and GRPCRoute comes first (GEP-1294, "Route types").
 func (r *reader) yield(all []parent) (out []parent) {
-	routes := r.view.List(group, "GRPCRoute", "")
+	routes := r.View.List(group, "GRPCRoute", "")
 	for _, p := range all {
 		taken := map[uint16]string{}
 		for _, o := range routes {
@@ -113,7 +114,7 @@ func (r *reader) yield(all []parent) (out []parent) {
 		}
 		for _, port := range p.each() {
 			if by, lost := taken[port]; lost {
-				r.warn("spec.parentRefs", fmt.Sprintf("the GRPCRoute %s is attached to port %d of %v too, and comes first: this route has no effect there",
+				r.Warn("spec.parentRefs", fmt.Sprintf("the GRPCRoute %s is attached to port %d of %v too, and comes first: this route has no effect there",
 					by, port, p.service), "")
 				continue
 			}
@@ -132,12 +133,12 @@ func (p *parent) claim(o *dialect.Object, taken map[uint16]string) {
 	}
 	for i := range spec.ParentRefs {
 		ref := &spec.ParentRefs[i]
-		namespace := string(or(ref.Namespace, v1.Namespace(o.Namespace)))
+		namespace := string(ptr.Deref(ref.Namespace, v1.Namespace(o.Namespace)))
 		consumer := ""
 		if namespace != o.Namespace {
 			consumer = o.Namespace
 		}
-		if or(ref.Group, group) != "" || or(ref.Kind, "Gateway") != "Service" || namespace != p.service.namespace ||
+		if ptr.Deref(ref.Group, group) != "" || ptr.Deref(ref.Kind, "Gateway") != "Service" || namespace != p.service.namespace ||
 			string(ref.Name) != p.service.name || consumer != p.consumer {
 			continue
 		}

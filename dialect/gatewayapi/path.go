@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/utils/ptr"
 	v1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/weft-mesh/weft/decision"
@@ -20,15 +21,15 @@ func (r *reader) redirect(field string, ref decision.Ref, f *v1.HTTPRequestRedir
 	if f == nil {
 		return nil
 	}
-	p := &redirect.Policy{Ref: ref, Scheme: or(f.Scheme, ""), Host: r.hostname(field+".hostname", f.Hostname), Status: or(f.StatusCode, 302)}
+	p := &redirect.Policy{Ref: ref, Scheme: ptr.Deref(f.Scheme, ""), Host: r.hostname(field+".hostname", f.Hostname), Status: ptr.Deref(f.StatusCode, 302)}
 	if f.Port != nil {
 		if *f.Port < 1 || *f.Port > 65535 {
-			r.refuse(field+".port", fmt.Sprintf("%d is not a port", *f.Port), "a port is from 1 to 65535")
+			r.Refuse(field+".port", fmt.Sprintf("%d is not a port", *f.Port), "a port is from 1 to 65535")
 		}
 		p.Port = uint16(*f.Port)
 	}
 	if !slices.Contains([]int{301, 302, 303, 307, 308}, p.Status) {
-		r.refuse(field+".statusCode", fmt.Sprintf("%d is not a status to redirect with", p.Status), "301, 302, 303, 307 and 308 are")
+		r.Refuse(field+".statusCode", fmt.Sprintf("%d is not a status to redirect with", p.Status), "301, 302, 303, 307 and 308 are")
 	}
 	p.Path, p.Prefix = r.modifier(field+".path", f.Path, m)
 	if p.Prefix != nil {
@@ -59,9 +60,9 @@ func (r *reader) modifier(field string, f *v1.HTTPPathModifier, m matched) (path
 	full := f.Type == v1.FullPathHTTPPathModifier
 	switch {
 	case full != (f.ReplaceFullPath != nil) || full == (f.ReplacePrefixMatch != nil):
-		r.refuse(field, "a path of the type "+string(f.Type)+" has the field of that name, and no other one", "")
+		r.Refuse(field, "a path of the type "+string(f.Type)+" has the field of that name, and no other one", "")
 	case !full && m.whole:
-		r.refuse(field+".replacePrefixMatch", "the rule has a match that is not by a prefix of the path", "match by PathPrefix alone")
+		r.Refuse(field+".replacePrefixMatch", "the rule has a match that is not by a prefix of the path", "match by PathPrefix alone")
 	}
 	return f.ReplaceFullPath, f.ReplacePrefixMatch
 }
@@ -72,9 +73,9 @@ func (r *reader) hostname(field string, h *v1.PreciseHostname) string {
 		return ""
 	}
 	if net.ParseIP(string(*h)) != nil {
-		r.refuse(field, fmt.Sprintf("%s is an address, and a name is expected here", *h), "")
+		r.Refuse(field, fmt.Sprintf("%s is an address, and a name is expected here", *h), "")
 	} else if why := validation.IsDNS1123Subdomain(string(*h)); len(why) > 0 {
-		r.refuse(field, strings.Join(why, "; "), "")
+		r.Refuse(field, strings.Join(why, "; "), "")
 	}
 	return string(*h)
 }
@@ -84,16 +85,16 @@ var pathChars = regexp.MustCompile(`^(?:[-A-Za-z0-9/._~!$&'()*+,;=:@]|[%][0-9a-f
 // checkPath refuses what the API's own validation does: paths that no request has, once it is normal.
 func (r *reader) checkPath(field, path string) {
 	if !strings.HasPrefix(path, "/") {
-		r.refuse(field, fmt.Sprintf("the path %q does not begin with /", path), "write /"+path)
+		r.Refuse(field, fmt.Sprintf("the path %q does not begin with /", path), "write /"+path)
 		return
 	}
 	for _, part := range []string{"//", "/./", "/../", "%2f", "%2F", "#"} {
 		if strings.Contains(path, part) {
-			r.refuse(field, fmt.Sprintf("a path cannot contain %s", part), "")
+			r.Refuse(field, fmt.Sprintf("a path cannot contain %s", part), "")
 			return
 		}
 	}
 	if strings.HasSuffix(path, "/..") || strings.HasSuffix(path, "/.") || !pathChars.MatchString(path) {
-		r.refuse(field, fmt.Sprintf("%q is not a path", path), "")
+		r.Refuse(field, fmt.Sprintf("%q is not a path", path), "")
 	}
 }

@@ -3,6 +3,7 @@ package gatewayapi
 import (
 	"fmt"
 
+	"k8s.io/utils/ptr"
 	v1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/weft-mesh/weft/dialect"
@@ -32,18 +33,18 @@ type matched struct {
 
 // part gives rules to the parents that a route is attached to. A route that is attached to nothing is still checked.
 func (r *reader) part(parents []parent, hostnames []v1.Hostname, list []rule) (part mesh.Part) {
-	before := len(r.found)
+	before := len(r.Found)
 	lowered := r.rules(list)
 	if len(parents) == 0 {
-		r.found = append(r.found[:before], refusals(r.found[before:])...)
+		r.Found = append(r.Found[:before], refusals(r.Found[before:])...)
 		return part
 	}
 	if len(hostnames) > 0 { // GEP-1294, "hostnames field": "SHOULD NOT infer any functionality" from it
-		r.info("spec.hostnames", "for calls between services it has no meaning: the rules are for calls of any host",
+		r.Info("spec.hostnames", "for calls between services it has no meaning: the rules are for calls of any host",
 			"match on the header Host to tell hosts apart")
 	}
 	for _, p := range parents {
-		part.Routes = append(part.Routes, mesh.Route{Ref: r.ref, Created: r.object.Created, Host: p.service.host(), Port: p.port,
+		part.Routes = append(part.Routes, mesh.Route{Ref: r.Ref, Created: r.Object.Created, Host: p.service.host(), Port: p.port,
 			Rank: mesh.RankGatewayAPI, Consumer: p.consumer, Pooled: true, Rules: lowered})
 	}
 	return part
@@ -62,8 +63,8 @@ func refusals(found []mesh.Finding) (out []mesh.Finding) {
 // (HTTPRouteRule.matches), so that matches of one rule need not stand together. mesh sorts them.
 func (r *reader) rules(list []rule) (out []mesh.Rule) {
 	if len(list) == 0 {
-		r.warn("spec.rules", "without rules every call gets 500, since it matches and has no backend", "write a rule with backendRefs")
-		return []mesh.Rule{{Rule: route.Rule{Ref: r.ref}}}
+		r.Warn("spec.rules", "without rules every call gets 500, since it matches and has no backend", "write a rule with backendRefs")
+		return []mesh.Rule{{Rule: route.Rule{Ref: r.Ref}}}
 	}
 	for i := range list {
 		out = append(out, r.follow(&list[i])...)
@@ -73,7 +74,7 @@ func (r *reader) rules(list []rule) (out []mesh.Rule) {
 
 // follow lowers one rule.
 func (r *reader) follow(x *rule) (out []mesh.Rule) {
-	ref := r.ruleRef(x.field)
+	ref := r.Rule(x.field)
 	f := r.filters(x)
 	base := mesh.Rule{Rule: route.Rule{Ref: ref}, Headers: f.headers, Mirrors: f.mirrors, Timeout: x.timeout, Retry: x.retry,
 		Backends: r.backends(x, f.redirect != nil)}
@@ -99,14 +100,14 @@ func (r *reader) backends(x *rule, redirects bool) (list []mesh.Backend) {
 	total := 0
 	for i := range x.backends {
 		b, field := &x.backends[i], dialect.Index(x.field+".backendRefs", i)
-		weight := or(b.Weight, 1)
+		weight := ptr.Deref(b.Weight, 1)
 		if weight < 0 || weight > 1_000_000 {
-			r.refuse(field+".weight", fmt.Sprintf("%d is not a weight", weight), "use a number from 0 to 1000000")
+			r.Refuse(field+".weight", fmt.Sprintf("%d is not a weight", weight), "use a number from 0 to 1000000")
 			continue
 		}
 		w := route.Weighted{Weight: uint32(weight)}
 		w.Target, w.Missing = r.backend(field, &b.BackendObjectReference, "calls of its share get 500")
-		edits, failing := r.backendFilters(field, r.ruleRef(x.field), b.Filters)
+		edits, failing := r.backendFilters(field, r.Rule(x.field), b.Filters)
 		if w.Missing == "" {
 			w.Missing = failing
 		}
@@ -116,11 +117,11 @@ func (r *reader) backends(x *rule, redirects bool) (list []mesh.Backend) {
 	}
 	switch {
 	case redirects && len(x.backends) > 0:
-		r.refuse(x.field+".backendRefs", "a rule that redirects has no backends", "leave out one of them")
+		r.Refuse(x.field+".backendRefs", "a rule that redirects has no backends", "leave out one of them")
 	case !redirects && len(x.backends) == 0:
-		r.warn(x.field, "it has no backend: calls that match get 500", "add backendRefs")
+		r.Warn(x.field, "it has no backend: calls that match get 500", "add backendRefs")
 	case !redirects && total == 0:
-		r.warn(x.field+".backendRefs", "all weights are 0: calls that match get 500", "give one backend a weight")
+		r.Warn(x.field+".backendRefs", "all weights are 0: calls that match get 500", "give one backend a weight")
 	}
 	return list
 }

@@ -8,7 +8,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/weft-mesh/weft/dialect"
-	"github.com/weft-mesh/weft/dialect/core"
 )
 
 // service is what routes ask of a Service.
@@ -25,7 +24,7 @@ type servicePort struct {
 
 func (s *service) String() string { return "Service " + s.namespace + "/" + s.name }
 
-func (s *service) host() string { return core.Host(s.name, s.namespace) }
+func (s *service) host() string { return dialect.Host(s.name, s.namespace) }
 
 func (s *service) has(port int32) bool {
 	return slices.ContainsFunc(s.ports, func(p servicePort) bool { return int32(p.number) == port })
@@ -45,7 +44,7 @@ func (s *service) offer() string {
 
 // service returns a Service that is in force, or nil.
 func (r *reader) service(namespace, name string) *service {
-	o := r.view.Get("", "Service", namespace, name)
+	o := r.View.Get("", "Service", namespace, name)
 	var spec corev1.ServiceSpec
 	if o == nil || dialect.DecodeField(o, "spec", &spec) != nil {
 		return nil
@@ -62,14 +61,8 @@ func (r *reader) service(namespace, name string) *service {
 
 // elsewhere says where there is a Service of that name, if there is just one.
 func (r *reader) elsewhere(name string) (remedy string) {
-	for _, o := range r.view.List("", "Service", "") {
-		if o.Name != name {
-			continue
-		}
-		if remedy != "" {
-			return ""
-		}
-		remedy = "write namespace: " + o.Namespace + ", where there is one"
+	if ns := r.Elsewhere(name); ns != "" {
+		remedy = "write namespace: " + ns + ", where there is one"
 	}
 	return remedy
 }

@@ -28,14 +28,14 @@ func (r *reader) rewrite(field string, h *networking.HTTPRoute, w way) *rewrite.
 		return nil
 	}
 	field += ".rewrite"
-	p := &rewrite.Policy{Ref: r.rule(strings.TrimSuffix(field, ".rewrite")), Authority: x.Authority}
+	p := &rewrite.Policy{Ref: r.Rule(strings.TrimSuffix(field, ".rewrite")), Authority: x.Authority}
 	switch re := x.UriRegexRewrite; {
 	case x.Uri == "" && re == nil && x.Authority == "":
-		r.refuse(field, "it says nothing to rewrite", "set uri, uriRegexRewrite or authority")
+		r.Refuse(field, "it says nothing to rewrite", "set uri, uriRegexRewrite or authority")
 	case x.Uri != "" && re != nil:
-		r.refuse(field, "a rewrite has either uri or uriRegexRewrite", "leave one out")
+		r.Refuse(field, "a rewrite has either uri or uriRegexRewrite", "leave one out")
 	case re != nil && (re.Match == "" || re.Rewrite == ""):
-		r.refuse(field+".uriRegexRewrite", "it needs both match and rewrite", "")
+		r.Refuse(field+".uriRegexRewrite", "it needs both match and rewrite", "")
 	case re != nil:
 		r.checkRegex(field+".uriRegexRewrite.match", re.Match)
 		p.Regex, p.Subst = re.Match, re.Rewrite
@@ -45,7 +45,7 @@ func (r *reader) rewrite(field string, h *networking.HTTPRoute, w way) *rewrite.
 		p.Prefix, p.Strip = &x.Uri, w.prefix
 	}
 	if x.Authority != "" && authority(&networking.HTTPRoute{Headers: h.Headers}) != "" {
-		r.refuse(field+".authority", "the authority is set here and among the headers", "set it once")
+		r.Refuse(field+".authority", "the authority is set here and among the headers", "set it once")
 	}
 	return p
 }
@@ -58,7 +58,7 @@ func (r *reader) redirect(field string, h *networking.HTTPRoute, w way) *redirec
 	}
 	field += ".redirect"
 	r.checkRedirect(field, x, w)
-	p := &redirect.Policy{Ref: r.rule(strings.TrimSuffix(field, ".redirect")), Scheme: x.Scheme, Status: 301}
+	p := &redirect.Policy{Ref: r.Rule(strings.TrimSuffix(field, ".redirect")), Scheme: x.Scheme, Status: 301}
 	if x.RedirectCode != 0 {
 		p.Status = int(x.RedirectCode)
 	}
@@ -95,7 +95,7 @@ func (r *reader) requestPort(field string, w way, p *redirect.Policy) {
 	switch {
 	case p.Scheme == "" && p.Host == "", p.Scheme == "https" && w.port == 80, p.Scheme == "http" && w.port == 443:
 	case w.port == 0:
-		r.info(field, "the port of the request is kept, beside a new scheme or authority, only where the match names it", "add port to the match")
+		r.Info(field, "the port of the request is kept, beside a new scheme or authority, only where the match names it", "add port to the match")
 	default:
 		p.Port = w.port
 	}
@@ -104,26 +104,26 @@ func (r *reader) requestPort(field string, w way, p *redirect.Policy) {
 func (r *reader) checkRedirect(field string, x *networking.HTTPRedirect, w way) {
 	switch {
 	case x.Uri == "" && x.PrefixRewrite == "" && x.Authority == "" && x.RedirectPort == nil && x.Scheme == "":
-		r.refuse(field, "it says nothing of where to go", "set uri, authority, scheme or port")
+		r.Refuse(field, "it says nothing of where to go", "set uri, authority, scheme or port")
 	case x.Uri != "" && x.PrefixRewrite != "":
-		r.refuse(field, "a redirect has either uri or prefixRewrite", "leave one out")
+		r.Refuse(field, "a redirect has either uri or prefixRewrite", "leave one out")
 	case x.PrefixRewrite != "" && w.whole:
-		r.refuse(field+".prefixRewrite", "the rule does not match by a prefix of the path", "match by uri.prefix")
+		r.Refuse(field+".prefixRewrite", "the rule does not match by a prefix of the path", "match by uri.prefix")
 	}
 	if x.Scheme != "" && x.Scheme != "http" && x.Scheme != "https" {
-		r.refuse(field+".scheme", fmt.Sprintf("%q is not a scheme", x.Scheme), `write "http" or "https"`)
+		r.Refuse(field+".scheme", fmt.Sprintf("%q is not a scheme", x.Scheme), `write "http" or "https"`)
 	}
 	if !slices.Contains([]uint32{0, 301, 302, 303, 307, 308}, x.RedirectCode) {
-		r.refuse(field+".redirectCode", fmt.Sprintf("%d is not a status to redirect with", x.RedirectCode), "301, 302, 303, 307 and 308 are")
+		r.Refuse(field+".redirectCode", fmt.Sprintf("%d is not a status to redirect with", x.RedirectCode), "301, 302, 303, 307 and 308 are")
 	}
 	if _, err := url.Parse(x.Uri); err != nil {
-		r.refuse(field+".uri", err.Error(), "")
+		r.Refuse(field+".uri", err.Error(), "")
 	}
 }
 
 // fault lowers a fault, or a fixed answer, which is a fault of all calls.
 func (r *reader) fault(field string, h *networking.HTTPRoute) *fault.Policy {
-	p := &fault.Policy{Ref: r.rule(field)}
+	p := &fault.Policy{Ref: r.Rule(field)}
 	if d := h.DirectResponse; d != nil {
 		p.Status, p.AbortShare = r.status(field+".directResponse.status", int32(d.Status)), million
 		return p
@@ -133,10 +133,10 @@ func (r *reader) fault(field string, h *networking.HTTPRoute) *fault.Policy {
 	}
 	field += ".fault"
 	if h.Timeout != nil || h.Retries != nil {
-		r.info(field, "where faults are injected, the rule's timeout and retries do not count", "")
+		r.Info(field, "where faults are injected, the rule's timeout and retries do not count", "")
 	}
 	if h.Fault.Delay == nil && h.Fault.Abort == nil {
-		r.refuse(field, "it has neither delay nor abort", "")
+		r.Refuse(field, "it has neither delay nor abort", "")
 	}
 	r.delay(field+".delay", h.Fault.Delay, p)
 	r.abort(field+".abort", h.Fault.Abort, p)
@@ -148,12 +148,12 @@ func (r *reader) delay(field string, d *networking.HTTPFaultInjection_Delay, p *
 		return
 	}
 	if d.GetFixedDelay().AsDuration() <= 0 {
-		r.refuse(field+".fixedDelay", "the delay is missing", "")
+		r.Refuse(field+".fixedDelay", "the delay is missing", "")
 	}
 	p.Delay = d.GetFixedDelay().AsDuration()
 	p.DelayShare = r.share(field+".percentage", d.Percentage, float64(d.Percent)) //nolint:staticcheck // deprecated, and it counts
 	if d.Percentage == nil && d.Percent == 0 {                                    //nolint:staticcheck // deprecated, and still written
-		r.warn(field, "no percentage is set, so no call is delayed", "set percentage.value to 100 to delay all")
+		r.Warn(field, "no percentage is set, so no call is delayed", "set percentage.value to 100 to delay all")
 	}
 }
 
@@ -167,16 +167,16 @@ func (r *reader) abort(field string, a *networking.HTTPFaultInjection_Abort, p *
 	case *networking.HTTPFaultInjection_Abort_GrpcStatus:
 		code := slices.Index(grpcCodes, e.GrpcStatus)
 		if code < 0 {
-			r.refuse(field+".grpcStatus", fmt.Sprintf("%q is not a gRPC status", e.GrpcStatus), `write its name, as "UNAVAILABLE"`)
+			r.Refuse(field+".grpcStatus", fmt.Sprintf("%q is not a gRPC status", e.GrpcStatus), `write its name, as "UNAVAILABLE"`)
 		}
 		p.GRPC = &code
 	default:
-		r.warn(field, "no error is named, so no call is aborted", "set httpStatus or grpcStatus")
+		r.Warn(field, "no error is named, so no call is aborted", "set httpStatus or grpcStatus")
 		return
 	}
 	p.AbortShare = r.share(field+".percentage", a.Percentage, 0)
 	if a.Percentage == nil {
-		r.warn(field, "no percentage is set, so no call is aborted", "set percentage.value to 100 to abort all")
+		r.Warn(field, "no percentage is set, so no call is aborted", "set percentage.value to 100 to abort all")
 	}
 }
 
@@ -187,7 +187,7 @@ var grpcCodes = []string{"OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEAD
 
 func (r *reader) status(field string, s int32) int {
 	if s < 200 || s > 599 {
-		r.refuse(field, fmt.Sprintf("%d is not a status to answer with", s), "use one from 200 to 599")
+		r.Refuse(field, fmt.Sprintf("%d is not a status to answer with", s), "use one from 200 to 599")
 	}
 	return int(s)
 }
@@ -200,7 +200,7 @@ func (r *reader) share(field string, p *networking.Percent, percent float64) uin
 		percent = p.Value
 	}
 	if !(percent >= 0 && percent <= 100) {
-		r.refuse(field, fmt.Sprintf("%v is not a percentage", percent), "use a number from 0 to 100")
+		r.Refuse(field, fmt.Sprintf("%v is not a percentage", percent), "use a number from 0 to 100")
 		return 0
 	}
 	return uint32(math.Round(percent * million / 100))
@@ -208,7 +208,7 @@ func (r *reader) share(field string, p *networking.Percent, percent float64) uin
 
 // mirrors lowers where copies go: of all calls, unless a percentage is set.
 func (r *reader) mirrors(field string, h *networking.HTTPRoute) (list []mirror.Policy) {
-	ref := r.rule(field)
+	ref := r.Rule(field)
 	if h.Mirror != nil {
 		percent := 100.0
 		if h.MirrorPercent != nil { //nolint:staticcheck // deprecated, and it counts
@@ -238,12 +238,12 @@ func (r *reader) timeout(field string, h *networking.HTTPRoute) *timeout.Policy 
 		return nil
 	}
 	if h.Timeout.AsDuration() < 0 || try.AsDuration() < 0 {
-		r.refuse(field, "a timeout is negative", "")
+		r.Refuse(field, "a timeout is negative", "")
 	}
 	if h.Fault != nil {
 		return nil
 	}
-	p := &timeout.Policy{Ref: r.rule(field), Request: h.Timeout.AsDuration()}
+	p := &timeout.Policy{Ref: r.Rule(field), Request: h.Timeout.AsDuration()}
 	if h.Retries.GetAttempts() > 0 {
 		p.Attempt = try.AsDuration()
 	}

@@ -26,11 +26,11 @@ func authorizationPolicy(trustDomain string) func(*dialect.Object, dialect.View)
 	return func(o *dialect.Object, v dialect.View) (part mesh.Part, found []mesh.Finding) {
 		r, ap := &authorization{reader: newReader(o, v), trustDomain: trustDomain}, &security.AuthorizationPolicy{}
 		if !r.decode(ap) || !r.enforced(ap) {
-			return part, r.found
+			return part, r.Found
 		}
 		r.deny = ap.Action != security.AuthorizationPolicy_ALLOW
 		part.Authorizations = []mesh.Authorization{r.authorization(ap)}
-		return part, r.found
+		return part, r.Found
 	}
 }
 
@@ -40,12 +40,12 @@ func (r *authorization) enforced(ap *security.AuthorizationPolicy) bool {
 	switch {
 	case len(ap.TargetRefs) > 0 || ap.TargetRef != nil: // proxies beside workloads go by selectors alone
 		if ap.Selector != nil {
-			r.refuse("spec.selector", "a policy has either selector or targetRefs", "leave one out")
+			r.Refuse("spec.selector", "a policy has either selector or targetRefs", "leave one out")
 		}
 	case r.dry(ap):
-		r.info("metadata.annotations", "it is a dry run: no call is judged by it", "remove the annotation "+dryRun+" to enforce it")
+		r.Info("metadata.annotations", "it is a dry run: no call is judged by it", "remove the annotation "+dryRun+" to enforce it")
 	case ap.Action == security.AuthorizationPolicy_AUDIT:
-		r.info("spec.action", "AUDIT lets every call pass, and weft keeps no audit log: it has no effect", "")
+		r.Info("spec.action", "AUDIT lets every call pass, and weft keeps no audit log: it has no effect", "")
 	default:
 		return true
 	}
@@ -56,20 +56,20 @@ func (r *authorization) checkAction(ap *security.AuthorizationPolicy) {
 	custom := ap.Action == security.AuthorizationPolicy_CUSTOM
 	switch {
 	case custom && ap.GetProvider().GetName() == "":
-		r.refuse("spec.provider.name", "CUSTOM needs to know whom to ask", "name a provider")
+		r.Refuse("spec.provider.name", "CUSTOM needs to know whom to ask", "name a provider")
 	case custom:
-		r.warn("spec.action", "CUSTOM is not supported yet: calls that the rules match are denied, since nobody can be asked", "")
+		r.Warn("spec.action", "CUSTOM is not supported yet: calls that the rules match are denied, since nobody can be asked", "")
 	case ap.GetProvider() != nil:
-		r.refuse("spec.provider", "a provider is for the action CUSTOM alone", "remove it, or set the action")
+		r.Refuse("spec.provider", "a provider is for the action CUSTOM alone", "remove it, or set the action")
 	}
 	if len(ap.Rules) == 0 && ap.Action != security.AuthorizationPolicy_ALLOW {
-		r.warn("spec.rules", fmt.Sprintf("without rules %s matches no call", ap.Action), "write rules: [{}] to match all calls")
+		r.Warn("spec.rules", fmt.Sprintf("without rules %s matches no call", ap.Action), "write rules: [{}] to match all calls")
 	}
 }
 
 // dry says whether the policy is only to be tried.
 func (r *authorization) dry(ap *security.AuthorizationPolicy) bool {
-	v, ok := r.object.Annotations[dryRun]
+	v, ok := r.Object.Annotations[dryRun]
 	if !ok {
 		return false
 	}
@@ -77,9 +77,9 @@ func (r *authorization) dry(ap *security.AuthorizationPolicy) bool {
 	dry, err := strconv.ParseBool(v)
 	switch {
 	case err != nil:
-		r.refuse(field, fmt.Sprintf("%q is neither true nor false", v), "")
+		r.Refuse(field, fmt.Sprintf("%q is neither true nor false", v), "")
 	case ap.Action != security.AuthorizationPolicy_ALLOW && ap.Action != security.AuthorizationPolicy_DENY:
-		r.refuse(field, "only ALLOW and DENY can be tried", "")
+		r.Refuse(field, "only ALLOW and DENY can be tried", "")
 	}
 	return dry
 }
@@ -87,7 +87,7 @@ func (r *authorization) dry(ap *security.AuthorizationPolicy) bool {
 // authorization lowers a policy that is enforced. Where a policy allows, whatever none allows is denied, so that one without
 // rules denies all; an empty rule matches all.
 func (r *authorization) authorization(ap *security.AuthorizationPolicy) mesh.Authorization {
-	a := mesh.Authorization{Ref: r.ref, Created: r.object.Created, Namespaces: []string{r.object.Namespace}}
+	a := mesh.Authorization{Ref: r.Ref, Created: r.Object.Created, Namespaces: []string{r.Object.Namespace}}
 	if r.root() {
 		a.Namespaces = nil
 	}
@@ -96,7 +96,7 @@ func (r *authorization) authorization(ap *security.AuthorizationPolicy) mesh.Aut
 	}
 	tier := authz.Tier{Effect: authz.Deny}
 	if !r.deny {
-		tier.Effect, a.Closes = authz.Allow, &r.ref
+		tier.Effect, a.Closes = authz.Allow, &r.Ref
 	}
 	for i, rule := range ap.Rules {
 		tier.Rules = append(tier.Rules, r.judge(i, rule)...)
@@ -118,7 +118,7 @@ func (r *authorization) judge(i int, rule *security.Rule) (rules []authz.Rule) {
 		return nil
 	}
 	r.checkTCP(field, rule)
-	base := authz.Rule{Ref: r.rule(field), To: to, When: when}
+	base := authz.Rule{Ref: r.Rule(field), To: to, When: when}
 	if len(rule.From) == 0 {
 		return []authz.Rule{base}
 	}
@@ -145,7 +145,7 @@ func (r *authorization) judge(i int, rule *security.Rule) (rules []authz.Rule) {
 func (r *authorization) checkLists(field string, i int, rule *security.Rule) {
 	for _, name := range []string{"from", "to"} {
 		if n := map[string]int{"from": len(rule.From), "to": len(rule.To)}[name]; n == 0 && r.written("spec", "rules", i, name) {
-			r.refuse(field+"."+name, "the list is empty", "leave it out to match all")
+			r.Refuse(field+"."+name, "the list is empty", "leave it out to match all")
 		}
 	}
 }
@@ -162,6 +162,6 @@ func (r *authorization) checkTCP(field string, rule *security.Rule) {
 		ports = ports && len(o.Ports)+len(o.NotPorts) > 0
 	}
 	if http && !ports {
-		r.info(field, "it asks for what only HTTP has, and so denies every TCP call that the rest of it matches", "name the ports")
+		r.Info(field, "it asks for what only HTTP has, and so denies every TCP call that the rest of it matches", "name the ports")
 	}
 }

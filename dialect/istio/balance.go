@@ -15,7 +15,7 @@ func (r *reader) balance(field string, lb *networking.LoadBalancerSettings) *bal
 	if lb == nil {
 		return nil
 	}
-	p := &balance.Policy{Ref: r.rule(field), Algorithm: balance.LeastRequest}
+	p := &balance.Policy{Ref: r.Rule(field), Algorithm: balance.LeastRequest}
 	switch x := lb.LbPolicy.(type) {
 	case *networking.LoadBalancerSettings_Simple:
 		r.simple(field+".simple", x.Simple, p)
@@ -34,7 +34,7 @@ func (r *reader) simple(field string, lb networking.LoadBalancerSettings_SimpleL
 	case networking.LoadBalancerSettings_ROUND_ROBIN:
 		p.Algorithm = balance.RoundRobin
 	case networking.LoadBalancerSettings_PASSTHROUGH:
-		r.warn(field, "weft does not send calls on to the address that was called; it balances by least request", "")
+		r.Warn(field, "weft does not send calls on to the address that was called; it balances by least request", "")
 	}
 }
 
@@ -51,7 +51,7 @@ func (r *reader) hash(field string, c *networking.LoadBalancerSettings_Consisten
 		h.Param = k.HttpQueryParameterName
 	}
 	if h.Header == "" && h.Cookie == "" && !h.SourceIP && h.Param == "" {
-		r.warn(field, "it names nothing to hash, so calls go to any endpoint", "set httpHeaderName, httpCookie, useSourceIp or httpQueryParameterName")
+		r.Warn(field, "it names nothing to hash, so calls go to any endpoint", "set httpHeaderName, httpCookie, useSourceIp or httpQueryParameterName")
 	}
 	r.ring(field, c, h)
 }
@@ -59,13 +59,13 @@ func (r *reader) hash(field string, c *networking.LoadBalancerSettings_Consisten
 func (r *reader) ring(field string, c *networking.LoadBalancerSettings_ConsistentHashLB, h *balance.Hash) {
 	size := c.MinimumRingSize //nolint:staticcheck // deprecated, and it counts
 	if size != 0 && c.HashAlgorithm != nil {
-		r.refuse(field+".minimumRingSize", "ringHash or maglev is set too", "set ringHash.minimumRingSize alone")
+		r.Refuse(field+".minimumRingSize", "ringHash or maglev is set too", "set ringHash.minimumRingSize alone")
 	}
 	if c.GetRingHash() != nil {
 		size = c.GetRingHash().MinimumRingSize
 	}
 	if size > math.MaxUint32 {
-		r.refuse(field, fmt.Sprintf("a ring of %d points is too large", size), "")
+		r.Refuse(field, fmt.Sprintf("a ring of %d points is too large", size), "")
 	}
 	h.MinRing = uint32(size)
 }
@@ -75,14 +75,14 @@ func (r *reader) slowStart(field string, lb *networking.LoadBalancerSettings, p 
 	d := lb.WarmupDurationSecs //nolint:staticcheck // deprecated, and it counts
 	if w := lb.Warmup; w != nil {
 		if d = w.Duration; d == nil {
-			r.refuse(field+".warmup.duration", "the duration is missing", "")
+			r.Refuse(field+".warmup.duration", "the duration is missing", "")
 		}
 	}
 	if d == nil {
 		return
 	}
 	if p.Algorithm != balance.RoundRobin && p.Algorithm != balance.LeastRequest {
-		r.info(field, fmt.Sprintf("new endpoints are not warmed up with %s", p.Algorithm), "use ROUND_ROBIN or LEAST_REQUEST")
+		r.Info(field, fmt.Sprintf("new endpoints are not warmed up with %s", p.Algorithm), "use ROUND_ROBIN or LEAST_REQUEST")
 		return
 	}
 	p.SlowStart = r.positive(field+".warmup.duration", d.AsDuration())

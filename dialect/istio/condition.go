@@ -16,7 +16,7 @@ import (
 // source lowers who calls. own: conditions that are this source's alone. false: it matches nobody.
 func (r *authorization) source(field string, s *security.Source) (src match.Source, own []match.Condition, ok bool) {
 	if s == nil || isEmpty(s.ProtoReflect()) {
-		r.refuse(field, "the source is empty", "leave from out to match all")
+		r.Refuse(field, "the source is empty", "leave from out to match all")
 		return src, nil, false
 	}
 	r.checkSource(field, s)
@@ -45,13 +45,13 @@ func (r *authorization) unknowable(field, why string) (met bool) {
 	if r.deny {
 		effect = "this counts as matching, so the rule denies more"
 	}
-	r.warn(field, why+": "+effect, "")
+	r.Warn(field, why+": "+effect, "")
 	return r.deny
 }
 
 func (r *authorization) checkSource(field string, s *security.Source) {
 	if len(s.ServiceAccounts)+len(s.NotServiceAccounts) > 0 && len(s.Principals)+len(s.NotPrincipals)+len(s.Namespaces)+len(s.NotNamespaces) > 0 {
-		r.refuse(field+".serviceAccounts", "service accounts cannot stand beside principals or namespaces", "write two sources, or principals alone")
+		r.Refuse(field+".serviceAccounts", "service accounts cannot stand beside principals or namespaces", "write two sources, or principals alone")
 	}
 }
 
@@ -59,7 +59,7 @@ func (r *authorization) checkSource(field string, s *security.Source) {
 func (r *authorization) namespaces(field string, list []string) (out []match.String) {
 	for i, v := range list {
 		if v == "" {
-			r.refuse(dialect.Index(field, i), "the value is empty", "")
+			r.Refuse(dialect.Index(field, i), "the value is empty", "")
 		}
 		out = append(out, anywhere(v))
 	}
@@ -78,9 +78,9 @@ func (r *authorization) glob(field, v string, fold bool) match.String {
 	g := glob(v)
 	switch {
 	case v == "":
-		r.refuse(field, "the value is empty", "")
+		r.Refuse(field, "the value is empty", "")
 	case strings.Contains(g.Value, "*"):
-		r.warn(field, "a * is a wildcard only as the first or the last character; this one is compared as it is", "")
+		r.Warn(field, "a * is a wildcard only as the first or the last character; this one is compared as it is", "")
 	}
 	g.Fold = fold && g.Kind != match.Present
 	return g
@@ -92,9 +92,9 @@ func (r *authorization) principals(field string, list []string) []match.String {
 		at := dialect.Index(field, i)
 		switch parts := strings.Split(v, "/"); {
 		case strings.HasPrefix(v, "spiffe://"):
-			r.warn(at, "no caller has it: principals are compared without their scheme", "write "+strings.TrimPrefix(v, "spiffe://"))
+			r.Warn(at, "no caller has it: principals are compared without their scheme", "write "+strings.TrimPrefix(v, "spiffe://"))
 		case !strings.Contains(v, "*") && (len(parts) != 5 || parts[1] != "ns" || parts[3] != "sa"):
-			r.warn(at, "no caller has it: it is not TRUST-DOMAIN/ns/NAMESPACE/sa/ACCOUNT", meantPrincipal(parts, r.object.Namespace))
+			r.Warn(at, "no caller has it: it is not TRUST-DOMAIN/ns/NAMESPACE/sa/ACCOUNT", meantPrincipal(parts, r.Object.Namespace))
 		}
 	}
 	return r.globs(field, r.local(list), false)
@@ -125,7 +125,7 @@ func (r *authorization) local(list []string) (out []string) {
 func (r *authorization) domains(field string, list []string) (out []match.String) {
 	for i, v := range list {
 		if v == "" || strings.Contains(v, "/") || strings.Contains(glob(v).Value, "*") {
-			r.refuse(dialect.Index(field, i), fmt.Sprintf("%q is not a trust domain", v), "")
+			r.Refuse(dialect.Index(field, i), fmt.Sprintf("%q is not a trust domain", v), "")
 			continue
 		}
 		switch before, after, wild := strings.Cut(v, "*"); {
@@ -145,10 +145,10 @@ func (r *authorization) accounts(field string, list []string) (out []match.Strin
 	for i, v := range list {
 		ns, sa, two := strings.Cut(v, "/")
 		if !two {
-			ns, sa = r.object.Namespace, v
+			ns, sa = r.Object.Namespace, v
 		}
 		if ns == "" || sa == "" || strings.ContainsAny(v, "*") || strings.Contains(sa, "/") {
-			r.refuse(dialect.Index(field, i), fmt.Sprintf("%q is neither ACCOUNT nor NAMESPACE/ACCOUNT", v), "wildcards are for principals")
+			r.Refuse(dialect.Index(field, i), fmt.Sprintf("%q is neither ACCOUNT nor NAMESPACE/ACCOUNT", v), "wildcards are for principals")
 			continue
 		}
 		out = append(out, match.String{Value: ns + "/" + sa})
@@ -158,9 +158,9 @@ func (r *authorization) accounts(field string, list []string) (out []match.Strin
 
 func (r *authorization) networks(field string, list []string) (out []netip.Prefix) {
 	for i, v := range list {
-		n, err := network(v)
+		n, err := dialect.Network(v)
 		if err != nil {
-			r.refuse(dialect.Index(field, i), fmt.Sprintf("%q is neither an address nor a CIDR block", v), "")
+			r.Refuse(dialect.Index(field, i), fmt.Sprintf("%q is %v", v, err), "")
 			continue
 		}
 		out = append(out, n)
@@ -173,7 +173,7 @@ func (r *authorization) ports(field string, list []string) (out []match.Range) {
 	for i, v := range list {
 		n, err := strconv.ParseUint(v, 10, 16)
 		if err != nil {
-			r.refuse(dialect.Index(field, i), fmt.Sprintf("%q is not a port", v), "write its number, from 0 to 65535, in quotes")
+			r.Refuse(dialect.Index(field, i), fmt.Sprintf("%q is not a port", v), "write its number, from 0 to 65535, in quotes")
 			continue
 		}
 		out = append(out, match.OnePort(uint16(n)))
@@ -186,7 +186,7 @@ func (r *authorization) to(field string, list []*security.Rule_To) (out []match.
 	for j, t := range list {
 		at, o := dialect.Index(field+".to", j)+".operation", t.Operation
 		if o == nil || isEmpty(o.ProtoReflect()) {
-			r.refuse(at, "the operation is empty", "leave to out to match all")
+			r.Refuse(at, "the operation is empty", "leave to out to match all")
 			return nil, false
 		}
 		r.checkMethods(at+".methods", o.Methods)
@@ -203,7 +203,7 @@ func (r *authorization) to(field string, list []*security.Rule_To) (out []match.
 func (r *authorization) checkMethods(field string, list []string) {
 	for i, m := range list {
 		if up := strings.ToUpper(m); up != m {
-			r.warn(dialect.Index(field, i), fmt.Sprintf("methods are compared as they are, and %s is not %s", m, up), "write "+up)
+			r.Warn(dialect.Index(field, i), fmt.Sprintf("methods are compared as they are, and %s is not %s", m, up), "write "+up)
 		}
 	}
 }
@@ -214,7 +214,7 @@ func (r *authorization) when(field string, list []*security.Condition) (out []ma
 	for j, c := range list {
 		at := dialect.Index(field+".when", j)
 		if len(c.Values)+len(c.NotValues) == 0 {
-			r.refuse(at, "it has neither values nor notValues", "")
+			r.Refuse(at, "it has neither values nor notValues", "")
 			continue
 		}
 		x, known, met := r.condition(at, c)
@@ -249,7 +249,7 @@ func (r *authorization) condition(field string, c *security.Condition) (x match.
 		x.Key, x.Name = match.RequestHeader, strings.ToLower(bracketed(c.Key))
 		x.Values, x.NotValues = r.globs(values, c.Values, false), r.globs(not, c.NotValues, false)
 		if x.Name == "" {
-			r.refuse(field+".key", "the header's name is missing", "write request.headers[NAME]")
+			r.Refuse(field+".key", "the header's name is missing", "write request.headers[NAME]")
 		}
 	default:
 		return x, false, r.otherKey(field+".key", c.Key)
@@ -280,11 +280,11 @@ func (r *authorization) otherKey(field, key string) (met bool) {
 	case strings.HasPrefix(a, "experimental.envoy.filters."):
 		return r.unknowable(field, "there are no Envoy filters here")
 	case a == "destination.namespace":
-		r.refuse(field, key+" is not an attribute any more", "put the policy into that namespace")
+		r.Refuse(field, key+" is not an attribute any more", "put the policy into that namespace")
 	case strings.HasPrefix(a, "destination.labels"):
-		r.refuse(field, key+" is not an attribute any more", "use the policy's selector")
+		r.Refuse(field, key+" is not an attribute any more", "use the policy's selector")
 	default:
-		r.refuse(field, fmt.Sprintf("there is no attribute %q", key), meantKey(key))
+		r.Refuse(field, fmt.Sprintf("there is no attribute %q", key), meantKey(key))
 	}
 	return r.deny
 }

@@ -12,13 +12,13 @@ import (
 // left out first: Istio's types would also read them by the names that they have inside, as "fixed_delay".
 func (r *reader) decode(into proto.Message) bool {
 	tree := map[string]any{}
-	if spec, ok := r.object.Tree["spec"]; ok && spec != nil {
+	if spec, ok := r.Object.Tree["spec"]; ok && spec != nil {
 		tree["spec"] = known(schemas[reflect.TypeOf(into)].Fields["spec"], spec)
 	}
-	clean := *r.object
+	clean := *r.Object
 	clean.Tree = tree
 	if err := dialect.DecodeField(&clean, "spec", into); err != nil {
-		r.refuse("spec", err.Error(), "")
+		r.Refuse("spec", err.Error(), "")
 		return false
 	}
 	return true
@@ -57,7 +57,7 @@ func child(s *dialect.Schema, key string) *dialect.Schema {
 
 // written says whether a field of the spec stands in the object, even empty: Istio's types do not tell an empty list from none.
 func (r *reader) written(path ...any) bool {
-	var at any = r.object.Tree
+	var at any = r.Object.Tree
 	for _, step := range path {
 		switch x := at.(type) {
 		case map[string]any:

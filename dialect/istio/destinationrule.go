@@ -22,12 +22,12 @@ import (
 func destinationRule(o *dialect.Object, v dialect.View) (part mesh.Part, found []mesh.Finding) {
 	r, dr := newReader(o, v), &networking.DestinationRule{}
 	if !r.decode(dr) {
-		return part, r.found
+		return part, r.Found
 	}
 	namespaces, any := r.exported(dr.ExportTo)
-	p := mesh.BackendPolicy{Ref: r.ref, Created: o.Created, Host: r.full(dr.Host), Root: r.root(), Exports: namespaces}
+	p := mesh.BackendPolicy{Ref: r.Ref, Created: o.Created, Host: r.full(dr.Host), Root: r.root(), Exports: namespaces}
 	if dr.Host == "" {
-		r.refuse("spec.host", "the host is empty", "")
+		r.Refuse("spec.host", "the host is empty", "")
 	} else {
 		r.checkHost("spec.host", dr.Host, "no call is made to it")
 	}
@@ -38,17 +38,17 @@ func destinationRule(o *dialect.Object, v dialect.View) (part mesh.Part, found [
 		r.checkSelectorExport(namespaces)
 	}
 	if !any {
-		r.info("spec.exportTo", "it is exported to no namespace, so it has no effect", "")
-		return part, r.found
+		r.Info("spec.exportTo", "it is exported to no namespace, so it has no effect", "")
+		return part, r.Found
 	}
 	part.Backends = []mesh.BackendPolicy{p}
-	return part, r.found
+	return part, r.Found
 }
 
 // checkSelectorExport: callers are selected in the rule's own namespace only.
 func (r *reader) checkSelectorExport(namespaces []string) {
-	if len(namespaces) > 1 || len(namespaces) == 1 && namespaces[0] != r.object.Namespace {
-		r.refuse("spec.exportTo", "a rule with a workloadSelector is for its own namespace alone", `write ["."], or leave exportTo out`)
+	if len(namespaces) > 1 || len(namespaces) == 1 && namespaces[0] != r.Object.Namespace {
+		r.Refuse("spec.exportTo", "a rule with a workloadSelector is for its own namespace alone", `write ["."], or leave exportTo out`)
 	}
 }
 
@@ -57,11 +57,11 @@ func (r *reader) subsets(host string, list []*networking.Subset) (out []mesh.Sub
 		field := dialect.Index("spec.subsets", i)
 		switch {
 		case s.Name == "":
-			r.refuse(field+".name", "the subset has no name", "")
+			r.Refuse(field+".name", "the subset has no name", "")
 		case slices.ContainsFunc(out, func(x mesh.Subset) bool { return x.Name == s.Name }):
-			r.refuse(field+".name", "the subset "+s.Name+" is defined twice", "")
+			r.Refuse(field+".name", "the subset "+s.Name+" is defined twice", "")
 		}
-		x := mesh.Subset{Ref: r.rule(field), Name: s.Name, Labels: dialect.Labels(s.Labels)}
+		x := mesh.Subset{Ref: r.Rule(field), Name: s.Name, Labels: dialect.Labels(s.Labels)}
 		x.Policy, x.Ports = r.policy(field+".trafficPolicy", host, s.TrafficPolicy)
 		out = append(out, x)
 	}
@@ -79,7 +79,7 @@ func (r *reader) policy(field, host string, p *networking.TrafficPolicy) (o mesh
 		at := dialect.Index(field+".portLevelSettings", i)
 		n := r.port(at+".port.number", s.GetPort().GetNumber())
 		if n == 0 {
-			r.refuse(at+".port.number", "a port is from 1 to 65535", "")
+			r.Refuse(at+".port.number", "a port is from 1 to 65535", "")
 		}
 		ports = append(ports, mesh.PortPolicy{Port: n, Policy: r.alone(at, r.blocks(at, host, s))})
 	}
@@ -105,7 +105,7 @@ func (r *reader) blocks(field, host string, b blocks) (o mesh.Outbound) {
 // alone fills in Istio's defaults: settings of a port inherit nothing from around them, but for the budget
 // (TrafficPolicy.portLevelSettings).
 func (r *reader) alone(field string, o mesh.Outbound) mesh.Outbound {
-	ref := r.rule(field)
+	ref := r.Rule(field)
 	return o.Over(mesh.Outbound{
 		Balance: &balance.Policy{Ref: ref, Algorithm: balance.LeastRequest},
 		Outlier: &outlier.Policy{Ref: ref},
@@ -120,7 +120,7 @@ func (r *reader) pool(field string, p *networking.ConnectionPoolSettings) (*brea
 	if p == nil {
 		return nil, nil
 	}
-	b, c := &breaker.Policy{Ref: r.rule(field)}, &traffic.Connect{Ref: r.rule(field)}
+	b, c := &breaker.Policy{Ref: r.Rule(field)}, &traffic.Connect{Ref: r.Rule(field)}
 	if t := p.Tcp; t != nil {
 		b.MaxConnections = r.limit(field+".tcp.maxConnections", t.MaxConnections)
 		c.Timeout = r.positive(field+".tcp.connectTimeout", t.ConnectTimeout.AsDuration())
@@ -136,7 +136,7 @@ func (r *reader) pool(field string, p *networking.ConnectionPoolSettings) (*brea
 		}
 		c.Upgrade = h.H2UpgradePolicy == networking.ConnectionPoolSettings_HTTPSettings_UPGRADE
 		if c.Upgrade && h.UseClientProtocol {
-			r.refuse(field+".http.useClientProtocol", "it cannot be true where h2UpgradePolicy is UPGRADE", "leave one out")
+			r.Refuse(field+".http.useClientProtocol", "it cannot be true where h2UpgradePolicy is UPGRADE", "leave one out")
 		}
 	}
 	r.checkPool(field, p, b)
@@ -146,24 +146,24 @@ func (r *reader) pool(field string, p *networking.ConnectionPoolSettings) (*brea
 func (r *reader) checkPool(field string, p *networking.ConnectionPoolSettings, b *breaker.Policy) {
 	switch {
 	case p.Tcp == nil && p.Http == nil:
-		r.refuse(field, "it has neither tcp nor http", "")
+		r.Refuse(field, "it has neither tcp nor http", "")
 	case b.MaxPending > 0 && b.MaxConnections == 0:
-		r.info(field+".http.http1MaxPendingRequests", "calls wait only where tcp.maxConnections bounds the connections", "set tcp.maxConnections too")
+		r.Info(field+".http.http1MaxPendingRequests", "calls wait only where tcp.maxConnections bounds the connections", "set tcp.maxConnections too")
 	case p.Tcp.GetIdleTimeout() != nil && p.Http.GetIdleTimeout() == nil:
-		r.info(field+".tcp.idleTimeout", "it closes pooled connections that have no calls; weft does not close opaque TCP connections for idling", "")
+		r.Info(field+".tcp.idleTimeout", "it closes pooled connections that have no calls; weft does not close opaque TCP connections for idling", "")
 	}
 }
 
 func (r *reader) limit(field string, n int32) uint32 {
 	if n < 0 {
-		r.refuse(field, "the limit is negative", "leave it out for none")
+		r.Refuse(field, "the limit is negative", "leave it out for none")
 	}
 	return uint32(max(n, 0))
 }
 
 func (r *reader) positive(field string, d time.Duration) time.Duration {
 	if d < 0 {
-		r.refuse(field, "the duration is negative", "")
+		r.Refuse(field, "the duration is negative", "")
 	}
 	return d
 }
@@ -173,7 +173,7 @@ func (r *reader) outlier(field string, o *networking.OutlierDetection) *outlier.
 	if o == nil {
 		return nil
 	}
-	p := &outlier.Policy{Ref: r.rule(field), Consecutive: 5, Gateway: o.ConsecutiveGatewayErrors.GetValue(),
+	p := &outlier.Policy{Ref: r.Rule(field), Consecutive: 5, Gateway: o.ConsecutiveGatewayErrors.GetValue(),
 		Base: r.positive(field+".baseEjectionTime", o.BaseEjectionTime.AsDuration()), Interval: r.positive(field+".interval", o.Interval.AsDuration()),
 		MaxPercent: r.percent(field+".maxEjectionPercent", o.MaxEjectionPercent), MinHealth: r.percent(field+".minHealthPercent", o.MinHealthPercent)}
 	if o.Consecutive_5XxErrors != nil {
@@ -186,10 +186,10 @@ func (r *reader) outlier(field string, o *networking.OutlierDetection) *outlier.
 	case o.SplitExternalLocalOriginErrors:
 		p.Local = 5
 	case local > 0:
-		r.refuse(field+".consecutiveLocalOriginFailures", "it counts only where splitExternalLocalOriginErrors is true", "set that too")
+		r.Refuse(field+".consecutiveLocalOriginFailures", "it counts only where splitExternalLocalOriginErrors is true", "set that too")
 	}
 	if p.Consecutive > 0 && p.Gateway >= p.Consecutive {
-		r.info(field+".consecutiveGatewayErrors", fmt.Sprintf("each of these is a 5xx too, and %d of those eject already", p.Consecutive),
+		r.Info(field+".consecutiveGatewayErrors", fmt.Sprintf("each of these is a 5xx too, and %d of those eject already", p.Consecutive),
 			"make it smaller, or set consecutive5xxErrors to 0")
 	}
 	return p
@@ -197,7 +197,7 @@ func (r *reader) outlier(field string, o *networking.OutlierDetection) *outlier.
 
 func (r *reader) percent(field string, n int32) uint32 {
 	if n < 0 || n > 100 {
-		r.refuse(field, fmt.Sprintf("%d is not a percentage", n), "use a number from 0 to 100")
+		r.Refuse(field, fmt.Sprintf("%d is not a percentage", n), "use a number from 0 to 100")
 	}
 	return uint32(max(n, 0))
 }
@@ -207,7 +207,7 @@ func (r *reader) secure(field, host string, t *networking.ClientTLSSettings) *tr
 	if t == nil {
 		return nil
 	}
-	s := &traffic.Secure{Ref: r.rule(field)}
+	s := &traffic.Secure{Ref: r.Rule(field)}
 	switch t.Mode {
 	case networking.ClientTLSSettings_DISABLE:
 		s.Mode = traffic.Clear
@@ -216,7 +216,7 @@ func (r *reader) secure(field, host string, t *networking.ClientTLSSettings) *tr
 		s.Mode = traffic.Mutual
 		return s
 	case networking.ClientTLSSettings_MUTUAL:
-		r.warn(field+".mode", "weft cannot show certificates from files yet: it starts TLS without one, which the server may refuse",
+		r.Warn(field+".mode", "weft cannot show certificates from files yet: it starts TLS without one, which the server may refuse",
 			"use ISTIO_MUTUAL between workloads of the mesh")
 	}
 	s.Mode, s.SNI = traffic.Simple, t.Sni
@@ -231,14 +231,14 @@ func (r *reader) budget(field string, b *networking.TrafficPolicy_RetryBudget) *
 	if b == nil {
 		return nil
 	}
-	out := &retry.Budget{Ref: r.rule(field), Percent: 20, Window: r.positive(field+".budgetInterval", b.BudgetInterval.AsDuration())}
+	out := &retry.Budget{Ref: r.Rule(field), Percent: 20, Window: r.positive(field+".budgetInterval", b.BudgetInterval.AsDuration())}
 	switch p := b.Percent; {
 	case p == nil:
 	case !(p.Value >= 0 && p.Value <= 100):
-		r.refuse(field+".percent", fmt.Sprintf("%v is not a percentage", p.Value), "use a number from 0 to 100")
+		r.Refuse(field+".percent", fmt.Sprintf("%v is not a percentage", p.Value), "use a number from 0 to 100")
 	case p.Value == 0:
 		out.Percent = 1
-		r.warn(field+".percent", "weft's budget is at least 1 percent", "set retries.attempts to 0 in the VirtualService for no retries")
+		r.Warn(field+".percent", "weft's budget is at least 1 percent", "set retries.attempts to 0 in the VirtualService for no retries")
 	default:
 		out.Percent = uint32(math.Ceil(p.Value))
 	}
@@ -250,9 +250,9 @@ func (r *reader) selector(field string, s interface{ GetMatchLabels() map[string
 	for k, v := range s.GetMatchLabels() {
 		switch {
 		case k == "":
-			r.refuse(field+".matchLabels", "a label's name is empty", "")
+			r.Refuse(field+".matchLabels", "a label's name is empty", "")
 		case strings.Contains(k, "*") || strings.Contains(v, "*"):
-			r.refuse(dialect.Child(field+".matchLabels", k), "labels are compared as they are; a wildcard matches nothing", "")
+			r.Refuse(dialect.Child(field+".matchLabels", k), "labels are compared as they are; a wildcard matches nothing", "")
 		}
 	}
 	return &match.Selector{Labels: dialect.Labels(s.GetMatchLabels())}

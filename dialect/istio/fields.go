@@ -12,14 +12,6 @@ import (
 	"github.com/weft-mesh/weft/dialect"
 )
 
-// below puts a path before each of a list.
-func below(path string, fields ...string) (out []string) {
-	for _, f := range fields {
-		out = append(out, path+"."+f)
-	}
-	return out
-}
-
 func renamed(into map[string]string, path string, names map[string]string) {
 	for k, v := range names {
 		into[path+"."+k] = v
@@ -31,20 +23,20 @@ func virtualServiceKind() dialect.Kind {
 	fields := []string{"spec.hosts", "spec.gateways", "spec.exportTo", http + ".directResponse.status", http + ".timeout",
 		http + ".mirrorPercent", http + ".mirrorPercentage.value"}
 	for _, f := range []string{"uri", "scheme", "method", "authority", "headers{}", "withoutHeaders{}", "queryParams{}"} {
-		fields = append(fields, below(match+"."+f, "exact", "prefix", "regex")...)
+		fields = append(fields, dialect.Below(match+"."+f, "exact", "prefix", "regex")...)
 	}
-	fields = append(fields, below(match, "port", "sourceLabels", "sourceNamespace", "gateways", "ignoreUriCase")...)
+	fields = append(fields, dialect.Below(match, "port", "sourceLabels", "sourceNamespace", "gateways", "ignoreUriCase")...)
 	for _, f := range []string{".route[].destination", ".mirror", ".mirrors[].destination"} {
-		fields = append(fields, below(http+f, "host", "subset", "port.number")...)
+		fields = append(fields, dialect.Below(http+f, "host", "subset", "port.number")...)
 	}
 	for _, f := range []string{".headers", ".route[].headers"} {
-		fields = append(fields, below(http+f, "request.set", "request.add", "request.remove", "response.set", "response.add", "response.remove")...)
+		fields = append(fields, dialect.Below(http+f, "request.set", "request.add", "request.remove", "response.set", "response.add", "response.remove")...)
 	}
 	fields = append(fields, http+".route[].weight", http+".mirrors[].percentage.value")
-	fields = append(fields, below(http+".redirect", "uri", "authority", "port", "derivePort", "scheme", "redirectCode", "prefixRewrite")...)
-	fields = append(fields, below(http+".rewrite", "uri", "authority", "uriRegexRewrite.match", "uriRegexRewrite.rewrite")...)
-	fields = append(fields, below(http+".retries", "attempts", "perTryTimeout", "retryOn", "backoff")...)
-	fields = append(fields, below(http+".fault", "delay.fixedDelay", "delay.percentage.value", "delay.percent",
+	fields = append(fields, dialect.Below(http+".redirect", "uri", "authority", "port", "derivePort", "scheme", "redirectCode", "prefixRewrite")...)
+	fields = append(fields, dialect.Below(http+".rewrite", "uri", "authority", "uriRegexRewrite.match", "uriRegexRewrite.rewrite")...)
+	fields = append(fields, dialect.Below(http+".retries", "attempts", "perTryTimeout", "retryOn", "backoff")...)
+	fields = append(fields, dialect.Below(http+".fault", "delay.fixedDelay", "delay.percentage.value", "delay.percent",
 		"abort.httpStatus", "abort.grpcStatus", "abort.percentage.value")...)
 	return dialect.Kind{Dialect: decision.Istio, Group: networkingGroup, Name: "VirtualService", Versions: networkingVersions,
 		Schema: schemas[reflect.TypeFor[*networking.VirtualService]()], Fields: fields, Lower: virtualService, Renamed: virtualServiceNames(),
@@ -110,15 +102,15 @@ func destinationRuleKind() dialect.Kind {
 
 func policyFields(p string) []string {
 	return slices.Concat(
-		below(p+".loadBalancer", "simple", "warmupDurationSecs", "warmup.duration"),
-		below(p+".loadBalancer.consistentHash", "httpHeaderName", "httpCookie.name", "httpCookie.path", "httpCookie.ttl", "useSourceIp",
+		dialect.Below(p+".loadBalancer", "simple", "warmupDurationSecs", "warmup.duration"),
+		dialect.Below(p+".loadBalancer.consistentHash", "httpHeaderName", "httpCookie.name", "httpCookie.path", "httpCookie.ttl", "useSourceIp",
 			"httpQueryParameterName", "minimumRingSize", "ringHash.minimumRingSize"),
-		below(p+".connectionPool.tcp", "maxConnections", "connectTimeout", "idleTimeout"),
-		below(p+".connectionPool.http", "http1MaxPendingRequests", "http2MaxRequests", "maxRequestsPerConnection", "maxRetries", "idleTimeout",
+		dialect.Below(p+".connectionPool.tcp", "maxConnections", "connectTimeout", "idleTimeout"),
+		dialect.Below(p+".connectionPool.http", "http1MaxPendingRequests", "http2MaxRequests", "maxRequestsPerConnection", "maxRetries", "idleTimeout",
 			"h2UpgradePolicy"),
-		below(p+".outlierDetection", "splitExternalLocalOriginErrors", "consecutiveLocalOriginFailures", "consecutiveGatewayErrors",
+		dialect.Below(p+".outlierDetection", "splitExternalLocalOriginErrors", "consecutiveLocalOriginFailures", "consecutiveGatewayErrors",
 			"consecutive5xxErrors", "interval", "baseEjectionTime", "maxEjectionPercent", "minHealthPercent"),
-		below(p+".tls", "mode", "sni"))
+		dialect.Below(p+".tls", "mode", "sni"))
 }
 
 var policyUnsupported = map[string]string{
@@ -161,7 +153,7 @@ var policyNames = map[string]string{
 func workloadEntryKind(trustDomain string) dialect.Kind {
 	return dialect.Kind{Dialect: decision.Istio, Group: networkingGroup, Name: "WorkloadEntry", Versions: networkingVersions,
 		Schema: schemas[reflect.TypeFor[*networking.WorkloadEntry]()], Lower: workloadEntry(trustDomain), Ignored: notOurs,
-		Fields:      below("spec", "address", "ports", "labels", "locality", "weight", "serviceAccount"),
+		Fields:      dialect.Below("spec", "address", "ports", "labels", "locality", "weight", "serviceAccount"),
 		Unsupported: map[string]string{"spec.network": "all workloads are taken to be of one network"},
 		Renamed:     map[string]string{"spec.ip": "address", "spec.host": "address", "spec.port": "ports", "spec.selector": "labels"}}
 }
@@ -182,11 +174,11 @@ const (
 func authorizationPolicyKind(trustDomain string) dialect.Kind {
 	from, to := "spec.rules[].from[]", "spec.rules[].to[]"
 	fields := []string{"spec.selector.matchLabels", "spec.action"}
-	fields = append(fields, below(from+".source", "principals", "notPrincipals", "namespaces",
+	fields = append(fields, dialect.Below(from+".source", "principals", "notPrincipals", "namespaces",
 		"notNamespaces", "serviceAccounts", "notServiceAccounts", "ipBlocks", "notIpBlocks", "remoteIpBlocks", "notRemoteIpBlocks",
 		"trustDomains", "notTrustDomains")...)
-	fields = append(fields, below(to+".operation", "hosts", "notHosts", "ports", "notPorts", "methods", "notMethods", "paths", "notPaths")...)
-	fields = append(fields, below("spec.rules[].when[]", "key", "values", "notValues")...)
+	fields = append(fields, dialect.Below(to+".operation", "hosts", "notHosts", "ports", "notPorts", "methods", "notMethods", "paths", "notPaths")...)
+	fields = append(fields, dialect.Below("spec.rules[].when[]", "key", "values", "notValues")...)
 	names := map[string]string{"spec.podSelector": "selector", "spec.effect": "action", "spec.selector.labels": "selector.matchLabels",
 		"spec.rules[].conditions": "when", "spec.rules[].source": "put it into the list from", "spec.rules[].operation": "put it into the list to"}
 	renamed(names, from, map[string]string{"principals": "source.principals", "namespaces": "source.namespaces", "ipBlocks": "source.ipBlocks"})

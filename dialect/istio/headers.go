@@ -36,7 +36,7 @@ func (r *reader) edit(field string, ops *networking.Headers_HeaderOperations, re
 	}
 	for i, name := range ops.GetRemove() {
 		if name = strings.ToLower(name); name == "" || name == "host" || name[0] == ':' {
-			r.refuse(dialect.Index(field+".remove", i), fmt.Sprintf("%q cannot be removed", name), "")
+			r.Refuse(dialect.Index(field+".remove", i), fmt.Sprintf("%q cannot be removed", name), "")
 			continue
 		}
 		e.Remove = append(e.Remove, name)
@@ -60,9 +60,9 @@ func (r *reader) pairs(field string, m map[string]string, request bool) (out []h
 		}
 		switch {
 		case name == "":
-			r.refuse(dialect.Child(field, key), "the header's name is empty", "")
+			r.Refuse(dialect.Child(field, key), "the header's name is empty", "")
 		case name[0] == ':', name == "host" && !request:
-			r.refuse(dialect.Child(field, key), fmt.Sprintf("%s cannot be changed", key), "")
+			r.Refuse(dialect.Child(field, key), fmt.Sprintf("%s cannot be changed", key), "")
 		default:
 			out = append(out, headers.Pair{Name: name, Value: r.value(dialect.Child(field, key), m[key])})
 		}
@@ -76,13 +76,13 @@ var operator = regexp.MustCompile(`%%|%[A-Z0-9_]+(\([^)]*\))?(:[0-9]+)?%`)
 // value lowers a header's value: "%%" is a percent sign.
 func (r *reader) value(field, v string) string {
 	if strings.ContainsAny(v, "\r\n\x00") {
-		r.refuse(field, "a header's value cannot hold a line break", "")
+		r.Refuse(field, "a header's value cannot hold a line break", "")
 	}
 	return operator.ReplaceAllStringFunc(v, func(op string) string {
 		if op == "%%" {
 			return "%"
 		}
-		r.warn(field, "weft does not fill in "+op+"; the value is sent as it is written", "write the value itself")
+		r.Warn(field, "weft does not fill in "+op+"; the value is sent as it is written", "write the value itself")
 		return op
 	})
 }

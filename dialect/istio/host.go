@@ -10,26 +10,22 @@ import (
 	"github.com/weft-mesh/weft/dialect"
 )
 
-// clusterSuffix ends the full name of every Service.
-const clusterSuffix = ".svc.cluster.local"
-
 // full completes a host as Istio does: a name without a dot is a Service of the namespace that the rule is in, never of the
 // caller's (Destination.host); any other name is taken as it is.
 func (r *reader) full(host string) string {
 	if host == "*" || strings.Contains(host, ".") {
 		return host
 	}
-	return host + "." + r.object.Namespace + clusterSuffix
+	return dialect.Host(host, r.Object.Namespace)
 }
 
 // service returns the Service of a full host, or nil.
 func (r *reader) service(host string) *dialect.Object {
-	short, ok := strings.CutSuffix(host, clusterSuffix)
-	name, namespace, two := strings.Cut(short, ".")
-	if !ok || !two || strings.Contains(namespace, ".") {
+	name, namespace, ok := dialect.ServiceOf(host)
+	if !ok {
 		return nil
 	}
-	return r.view.Get("", "Service", namespace, name)
+	return r.View.Get("", "Service", namespace, name)
 }
 
 // onlyPort returns the number of a Service's port if it has exactly one. Calls that are sent to such a Service go to that port,
@@ -64,7 +60,7 @@ func (r *reader) ports(host string) (numbers []uint16) {
 // checkPort says so where a Service has no such port.
 func (r *reader) checkPort(field, host string, port uint16) {
 	if ports := r.ports(host); len(ports) > 0 && !slices.Contains(ports, port) {
-		r.warn(field, fmt.Sprintf("%s has no port %d: calls that are sent there get 503", host, port),
+		r.Warn(field, fmt.Sprintf("%s has no port %d: calls that are sent there get 503", host, port),
 			"its ports are "+strings.Trim(fmt.Sprint(ports), "[]"))
 	}
 }
@@ -76,47 +72,36 @@ func (r *reader) checkHost(field, host, effect string) {
 		return
 	}
 	if entry := r.entry(full); entry != "" {
-		r.warn(field, fmt.Sprintf("%s is the host of ServiceEntry %s, and ServiceEntries have no effect yet: %s", host, entry, effect), "")
+		r.Warn(field, fmt.Sprintf("%s is the host of ServiceEntry %s, and ServiceEntries have no effect yet: %s", host, entry, effect), "")
 		return
 	}
 	text := fmt.Sprintf("no Service and no ServiceEntry has the host %s: %s", full, effect)
 	if meant := r.meant(host); meant != "" {
-		r.warn(field, text, fmt.Sprintf("did you mean %s? A name with a dot is taken as it is", meant))
+		r.Warn(field, text, fmt.Sprintf("did you mean %s? A name with a dot is taken as it is", meant))
 		return
 	}
-	r.warn(field, text, "create the Service, or correct the name")
+	r.Warn(field, text, "create the Service, or correct the name")
 }
 
 // meant is the full name that a dotted one probably stands for.
 func (r *reader) meant(host string) string {
 	name, rest, dotted := strings.Cut(host, ".")
 	if !dotted {
-		return r.elsewhere(name)
+		if ns := r.Elsewhere(name); ns != "" {
+			return dialect.Host(name, ns)
+		}
+		return ""
 	}
 	namespace, tail, _ := strings.Cut(rest, ".")
 	if tail == "" || strings.HasPrefix("svc.cluster.local", tail) && tail != "svc.cluster.local" {
-		return name + "." + namespace + clusterSuffix
+		return dialect.Host(name, namespace)
 	}
 	return ""
 }
 
-// elsewhere finds a Service of that name in another namespace, if there is just one.
-func (r *reader) elsewhere(name string) (host string) {
-	for _, o := range r.view.List("", "Service", "") {
-		if o.Name != name {
-			continue
-		}
-		if host != "" {
-			return ""
-		}
-		host = name + "." + o.Namespace + clusterSuffix
-	}
-	return host
-}
-
 // entry returns the ServiceEntry that has a host, as NAMESPACE/NAME, or nothing.
 func (r *reader) entry(host string) string {
-	for _, o := range r.view.List(networkingGroup, "ServiceEntry", "") {
+	for _, o := range r.View.List(networkingGroup, "ServiceEntry", "") {
 		spec, _ := o.Tree["spec"].(map[string]any)
 		hosts, _ := spec["hosts"].([]any)
 		if slices.ContainsFunc(hosts, func(h any) bool { s, _ := h.(string); return covers(s, host) }) {
@@ -146,22 +131,21 @@ func (r *reader) checkSubset(field string, d *networking.Destination) {
 	if len(rules) == 0 {
 		text = fmt.Sprintf("there is no DestinationRule for %s, so it has no subset %s: calls that are sent there get 503", host, d.Subset)
 	}
-	r.warn(field, text, "define the subset in a DestinationRule of that host")
+	r.Warn(field, text, "define the subset in a DestinationRule of that host")
 }
 
 // destinationRules returns those for a host, from where Istio looks: the caller's namespace, here the rule's own, the service's,
 // and the root.
 func (r *reader) destinationRules(host string) (rules []*dialect.Object) {
-	_, rest, _ := strings.Cut(strings.TrimSuffix(host, clusterSuffix), ".")
-	namespaces := []string{r.object.Namespace, rootNamespace}
-	if strings.HasSuffix(host, clusterSuffix) && rest != r.object.Namespace {
-		namespaces = append(namespaces, rest)
+	namespaces := []string{r.Object.Namespace, rootNamespace}
+	if _, ns, ok := dialect.ServiceOf(host); ok && ns != r.Object.Namespace {
+		namespaces = append(namespaces, ns)
 	}
 	for _, ns := range slices.Compact(namespaces) {
-		for _, o := range r.view.List(networkingGroup, "DestinationRule", ns) {
+		for _, o := range r.View.List(networkingGroup, "DestinationRule", ns) {
 			spec, _ := o.Tree["spec"].(map[string]any)
 			h, _ := spec["host"].(string)
-			if other := (&reader{object: o}); h != "" && covers(other.full(h), host) {
+			if other := newReader(o, r.View); h != "" && covers(other.full(h), host) {
 				rules = append(rules, o)
 			}
 		}
@@ -184,13 +168,13 @@ func (r *reader) exported(to []string) (namespaces []string, any bool) {
 		switch t {
 		case "*":
 			if len(to) > 1 {
-				r.refuse(dialect.Index("spec.exportTo", i), `"*" is for everybody and cannot stand beside other namespaces`, "leave the others out")
+				r.Refuse(dialect.Index("spec.exportTo", i), `"*" is for everybody and cannot stand beside other namespaces`, "leave the others out")
 			}
 			return nil, true
 		case "~":
 			return nil, false
 		case ".":
-			t = r.object.Namespace
+			t = r.Object.Namespace
 		}
 		if !slices.Contains(namespaces, t) {
 			namespaces = append(namespaces, t)

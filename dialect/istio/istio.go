@@ -6,11 +6,8 @@
 package istio
 
 import (
-	"strings"
-
 	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/dialect"
-	"github.com/weft-mesh/weft/mesh"
 )
 
 const (
@@ -23,32 +20,18 @@ const (
 	meshGateway   = "mesh"         // what VirtualServices call all sidecars
 )
 
-// reader reads one object and collects what is to be said of it.
+// reader reads one object.
 type reader struct {
-	object *dialect.Object
-	view   dialect.View
-	ref    decision.Ref
-	found  []mesh.Finding
-	told   map[string]bool // hosts and subsets that something was said of: once in an object is enough
+	dialect.Reader
+	told map[string]bool // hosts and subsets that something was said of: once in an object is enough
 }
 
 func newReader(o *dialect.Object, v dialect.View) *reader {
-	return &reader{object: o, view: v, ref: o.Ref(decision.Istio), told: map[string]bool{}}
+	return &reader{Reader: dialect.NewReader(decision.Istio, o, v), told: map[string]bool{}}
 }
 
 // root says whether the object stands where Istio keeps what is for the whole mesh.
-func (r *reader) root() bool { return r.object.Namespace == rootNamespace }
-
-// refuse says why the object cannot be in force.
-func (r *reader) refuse(field, text, remedy string) { r.note(mesh.Error, field, text, remedy) }
-
-func (r *reader) warn(field, text, remedy string) { r.note(mesh.Warning, field, text, remedy) }
-
-func (r *reader) info(field, text, remedy string) { r.note(mesh.Info, field, text, remedy) }
-
-func (r *reader) note(l mesh.Level, field, text, remedy string) {
-	r.found = append(r.found, mesh.Finding{Ref: r.ref, Field: field, Text: text, Remedy: remedy, Level: l})
-}
+func (r *reader) root() bool { return r.Object.Namespace == rootNamespace }
 
 // once says whether what is known as key has not been said yet.
 func (r *reader) once(key string) bool {
@@ -56,16 +39,3 @@ func (r *reader) once(key string) bool {
 	r.told[key] = true
 	return first
 }
-
-// refused says whether any finding keeps the object out of force.
-func (r *reader) refused() bool {
-	for i := range r.found {
-		if r.found[i].Level == mesh.Error {
-			return true
-		}
-	}
-	return false
-}
-
-// rule returns the Ref of the rule at a field: "spec.http[0]" is rule http[0].
-func (r *reader) rule(field string) decision.Ref { return r.ref.At(strings.TrimPrefix(field, "spec.")) }

@@ -58,10 +58,10 @@ func (r *reader) way(field string, m *networking.HTTPMatchRequest) (w way, ok bo
 	case len(m.Gateways) == 0:
 		w.caller = caller(m)
 	case !slices.Contains(m.Gateways, meshGateway):
-		r.info(field+".gateways", fmt.Sprintf("it is for %s alone, and weft has no gateways yet", strings.Join(m.Gateways, ", ")), "")
+		r.Info(field+".gateways", fmt.Sprintf("it is for %s alone, and weft has no gateways yet", strings.Join(m.Gateways, ", ")), "")
 		return w, false
 	case len(m.SourceLabels) > 0 || m.SourceNamespace != "":
-		r.warn(field+".gateways", "beside gateways, sourceLabels and sourceNamespace do not count", "leave out gateways")
+		r.Warn(field+".gateways", "beside gateways, sourceLabels and sourceNamespace do not count", "leave out gateways")
 	}
 	var q match.Request
 	w.prefix, w.whole = r.uri(field+".uri", m, &q)
@@ -121,9 +121,9 @@ func (r *reader) headerMatches(field string, m map[string]*networking.StringMatc
 		values := r.values(at, m[name])
 		switch {
 		case name == "":
-			r.refuse(at, "the header's name is empty", "")
+			r.Refuse(at, "the header's name is empty", "")
 		case strings.HasPrefix(name, "@request.auth.claims"):
-			r.warn(at, "claims of tokens can be matched at gateways alone: no call matches", "")
+			r.Warn(at, "claims of tokens can be matched at gateways alone: no call matches", "")
 			ok = false
 		case strings.HasPrefix(name, ":"):
 			ok = r.pseudo(at, name, values, invert, q) && ok
@@ -138,7 +138,7 @@ func (r *reader) headerMatches(field string, m map[string]*networking.StringMatc
 // plainName says so where a header's name is likely to be a field of the match in the wrong place.
 func (r *reader) plainName(field, name string) {
 	if slices.Contains([]string{"uri", "scheme", "method", "authority"}, name) {
-		r.info(field, "this asks for a header of the name "+name, "to match the request's "+name+", write it beside headers, not below")
+		r.Info(field, "this asks for a header of the name "+name, "to match the request's "+name+", write it beside headers, not below")
 	}
 }
 
@@ -151,7 +151,7 @@ func (r *reader) pseudo(field, name string, values []match.String, invert bool, 
 		list = into[1]
 	}
 	if list == nil || len(*list) > 0 || values == nil && invert {
-		r.warn(field, "weft cannot match "+name+" here: no call matches", "use the fields method, authority, scheme and uri")
+		r.Warn(field, "weft cannot match "+name+" here: no call matches", "use the fields method, authority, scheme and uri")
 		return false
 	}
 	*list = values

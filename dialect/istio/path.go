@@ -21,7 +21,7 @@ func (r *authorization) paths(field string, list []string) (out []match.String) 
 			out = append(out, r.glob(at, v, false))
 		}
 		if g := glob(v); v != "*" && g.Kind != match.Suffix && !strings.HasPrefix(g.Value, "/") {
-			r.warn(at, "no path begins like this", "begin it with /")
+			r.Warn(at, "no path begins like this", "begin it with /")
 		}
 	}
 	return out
@@ -34,13 +34,13 @@ func (r *authorization) template(field, v string) match.String {
 	for _, seg := range strings.Split(v, "/") {
 		switch {
 		case last && (seg == "{*}" || seg == "{**}"):
-			r.refuse(field, "{**} is not the last operator", "")
+			r.Refuse(field, "{**} is not the last operator", "")
 		case seg == "{*}":
 			re = append(re, "[^/]+")
 		case seg == "{**}":
 			re, last = append(re, ".*"), true
 		case strings.ContainsAny(seg, "{}*"):
-			r.refuse(field, fmt.Sprintf("%q cannot be part of a template", seg), "a segment is {*}, {**} or plain text")
+			r.Refuse(field, fmt.Sprintf("%q cannot be part of a template", seg), "a segment is {*}, {**} or plain text")
 		default:
 			re = append(re, regexp.QuoteMeta(seg))
 		}

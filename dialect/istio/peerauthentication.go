@@ -15,18 +15,18 @@ import (
 func peerAuthentication(o *dialect.Object, v dialect.View) (part mesh.Part, found []mesh.Finding) {
 	r, pa := newReader(o, v), &security.PeerAuthentication{}
 	if !r.decode(pa) {
-		return part, r.found
+		return part, r.Found
 	}
 	selects := len(pa.Selector.GetMatchLabels()) > 0
 	if r.root() && selects {
-		r.warn("spec.selector", "in the namespace "+rootNamespace+" a PeerAuthentication with a selector has no effect, in Istio neither",
+		r.Warn("spec.selector", "in the namespace "+rootNamespace+" a PeerAuthentication with a selector has no effect, in Istio neither",
 			"put it into the namespace of the workloads, or remove the selector for the whole mesh")
-		return part, r.found
+		return part, r.Found
 	}
 	if !selects && len(pa.PortLevelMtls) > 0 {
-		r.refuse("spec.portLevelMtls", "ports can be named only beside a selector", "select the workloads")
+		r.Refuse("spec.portLevelMtls", "ports can be named only beside a selector", "select the workloads")
 	}
-	m := mesh.PeerMode{Ref: r.ref, Created: o.Created, Namespace: o.Namespace, Mode: mtls.Mode(pa.Mtls.GetMode())}
+	m := mesh.PeerMode{Ref: r.Ref, Created: o.Created, Namespace: o.Namespace, Mode: mtls.Mode(pa.Mtls.GetMode())}
 	if r.root() {
 		m.Namespace = ""
 	}
@@ -35,7 +35,7 @@ func peerAuthentication(o *dialect.Object, v dialect.View) (part mesh.Part, foun
 	}
 	m.Ports = r.portModes(pa.PortLevelMtls)
 	part.PeerModes = []mesh.PeerMode{m}
-	return part, r.found
+	return part, r.Found
 }
 
 // portModes lowers portLevelMtls; ports are the workload's, not the service's.
@@ -44,9 +44,9 @@ func (r *reader) portModes(modes map[uint32]*security.PeerAuthentication_MutualT
 		field := dialect.Child("spec.portLevelMtls", fmt.Sprint(n))
 		port := r.port(field, n)
 		if n == 0 {
-			r.refuse(field, "0 is not a port", "a port is from 1 to 65535")
+			r.Refuse(field, "0 is not a port", "a port is from 1 to 65535")
 		}
-		ports = append(ports, mtls.Port{Ref: r.rule(field), Port: port, Mode: mtls.Mode(modes[n].GetMode())})
+		ports = append(ports, mtls.Port{Ref: r.Rule(field), Port: port, Mode: mtls.Mode(modes[n].GetMode())})
 	}
 	return ports
 }

@@ -22,25 +22,25 @@ func (r *reader) retry(field string, h *networking.HTTPRoute) *retry.Policy {
 	case h.Redirect != nil || h.DirectResponse != nil:
 		return nil
 	case h.Fault != nil:
-		return &retry.Policy{Ref: r.rule(field)}
+		return &retry.Policy{Ref: r.Rule(field)}
 	case x == nil:
-		p := &retry.Policy{Ref: r.rule(field + " default"), Attempts: 2}
+		p := &retry.Policy{Ref: r.Rule(field + " default"), Attempts: 2}
 		r.conditions("", retryOn, p)
 		return p
 	}
-	return r.retries(field+".retries", h.Retries, &retry.Policy{Ref: r.rule(field)})
+	return r.retries(field+".retries", h.Retries, &retry.Policy{Ref: r.Rule(field)})
 }
 
 func (r *reader) retries(field string, x *networking.HTTPRetry, p *retry.Policy) *retry.Policy {
 	switch {
 	case x.Attempts < 0:
-		r.refuse(field+".attempts", "the number of attempts is negative", "")
+		r.Refuse(field+".attempts", "the number of attempts is negative", "")
 		return p
 	case x.Attempts == 0 && (x.PerTryTimeout != nil || x.RetryOn != "" || x.RetryRemoteLocalities != nil):
-		r.refuse(field, "it says how to retry, and that there are no attempts", "set attempts, or leave out the rest")
+		r.Refuse(field, "it says how to retry, and that there are no attempts", "set attempts, or leave out the rest")
 		return p
 	case x.Attempts == 0:
-		r.info(field, "without attempts there are no retries, not even the two that a rule without this block has", "set attempts")
+		r.Info(field, "without attempts there are no retries, not even the two that a rule without this block has", "set attempts")
 		return p
 	}
 	p.Attempts, p.Backoff = int(x.Attempts), x.Backoff.AsDuration()
@@ -50,7 +50,7 @@ func (r *reader) retries(field string, x *networking.HTTPRetry, p *retry.Policy)
 	}
 	r.conditions(field+".retryOn", on, p)
 	if x.RetryIgnorePreviousHosts != nil && !x.RetryIgnorePreviousHosts.Value {
-		r.warn(field+".retryIgnorePreviousHosts", "weft prefers endpoints that were not tried yet, always", "")
+		r.Warn(field+".retryIgnorePreviousHosts", "weft prefers endpoints that were not tried yet, always", "")
 	}
 	return p
 }
@@ -68,9 +68,9 @@ func (r *reader) conditions(field, list string, p *retry.Policy) {
 		case lower != nil:
 			lower(p)
 		case slices.Contains([]string{"envoy-ratelimited", "retriable-headers", "http3-post-connect-failure"}, word):
-			r.warn(field, fmt.Sprintf("weft does not know the condition %s yet; no call is retried for it", word), "")
+			r.Warn(field, fmt.Sprintf("weft does not know the condition %s yet; no call is retried for it", word), "")
 		default:
-			r.refuse(field, fmt.Sprintf("%q is not a retry condition", word), suggestCondition(word))
+			r.Refuse(field, fmt.Sprintf("%q is not a retry condition", word), suggestCondition(word))
 		}
 	}
 }

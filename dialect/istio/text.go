@@ -2,7 +2,6 @@ package istio
 
 import (
 	"fmt"
-	"net/netip"
 	"regexp"
 	"strings"
 
@@ -14,15 +13,13 @@ import (
 // maxRegex is the longest regular expression that Istio's validation lets pass.
 const maxRegex = 1024
 
-// checkRegex refuses what RE2 cannot read.
+// checkRegex refuses what RE2 cannot read, and what is too long.
 func (r *reader) checkRegex(field, re string) {
 	if len(re) > maxRegex {
-		r.refuse(field, fmt.Sprintf("the regular expression has %d bytes, at most %d are allowed", len(re), maxRegex), "")
+		r.Refuse(field, fmt.Sprintf("the regular expression has %d bytes, at most %d are allowed", len(re), maxRegex), "")
 		return
 	}
-	if _, err := regexp.Compile(re); err != nil {
-		r.refuse(field, err.Error(), "write it in RE2's syntax")
-	}
+	r.Regex(field, re)
 }
 
 // present says whether a StringMatch only asks for the thing to be there: {} or the regular expression "*", which is none.
@@ -49,10 +46,10 @@ func (r *reader) values(field string, m *networking.StringMatch) []match.String 
 		return nil
 	}
 	if s, ok := m.MatchType.(*networking.StringMatch_Prefix); ok && s.Prefix == "" {
-		r.refuse(field+".prefix", "an empty prefix matches nothing in Istio", "write {} to ask that the field is there")
+		r.Refuse(field+".prefix", "an empty prefix matches nothing in Istio", "write {} to ask that the field is there")
 	}
 	if s, ok := m.MatchType.(*networking.StringMatch_Regex); ok && s.Regex == "" {
-		r.refuse(field+".regex", "the regular expression is empty", "write {} to ask that the field is there")
+		r.Refuse(field+".regex", "the regular expression is empty", "write {} to ask that the field is there")
 	}
 	return []match.String{r.stringMatch(field, m)}
 }
@@ -76,18 +73,4 @@ func anywhere(v string) match.String {
 		return g
 	}
 	return match.String{Kind: match.Regex, Value: strings.ReplaceAll(regexp.QuoteMeta(v), `\*`, ".*")}
-}
-
-// network reads an address or a CIDR block.
-func network(v string) (netip.Prefix, error) {
-	if strings.Contains(v, "/") {
-		p, err := netip.ParsePrefix(v)
-		return p.Masked(), err
-	}
-	a, err := netip.ParseAddr(v)
-	if err != nil {
-		return netip.Prefix{}, err
-	}
-	a = a.Unmap()
-	return netip.PrefixFrom(a, a.BitLen()), nil
 }

@@ -17,41 +17,41 @@ import (
 func virtualService(o *dialect.Object, v dialect.View) (part mesh.Part, found []mesh.Finding) {
 	r, vs := newReader(o, v), &networking.VirtualService{}
 	if !r.decode(vs) || !r.forMesh(vs) {
-		return part, r.found
+		return part, r.Found
 	}
 	namespaces, any := r.exported(vs.ExportTo)
 	hosts := r.hosts(vs.Hosts)
 	rules := r.rules(vs.Http)
 	if !any {
-		r.info("spec.exportTo", "it is exported to no namespace, so it has no effect", "")
+		r.Info("spec.exportTo", "it is exported to no namespace, so it has no effect", "")
 	}
-	if len(rules) == 0 || !any || r.refused() {
-		return part, r.found
+	if len(rules) == 0 || !any || r.Refused() {
+		return part, r.Found
 	}
 	if namespaces == nil {
 		namespaces = []string{""}
 	}
 	for _, host := range hosts {
 		for _, ns := range namespaces {
-			part.Routes = append(part.Routes, mesh.Route{Ref: r.ref, Created: o.Created, Host: host,
+			part.Routes = append(part.Routes, mesh.Route{Ref: r.Ref, Created: o.Created, Host: host,
 				Rank: mesh.RankVirtualService, Consumer: ns, Rules: rules})
 		}
 	}
-	return part, r.found
+	return part, r.Found
 }
 
 // forMesh says whether the object has rules for proxies beside workloads.
 func (r *reader) forMesh(vs *networking.VirtualService) bool {
 	switch {
 	case len(vs.Http)+len(vs.Tls)+len(vs.Tcp) == 0:
-		r.refuse("spec", "it has neither http nor tls nor tcp", "add an http rule with a route")
+		r.Refuse("spec", "it has neither http nor tls nor tcp", "add an http rule with a route")
 	case len(vs.Hosts) == 0 && len(vs.Gateways) > 0:
-		r.refuse("spec.hosts", "no host is named, and what another VirtualService delegates to has no gateways", "name the hosts")
+		r.Refuse("spec.hosts", "no host is named, and what another VirtualService delegates to has no gateways", "name the hosts")
 	case len(vs.Hosts) == 0:
-		r.warn("spec.hosts", "without hosts it has an effect only where another VirtualService delegates to it, which weft does not do yet",
+		r.Warn("spec.hosts", "without hosts it has an effect only where another VirtualService delegates to it, which weft does not do yet",
 			"put the rules into the VirtualService that delegates")
 	case len(vs.Gateways) > 0 && !slices.Contains(vs.Gateways, meshGateway):
-		r.info("spec.gateways", fmt.Sprintf("its rules are for %s alone, and weft has no gateways yet",
+		r.Info("spec.gateways", fmt.Sprintf("its rules are for %s alone, and weft has no gateways yet",
 			strings.Join(vs.Gateways, ", ")), `add "mesh" to the gateways if calls between services are meant too`)
 	default:
 		return true
@@ -66,11 +66,11 @@ func (r *reader) hosts(list []string) (hosts []string) {
 		full := r.full(h)
 		switch {
 		case h == "":
-			r.refuse(field, "the host is empty", "")
+			r.Refuse(field, "the host is empty", "")
 		case h == "*":
-			r.refuse(field, `"*" is for gateways alone`, "name the services")
+			r.Refuse(field, `"*" is for gateways alone`, "name the services")
 		case slices.ContainsFunc(hosts, func(x string) bool { return covers(x, full) || covers(full, x) }):
-			r.refuse(field, "the host "+full+" is named twice", "name it once")
+			r.Refuse(field, "the host "+full+" is named twice", "name it once")
 		default:
 			r.checkHost(field, h, "no call is made to it")
 			hosts = append(hosts, full)
@@ -85,7 +85,7 @@ func (r *reader) rules(list []*networking.HTTPRoute) (rules []mesh.Rule) {
 	for i, h := range list {
 		field := dialect.Index("spec.http", i)
 		if last != "" {
-			r.info(field, "it is never reached: "+last+" is for every call", "move it up")
+			r.Info(field, "it is never reached: "+last+" is for every call", "move it up")
 			continue
 		}
 		ways, all := r.ways(field, h)
@@ -95,7 +95,7 @@ func (r *reader) rules(list []*networking.HTTPRoute) (rules []mesh.Rule) {
 		}
 	}
 	if last == "" && len(rules) > 0 {
-		r.info("spec.http", "calls that none of these rules matches get 404", "add a rule without match, for all other calls")
+		r.Info("spec.http", "calls that none of these rules matches get 404", "add a rule without match, for all other calls")
 	}
 	return rules
 }
@@ -123,7 +123,7 @@ func (r *reader) sound(field string, rule mesh.Rule) {
 			r.refuseError(dialect.Index(field+".route", i)+".headers", p.Validate())
 		}
 	}
-	if p := rule.Rewrite; p != nil && !r.refused() {
+	if p := rule.Rewrite; p != nil && !r.Refused() {
 		trial := *p
 		r.refuseError(field+".rewrite.uriRegexRewrite.rewrite", trial.Compile())
 	}
@@ -141,13 +141,13 @@ func (r *reader) refuseError(field string, err error) {
 		return
 	}
 	_, text, _ := strings.Cut(err.Error(), ": ")
-	r.refuse(field, text, "")
+	r.Refuse(field, text, "")
 }
 
 // action is what a rule does, whichever of its matches was met.
 func (r *reader) action(field string, h *networking.HTTPRoute) mesh.Rule {
 	r.checkAction(field, h)
-	rule := mesh.Rule{Rule: route.Rule{Ref: r.rule(field)}}
+	rule := mesh.Rule{Rule: route.Rule{Ref: r.Rule(field)}}
 	rule.Backends = r.backends(field, h)
 	rule.Headers = r.headers(field+".headers", rule.Ref, h.Headers)
 	rule.Fault = r.fault(field, h)
@@ -164,14 +164,14 @@ func (r *reader) checkAction(field string, h *networking.HTTPRoute) {
 	for _, pair := range [][2]string{{"redirect", "route"}, {"directResponse", "route"}, {"delegate", "route"}, {"directResponse", "redirect"},
 		{"delegate", "redirect"}, {"redirect", "rewrite"}, {"redirect", "fault"}, {"directResponse", "rewrite"}, {"directResponse", "fault"}} {
 		if said[pair[0]] && said[pair[1]] {
-			r.refuse(field+"."+pair[0], fmt.Sprintf("a rule cannot have both %s and %s", pair[0], pair[1]), "leave one out")
+			r.Refuse(field+"."+pair[0], fmt.Sprintf("a rule cannot have both %s and %s", pair[0], pair[1]), "leave one out")
 		}
 	}
 	if h.Mirror != nil && said["mirrors"] {
-		r.refuse(field+".mirror", "a rule cannot have both mirror and mirrors", "move it to the list")
+		r.Refuse(field+".mirror", "a rule cannot have both mirror and mirrors", "move it to the list")
 	}
 	if !said["route"] && !said["redirect"] && !said["directResponse"] && !said["delegate"] {
-		r.refuse(field, "it has neither route nor redirect nor directResponse", "add a route with a destination")
+		r.Refuse(field, "it has neither route nor redirect nor directResponse", "add a route with a destination")
 	}
 }
 
@@ -183,7 +183,7 @@ func (r *reader) backends(field string, h *networking.HTTPRoute) (list []mesh.Ba
 		weight := uint32(max(d.Weight, 0))
 		switch {
 		case d.Weight < 0:
-			r.refuse(at+".weight", "the weight is negative", "")
+			r.Refuse(at+".weight", "the weight is negative", "")
 		case len(h.Route) == 1:
 			weight = 1
 		}
@@ -192,14 +192,14 @@ func (r *reader) backends(field string, h *networking.HTTPRoute) (list []mesh.Ba
 		if weight == 0 {
 			continue
 		}
-		headers := r.headers(at+".headers", r.rule(field), d.Headers)
+		headers := r.headers(at+".headers", r.Rule(field), d.Headers)
 		if headers != nil && authority(h) != "" {
 			headers.Request.Set = without(headers.Request.Set, "host") // the rule's own word comes first
 		}
 		list = append(list, mesh.Backend{Weighted: route.Weighted{Target: target, Weight: weight}, Headers: headers})
 	}
 	if len(h.Route) > 0 && total == 0 {
-		r.refuse(field+".route", "all weights are 0", "give one destination a weight")
+		r.Refuse(field+".route", "all weights are 0", "give one destination a weight")
 	}
 	return list
 }
@@ -208,10 +208,10 @@ func (r *reader) backends(field string, h *networking.HTTPRoute) (list []mesh.Ba
 func (r *reader) target(field string, d *networking.Destination) traffic.Target {
 	switch {
 	case d.GetHost() == "":
-		r.refuse(field+".host", "the host is missing", "")
+		r.Refuse(field+".host", "the host is missing", "")
 		return traffic.Target{}
 	case strings.HasPrefix(d.Host, "*"):
-		r.refuse(field+".host", "calls cannot be sent to a wildcard", "name one service")
+		r.Refuse(field+".host", "calls cannot be sent to a wildcard", "name one service")
 		return traffic.Target{}
 	}
 	r.checkHost(field+".host", d.Host, "calls that are sent there get 503")
@@ -221,7 +221,7 @@ func (r *reader) target(field string, d *networking.Destination) traffic.Target 
 	if d.Port == nil {
 		port = r.onlyPort(host)
 	} else if port == 0 {
-		r.refuse(field+".port.number", "a port is from 1 to 65535", "")
+		r.Refuse(field+".port.number", "a port is from 1 to 65535", "")
 	} else {
 		r.checkPort(field+".port.number", host, port)
 	}
@@ -231,7 +231,7 @@ func (r *reader) target(field string, d *networking.Destination) traffic.Target 
 // port checks a number.
 func (r *reader) port(field string, n uint32) uint16 {
 	if n > 65535 {
-		r.refuse(field, fmt.Sprintf("%d is not a port", n), "a port is from 1 to 65535")
+		r.Refuse(field, fmt.Sprintf("%d is not a port", n), "a port is from 1 to 65535")
 		return 0
 	}
 	return uint16(n)

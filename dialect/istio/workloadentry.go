@@ -25,16 +25,16 @@ func workloadEntry(trustDomain string) func(*dialect.Object, dialect.View) (mesh
 	return func(o *dialect.Object, v dialect.View) (part mesh.Part, found []mesh.Finding) {
 		r, we := newReader(o, v), &networking.WorkloadEntry{}
 		if !r.decode(we) {
-			return part, r.found
+			return part, r.Found
 		}
 		addr, ok := r.address(we)
 		if !ok {
-			return part, r.found
+			return part, r.Found
 		}
 		labels := map[string]string{}
 		maps.Copy(labels, we.Labels)
 		maps.Copy(labels, o.Labels) // the object's own come first, as in Istio
-		w := mesh.Workload{Ref: r.ref, Name: o.Name, Namespace: o.Namespace, Addr: addr, Labels: dialect.Labels(labels),
+		w := mesh.Workload{Ref: r.Ref, Name: o.Name, Namespace: o.Namespace, Addr: addr, Labels: dialect.Labels(labels),
 			Ports: r.workloadPorts(we.Ports), Zone: zone(we.Locality), Weight: we.Weight, Ready: true}
 		if we.ServiceAccount != "" {
 			w.ID = identity.Of(trustDomain, o.Namespace, we.ServiceAccount)
@@ -44,7 +44,7 @@ func workloadEntry(trustDomain string) func(*dialect.Object, dialect.View) (mesh
 			w.Tunnel = netip.AddrPortFrom(addr, tunnelPort)
 		}
 		part.Workloads = []mesh.Workload{w}
-		return part, r.found
+		return part, r.Found
 	}
 }
 
@@ -55,13 +55,13 @@ func (r *reader) address(we *networking.WorkloadEntry) (netip.Addr, bool) {
 	case err == nil:
 		return addr.Unmap(), true
 	case we.Address == "" && we.Network == "":
-		r.refuse("spec.address", "the address is missing", "")
+		r.Refuse("spec.address", "the address is missing", "")
 	case we.Address == "":
-		r.warn("spec.address", "without an address it takes no calls", "give an IP address")
+		r.Warn("spec.address", "without an address it takes no calls", "give an IP address")
 	case strings.HasPrefix(we.Address, "unix://"):
-		r.warn("spec.address", "Unix sockets are not supported yet: it takes no calls", "give an IP address")
+		r.Warn("spec.address", "Unix sockets are not supported yet: it takes no calls", "give an IP address")
 	default:
-		r.warn("spec.address", "names are not resolved yet: it takes no calls", "give an IP address")
+		r.Warn("spec.address", "names are not resolved yet: it takes no calls", "give an IP address")
 	}
 	return addr, false
 }
@@ -72,7 +72,7 @@ func (r *reader) workloadPorts(ports map[string]uint32) (out []mesh.WorkloadPort
 		field := dialect.Child("spec.ports", name)
 		n := r.port(field, ports[name])
 		if ports[name] == 0 {
-			r.refuse(field, "0 is not a port", "a port is from 1 to 65535")
+			r.Refuse(field, "0 is not a port", "a port is from 1 to 65535")
 		}
 		out = append(out, mesh.WorkloadPort{Name: name, Number: n, Proto: traffic.Detect})
 	}
@@ -81,7 +81,7 @@ func (r *reader) workloadPorts(ports map[string]uint32) (out []mesh.WorkloadPort
 
 func (r *reader) checkID(id identity.ID) {
 	if err := id.Validate(); err != nil {
-		r.refuse("spec.serviceAccount", fmt.Sprintf("%q cannot be part of an identity", id.ServiceAccount), "")
+		r.Refuse("spec.serviceAccount", fmt.Sprintf("%q cannot be part of an identity", id.ServiceAccount), "")
 	}
 }
 

@@ -49,13 +49,13 @@ func (s *scope) covers(server *dialect.Object) bool { return s.namespace || s.se
 // lowerPolicy finds what is wrong with an AuthorizationPolicy. What it allows is part of the Servers that it is for.
 func (r *reader) lowerPolicy() mesh.Part {
 	to, _, ok := r.authorizationPolicy()
-	servers := r.view.List(policyGroup, "Server", r.object.Namespace)
+	servers := r.View.List(policyGroup, "Server", r.Object.Namespace)
 	switch {
-	case !ok || r.refused():
+	case !ok || r.Refused():
 	case to.namespace && len(servers) == 0:
-		r.warn("spec.targetRef", "there is no Server in the namespace "+r.object.Namespace+": the policy has no effect", "a Server selects pods and one of their ports")
-	case !to.namespace && r.view.Get(policyGroup, "Server", r.object.Namespace, to.server) == nil:
-		r.warn("spec.targetRef.name", fmt.Sprintf("there is no Server %s in the namespace %s: the policy has no effect", to.server, r.object.Namespace), "")
+		r.Warn("spec.targetRef", "there is no Server in the namespace "+r.Object.Namespace+": the policy has no effect", "a Server selects pods and one of their ports")
+	case !to.namespace && r.View.Get(policyGroup, "Server", r.Object.Namespace, to.server) == nil:
+		r.Warn("spec.targetRef.name", fmt.Sprintf("there is no Server %s in the namespace %s: the policy has no effect", to.server, r.Object.Namespace), "")
 	}
 	return mesh.Part{}
 }
@@ -63,12 +63,12 @@ func (r *reader) lowerPolicy() mesh.Part {
 // authorizationPolicy lowers an AuthorizationPolicy to what it is for and the sources that it lets pass; none: all. false: nobody.
 func (r *reader) authorizationPolicy() (to scope, from []match.Source, ok bool) {
 	var spec policySpec
-	if !r.decode(&spec) || spec.TargetRef == nil {
+	if !r.Spec(&spec) || spec.TargetRef == nil {
 		return to, nil, false
 	}
 	to, ok = r.scope(spec.TargetRef)
 	if spec.Required == nil {
-		r.refuse("spec.requiredAuthenticationRefs", "required, and not there", "name who may call, or write [] to let everybody pass")
+		r.Refuse("spec.requiredAuthenticationRefs", "required, and not there", "name who may call, or write [] to let everybody pass")
 	}
 	g, found := r.required(spec.Required)
 	from, some := g.sources()
@@ -80,20 +80,20 @@ func (r *reader) scope(t *target) (to scope, ok bool) {
 	case t.is(policyGroup, "Server"):
 		return scope{server: t.Name}, true
 	case t.is("", "Namespace"):
-		if t.Name != r.object.Namespace {
-			r.refuse("spec.targetRef.name", fmt.Sprintf("a policy in the namespace %s can't be for %s", r.object.Namespace, t.Name), "put the policy there")
+		if t.Name != r.Object.Namespace {
+			r.Refuse("spec.targetRef.name", fmt.Sprintf("a policy in the namespace %s can't be for %s", r.Object.Namespace, t.Name), "put the policy there")
 		}
 		return scope{namespace: true}, true
 	case t.is(policyGroup, "HTTPRoute"), t.is("gateway.networking.k8s.io", "HTTPRoute"), t.is("gateway.networking.k8s.io", "GRPCRoute"):
-		r.warn("spec.targetRef", "not supported yet: a policy for a route lets nobody pass", "target the route's Server")
+		r.Warn("spec.targetRef", "not supported yet: a policy for a route lets nobody pass", "target the route's Server")
 		return to, false
 	case strings.EqualFold(t.Kind, "Server"):
-		r.refuse("spec.targetRef.group", t.String()+" is not known", "write group: "+policyGroup)
+		r.Refuse("spec.targetRef.group", t.String()+" is not known", "write group: "+policyGroup)
 	case strings.EqualFold(t.Kind, "Service"):
-		r.refuse("spec.targetRef.kind", "a policy is not for a Service", "write a Server that selects the pods of "+t.Name+
+		r.Refuse("spec.targetRef.kind", "a policy is not for a Service", "write a Server that selects the pods of "+t.Name+
 			" and the port, and target it: {group: "+policyGroup+", kind: Server, name: "+t.Name+"}")
 	default:
-		r.refuse("spec.targetRef.kind", "a policy is not for a "+t.String(), "it is for a Server of "+policyGroup+", or for a Namespace without a group")
+		r.Refuse("spec.targetRef.kind", "a policy is not for a "+t.String(), "it is for a Server of "+policyGroup+", or for a Namespace without a group")
 	}
 	return to, false
 }
@@ -107,7 +107,7 @@ func (r *reader) required(list []reference) (g grant, ok bool) {
 		switch {
 		case x.is("", "ServiceAccount"):
 			clients++
-			g.who = &who{principals: []match.String{r.account(x.in(r.object.Namespace), x.Name)}}
+			g.who = &who{principals: []match.String{r.account(x.in(r.Object.Namespace), x.Name)}}
 		case x.is(policyGroup, "MeshTLSAuthentication"):
 			clients++
 			if o := r.authentication(field, "MeshTLSAuthentication", x); o != nil {
@@ -124,12 +124,12 @@ func (r *reader) required(list []reference) (g grant, ok bool) {
 				ok = false
 			}
 		default:
-			r.refuse(field+".kind", x.String()+" authenticates nobody",
+			r.Refuse(field+".kind", x.String()+" authenticates nobody",
 				"it is MeshTLSAuthentication or NetworkAuthentication of "+policyGroup+", or ServiceAccount without a group")
 		}
 	}
 	if clients > 1 || networks > 1 {
-		r.refuse("spec.requiredAuthenticationRefs", "at most one MeshTLSAuthentication or ServiceAccount, and one NetworkAuthentication, can be required",
+		r.Refuse("spec.requiredAuthenticationRefs", "at most one MeshTLSAuthentication or ServiceAccount, and one NetworkAuthentication, can be required",
 			"a client has to be all that is required; alternatives go into one authentication, or into policies of their own")
 	}
 	return g, ok
@@ -137,10 +137,10 @@ func (r *reader) required(list []reference) (g grant, ok bool) {
 
 // authentication reads an object that a policy requires; nil: there is none.
 func (r *reader) authentication(field, kind string, x *reference) *reader {
-	namespace := x.in(r.object.Namespace)
-	o := r.view.Get(policyGroup, kind, namespace, x.Name)
+	namespace := x.in(r.Object.Namespace)
+	o := r.View.Get(policyGroup, kind, namespace, x.Name)
 	if o == nil {
-		r.warn(field+".name", fmt.Sprintf("there is no %s %s in the namespace %s: the policy lets nobody pass", kind, x.Name, namespace), "")
+		r.Warn(field+".name", fmt.Sprintf("there is no %s %s in the namespace %s: the policy lets nobody pass", kind, x.Name, namespace), "")
 		return nil
 	}
 	return r.of(o)

@@ -43,7 +43,7 @@ func (r *reader) matches(field string, m *requestMatch) ([]match.Request, bool) 
 
 // never says why a condition is never met.
 func (r *reader) never(field, text, remedy string) {
-	r.warn(field, text+": no call matches the route", remedy)
+	r.Warn(field, text+": no call matches the route", remedy)
 }
 
 // alternatives of a condition, or of its opposite where want is false (De Morgan's laws). None: nothing matches; one without
@@ -174,7 +174,7 @@ func (r *reader) path(field, re string, want bool) ([]match.Request, bool) {
 	case regexp.QuoteMeta(re) == re:
 		s.Kind = match.Exact
 	case alternates(re):
-		r.info(field, "as in Linkerd, the first alternative only has to be how the path begins, and the last how it ends",
+		r.Info(field, "as in Linkerd, the first alternative only has to be how the path begins, and the last how it ends",
 			"put the alternatives in parentheses to have them match whole paths")
 		s.Value = "(?s:.*)(?:" + anchored(re) + ")(?s:.*)"
 	}

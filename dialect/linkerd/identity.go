@@ -37,7 +37,7 @@ func (r *reader) identities(field string, list []string, w *who) {
 		case strings.HasPrefix(id, "spiffe://"):
 			r.spiffe(at, id, w)
 		case !dnsForm.MatchString(id):
-			r.refuse(at, fmt.Sprintf("%q is neither a name, as account.namespace%slinkerd.%s, nor a SPIFFE ID", id, infix, r.trustDomain), likeID(id))
+			r.Refuse(at, fmt.Sprintf("%q is neither a name, as account.namespace%slinkerd.%s, nor a SPIFFE ID", id, infix, r.trustDomain), likeID(id))
 		case strings.HasPrefix(id, "*."):
 			w.principals = append(w.principals, r.suffix(at, strings.TrimPrefix(id, "*")))
 		default:
@@ -58,17 +58,17 @@ func (r *reader) spiffe(field, id string, w *who) {
 	_, path, _ := strings.Cut(strings.TrimPrefix(id, "spiffe://"), "/")
 	for segment := range strings.SplitSeq(path, "/") {
 		if segment == "." || segment == ".." {
-			r.refuse(field, fmt.Sprintf("%q has a segment %q", id, segment), "")
+			r.Refuse(field, fmt.Sprintf("%q has a segment %q", id, segment), "")
 			return
 		}
 	}
 	if !spiffeForm.MatchString(id) {
-		r.refuse(field, fmt.Sprintf("%q is not a SPIFFE ID", id), "")
+		r.Refuse(field, fmt.Sprintf("%q is not a SPIFFE ID", id), "")
 		return
 	}
 	x, err := identity.Parse(id)
 	if err != nil {
-		r.warn(field, "no workload has such an identity: each is of an account in a namespace", "write spiffe://"+r.trustDomain+"/ns/NAMESPACE/sa/ACCOUNT")
+		r.Warn(field, "no workload has such an identity: each is of an account in a namespace", "write spiffe://"+r.trustDomain+"/ns/NAMESPACE/sa/ACCOUNT")
 		return
 	}
 	r.domain(field, x.TrustDomain)
@@ -81,7 +81,7 @@ func (r *reader) named(field, id string, w *who) {
 	dot := strings.LastIndexByte(of, '.') // an account's name may have dots, a namespace's has none
 	_, domain, deep := strings.Cut(rest, ".")
 	if !ok || dot < 1 || !deep {
-		r.warn(field, "no workload has such an identity: each is of an account in a namespace", "write account.namespace"+infix+"linkerd."+r.trustDomain)
+		r.Warn(field, "no workload has such an identity: each is of an account in a namespace", "write account.namespace"+infix+"linkerd."+r.trustDomain)
 		return
 	}
 	r.domain(field, domain)
@@ -122,7 +122,7 @@ func (r *reader) domainSuffix(field, end string) match.String {
 // domain says so where a trust domain is another mesh's.
 func (r *reader) domain(field, domain string) {
 	if domain != r.trustDomain {
-		r.info(field, fmt.Sprintf("the trust domain %q is not this mesh's, %s: no workload of this mesh is meant", domain, r.trustDomain), "")
+		r.Info(field, fmt.Sprintf("the trust domain %q is not this mesh's, %s: no workload of this mesh is meant", domain, r.trustDomain), "")
 	}
 }
 

@@ -74,56 +74,23 @@ type egressSpec struct {
 	Networks      []network `json:"networks"`
 }
 
-// reader reads one object and collects what is to be said of it.
+// reader reads one object.
 type reader struct {
-	object      *dialect.Object
-	view        dialect.View
-	ref         decision.Ref
+	dialect.Reader
 	trustDomain string
-	found       []mesh.Finding
 }
 
 func newReader(trustDomain string, o *dialect.Object, v dialect.View) *reader {
-	return &reader{object: o, view: v, ref: o.Ref(decision.Linkerd), trustDomain: trustDomain}
+	return &reader{dialect.NewReader(decision.Linkerd, o, v), trustDomain}
 }
 
 // of reads another object through the same view. What is to be said of it, its own reader says.
-func (r *reader) of(o *dialect.Object) *reader { return newReader(r.trustDomain, o, r.view) }
+func (r *reader) of(o *dialect.Object) *reader { return newReader(r.trustDomain, o, r.View) }
 
 // lowering makes a Kind's Lower of a function that lowers one object.
 func lowering(trustDomain string, lower func(*reader) mesh.Part) func(*dialect.Object, dialect.View) (mesh.Part, []mesh.Finding) {
 	return func(o *dialect.Object, v dialect.View) (mesh.Part, []mesh.Finding) {
 		r := newReader(trustDomain, o, v)
-		return lower(r), r.found
+		return lower(r), r.Found
 	}
-}
-
-// decode fills in spec; false: it could not, and a finding says why.
-func (r *reader) decode(spec any) bool {
-	if err := dialect.DecodeField(r.object, "spec", spec); err != nil {
-		r.refuse("spec", err.Error(), "")
-		return false
-	}
-	return true
-}
-
-// refuse says why the object cannot be in force.
-func (r *reader) refuse(field, text, remedy string) { r.note(mesh.Error, field, text, remedy) }
-
-func (r *reader) warn(field, text, remedy string) { r.note(mesh.Warning, field, text, remedy) }
-
-func (r *reader) info(field, text, remedy string) { r.note(mesh.Info, field, text, remedy) }
-
-func (r *reader) note(l mesh.Level, field, text, remedy string) {
-	r.found = append(r.found, mesh.Finding{Ref: r.ref, Field: field, Text: text, Remedy: remedy, Level: l})
-}
-
-// refused says whether any finding keeps the object out of force.
-func (r *reader) refused() bool {
-	for i := range r.found {
-		if r.found[i].Level == mesh.Error {
-			return true
-		}
-	}
-	return false
 }

@@ -28,11 +28,11 @@ func meshTLSKind(trustDomain string) dialect.Kind {
 // meshTLSAuthentication lowers a MeshTLSAuthentication to the clients that it means.
 func (r *reader) meshTLSAuthentication() (w who) {
 	var spec meshTLSSpec
-	if !r.decode(&spec) {
+	if !r.Spec(&spec) {
 		return w
 	}
 	if len(spec.Identities)+len(spec.IdentityRefs) == 0 {
-		r.refuse("spec", "it has neither identities nor identityRefs", `write identities: ["*"] for every client of the mesh`)
+		r.Refuse("spec", "it has neither identities nor identityRefs", `write identities: ["*"] for every client of the mesh`)
 	}
 	r.identities("spec.identities", spec.Identities, &w)
 	for i := range spec.IdentityRefs {
@@ -44,11 +44,11 @@ func (r *reader) meshTLSAuthentication() (w who) {
 func (r *reader) identityRef(field string, x *reference, w *who) {
 	switch {
 	case x.is("", "ServiceAccount"):
-		w.principals = append(w.principals, r.account(x.in(r.object.Namespace), x.Name))
+		w.principals = append(w.principals, r.account(x.in(r.Object.Namespace), x.Name))
 	case !x.is("", "Namespace"):
-		r.refuse(field+".kind", x.String()+" is no identity", "it is ServiceAccount or Namespace, both without a group")
+		r.Refuse(field+".kind", x.String()+" is no identity", "it is ServiceAccount or Namespace, both without a group")
 	case x.Namespace != "":
-		r.refuse(field+".namespace", "a Namespace is in no namespace", "remove it")
+		r.Refuse(field+".namespace", "a Namespace is in no namespace", "remove it")
 	default:
 		w.principals = append(w.principals, match.String{Kind: match.Prefix, Value: r.trustDomain + "/ns/" + x.Name + "/sa/"})
 	}

@@ -37,11 +37,11 @@ type networkSpec struct {
 // networkAuthentication lowers a NetworkAuthentication to the sources that it means, one of which a client has to be.
 func (r *reader) networkAuthentication() []match.Source {
 	var spec networkSpec
-	if !r.decode(&spec) {
+	if !r.Spec(&spec) {
 		return nil
 	}
 	if len(spec.Networks) == 0 {
-		r.refuse("spec.networks", "the list is empty", "write networks: [{cidr: 0.0.0.0/0}, {cidr: \"::/0\"}] for all addresses")
+		r.Refuse("spec.networks", "the list is empty", "write networks: [{cidr: 0.0.0.0/0}, {cidr: \"::/0\"}] for all addresses")
 	}
 	return r.networks("spec.networks", spec.Networks)
 }
@@ -74,9 +74,9 @@ func (r *reader) exceptions(field string, p netip.Prefix, list []string) (not []
 		switch {
 		case !ok || !p.IsValid():
 		case x.Bits() <= p.Bits() && x.Contains(p.Addr()):
-			r.refuse(at, fmt.Sprintf("%s leaves nothing of %s", x, p), "")
+			r.Refuse(at, fmt.Sprintf("%s leaves nothing of %s", x, p), "")
 		case !p.Contains(x.Addr()):
-			r.refuse(at, fmt.Sprintf("%s is no part of %s", x, p), "")
+			r.Refuse(at, fmt.Sprintf("%s is no part of %s", x, p), "")
 		default:
 			not = append(not, x)
 		}
@@ -86,15 +86,11 @@ func (r *reader) exceptions(field string, p netip.Prefix, list []string) (not []
 
 // prefix reads a network, or a single address.
 func (r *reader) prefix(field, text string) (netip.Prefix, bool) {
-	p, err := netip.ParsePrefix(text)
-	if a, e := netip.ParseAddr(text); err != nil && e == nil && a.Zone() == "" {
-		p, err = a.Prefix(a.BitLen())
+	p, err := dialect.Network(text)
+	if err != nil {
+		r.Refuse(field, fmt.Sprintf("%q is %v", text, err), "write it as 10.0.0.0/8 or 10.1.2.3")
 	}
-	if err != nil || p.Addr().Is4In6() { // which is never compared so: an exception of that form would let pass what it names
-		r.refuse(field, fmt.Sprintf("%q is neither a network nor an address", text), "write it as 10.0.0.0/8 or 10.1.2.3")
-		return netip.Prefix{}, false
-	}
-	return p.Masked(), true
+	return p, err == nil
 }
 
 // cluster is where clients of a cluster are, as Linkerd's chart has it (clusterNetworks), and on one machine. It is meant where a

@@ -44,7 +44,7 @@ func (r *reader) classes(field string, ref decision.Ref, list []responseClass) *
 // response lowers a condition on an answer; false: no answer meets it, and a finding says why.
 func (r *reader) response(field string, m *responseMatch) (out classify.Condition, ok bool) {
 	if m == nil || m.Status == nil && m.All == nil && m.Any == nil && m.Not == nil {
-		r.warn(field, "it has none of status, all, any and not: the class matches no answer", "write condition: {status: {min: 500, max: 599}}")
+		r.Warn(field, "it has none of status, all, any and not: the class matches no answer", "write condition: {status: {min: 500, max: 599}}")
 		return out, false
 	}
 	if m.Status != nil {
@@ -71,7 +71,7 @@ func (r *reader) response(field string, m *responseMatch) (out classify.Conditio
 // responses lowers a list of conditions. One that is there and empty is met by nothing, all as well as any.
 func (r *reader) responses(field string, list []responseMatch) (out []classify.Condition, ok bool) {
 	if list != nil && len(list) == 0 {
-		r.warn(field, "the list is empty: the class matches no answer", "")
+		r.Warn(field, "the list is empty: the class matches no answer", "")
 		return nil, false
 	}
 	for i := range list {
@@ -87,19 +87,19 @@ func (r *reader) responses(field string, list []responseMatch) (out []classify.C
 // statuses lowers a range; of one end alone, it is that one status, as Linkerd's reference says.
 func (r *reader) statuses(field string, low, high int64) (*classify.Statuses, bool) {
 	if low == 0 && high == 0 {
-		r.warn(field, "it has neither min nor max: the class matches no answer", "write both, as {min: 500, max: 599}")
+		r.Warn(field, "it has neither min nor max: the class matches no answer", "write both, as {min: 500, max: 599}")
 		return nil, false
 	}
 	r.status(field+".min", low)
 	r.status(field+".max", high)
 	if low != 0 && high != 0 && high < low {
-		r.refuse(field+".max", fmt.Sprintf("%d is less than min, %d", high, low), "")
+		r.Refuse(field+".max", fmt.Sprintf("%d is less than min, %d", high, low), "")
 	}
 	return &classify.Statuses{Min: int(cmp.Or(low, high)), Max: int(cmp.Or(high, low))}, true
 }
 
 func (r *reader) status(field string, n int64) {
 	if n != 0 && (n < 100 || n > 599) {
-		r.refuse(field, fmt.Sprintf("%d is not a status: one is from 100 to 599", n), "")
+		r.Refuse(field, fmt.Sprintf("%d is not a status: one is from 100 to 599", n), "")
 	}
 }

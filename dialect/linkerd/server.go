@@ -32,9 +32,9 @@ func serverKind(trustDomain string) dialect.Kind {
 		SetEnum("spec.proxyProtocol", "unknown", "HTTP/1", "HTTP/2", "gRPC", "opaque", "TLS").
 		SetEnum("spec.accessPolicy", "deny", "audit", "all-unauthenticated", "all-authenticated", "cluster-unauthenticated", "cluster-authenticated")
 	s.Fields["spec"].OneOf = [][]string{{"podSelector", "externalWorkloadSelector"}}
-	checkSelector(s, "spec.podSelector")
+	s.SetSelector("spec.podSelector")
 	return dialect.Kind{Dialect: decision.Linkerd, Group: policyGroup, Name: "Server", Versions: []string{"v1beta3", "v1beta2", "v1beta1", "v1alpha1"},
-		Schema: s, Fields: append(selectorFields("spec.podSelector"), "spec.port", "spec.accessPolicy"),
+		Schema: s, Fields: append(dialect.SelectorFields("spec.podSelector"), "spec.port", "spec.accessPolicy"),
 		Lower: lowering(trustDomain, (*reader).server),
 		Unsupported: map[string]string{
 			"spec.externalWorkloadSelector": "workloads outside of the cluster cannot be added yet, so the Server selects none",
@@ -48,16 +48,16 @@ func serverKind(trustDomain string) dialect.Kind {
 // oldest counts, then the first by name.
 func (r *reader) server() (part mesh.Part) {
 	var spec serverSpec
-	if !r.decode(&spec) || !r.selects(&spec) {
+	if !r.Spec(&spec) || !r.selects(&spec) {
 		return part
 	}
-	a := mesh.Authorization{Ref: r.ref, Created: r.object.Created, Namespaces: []string{r.object.Namespace}, Exclusive: true, Closes: &r.ref,
+	a := mesh.Authorization{Ref: r.Ref, Created: r.Object.Created, Namespaces: []string{r.Object.Namespace}, Exclusive: true, Closes: &r.Ref,
 		Selector: r.selector("spec.podSelector", spec.PodSelector), Port: r.port(&spec.Port)}
 	r.overlaps(&spec, a.Selector)
 	rules := append(r.serverAuthorizations(), r.policies()...)
 	rules = append(rules, r.access(spec.AccessPolicy)...)
 	if len(rules) == 0 {
-		r.info("", "no policy lets anybody pass: every call to the port is denied", "")
+		r.Info("", "no policy lets anybody pass: every call to the port is denied", "")
 	} else {
 		a.Tiers = []authz.Tier{{Effect: authz.Allow, Rules: rules}}
 	}
@@ -68,18 +68,18 @@ func (r *reader) server() (part mesh.Part) {
 // selects says whether the Server is for pods.
 func (r *reader) selects(spec *serverSpec) bool {
 	if spec.PodSelector == nil && spec.ExternalWorkloadSelector == nil {
-		r.refuse("spec.podSelector", "required, and not there", "write podSelector: {} for all pods of the namespace")
+		r.Refuse("spec.podSelector", "required, and not there", "write podSelector: {} for all pods of the namespace")
 	}
 	return spec.PodSelector != nil
 }
 
 func (r *reader) port(p *intstr.IntOrString) string {
 	if p.Type == intstr.Int && (p.IntVal < 1 || p.IntVal > 65535) {
-		r.refuse("spec.port", fmt.Sprintf("%d is not a port", p.IntVal), "a port is from 1 to 65535")
+		r.Refuse("spec.port", fmt.Sprintf("%d is not a port", p.IntVal), "a port is from 1 to 65535")
 	}
 	if p.Type == intstr.String {
 		if why := validation.IsValidPortName(p.StrVal); len(why) > 0 {
-			r.refuse("spec.port", fmt.Sprintf("%q is no port's name: %s", p.StrVal, why[0]), "write a number without quotes")
+			r.Refuse("spec.port", fmt.Sprintf("%q is no port's name: %s", p.StrVal, why[0]), "write a number without quotes")
 		}
 	}
 	return p.String()
@@ -88,14 +88,14 @@ func (r *reader) port(p *intstr.IntOrString) string {
 // access lowers accessPolicy: what becomes of calls that no policy lets pass.
 func (r *reader) access(policy string) []authz.Rule {
 	const field = "spec.accessPolicy"
-	if policy != "" && r.object.Version != "v1beta3" {
-		r.warn(field, "Server "+r.object.Version+" has no such field: what no policy allows is denied", "write apiVersion: policy.linkerd.io/v1beta3")
+	if policy != "" && r.Object.Version != "v1beta3" {
+		r.Warn(field, "Server "+r.Object.Version+" has no such field: what no policy allows is denied", "write apiVersion: policy.linkerd.io/v1beta3")
 		return nil
 	}
-	rule := authz.Rule{Ref: r.ref.At("accessPolicy")}
+	rule := authz.Rule{Ref: r.Ref.At("accessPolicy")}
 	switch policy {
 	case "audit":
-		r.warn(field, "calls that no policy allows pass, and nothing marks them but that their record names accessPolicy", "")
+		r.Warn(field, "calls that no policy allows pass, and nothing marks them but that their record names accessPolicy", "")
 	case "all-unauthenticated":
 	case "all-authenticated":
 		rule.From = []match.Source{{Authenticated: true}}
@@ -111,10 +111,10 @@ func (r *reader) access(policy string) []authz.Rule {
 
 // serverAuthorizations returns a rule for each ServerAuthorization that names or selects the Server.
 func (r *reader) serverAuthorizations() (rules []authz.Rule) {
-	for _, o := range r.view.List(policyGroup, "ServerAuthorization", r.object.Namespace) {
+	for _, o := range r.View.List(policyGroup, "ServerAuthorization", r.Object.Namespace) {
 		x := r.of(o)
-		if on, from, ok := x.serverAuthorization(); ok && !x.refused() && on.match(r.object) {
-			rules = append(rules, authz.Rule{Ref: x.ref, From: from})
+		if on, from, ok := x.serverAuthorization(); ok && !x.Refused() && on.match(r.Object) {
+			rules = append(rules, authz.Rule{Ref: x.Ref, From: from})
 		}
 	}
 	return rules
@@ -122,10 +122,10 @@ func (r *reader) serverAuthorizations() (rules []authz.Rule) {
 
 // policies returns a rule for each AuthorizationPolicy for the Server or its namespace.
 func (r *reader) policies() (rules []authz.Rule) {
-	for _, o := range r.view.List(policyGroup, "AuthorizationPolicy", r.object.Namespace) {
+	for _, o := range r.View.List(policyGroup, "AuthorizationPolicy", r.Object.Namespace) {
 		x := r.of(o)
-		if to, from, ok := x.authorizationPolicy(); ok && !x.refused() && to.covers(r.object) {
-			rules = append(rules, authz.Rule{Ref: x.ref, From: from})
+		if to, from, ok := x.authorizationPolicy(); ok && !x.Refused() && to.covers(r.Object) {
+			rules = append(rules, authz.Rule{Ref: x.Ref, From: from})
 		}
 	}
 	return rules
@@ -133,19 +133,19 @@ func (r *reader) policies() (rules []authz.Rule) {
 
 // overlaps says so where an older Server, or one of the same age and a lesser name, judges the same port of the same pods.
 func (r *reader) overlaps(spec *serverSpec, own match.Selector) {
-	for _, o := range r.view.List(policyGroup, "Server", r.object.Namespace) {
+	for _, o := range r.View.List(policyGroup, "Server", r.Object.Namespace) {
 		var other serverSpec
 		x := r.of(o)
-		if cmp.Or(o.Created.Compare(r.object.Created), cmp.Compare(o.Name, r.object.Name)) >= 0 || !x.decode(&other) ||
+		if cmp.Or(o.Created.Compare(r.Object.Created), cmp.Compare(o.Name, r.Object.Name)) >= 0 || !x.Spec(&other) ||
 			other.PodSelector == nil || other.Port != spec.Port {
 			continue
 		}
 		switch theirs := x.selector("", other.PodSelector); {
 		case theirs.Empty() || reflect.DeepEqual(theirs, own):
-			r.warn("spec", fmt.Sprintf("the Server %s is for the same port of these pods, and goes before: this one has no effect", o.Name), "join the two")
+			r.Warn("spec", fmt.Sprintf("the Server %s is for the same port of these pods, and goes before: this one has no effect", o.Name), "join the two")
 			return
 		case !apart(theirs.Labels, own.Labels):
-			r.info("spec", fmt.Sprintf("of pods that the Server %s selects too, that one alone judges the port", o.Name), "")
+			r.Info("spec", fmt.Sprintf("of pods that the Server %s selects too, that one alone judges the port", o.Name), "")
 		}
 	}
 }

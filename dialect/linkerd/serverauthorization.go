@@ -38,8 +38,8 @@ func serverAuthorizationKind(trustDomain string) dialect.Kind {
 	s := dialect.Whole(schemaOf[serverAuthorizationSpec]()).Require("spec", "spec.server", "spec.client", "spec.client.networks[].cidr",
 		tls+".serviceAccounts[].name")
 	s.At("spec.server").OneOf = [][]string{{"name", "selector"}}
-	checkSelector(s, "spec.server.selector")
-	fields := append(selectorFields("spec.server.selector"), networkFields("spec.client.networks")...)
+	s.SetSelector("spec.server.selector")
+	fields := append(dialect.SelectorFields("spec.server.selector"), networkFields("spec.client.networks")...)
 	return dialect.Kind{Dialect: decision.Linkerd, Group: policyGroup, Name: "ServerAuthorization", Versions: []string{"v1beta1", "v1alpha1"}, Schema: s,
 		Fields: append(fields, "spec.server.name", "spec.client.unauthenticated", tls+".unauthenticatedTLS", tls+".identities",
 			tls+".serviceAccounts[].name", tls+".serviceAccounts[].namespace"),
@@ -65,22 +65,22 @@ func (s *servers) match(o *dialect.Object) bool {
 // lowerServerAuthorization finds what is wrong with a ServerAuthorization. What it allows is part of the Servers that it is for.
 func (r *reader) lowerServerAuthorization() mesh.Part {
 	on, _, _ := r.serverAuthorization()
-	if r.refused() {
+	if r.Refused() {
 		return mesh.Part{}
 	}
 	if on.name != "" {
-		if r.view.Get(policyGroup, "Server", r.object.Namespace, on.name) == nil {
-			r.warn("spec.server.name", fmt.Sprintf("there is no Server %s in the namespace %s: it has no effect", on.name, r.object.Namespace),
+		if r.View.Get(policyGroup, "Server", r.Object.Namespace, on.name) == nil {
+			r.Warn("spec.server.name", fmt.Sprintf("there is no Server %s in the namespace %s: it has no effect", on.name, r.Object.Namespace),
 				"a Server selects pods and one of their ports")
 		}
 		return mesh.Part{}
 	}
-	for _, o := range r.view.List(policyGroup, "Server", r.object.Namespace) {
+	for _, o := range r.View.List(policyGroup, "Server", r.Object.Namespace) {
 		if on.match(o) {
 			return mesh.Part{}
 		}
 	}
-	r.warn("spec.server.selector", "no Server in the namespace "+r.object.Namespace+" has such labels: it has no effect",
+	r.Warn("spec.server.selector", "no Server in the namespace "+r.Object.Namespace+" has such labels: it has no effect",
 		"the labels of the Server count, not those of the pods")
 	return mesh.Part{}
 }
@@ -88,14 +88,14 @@ func (r *reader) lowerServerAuthorization() mesh.Part {
 // serverAuthorization lowers a ServerAuthorization to what it is for and the sources that it lets pass. false: nobody.
 func (r *reader) serverAuthorization() (on servers, from []match.Source, ok bool) {
 	var spec serverAuthorizationSpec
-	if !r.decode(&spec) {
+	if !r.Spec(&spec) {
 		return on, nil, false
 	}
 	switch on.name = spec.Server.Name; {
 	case spec.Server.Selector != nil:
 		on.selector = r.selector("spec.server.selector", spec.Server.Selector)
 	case on.name == "":
-		r.refuse("spec.server", "it has neither name nor selector", "name the Server, or write selector: {} for all of the namespace")
+		r.Refuse("spec.server", "it has neither name nor selector", "name the Server, or write selector: {} for all of the namespace")
 	}
 	g := grant{networks: []match.Source{{Networks: cluster}}, bound: true}
 	if len(spec.Client.Networks) > 0 {
@@ -112,22 +112,22 @@ func (r *reader) clients(unauthenticated bool, tls *meshTLS) *who {
 	w := &who{}
 	switch {
 	case unauthenticated && tls != nil:
-		r.refuse("spec.client.unauthenticated", "meshTLS is set too, which only authenticated clients can meet", "leave one of them out")
+		r.Refuse("spec.client.unauthenticated", "meshTLS is set too, which only authenticated clients can meet", "leave one of them out")
 	case unauthenticated:
 		return nil
 	case tls == nil:
-		r.refuse("spec.client", "it says of nobody that he may call", "write unauthenticated: true, or meshTLS: {identities: [\"*\"]}")
+		r.Refuse("spec.client", "it says of nobody that he may call", "write unauthenticated: true, or meshTLS: {identities: [\"*\"]}")
 	case tls.UnauthenticatedTLS && len(tls.Identities)+len(tls.ServiceAccounts) > 0:
-		r.refuse(field+".unauthenticatedTLS", "identities or service accounts are set too, which only authenticated clients can have", "leave one of them out")
+		r.Refuse(field+".unauthenticatedTLS", "identities or service accounts are set too, which only authenticated clients can have", "leave one of them out")
 	case tls.UnauthenticatedTLS:
 		w.anybody = true // whose connection is the mesh's TLS has an identity here
 	case len(tls.Identities)+len(tls.ServiceAccounts) == 0:
-		r.refuse(field, "it lets nobody pass", `write identities: ["*"] for every client of the mesh`)
+		r.Refuse(field, "it lets nobody pass", `write identities: ["*"] for every client of the mesh`)
 	default:
 		r.identities(field+".identities", tls.Identities, w)
 		for _, a := range tls.ServiceAccounts {
 			x := reference{Name: a.Name, Namespace: a.Namespace}
-			w.principals = append(w.principals, r.account(x.in(r.object.Namespace), x.Name))
+			w.principals = append(w.principals, r.account(x.in(r.Object.Namespace), x.Name))
 		}
 	}
 	return w

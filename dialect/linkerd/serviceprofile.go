@@ -95,15 +95,15 @@ func profileNames() map[string]string {
 func (r *reader) serviceProfile() (part mesh.Part) {
 	var spec profileSpec
 	name, namespace, ok := r.service()
-	if !r.decode(&spec) || !ok {
+	if !r.Spec(&spec) || !ok {
 		return part
 	}
-	p := mesh.Profile{Ref: r.ref, Created: r.object.Created, Host: r.object.Name}
-	if namespace != r.object.Namespace {
-		p.Consumer = r.object.Namespace
+	p := mesh.Profile{Ref: r.Ref, Created: r.Object.Created, Host: r.Object.Name}
+	if namespace != r.Object.Namespace {
+		p.Consumer = r.Object.Namespace
 	}
-	if r.view.Get("", "Service", namespace, name) == nil {
-		r.warn("metadata.name", fmt.Sprintf("there is no Service %s in the namespace %s: the profile has no effect", name, namespace), "")
+	if r.View.Get("", "Service", namespace, name) == nil {
+		r.Warn("metadata.name", fmt.Sprintf("there is no Service %s in the namespace %s: the profile has no effect", name, namespace), "")
 	}
 	budget, retries := r.budget(spec.RetryBudget)
 	for i := range spec.Routes {
@@ -118,30 +118,26 @@ func (r *reader) serviceProfile() (part mesh.Part) {
 	return part
 }
 
-const clusterSuffix = ".svc.cluster.local"
-
 // service takes apart the object's name, which is the full name of a service.
 func (r *reader) service() (name, namespace string, ok bool) {
-	full, ok := strings.CutSuffix(r.object.Name, clusterSuffix)
-	name, namespace, dot := strings.Cut(full, ".")
-	if ok && dot && !strings.Contains(namespace, ".") {
+	if name, namespace, ok = dialect.ServiceOf(r.Object.Name); ok {
 		return name, namespace, true
 	}
-	short, rest, _ := strings.Cut(r.object.Name, ".")
+	short, rest, _ := strings.Cut(r.Object.Name, ".")
 	if rest, _, _ = strings.Cut(rest, "."); rest == "" {
-		rest = r.object.Namespace
+		rest = r.Object.Namespace
 	}
-	r.warn("metadata.name", fmt.Sprintf("%s is not the full name of a service: the profile has no effect", r.object.Name),
-		"call it "+short+"."+rest+clusterSuffix)
+	r.Warn("metadata.name", fmt.Sprintf("%s is not the full name of a service: the profile has no effect", r.Object.Name),
+		"call it "+dialect.Host(short, rest))
 	return "", "", false
 }
 
 // profileRule lowers a route; false: no call can match it.
 func (r *reader) profileRule(i int, p *profileRoute, retries bool) (rule mesh.Rule, ok bool) {
 	field := dialect.Index("spec.routes", i)
-	ref := r.ref.At(dialect.Index("routes", i))
+	ref := r.Ref.At(dialect.Index("routes", i))
 	if p.Name == "" {
-		r.warn(field+".name", "required, and not there: Linkerd refuses the object", "name the route, as name: GET /books")
+		r.Warn(field+".name", "required, and not there: Linkerd refuses the object", "name the route, as name: GET /books")
 	}
 	matches, ok := r.matches(field+".condition", p.Condition)
 	if !ok {
@@ -168,7 +164,7 @@ func (r *reader) timeout(field string, ref decision.Ref, text string) *timeout.P
 	d, _ := time.ParseDuration(text) // the schema has seen to what is no duration
 	switch {
 	case d < 0:
-		r.refuse(field, "a duration can't be negative", "")
+		r.Refuse(field, "a duration can't be negative", "")
 	case d > 0:
 		return &timeout.Policy{Ref: ref, Request: d}
 	}
@@ -185,19 +181,19 @@ func (r *reader) budget(b *retryBudget) (*retry.Budget, bool) {
 	const off = "the budget is dropped, and no route is retried, as in Linkerd"
 	switch {
 	case b.RetryRatio < 0:
-		r.refuse("spec.retryBudget.retryRatio", "a ratio can't be negative", "")
+		r.Refuse("spec.retryBudget.retryRatio", "a ratio can't be negative", "")
 		return nil, false
 	case b.MinRetriesPerSecond < 0 || b.MinRetriesPerSecond > math.MaxInt32:
-		r.refuse("spec.retryBudget.minRetriesPerSecond", fmt.Sprintf("%d retries a second can't be", b.MinRetriesPerSecond), "")
+		r.Refuse("spec.retryBudget.minRetriesPerSecond", fmt.Sprintf("%d retries a second can't be", b.MinRetriesPerSecond), "")
 		return nil, false
 	case b.RetryRatio > 1000:
-		r.warn("spec.retryBudget.retryRatio", "a ratio over 1000 can't be: "+off, "0.2 is 20 percent")
+		r.Warn("spec.retryBudget.retryRatio", "a ratio over 1000 can't be: "+off, "0.2 is 20 percent")
 		return nil, false
 	case ttl < time.Second || ttl > time.Minute:
-		r.warn("spec.retryBudget.ttl", b.TTL+" is outside of 1s to 60s: "+off, "write a duration from 1s to 60s")
+		r.Warn("spec.retryBudget.ttl", b.TTL+" is outside of 1s to 60s: "+off, "write a duration from 1s to 60s")
 		return nil, false
 	}
-	out := &retry.Budget{Ref: r.ref.At("retryBudget"), Window: ttl, Percent: uint32(math.Round(b.RetryRatio * 100)),
+	out := &retry.Budget{Ref: r.Ref.At("retryBudget"), Window: ttl, Percent: uint32(math.Round(b.RetryRatio * 100)),
 		MinPerSecond: uint32(b.MinRetriesPerSecond)}
 	r.least("spec.retryBudget.retryRatio", &out.Percent, "0.01")
 	r.least("spec.retryBudget.minRetriesPerSecond", &out.MinPerSecond, "1")
@@ -208,6 +204,6 @@ func (r *reader) budget(b *retryBudget) (*retry.Budget, bool) {
 func (r *reader) least(field string, n *uint32, least string) {
 	if *n == 0 {
 		*n = 1
-		r.info(field, "the least that weft's budget knows is "+least+", which is used", "")
+		r.Info(field, "the least that weft's budget knows is "+least+", which is used", "")
 	}
 }

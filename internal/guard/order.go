@@ -14,7 +14,6 @@ var House = strings.Fields(`internal/sys wire decision identity traffic match fe
 var inside = map[[2]string]string{
 	{"feature/balance", "feature/outlier"}:                "an endpoint is chosen among those that are not ejected",
 	{"dialect/all", "dialect/*"}:                          "it is their list",
-	{"dialect/gatewayapi", "dialect/core"}:                "a backend is a Service, and core says which host that is",
 	{"proxy", "proxy/*"}:                                  "its protocols and its start have folders of their own",
 	{"proxy/plane", "proxy/h2"}:                           "the control plane is reached over the same HTTP/2 as everything else",
 	{"cli", "cli/transcript"}:                             "weft test runs transcripts",

@@ -1,0 +1,65 @@
+package dialect_test
+
+import (
+	"testing"
+
+	"github.com/weft-mesh/weft/decision"
+	"github.com/weft-mesh/weft/dialect"
+	"github.com/weft-mesh/weft/dialect/dialecttest"
+)
+
+func TestReaderSaysThingsOnce(t *testing.T) {
+	o := &dialect.Object{Kind: "Thing", Name: "a", Tree: map[string]any{"spec": map[string]any{"port": "http"}}}
+	r := dialect.NewReader(decision.Istio, o, nil)
+	r.Warn("spec.a", "it is odd", "")
+	r.Warn("spec.a", "it is odd", "")
+	if len(r.Found) != 1 || r.Refused() {
+		t.Errorf("%v, refused: %v", r.Found, r.Refused())
+	}
+	r.Regex("spec.b", "(")
+	if len(r.Found) != 2 || !r.Refused() || r.Found[1].Ref != o.Ref(decision.Istio) {
+		t.Errorf("%v, refused: %v", r.Found, r.Refused())
+	}
+	if got := r.Rule("spec.http[0]"); got != o.Ref(decision.Istio).At("http[0]") {
+		t.Error(got)
+	}
+	var into struct {
+		Port int `json:"port"`
+	}
+	if r.Spec(&into) || r.Found[len(r.Found)-1].Field != "spec" {
+		t.Errorf("%v %v", into, r.Found)
+	}
+}
+
+func TestNetwork(t *testing.T) {
+	for text, want := range map[string]string{
+		"10.1.2.3/8": "10.0.0.0/8", "10.1.2.3": "10.1.2.3/32", "fd00::1/8": "fd00::/8", "::1": "::1/128", "0.0.0.0/0": "0.0.0.0/0",
+		"": "", "10.0.0": "", "10.0.0.0/33": "", "localhost": "", "fe80::1%eth0": "", "::ffff:10.0.0.0/104": "", "::ffff:10.1.2.3": "",
+	} {
+		if p, err := dialect.Network(text); (err == nil) != (want != "") || err == nil && p.String() != want {
+			t.Errorf("%q: %v, %v, want %q", text, p, err, want)
+		}
+	}
+}
+
+func TestServiceOf(t *testing.T) {
+	if name, namespace, ok := dialect.ServiceOf(dialect.Host("web", "shop")); !ok || name != "web" || namespace != "shop" {
+		t.Error(name, namespace, ok)
+	}
+	for _, host := range []string{"", "web", "web.shop", "web.svc.cluster.local", "a.web.shop.svc.cluster.local", "web.shop.svc.other"} {
+		if name, namespace, ok := dialect.ServiceOf(host); ok {
+			t.Errorf("%q: %s %s", host, name, namespace)
+		}
+	}
+}
+
+func TestElsewhere(t *testing.T) {
+	const service = "---\napiVersion: v1\nkind: Service\nmetadata: "
+	view := dialecttest.View(dialecttest.Objects(t, nil, service+"{name: one, namespace: a}\n"+service+"{name: two, namespace: a}\n"+service+"{name: two, namespace: b}\n"))
+	r := dialect.NewReader(decision.Core, &dialect.Object{}, view)
+	for name, want := range map[string]string{"one": "a", "two": "", "three": ""} {
+		if got := r.Elsewhere(name); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+}
