@@ -59,7 +59,7 @@ func (b *builder) pool(p *config.Pool, s *poolState) traffic.Handler {
 
 // NewInbound is the way of a call into a workload, in order.
 func NewInbound(w *config.Workload) (traffic.Handler, error) {
-	if err := compileEngines(w.Inbound.Authz); err != nil {
+	if err := readyInbound(&w.Inbound); err != nil {
 		return nil, err
 	}
 	return traffic.Chain(traffic.Forward{},

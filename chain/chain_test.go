@@ -390,6 +390,22 @@ func TestLastGoodStays(t *testing.T) {
 	}
 }
 
+// TestNewerControlPlane: what this proxy cannot know is refused, not taken for something milder.
+func TestNewerControlPlane(t *testing.T) {
+	cfg := service(func(p *config.Port) { p.Proto = traffic.Detect + 1 })
+	_, err := chain.NewService(cfg, chain.NewState(), nil, nil, traffictest.Epoch)
+	_, err2 := chain.NewInbound(&config.Workload{Inbound: mesh.Inbound{MTLS: &mtls.Policy{Ref: ref("new"), Mode: mtls.Strict + 1}}})
+	_, err3 := chain.NewInbound(&config.Workload{Inbound: mesh.Inbound{MTLS: &mtls.Policy{Ref: ref("new"), Ports: []mtls.Port{{Mode: mtls.Strict + 1}}}}})
+	for _, err := range []error{err, err2, err3} {
+		if err == nil || !strings.Contains(err.Error(), "older than the control plane") {
+			t.Errorf("%v", err)
+		}
+	}
+	if s := (decision.Cilium + 1).String(); s == "" {
+		t.Error("a dialect without a name")
+	}
+}
+
 // TestRetriesWithinLimits: a retry over the limit is not made, and the answer at hand stands.
 func TestRetriesWithinLimits(t *testing.T) {
 	w := newWorld(t, service(func(p *config.Port) {

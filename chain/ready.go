@@ -9,6 +9,7 @@ import (
 	"github.com/weft-mesh/weft/feature/authz"
 	"github.com/weft-mesh/weft/feature/headers"
 	"github.com/weft-mesh/weft/mesh"
+	"github.com/weft-mesh/weft/traffic"
 )
 
 // ready readies all that a service's configuration has to be compiled for, and refuses what can't take effect as it says: before
@@ -19,6 +20,9 @@ func ready(cfg *config.Service, egress []authz.Engine) error {
 	}
 	for i := range cfg.Ports {
 		p := &cfg.Ports[i]
+		if p.Proto > traffic.Detect {
+			return fmt.Errorf("chain: %s port %d: protocol %d is not known; the proxy may be older than the control plane", cfg.Host, p.Number, p.Proto)
+		}
 		for j := range p.Rules {
 			if err := readyRule(&p.Rules[j]); err != nil {
 				return refused(cfg, p, &p.Rules[j].Ref, err)
@@ -74,6 +78,15 @@ func edits(r *mesh.Rule) (all []*headers.Policy) {
 		}
 	}
 	return all
+}
+
+func readyInbound(in *mesh.Inbound) error {
+	if in.MTLS != nil {
+		if err := in.MTLS.Validate(); err != nil {
+			return fmt.Errorf("chain: %v: %w", &in.MTLS.Ref, err)
+		}
+	}
+	return compileEngines(in.Authz)
 }
 
 func compileEngines(engines []authz.Engine) error {

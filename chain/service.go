@@ -32,7 +32,6 @@ type Finder func(traffic.Target) (pool traffic.Handler, why string)
 
 // builder has what the handlers of one port share.
 type builder struct {
-	state  *State
 	find   Finder
 	egress []authz.Engine
 	budget *retry.Budget
@@ -52,18 +51,15 @@ func NewService(cfg *config.Service, st *State, find Finder, egress []authz.Engi
 	for i := range cfg.Ports {
 		c := &cfg.Ports[i]
 		at := traffic.Target{Service: cfg.Host, Port: c.Number}
-		b := builder{state: st, find: find, egress: egress, budget: c.Budget, ledger: st.ledger(at), room: st.room, proto: c.Proto}
+		b := builder{find: find, egress: egress, budget: c.Budget, ledger: st.ledger(at), room: st.room, proto: c.Proto}
 		p := &port{proto: c.Proto, pools: map[string]traffic.Handler{}}
 		for j := range c.Pools {
 			at.Subset = c.Pools[j].Subset
 			used[at] = true
 			p.pools[at.Subset] = b.pool(&c.Pools[j], st.pool(at, &c.Pools[j], now))
 		}
+		p.serve = b.port(cfg.Host, c)
 		s.ports[c.Number] = p
-		var err error
-		if p.serve, err = b.port(cfg.Host, c); err != nil {
-			return nil, fmt.Errorf("chain: %s port %d: %w", cfg.Host, c.Number, err)
-		}
 	}
 	st.keep(cfg.Host, used)
 	return s, nil
@@ -102,38 +98,32 @@ func (s *Service) Find(t traffic.Target) (traffic.Handler, string) {
 }
 
 // port tells calls with a head from those without: rules speak of heads.
-func (b *builder) port(host string, c *config.Port) (traffic.Handler, error) {
+func (b *builder) port(host string, c *config.Port) traffic.Handler {
 	plain := mesh.Rule{Backends: []mesh.Backend{{Weighted: route.Weighted{Target: traffic.Target{Service: host, Port: c.Number}, Weight: 1}}}}
-	heads, err := b.heads(c, &plain)
-	if err != nil {
-		return nil, err
-	}
+	heads := b.heads(c, &plain)
 	plain = withDefaults(plain)
-	return &byHead{heads, b.rule(&plain)}, nil
+	return &byHead{heads, b.rule(&plain)}
 }
 
 // heads is the way of calls with a head: one table of routes for each rule of the profile, and one for what none of them names.
 // A profile's word counts where the route's rule has none.
-func (b *builder) heads(c *config.Port, plain *mesh.Rule) (traffic.Handler, error) {
-	rest, err := b.table(c, plain, nil)
-	if err != nil || len(c.Profile) == 0 {
-		return rest, err
+func (b *builder) heads(c *config.Port, plain *mesh.Rule) traffic.Handler {
+	rest := b.table(c, plain, nil)
+	if len(c.Profile) == 0 {
+		return rest
 	}
 	p := &profile{rest: rest}
 	for i := range c.Profile {
-		t, err := b.table(c, plain, &c.Profile[i])
-		if err != nil {
-			return nil, err
-		}
-		p.rules, p.next = append(p.rules, c.Profile[i].Rule), append(p.next, t)
+		p.rules = append(p.rules, c.Profile[i].Rule)
+		p.next = append(p.next, b.table(c, plain, &c.Profile[i]))
 	}
-	return p, nil
+	return p
 }
 
-func (b *builder) table(c *config.Port, plain, known *mesh.Rule) (traffic.Handler, error) {
+func (b *builder) table(c *config.Port, plain, known *mesh.Rule) traffic.Handler {
 	if c.Route == (decision.Ref{}) {
 		r := withDefaults(under(plain, known))
-		return b.rule(&r), nil
+		return b.rule(&r)
 	}
 	var rules []route.Rule
 	var next []traffic.Handler

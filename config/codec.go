@@ -28,6 +28,7 @@ const maxDepth = 64
 var (
 	errShort = errors.New("config: message cut short")
 	errType  = errors.New("config: wrong wire type")
+	errRange = errors.New("config: number out of range")
 	errDeep  = errors.New("config: messages nested too deep")
 	binType  = reflect.TypeFor[encoding.BinaryMarshaler]()
 	plans    sync.Map // reflect.Type -> *plan
@@ -201,10 +202,12 @@ func set(x reflect.Value, typ, num uint64, data []byte, depth int) error {
 		return parseStruct(data, x, depth+1)
 	case x.Kind() == reflect.Bool:
 		x.SetBool(num != 0)
-	case x.CanInt():
+	case x.CanInt() && !x.OverflowInt(int64(num)):
 		x.SetInt(int64(num))
-	case x.CanUint():
+	case x.CanUint() && !x.OverflowUint(num):
 		x.SetUint(num)
+	case x.CanInt(), x.CanUint():
+		return errRange
 	case x.CanFloat():
 		x.SetFloat(math.Float64frombits(num))
 	}

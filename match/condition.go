@@ -37,8 +37,11 @@ type Condition struct {
 // HTTP says whether the condition needs a head.
 func (c *Condition) HTTP() bool { return c.Key == RequestHeader || c.Key == RemoteIP }
 
-// Compile readies every Regex.
+// Compile readies the condition.
 func (c *Condition) Compile() error {
+	if c.Key > SNI {
+		return unknown("key of a condition", uint8(c.Key))
+	}
 	if err := compile("when", c.Values); err != nil {
 		return err
 	}

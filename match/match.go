@@ -35,9 +35,13 @@ type String struct {
 	re    *regexp.Regexp
 }
 
-// Compile readies a Regex.
+// Compile readies a Regex. It refuses a Kind that it does not know, as all that is compiled here does: a newer control plane may
+// say what this proxy cannot judge, and has to hear that.
 func (s *String) Compile() (err error) {
-	if s.Kind != Regex || s.re != nil {
+	switch {
+	case s.Kind > Regex:
+		return unknown("kind of string", uint8(s.Kind))
+	case s.Kind != Regex || s.re != nil:
 		return nil
 	}
 	if _, err = regexp.Compile(s.Value); err != nil { // alone: "a)|(b" is valid only inside of the group below, and outwits it
@@ -45,6 +49,10 @@ func (s *String) Compile() (err error) {
 	}
 	s.re, err = regexp.Compile("^(?:" + s.Value + ")$")
 	return err
+}
+
+func unknown(what string, n uint8) error {
+	return fmt.Errorf("match: %s %d is not known; the proxy may be older than the control plane", what, n)
 }
 
 // Match says whether v is as wanted.
@@ -146,7 +154,7 @@ func (r *Request) HTTP() bool {
 		len(r.Schemes)+len(r.Headers)+len(r.Params) > 0
 }
 
-// Compile readies every Regex.
+// Compile readies the predicate.
 func (r *Request) Compile() error {
 	for _, f := range []struct {
 		name string
@@ -323,10 +331,15 @@ func anyAccount(list []String, id *identity.ID) bool {
 	})
 }
 
-// Compile readies every Regex.
+// Compile readies the predicate.
 func (s *Source) Compile() error {
 	for _, list := range [][]String{s.Principals, s.NotPrincipals, s.Namespaces, s.NotNamespaces, s.Accounts, s.NotAccounts} {
 		if err := compile("source", list); err != nil {
+			return err
+		}
+	}
+	for i := range s.Selectors {
+		if err := s.Selectors[i].compile(); err != nil {
 			return err
 		}
 	}

@@ -334,3 +334,16 @@ func BenchmarkSource(b *testing.B) {
 		}
 	}
 }
+
+// TestUnknownIsRefused: what a newer control plane says, and this code cannot judge, must not pass for something that it can.
+func TestUnknownIsRefused(t *testing.T) {
+	for name, err := range map[string]error{
+		"kind":     (&Request{NotPaths: []String{{Kind: Regex + 1}}}).Compile(),
+		"key":      (&Condition{Key: SNI + 1}).Compile(),
+		"operator": (&Source{Selectors: []Selector{{Exprs: []Requirement{{Op: NotExists + 1}}}}}).Compile(),
+	} {
+		if err == nil || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), "older") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -60,6 +60,15 @@ func (r *Requirement) match(have []string) bool {
 	return !ok
 }
 
+func (s *Selector) compile() error {
+	for i := range s.Exprs {
+		if op := s.Exprs[i].Op; op > NotExists {
+			return unknown("operator", uint8(op))
+		}
+	}
+	return nil
+}
+
 // Label returns the value of a key among "key=value" labels.
 func Label(have []string, key string) (string, bool) {
 	for _, l := range have {

@@ -153,6 +153,13 @@ func TestCompileNamesTheRule(t *testing.T) {
 	}
 }
 
+func TestUnknownEffectIsRefused(t *testing.T) {
+	e := Engine{Tiers: []Tier{{Effect: DenyLast + 1}}}
+	if err := e.Compile(); err == nil {
+		t.Error("an effect that nobody knows is taken")
+	}
+}
+
 func BenchmarkInbound(b *testing.B) {
 	engines := []Engine{{Dialect: decision.Istio, Tiers: []Tier{{Effect: Allow, Rules: []Rule{rule("allow", byFront, api)}}}, Closed: closed}}
 	h, c := &traffictest.Host{}, &traffic.Call{}

@@ -165,9 +165,12 @@ func (e *Engine) Labelled() bool {
 	return false
 }
 
-// Compile readies the matchers.
+// Compile readies the matchers, and refuses an effect that it does not know.
 func (e *Engine) Compile() error {
 	for t := range e.Tiers {
+		if x := e.Tiers[t].Effect; x > DenyLast {
+			return fmt.Errorf("authz: effect %d is not known; the proxy may be older than the control plane", x)
+		}
 		for i := range e.Tiers[t].Rules {
 			if err := e.Tiers[t].Rules[i].compile(); err != nil {
 				return fmt.Errorf("%v: %w", &e.Tiers[t].Rules[i].Ref, err)

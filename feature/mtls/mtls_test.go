@@ -51,3 +51,11 @@ func TestFilter(t *testing.T) {
 		}
 	}
 }
+
+func TestUnknownModeIsRefused(t *testing.T) {
+	for _, p := range []mtls.Policy{{Mode: mtls.Strict + 1}, {Ports: []mtls.Port{{Port: 80, Mode: mtls.Strict + 1}}}} {
+		if p.Validate() == nil {
+			t.Errorf("%+v is taken", p)
+		}
+	}
+}

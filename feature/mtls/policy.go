@@ -1,7 +1,11 @@
 // Package mtls decides whether a workload takes calls that did not come by mutual TLS.
 package mtls
 
-import "github.com/weft-mesh/weft/decision"
+import (
+	"fmt"
+
+	"github.com/weft-mesh/weft/decision"
+)
 
 // Mode orders from the laxest to the strictest.
 type Mode uint8
@@ -20,6 +24,16 @@ type Policy struct {
 	Ref   decision.Ref `pb:"1"`
 	Mode  Mode         `pb:"2"` // [Permissive]
 	Ports []Port       `pb:"3"`
+}
+
+// Validate refuses a mode that it does not know: it may be stricter than all others.
+func (p *Policy) Validate() error {
+	for _, m := range append([]Port{{Mode: p.Mode}}, p.Ports...) {
+		if m.Mode > Strict {
+			return fmt.Errorf("mtls: mode %d is not known; the proxy may be older than the control plane", m.Mode)
+		}
+	}
+	return nil
 }
 
 // Port is the mode of one of the workload's ports.

@@ -1,8 +1,6 @@
 package route
 
 import (
-	"fmt"
-
 	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/traffic"
 )
@@ -14,14 +12,10 @@ type Table struct {
 	next  []traffic.Handler
 }
 
-// NewTable readies rules; next[i] serves rule i. ref is the object that they belong to: what a call that none matches is told.
-func NewTable(ref *decision.Ref, rules []Rule, next []traffic.Handler) (*Table, error) {
-	for i := range rules {
-		if err := rules[i].Compile(); err != nil {
-			return nil, fmt.Errorf("%v: %w", &rules[i].Ref, err)
-		}
-	}
-	return &Table{ref, rules, next}, nil
+// NewTable makes a table of rules that are compiled; next[i] serves rule i. ref is the object that they belong to: what a call that
+// none matches is told.
+func NewTable(ref *decision.Ref, rules []Rule, next []traffic.Handler) *Table {
+	return &Table{ref, rules, next}
 }
 
 // Serve notes the rule that the call follows.
