@@ -10,7 +10,7 @@ import (
 	"path/filepath"
 
 	"github.com/weft-mesh/weft/config"
-	"github.com/weft-mesh/weft/identity/cert"
+	"github.com/weft-mesh/weft/proxy/renew"
 	"github.com/weft-mesh/weft/stream"
 )
 
@@ -22,21 +22,15 @@ type cached struct {
 	Key       []byte            `pb:"3"` // PKCS #8
 }
 
-// issued is the certificate in use, as it came.
-type issued struct {
-	chain [][]byte
-	key   crypto.Signer
-}
-
 // save writes the cache: a whole new file takes the old one's place, and nobody but its user reads it.
 func (p *Proxy) save() {
 	if p.opts.Cache == "" {
 		return
 	}
 	c := cached{Resources: p.store.dump()}
-	if i := p.renew.issued.Load(); i != nil {
-		if key, err := x509.MarshalPKCS8PrivateKey(i.key); err == nil {
-			c.Chain, c.Key = i.chain, key
+	if i := p.renew.Issued(); i != nil {
+		if key, err := x509.MarshalPKCS8PrivateKey(i.Key); err == nil {
+			c.Chain, c.Key = i.Chain, key
 		}
 	}
 	if err := replace(p.opts.Cache, config.Append(nil, &c)); err != nil {
@@ -125,13 +119,5 @@ func (p *Proxy) restoreIdentity(c *cached) error {
 	if !ok {
 		return errors.New("its key cannot sign")
 	}
-	own, err := cert.ParseIdentity(c.Chain, signer)
-	switch {
-	case err != nil:
-		return err
-	case own.ID != p.opts.ID:
-		return nil // of another workload that had this file
-	}
-	p.renew.issued.Store(&issued{c.Chain, signer})
-	return p.opts.Cert.SetIdentity(own)
+	return p.renew.Restore(&renew.Issued{Chain: c.Chain, Key: signer})
 }

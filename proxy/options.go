@@ -19,17 +19,18 @@ import (
 	"github.com/weft-mesh/weft/identity/cert"
 	"github.com/weft-mesh/weft/internal/sys"
 	"github.com/weft-mesh/weft/observe"
+	"github.com/weft-mesh/weft/proxy/renew"
 )
 
 // Options configures a proxy. Fields that are not required may be zero, which means what stands in brackets.
 type Options struct {
-	Workload string      // namespace/name; required
-	ID       identity.ID // of the workload; required
-	Addr     netip.Addr  // of the workload: its calls to other proxies come from there [the kernel's choice]
-	Cert     *cert.Store // required
-	Certify  Certify     // [whoever fills Cert keeps it fresh]
-	Config   Wanter      // where configuration is asked for; its updates go to Proxy.Apply; required
-	Cache    string      // file, private to the user, for the last good configuration and the certificate [none]
+	Workload string        // namespace/name; required
+	ID       identity.ID   // of the workload; required
+	Addr     netip.Addr    // of the workload: its calls to other proxies come from there [the kernel's choice]
+	Cert     *cert.Store   // required
+	Certify  renew.Certify // [whoever fills Cert keeps it fresh]
+	Config   Wanter        // where configuration is asked for; its updates go to Proxy.Apply; required
+	Cache    string        // file, private to the user, for the last good configuration and the certificate [none]
 
 	Outbound  []Outbound   // what the workload sends
 	Inbound   net.Listener // mutual TLS from other proxies [none]

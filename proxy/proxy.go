@@ -12,7 +12,9 @@ import (
 	"github.com/weft-mesh/weft/chain"
 	"github.com/weft-mesh/weft/config"
 	"github.com/weft-mesh/weft/feature/authz"
+	"github.com/weft-mesh/weft/proxy/dns"
 	"github.com/weft-mesh/weft/proxy/h1"
+	"github.com/weft-mesh/weft/proxy/renew"
 	"github.com/weft-mesh/weft/stream"
 	"github.com/weft-mesh/weft/traffic"
 )
@@ -22,7 +24,7 @@ type Proxy struct {
 	opts   Options
 	store  *store
 	state  *chain.State // what was learnt from calls
-	renew  *renewer
+	renew  *renew.Renewer
 	memory memory // which ports speak what
 
 	self    atomic.Pointer[self] // nil: not known yet
@@ -58,8 +60,7 @@ func New(o Options) (*Proxy, error) {
 	p := &Proxy{opts: o, state: chain.NewState()}
 	p.ctx, p.end = context.WithCancel(context.Background())
 	p.store = newStore(o.Config, p)
-	p.renew = newRenewer(&p.opts)
-	p.renew.saved = p.store.stir
+	p.renew = renew.New(renew.Options{ID: o.ID, Store: o.Cert, Certify: o.Certify, Clock: o.Clock, Failed: o.Warn, Renewed: p.store.stir})
 	p.links.p, p.plain.p, p.sessions.p = p, p, p
 	p.plain.init()
 	p.out = h1.Server{Serve: serveOutbound, Done: p.done, Refused: p.refusedHTTP, Idle: o.Idle}
@@ -107,18 +108,19 @@ func (p *Proxy) Run(ctx context.Context) error {
 	if p.opts.Inbound != nil {
 		p.accept(p.opts.Inbound, p.serveIn)
 	}
+	names := &dns.Server{Lookup: p.resolve, Resolvers: p.opts.Resolvers, Go: p.tasks.Go}
 	for _, c := range p.opts.DNS {
-		p.tasks.Go(func() { p.serveDNS(p.ctx, c) })
+		p.tasks.Go(func() { names.ServePacket(p.ctx, c) })
 		context.AfterFunc(p.ctx, func() { c.Close() })
 	}
 	for _, l := range p.opts.DNSStream {
 		p.accept(l, func(s *slot) {
 			s.becomes(func() { s.Conn.Close() }, nil)
-			p.serveDNSStream(p.ctx, s.Conn)
+			names.ServeConn(p.ctx, s.Conn)
 		})
 	}
 	if p.opts.Certify != nil {
-		p.tasks.Go(func() { p.renew.run(p.ctx) })
+		p.tasks.Go(func() { p.renew.Run(p.ctx) })
 	}
 	p.tasks.Go(p.keep)
 	<-ctx.Done()
@@ -236,7 +238,7 @@ func (p *Proxy) spawn(f func()) {
 	}
 }
 
-func (p *Proxy) useTrust(t *config.Trust) error { return p.renew.trust(t) }
+func (p *Proxy) useTrust(t *config.Trust) error { return p.renew.Trust(t) }
 
 func (p *Proxy) changedPeer(string) { p.spawn(p.rejudge) }
 

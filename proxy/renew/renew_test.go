@@ -1,0 +1,133 @@
+package renew
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/weft-mesh/weft/config"
+	"github.com/weft-mesh/weft/identity"
+	"github.com/weft-mesh/weft/identity/ca"
+	"github.com/weft-mesh/weft/identity/cert"
+)
+
+var reviews = identity.Of("cluster.local", "default", "reviews")
+
+// authority is one that counts what it is asked for.
+type authority struct {
+	*ca.CA
+	asked atomic.Int32
+	fail  atomic.Bool
+}
+
+func newAuthority(t *testing.T) *authority {
+	t.Helper()
+	root, err := ca.Generate("cluster.local", time.Now(), time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := ca.Create(ca.Dir(filepath.Join(t.TempDir(), "ca")), ca.Config{TrustDomain: "cluster.local"}, root, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &authority{CA: c}
+}
+
+func (a *authority) certify(_ context.Context, csr []byte) ([][]byte, error) {
+	if a.asked.Add(1); a.fail.Load() {
+		return nil, errors.New("away")
+	}
+	got, err := a.Issue(csr, ca.Claim{ID: reviews}, time.Now())
+	return got.Chain, err
+}
+
+func (a *authority) trust(issuer []byte) *config.Trust {
+	b := a.Bundle()
+	return &config.Trust{Domain: "cluster.local", Sequence: b.Sequence, Roots: b.Roots, Issuer: issuer}
+}
+
+func start(t *testing.T, a *authority) (*Renewer, *cert.Store) {
+	t.Helper()
+	store := cert.NewStore(time.Now)
+	r := New(Options{ID: reviews, Store: store, Certify: a.certify, Clock: time.Now, Failed: func(error) {}, Renewed: func() {}})
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { r.Run(ctx) })
+	t.Cleanup(func() { cancel(); wg.Wait() })
+	return r, store
+}
+
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for range 500 {
+		if ok() {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatal("never " + what)
+}
+
+func TestRenewsWhenTheIssuerChanges(t *testing.T) {
+	a := newAuthority(t)
+	r, store := start(t, a)
+	old := a.Roots().Active.ID()
+	if err := r.Trust(a.trust(old[:])); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "certified", func() bool { return store.Ready() == nil && r.Issued() != nil })
+	if err := a.Begin(nil, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Switch(a.Bundle().Sequence, true, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	next := a.Roots().Active.ID()
+	if err := r.Trust(a.trust(next[:])); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "renewed", func() bool { return store.OwnRoot() == next })
+}
+
+// TestNoFlood: an authority that does not sign with the announced root yet, or is away, is not asked without end.
+func TestNoFlood(t *testing.T) {
+	for name, away := range map[string]bool{"another root": false, "away": true} {
+		a := newAuthority(t)
+		a.fail.Store(away)
+		r, _ := start(t, a)
+		var other identity.RootID
+		other[0] = 1
+		if err := r.Trust(a.trust(other[:])); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(700 * time.Millisecond)
+		if n := a.asked.Load(); n < 1 || n > 5 {
+			t.Errorf("%s: asked %d times in 700 ms", name, n)
+		}
+	}
+}
+
+func TestRestore(t *testing.T) {
+	a := newAuthority(t)
+	key, csr, err := cert.NewRequest(reviews)
+	if err != nil {
+		t.Fatal(err)
+	}
+	chain, err := a.certify(t.Context(), csr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	store := cert.NewStore(time.Now)
+	r := New(Options{ID: reviews, Store: store, Clock: time.Now})
+	if err := r.Restore(&Issued{chain, key}); err != nil || store.Identity() == nil {
+		t.Error(err)
+	}
+	r = New(Options{ID: identity.Of("cluster.local", "default", "ratings"), Store: cert.NewStore(time.Now), Clock: time.Now})
+	if err := r.Restore(&Issued{chain, key}); err == nil {
+		t.Error("another account's certificate was taken up")
+	}
+}
