@@ -127,7 +127,9 @@ func TestRegistrationLastsAsLongAsItsConnection(t *testing.T) {
 		t.Error("it is not in the mesh")
 	}
 	resp.Body.Close()
-	eventually(t, "it is gone with its connection", func() bool { return s.registry.get(got.Workload) == nil && s.View().Mesh.Workloads[got.Workload] == nil })
+	eventually(t, "it is gone with its connection", func() bool {
+		return s.registry.get(got.Workload) == nil && s.View().Mesh.Workloads[got.Workload] == nil
+	})
 }
 
 // A control plane that ends keeps its workloads: their processes live on, and come back to the next one.

@@ -30,7 +30,7 @@ type Client struct {
 	Dial func(context.Context) (Transport, error)
 	// Apply takes updates into use, in one goroutine; it returns why it refused some, by name.
 	Apply func([]Update) map[string]error
-	// Status hears of connections coming (nil) and going; it may be nil.
+	// Status hears of connections coming (nil) and going, and why none can be made, once each; it may be nil.
 	Status func(error)
 
 	mu     sync.Mutex
@@ -48,12 +48,13 @@ const (
 // Run connects, and reconnects, until ctx ends.
 func (c *Client) Run(ctx context.Context) error {
 	pause := firstPause
-	for ctx.Err() == nil {
+	for told := ""; ctx.Err() == nil; {
 		start := time.Now()
-		err := c.session(ctx)
-		if c.Status != nil && ctx.Err() == nil {
+		stood, err := c.session(ctx)
+		if c.Status != nil && ctx.Err() == nil && (stood || err.Error() != told) {
 			c.Status(err)
 		}
+		told = err.Error()
 		if time.Since(start) > lastPause {
 			pause = firstPause
 		}
@@ -66,27 +67,29 @@ func (c *Client) Run(ctx context.Context) error {
 	return ctx.Err()
 }
 
-func (c *Client) session(ctx context.Context) error {
+// session is one connection, from its beginning to its end. stood: the control plane has let this proxy in.
+func (c *Client) session(ctx context.Context) (stood bool, err error) {
 	t, err := c.Dial(ctx)
 	if err != nil {
-		return fmt.Errorf("stream: connect to the control plane (is weft up running?): %w", err)
+		return false, fmt.Errorf("stream: connect to the control plane (is weft up running?): %w", err)
 	}
 	defer context.AfterFunc(ctx, func() { t.Close() })()
 	defer t.Close()
 	if err := c.begin(t); err != nil {
-		return err
+		return false, err
 	}
 	defer c.end(t)
-	if c.Status != nil {
-		c.Status(nil)
-	}
 	for {
 		b, err := t.Recv()
 		if err != nil {
-			return fmt.Errorf("stream: the control plane has gone: %w", err)
+			return stood, fmt.Errorf("stream: the control plane has gone: %w", err)
 		}
+		if !stood && c.Status != nil {
+			c.Status(nil)
+		}
+		stood = true
 		if err := c.take(t, b); err != nil {
-			return err
+			return true, err
 		}
 	}
 }
@@ -124,6 +127,9 @@ func (c *Client) take(t Transport, b []byte) error {
 			u.Body = append([]byte{}, r.Body...)
 		}
 		updates = append(updates, u)
+	}
+	if down.Nonce == 0 { // a greeting
+		return nil
 	}
 	refused := c.Apply(updates)
 	up := Up{Ack: down.Nonce}

@@ -48,7 +48,7 @@ type Nack struct {
 	Error string `pb:"2"`
 }
 
-// Down is what the control plane sends.
+// Down is what the control plane sends. The first one greets a proxy that was let in: it has no nonce, and asks for no answer.
 type Down struct {
 	Nonce     uint64     `pb:"1"`
 	Resources []Resource `pb:"2"`

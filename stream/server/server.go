@@ -91,6 +91,10 @@ func listen(g grpc.ServerStream, s Session) error {
 }
 
 func pump(ctx context.Context, g grpc.ServerStream, s Session) error {
+	greeting := stream.Marshal(&stream.Down{})
+	if err := g.SendMsg(&greeting); err != nil {
+		return err
+	}
 	for {
 		down, err := s.Next(ctx)
 		if err != nil {

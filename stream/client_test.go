@@ -1,0 +1,399 @@
+package stream_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/weft-mesh/weft/stream"
+)
+
+// wire is a transport in memory; the test is the control plane at its other end.
+type wire struct {
+	up   chan []byte
+	down chan []byte
+	gone chan struct{}
+	once sync.Once
+}
+
+// since returns when the client has dialled, and sets what becomes of it from now on.
+func (p *plane) since(refuse error) []time.Time {
+	synctest.Wait()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	d := p.dialled
+	p.dialled, p.refuse = nil, refuse
+	return d
+}
+
+func newWire() *wire {
+	return &wire{up: make(chan []byte, 100), down: make(chan []byte), gone: make(chan struct{})}
+}
+
+func (w *wire) Send(b []byte) error {
+	select {
+	case <-w.gone:
+		return io.ErrClosedPipe
+	case w.up <- b:
+		return nil
+	}
+}
+
+func (w *wire) Recv() ([]byte, error) {
+	select {
+	case <-w.gone:
+		return nil, io.EOF
+	case b := <-w.down:
+		return b, nil
+	}
+}
+
+func (w *wire) Close() error {
+	w.once.Do(func() { close(w.gone) })
+	return nil
+}
+
+// plane hands wires to a client, and says what the client sends.
+type plane struct {
+	t       *testing.T
+	mu      sync.Mutex
+	refuse  error // of Dial
+	dialled []time.Time
+	wires   chan *wire
+
+	refused map[string]error // what Apply answers
+	applied []string
+	status  []string
+}
+
+// begin runs a client in a synctest bubble until the test ends.
+func begin(t *testing.T, p *plane, prepare func(*stream.Client)) *stream.Client {
+	p.t, p.wires = t, make(chan *wire, 1)
+	c := &stream.Client{
+		Hello: func() stream.Hello { return stream.Hello{Workload: "default/a-1", Token: "t"} },
+		Dial: func(context.Context) (stream.Transport, error) {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.dialled = append(p.dialled, time.Now())
+			if p.refuse != nil {
+				return nil, p.refuse
+			}
+			w := newWire()
+			p.wires <- w
+			return w, nil
+		},
+		Apply: func(all []stream.Update) map[string]error {
+			for _, u := range all {
+				body := "gone"
+				if u.Body != nil {
+					body = string(u.Body)
+				}
+				p.applied = append(p.applied, u.Name+"="+body)
+			}
+			return p.refused
+		},
+		Status: func(err error) { p.status = append(p.status, fmt.Sprint(err)) },
+	}
+	if prepare != nil {
+		prepare(c)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- c.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Errorf("Run: %v", err)
+		}
+	})
+	synctest.Wait()
+	return c
+}
+
+// said returns what the client has sent since.
+func (p *plane) said(w *wire) (out []stream.Up) {
+	p.t.Helper()
+	synctest.Wait()
+	for {
+		select {
+		case b := <-w.up:
+			var up stream.Up
+			if err := stream.Unmarshal(b, &up); err != nil {
+				p.t.Fatal(err)
+			}
+			out = append(out, up)
+		default:
+			return out
+		}
+	}
+}
+
+func (p *plane) only(w *wire) stream.Up {
+	p.t.Helper()
+	all := p.said(w)
+	if len(all) != 1 {
+		p.t.Fatalf("the client said %+v, want one message", all)
+	}
+	return all[0]
+}
+
+func wants(u stream.Up) map[string]uint64 {
+	out := map[string]uint64{}
+	for _, x := range u.Subscribe {
+		out[x.Name] = x.Version
+	}
+	return out
+}
+
+func (p *plane) send(w *wire, d stream.Down) {
+	w.down <- stream.Marshal(&d)
+	synctest.Wait()
+}
+
+func resource(name, body string) stream.Resource {
+	return stream.Resource{Name: name, Version: stream.VersionOf([]byte(body)), Body: []byte(body)}
+}
+
+func version(body string) uint64 { return stream.VersionOf([]byte(body)) }
+
+func TestResumeWithVersions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &plane{}
+		c := begin(t, p, func(c *stream.Client) {
+			c.Want("service/a", "service/b", "service/a")
+			c.Restore("service/c", []byte("C"))
+		})
+		w := <-p.wires
+		up := p.only(w)
+		if up.Hello == nil || up.Hello.Workload != "default/a-1" || up.Hello.Token != "t" {
+			t.Errorf("%+v", up.Hello)
+		}
+		if got, want := wants(up), map[string]uint64{"service/a": 0, "service/b": 0, "service/c": version("C")}; !maps.Equal(got, want) {
+			t.Errorf("wants %v, want %v", got, want)
+		}
+		p.send(w, stream.Down{}) // the greeting is not answered
+		p.send(w, stream.Down{Nonce: 7, Resources: []stream.Resource{resource("service/a", "A"), {Name: "service/b", Gone: true}, resource("service/unasked", "U")}})
+		if up := p.only(w); up.Ack != 7 || len(up.Refused) > 0 {
+			t.Errorf("%+v", up)
+		}
+		if want := []string{"service/a=A", "service/b=gone", "service/unasked=U"}; !slices.Equal(p.applied, want) {
+			t.Errorf("applied %q, want %q", p.applied, want)
+		}
+		w.Close()
+		w = <-p.wires
+		if got, want := wants(p.only(w)), map[string]uint64{"service/a": version("A"), "service/b": 0, "service/c": version("C")}; !maps.Equal(got, want) {
+			t.Errorf("back again it wants %v, want %v", got, want)
+		}
+		if !c.Connected() {
+			t.Error("it is not connected")
+		}
+	})
+}
+
+func TestWantAndDrop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &plane{}
+		c := begin(t, p, nil)
+		w := <-p.wires
+		p.said(w)
+		c.Want("service/a", "service/b")
+		c.Want("service/a")
+		if got := wants(p.only(w)); len(got) != 2 {
+			t.Errorf("%v", got)
+		}
+		p.send(w, stream.Down{Nonce: 1, Resources: []stream.Resource{resource("service/a", "A"), resource("service/b", "B")}})
+		p.said(w)
+		c.Drop("service/a", "service/nobody")
+		if up := p.only(w); !slices.Equal(up.Unsubscribe, []string{"service/a"}) || len(up.Subscribe) > 0 {
+			t.Errorf("%+v", up)
+		}
+		p.send(w, stream.Down{Nonce: 2, Resources: []stream.Resource{resource("service/a", "A2")}}) // it was on its way
+		p.said(w)
+		c.Want("service/a")
+		if got, want := wants(p.only(w)), map[string]uint64{"service/a": 0}; !maps.Equal(got, want) {
+			t.Errorf("wanted again: %v, want %v", got, want)
+		}
+		w.Close()
+		synctest.Wait()
+		if c.Connected() {
+			t.Error("it is connected")
+		}
+		c.Want("service/c") // while away
+		c.Drop("service/b")
+		c.Rests([]byte("root")) // the next hello tells it
+		w = <-p.wires
+		if got, want := wants(p.only(w)), map[string]uint64{"service/a": 0, "service/c": 0}; !maps.Equal(got, want) {
+			t.Errorf("back again it wants %v, want %v", got, want)
+		}
+		c.Rests([]byte("root"))
+		c.Rests(nil)
+		if up := p.only(w); string(up.Root) != "root" {
+			t.Errorf("%+v", up)
+		}
+	})
+}
+
+func TestRefusedUpdatesKeepTheOldVersion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &plane{}
+		begin(t, p, func(c *stream.Client) { c.Want("service/a", "service/b") })
+		w := <-p.wires
+		p.said(w)
+		p.send(w, stream.Down{Nonce: 1, Resources: []stream.Resource{resource("service/a", "A1"), resource("service/b", "B1")}})
+		p.said(w)
+		p.refused = map[string]error{"service/b": errors.New("regex: missing closing ]"), "service/a": errors.New("no")}
+		p.send(w, stream.Down{Nonce: 2, Resources: []stream.Resource{resource("service/a", "A2"), resource("service/b", "B2")}})
+		up := p.only(w)
+		if want := []stream.Nack{{Name: "service/a", Error: "no"}, {Name: "service/b", Error: "regex: missing closing ]"}}; up.Ack != 2 || !slices.Equal(up.Refused, want) {
+			t.Errorf("%+v, want %v refused", up, want)
+		}
+		p.refused = map[string]error{"service/b": errors.New("no")}
+		p.send(w, stream.Down{Nonce: 3, Resources: []stream.Resource{resource("service/a", "A3"), resource("service/b", "B3")}})
+		w.Close()
+		w = <-p.wires
+		if got, want := wants(p.only(w)), map[string]uint64{"service/a": version("A3"), "service/b": version("B1")}; !maps.Equal(got, want) {
+			t.Errorf("it says that it has %v, want %v", got, want)
+		}
+	})
+}
+
+func TestBackOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &plane{refuse: errors.New("no such file or directory")}
+		begin(t, p, nil)
+		time.Sleep(20 * time.Second)
+		var pauses []time.Duration
+		at := p.since(nil)
+		for i := range at[1:] {
+			pauses = append(pauses, at[i+1].Sub(at[i]))
+		}
+		if pauses[0] != 50*time.Millisecond || pauses[1] != 100*time.Millisecond || slices.Max(pauses) != 2*time.Second || !slices.IsSorted(pauses) {
+			t.Errorf("pauses %v", pauses)
+		}
+		if len(p.status) != 1 || !strings.Contains(p.status[0], "is weft up running?") || !strings.Contains(p.status[0], "no such file") {
+			t.Errorf("told %q, want why, once", p.status)
+		}
+		w := <-p.wires
+		p.send(w, stream.Down{})
+		time.Sleep(10 * time.Second)
+		p.since(nil)
+		was := time.Now()
+		w.Close()
+		<-p.wires
+		if got := p.since(nil)[0].Sub(was); got != 50*time.Millisecond {
+			t.Errorf("after a connection that stood it waits %v", got)
+		}
+	})
+}
+
+// A control plane that takes connections and lets nobody in is told of once, not with each attempt.
+func TestStatusIsToldOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &plane{}
+		begin(t, p, nil)
+		for range 5 {
+			(<-p.wires).Close()
+		}
+		if len(p.status) != 1 {
+			t.Errorf("told %q", p.status)
+		}
+		w := <-p.wires
+		p.send(w, stream.Down{})
+		w.Close()
+		w = <-p.wires
+		p.send(w, stream.Down{Nonce: 1}) // without a greeting too
+		if want := []string{p.status[0], "<nil>", p.status[0], "<nil>"}; !slices.Equal(p.status, want) {
+			t.Errorf("told %q, want %q", p.status, want)
+		}
+	})
+}
+
+func TestBadMessageEndsTheConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &plane{}
+		begin(t, p, func(c *stream.Client) { c.Want("service/a") })
+		w := <-p.wires
+		p.said(w)
+		w.down <- []byte{0x08}
+		w = <-p.wires
+		if got := wants(p.only(w)); len(got) != 1 || len(p.applied) > 0 {
+			t.Errorf("wants %v, applied %q", got, p.applied)
+		}
+		if !strings.Contains(p.status[len(p.status)-1], "cannot read") {
+			t.Errorf("told %q", p.status)
+		}
+	})
+}
+
+// The bodies that Apply gets are its own: a transport lends its messages.
+func TestBodiesAreCopies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var kept []byte
+		p := &plane{}
+		begin(t, p, func(c *stream.Client) {
+			c.Want("service/a")
+			c.Apply = func(all []stream.Update) map[string]error {
+				kept = all[0].Body
+				return nil
+			}
+		})
+		w := <-p.wires
+		b := stream.Marshal(&stream.Down{Nonce: 1, Resources: []stream.Resource{resource("service/a", "A"), {Name: "empty", Version: 1}}})
+		w.down <- b
+		synctest.Wait()
+		clear(b)
+		if string(kept) != "A" {
+			t.Errorf("%q", kept)
+		}
+	})
+}
+
+func FuzzDown(f *testing.F) {
+	f.Add(stream.Marshal(&stream.Down{Nonce: 3, Resources: []stream.Resource{resource("service/a", "A"), {Name: "b", Gone: true}}}))
+	f.Add([]byte{0x12, 0x00, 0x12, 0x02, 0x0a, 0x00})
+	f.Fuzz(func(t *testing.T, b []byte) { again[stream.Down](t, b) })
+}
+
+func FuzzUp(f *testing.F) {
+	f.Add(stream.Marshal(&stream.Up{Hello: &stream.Hello{Workload: "a/b", Token: "t", Version: "v", Root: []byte("r")}, Subscribe: []stream.Want{{Name: "x", Version: 1 << 63}},
+		Unsubscribe: []string{"y"}, Ack: 9, Refused: []stream.Nack{{Name: "x", Error: "e"}}, Root: []byte("r")}))
+	f.Add([]byte{0x22, 0x00, 0x0a, 0x00})
+	f.Fuzz(func(t *testing.T, b []byte) { again[stream.Up](t, b) })
+}
+
+func FuzzCertify(f *testing.F) {
+	f.Add(stream.Marshal(&stream.CertifyRequest{Workload: "a/b", Token: "t", CSR: []byte{0x30}}))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		again[stream.CertifyRequest](t, b)
+		again[stream.CertifyResponse](t, b)
+	})
+}
+
+// again: what can be read can be written, and is the same then.
+func again[T any](t *testing.T, b []byte) {
+	one, two := new(T), new(T)
+	if stream.Unmarshal(b, one) != nil {
+		return
+	}
+	out := stream.Marshal(one)
+	if err := stream.Unmarshal(out, two); err != nil {
+		t.Fatalf("%v of what was just written", err)
+	}
+	if string(stream.Marshal(two)) != string(out) {
+		t.Errorf("%+v became %+v", one, two)
+	}
+}
+
+func TestVersions(t *testing.T) {
+	if stream.VersionOf(nil) == 0 || stream.VersionOf([]byte("a")) == stream.VersionOf([]byte("b")) {
+		t.Error("a version is 0, or no hash")
+	}
+}
