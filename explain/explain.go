@@ -143,8 +143,12 @@ func (h *host) way(c *traffic.Call) (traffic.Handler, error) {
 	if h.q.From == "" {
 		return h.published(c)
 	}
-	if h.self = h.cfg.Workloads[h.q.From]; h.self == nil {
+	if h.cfg.Workloads[h.q.From] == nil {
 		return nil, fmt.Errorf("explain: there is no workload %s", h.q.From)
+	}
+	var err error
+	if h.self, err = received(h.cfg.Workloads[h.q.From]); err != nil {
+		return nil, err
 	}
 	conn := &traffic.Conn{Source: peer(h.self)}
 	c.Begin(h, conn)
@@ -181,7 +185,22 @@ func (h *host) published(c *traffic.Call) (traffic.Handler, error) {
 	}
 	conn := &traffic.Conn{Source: traffic.Peer{Addr: netip.AddrPortFrom(h.q.Source, 0)}, Original: netip.AddrPortFrom(w.Addr, h.q.Port)}
 	c.Begin(arrived{h}, conn)
-	return chain.NewInbound(w)
+	return inbound(w)
+}
+
+func inbound(w *config.Workload) (traffic.Handler, error) {
+	got, err := received(w)
+	if err != nil {
+		return nil, err
+	}
+	return chain.NewInbound(got)
+}
+
+// received is a resource as a proxy has it, that is, as it comes out of the codec. A chain readies what it is built of; it must not
+// be what the mesh and all who ask of it share.
+func received[T any](sent *T) (*T, error) {
+	got := new(T)
+	return got, config.Parse(config.Append(nil, sent), got)
 }
 
 func peer(w *config.Workload) traffic.Peer {
@@ -192,9 +211,12 @@ func (h *host) service(name string) (*chain.Service, error) {
 	if s := h.services[name]; s != nil {
 		return s, nil
 	}
-	cfg := h.cfg.Services[name]
-	if cfg == nil {
+	if h.cfg.Services[name] == nil {
 		return nil, nil
+	}
+	cfg, err := received(h.cfg.Services[name])
+	if err != nil {
+		return nil, err
 	}
 	s, err := chain.NewService(cfg, h.state, h.find, h.self.Egress, h.now)
 	h.services[name] = s
@@ -244,7 +266,7 @@ func (h *host) Forward(c *traffic.Call) error {
 		h.deliver(c)
 		return nil
 	}
-	in, err := chain.NewInbound(w)
+	in, err := inbound(w)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,76 @@
+package explain_test
+
+import (
+	"net/netip"
+	"sync"
+	"testing"
+
+	"github.com/weft-mesh/weft/compile"
+	"github.com/weft-mesh/weft/decision"
+	"github.com/weft-mesh/weft/explain"
+	"github.com/weft-mesh/weft/feature/authz"
+	"github.com/weft-mesh/weft/feature/rewrite"
+	"github.com/weft-mesh/weft/feature/route"
+	"github.com/weft-mesh/weft/identity"
+	"github.com/weft-mesh/weft/match"
+	"github.com/weft-mesh/weft/mesh"
+	"github.com/weft-mesh/weft/traffic"
+)
+
+const host = "reviews.default.svc.cluster.local"
+
+func ref(name string) decision.Ref { return decision.Ref{Kind: "Test", Name: name} }
+
+func workload(name, addr string) mesh.Workload {
+	return mesh.Workload{Name: name, Namespace: "default", Addr: netip.MustParseAddr(addr), ID: identity.Of("td", "default", name),
+		Labels: []string{"app=" + name}, Ready: true}
+}
+
+// world has a service whose only rule, and whose only policy, read paths by a regular expression.
+func world() *mesh.Snapshot {
+	paths := []match.Request{{Paths: []match.String{{Kind: match.Regex, Value: "/[a-z]+"}}}}
+	rule := mesh.Rule{Rule: route.Rule{Ref: ref("rule"), Matches: paths}, Rewrite: &rewrite.Policy{Regex: "^/a", Subst: "/b"},
+		Backends: []mesh.Backend{{Weighted: route.Weighted{Target: traffic.Target{Service: host}, Weight: 1}}}}
+	closed := ref("policy")
+	s, _ := mesh.New().With([]mesh.Change{{New: &mesh.Part{
+		Services: []mesh.Service{{Host: host, Name: "reviews", Namespace: "default", IPs: []netip.Addr{netip.MustParseAddr("10.96.0.1")},
+			Ports: []mesh.Port{{Number: 80, Proto: traffic.HTTP1}}, Selector: &match.Selector{Labels: []string{"app=reviews"}}}},
+		Workloads: []mesh.Workload{workload("reviews", "10.0.0.1"), workload("web", "10.0.0.2")},
+		Routes:    []mesh.Route{{Ref: ref("route"), Host: host, Rules: []mesh.Rule{rule}}},
+		Authorizations: []mesh.Authorization{{Ref: closed, Selector: match.Selector{Labels: []string{"app=reviews"}}, Closes: &closed,
+			Tiers: []authz.Tier{{Effect: authz.Allow, Rules: []authz.Rule{{Ref: closed, To: paths}}}}}},
+	}}})
+	return s
+}
+
+func ask(t *testing.T, s *mesh.Snapshot, path string) explain.Branch {
+	t.Helper()
+	b, err := explain.Call(compile.All(s, s.Workloads["default/web"]), nil, explain.Query{From: "default/web", Proto: traffic.HTTP1, Host: host, Port: 80,
+		Method: "GET", Authority: "reviews", Path: path})
+	if err != nil || len(b) != 1 {
+		t.Fatalf("%v: %+v", err, b)
+	}
+	return b[0]
+}
+
+func TestCall(t *testing.T) {
+	s := world()
+	for path, want := range map[string]int{"/abc": 200, "/1": 404, "/x/../abc": 200, "/b2": 404} {
+		if b := ask(t, s, path); b.Status != want {
+			t.Errorf("%s: %d by %v", path, b.Status, b.By)
+		}
+	}
+	if b := ask(t, s, "/abc"); b.Path != "/bbc" || b.To.Workload != "default/reviews" || b.By.Ref.Name != "policy" {
+		t.Errorf("%+v", b)
+	}
+}
+
+// TestQuestionsShareAMesh: a snapshot is never changed, so that many may ask of it at once (the race detector looks on).
+func TestQuestionsShareAMesh(t *testing.T) {
+	s := world()
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() { ask(t, s, "/abc") })
+	}
+	wg.Wait()
+}
