@@ -3,7 +3,6 @@ package meshtest
 import (
 	"context"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/weft-mesh/weft/observe"
@@ -18,11 +17,7 @@ type records struct {
 
 // Take implements observe.Sink.
 func (s *records) Take(r *observe.Record) {
-	c := *r
-	for _, text := range []*string{&c.Service, &c.Subset, &c.Method, &c.Authority, &c.Path, &c.RequestID, &c.GRPC, &c.From.Workload, &c.To.Workload} {
-		*text = strings.Clone(*text)
-	}
-	c.Verdicts = slices.Clone(r.Verdicts)
+	c := r.Clone()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.kept = append(s.kept, c)

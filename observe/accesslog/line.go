@@ -14,7 +14,7 @@ import (
 // appendJSON writes one object. Its fields' names and order are part of what weft promises.
 func appendJSON(b []byte, r *observe.Record) []byte {
 	o := object{append(b, '{')}
-	o.text("time", r.Start.UTC().Format(time.RFC3339Nano))
+	o.time("time", r.Start)
 	o.text("reporter", r.Reporter.String())
 	o.party("from", &r.From)
 	o.party("to", &r.To)
@@ -39,6 +39,7 @@ func appendJSON(b []byte, r *observe.Record) []byte {
 	o.duration("seconds", r.Took)
 	o.text("security", security(r.Secure))
 	o.verdict(r)
+	o.some("calleeProxy", r.Remote)
 	if r.Err != nil {
 		o.text("error", r.Err.Error())
 	}
@@ -56,7 +57,12 @@ func (o *object) name(n string) {
 
 func (o *object) text(name, v string) {
 	o.name(name)
-	o.b = quote(o.b, v)
+	o.b = quote(o.b, clip(v))
+}
+
+func (o *object) time(name string, t time.Time) {
+	o.name(name)
+	o.b = append(t.UTC().AppendFormat(append(o.b, '"'), time.RFC3339Nano), '"')
 }
 
 func (o *object) some(name, v string) {
@@ -85,9 +91,14 @@ func (o *object) duration(name string, d time.Duration) {
 func (o *object) party(name string, p *observe.Party) {
 	o.some(name, p.Workload)
 	o.some(name+"Identity", p.ID.String())
-	if p.Addr != (netip.AddrPort{}) {
-		o.text(name+"Address", p.Addr.String())
+	if p.Addr.Addr().IsValid() {
+		o.address(name+"Address", p.Addr)
 	}
+}
+
+func (o *object) address(name string, a netip.AddrPort) {
+	o.name(name)
+	o.b = append(a.AppendTo(append(o.b, '"')), '"') // the names of an address' zone are the kernel's
 }
 
 // verdict says what decided, by which rule, and all that was said on the way.
@@ -107,18 +118,33 @@ func (o *object) verdict(r *observe.Record) {
 	}
 	o.name("verdicts")
 	o.b = append(o.b, '[')
-	for i := range r.Verdicts {
+	for i, v := range r.Verdicts[max(0, len(r.Verdicts)-maxVerdicts):] {
 		if i > 0 {
 			o.b = append(o.b, ',')
 		}
-		o.b = quote(o.b, r.Verdicts[i].String())
+		o.b = quote(o.b, clip(v.String()))
 	}
 	o.b = append(o.b, ']')
 }
 
+// Bounds of a line.
+const (
+	maxText     = 2 << 10
+	maxVerdicts = 20 // the latest
+)
+
+// clip cuts what is too long, and says so.
+func clip(s string) string {
+	if len(s) <= maxText {
+		return s
+	}
+	return s[:maxText] + "..."
+}
+
 const hex = "0123456789abcdef"
 
-// quote writes a JSON string; bytes that are no UTF-8 become U+FFFD. A line stays one line, whatever a caller sends.
+// quote writes a JSON string; bytes that are no UTF-8 become U+FFFD. A line stays one line in every terminal, and reads in one
+// direction, whatever a caller sends.
 func quote(b []byte, s string) []byte {
 	b = append(b, '"')
 	for i := 0; i < len(s); {
@@ -126,7 +152,7 @@ func quote(b []byte, s string) []byte {
 		switch {
 		case c == '"' || c == '\\':
 			b = append(b, '\\', byte(c))
-		case c < 0x20 || c == 0x7f || c == 0x85 || c == 0x2028 || c == 0x2029:
+		case hidden(c):
 			b = append(b, '\\', 'u', hex[c>>12&15], hex[c>>8&15], hex[c>>4&15], hex[c&15])
 		default:
 			b = utf8.AppendRune(b, c)
@@ -136,43 +162,60 @@ func quote(b []byte, s string) []byte {
 	return append(b, '"')
 }
 
+// hidden are control characters, and those that end a line, turn its direction, or can't be seen (Unicode, categories Cc, Zl, Zp
+// and some of Cf).
+func hidden(c rune) bool {
+	return c < 0x20 || c >= 0x7f && c < 0xa0 || c >= 0x200b && c <= 0x200f || c >= 0x2028 && c <= 0x202e || c >= 0x2060 && c <= 0x206f || c == 0xfeff
+}
+
 // appendText writes a line that a person reads in a terminal.
 func appendText(b []byte, r *observe.Record) []byte {
 	b = r.Start.Local().AppendFormat(b, "15:04:05.000 ")
-	b = append(b, name(&r.From)...)
+	b = append(b, word(name(&r.From))...)
 	b = append(b, " -> "...)
 	if r.Service != "" {
-		b = append(b, r.Service...)
+		b = append(b, word(r.Service)...)
 		b = append(b, ':')
 		b = strconv.AppendUint(b, uint64(r.Port), 10)
 	} else {
-		b = append(b, name(&r.To)...)
+		b = append(b, word(name(&r.To))...)
 	}
 	if r.Subset != "" {
-		b = append(append(b, " subset "...), r.Subset...)
+		b = append(append(b, " subset "...), word(r.Subset)...)
 	}
 	b = append(append(b, ' '), r.Proto.String()...)
 	if r.Proto != traffic.TCP {
-		b = append(append(b, ' '), plain(r.Method)...)
-		b = append(append(b, ' '), plain(r.Path)...)
+		b = append(append(b, ' '), word(r.Method)...)
+		b = append(append(b, ' '), word(r.Path)...)
 	}
 	b = append(b, ' ')
 	b = strconv.AppendInt(b, int64(r.Status), 10)
 	if r.GRPC != "" {
-		b = append(append(b, " grpc "...), plain(r.GRPC)...)
+		b = append(append(b, " grpc "...), word(r.GRPC)...)
 	}
 	b = append(append(b, ' '), r.Took.Round(10*time.Microsecond).String()...)
 	b = append(append(b, ' '), security(r.Secure)...)
+	return append(because(b, r), '\n')
+}
+
+// because says what made the call go as it did.
+func because(b []byte, r *observe.Record) []byte {
 	if r.Attempts > 1 {
 		b = append(strconv.AppendUint(append(b, ' '), uint64(r.Attempts), 10), " attempts"...)
 	}
 	if r.Deciding.Ref != nil || r.Deciding.Outcome == decision.Deny {
-		b = append(append(b, ", "...), r.Deciding.String()...)
+		b = append(append(b, ", "...), plain(r.Deciding.String())...)
+	}
+	if r.Remote != "" {
+		b = append(append(b, ", callee's proxy: "...), plain(r.Remote)...)
+	}
+	if r.Class != nil {
+		b = append(append(b, ", classified by "...), plain(r.Class.String())...)
 	}
 	if r.Err != nil {
 		b = append(append(b, ", "...), plain(r.Err.Error())...)
 	}
-	return append(b, '\n')
+	return b
 }
 
 func name(p *observe.Party) string {
@@ -186,10 +229,17 @@ func name(p *observe.Party) string {
 }
 
 // plain keeps a line one line.
-func plain(s string) string {
+func plain(s string) string { return printable(s, ' ') }
+
+// word keeps what is one word one word: nobody can write a column of the log.
+func word(s string) string { return printable(s, '!') }
+
+// printable quotes what is not ASCII from least on.
+func printable(s string, least byte) string {
+	s = clip(s)
 	for i := range len(s) {
-		if s[i] < 0x20 || s[i] >= 0x7f {
-			return strconv.Quote(s)
+		if s[i] < least || s[i] >= 0x7f {
+			return strconv.QuoteToASCII(s)
 		}
 	}
 	return s

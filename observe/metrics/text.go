@@ -1,7 +1,6 @@
 package metrics
 
 import (
-	"cmp"
 	"maps"
 	"slices"
 	"strconv"
@@ -16,20 +15,20 @@ import (
 // ContentType is that of the text that Append writes.
 const ContentType = "text/plain; version=0.0.4; charset=utf-8"
 
-// entry is a series with its key.
+// entry is a series with its key, and whom the key names.
 type entry struct {
 	key
 	*series
+	from, to identity.ID
+	rest     bool // what is beyond the bound
 }
 
 // Append writes all metrics.
 func (r *Registry) Append(b []byte) []byte {
-	var all []entry
-	for k, s := range r.series.all() {
-		all = append(all, entry{k, s})
-	}
-	slices.SortFunc(all, func(x, y entry) int { return cmp.Compare(x.order(), y.order()) })
+	all := r.entries()
 	b = requests(b, all)
+	b = durations(b, all)
+	b = r.fallen().append(b)
 	b = istio(b, all)
 	b = linkerd(b, all)
 	r.mu.Lock()
@@ -38,32 +37,71 @@ func (r *Registry) Append(b []byte) []byte {
 		b = c.append(b)
 	}
 	for _, g := range r.gauges {
-		b = head(b, g.name, "gauge", g.help)
-		b = value(labels{}.line(b, g.name), g.read())
+		b = append(head(b, g.name, "gauge", g.help), g.name+" "...)
+		b = append(strconv.AppendFloat(b, g.read(), 'g', -1, 64), '\n')
 	}
-	b = head(b, "weft_series_lost_total", "counter", "Records counted without their labels, because there are too many combinations.")
-	return value(labels{}.line(b, "weft_series_lost_total"), float64(r.lost.Load()))
+	lost := newFamily("weft_series_lost_total", "Records counted without some of their labels, because there are too many combinations.")
+	lost.add(nil, r.lost.Load())
+	return lost.append(b)
 }
 
-func (k *key) order() string {
-	return strings.Join([]string{k.reporter.String(), k.service, k.from.String(), k.to.String(), strconv.Itoa(k.status), k.grpc, k.reason.String()}, "\x00")
+func (r *Registry) entries() (all []entry) {
+	for k, s := range r.series.All() {
+		all = append(all, entry{key: k, series: s, from: idOf(k.from), to: idOf(k.to)})
+	}
+	for i := range r.over {
+		for j := range r.over[i] {
+			for f := range r.over[i][j] {
+				for s := range r.over[i][j][f] {
+					k := brief{observe.Reporter(i), traffic.Proto(j), f == 1, s == 1}
+					if x := r.beyond(k); x.calls.Load() > 0 {
+						all = append(all, entry{key: key{brief: k}, series: x, rest: true})
+					}
+				}
+			}
+		}
+	}
+	return all
 }
 
-// family writes one metric of weft's own for each series.
-func family(b []byte, all []entry, name, help string, of func(entry) uint64) []byte {
-	b = head(b, name, "counter", help)
-	for _, e := range all {
-		b = value(e.labels().line(b, name), float64(of(e)))
+// idOf reads back what a record's identity was written as.
+func idOf(uri string) identity.ID {
+	id, _ := identity.Parse(uri)
+	return id
+}
+
+// family is a counter. Series whose labels are the same, because it has fewer labels than there are fields of a key, are one.
+type family struct {
+	name, help string
+	sums       map[string]uint64 // by labels as they are written
+}
+
+func newFamily(name, help string) *family { return &family{name, help, map[string]uint64{}} }
+
+func (f *family) add(l labels, n uint64) { f.sums[l.text()] += n }
+
+func (f *family) append(b []byte) []byte {
+	b = head(b, f.name, "counter", f.help)
+	for _, l := range slices.Sorted(maps.Keys(f.sums)) {
+		b = sample(b, f.name, l, f.sums[l])
 	}
 	return b
 }
 
+// requests writes weft's own counters.
 func requests(b []byte, all []entry) []byte {
-	b = family(b, all, "weft_requests_total", "Requests and connections that have ended.", func(e entry) uint64 { return e.calls.Load() })
-	b = family(b, all, "weft_sent_bytes_total", "Bytes of bodies towards the callee.", func(e entry) uint64 { return e.sent.Load() })
-	b = family(b, all, "weft_received_bytes_total", "Bytes of bodies back to the caller.", func(e entry) uint64 { return e.received.Load() })
-	b = family(b, all, "weft_retries_total", "Attempts beside the first.", func(e entry) uint64 { return e.attempts.Load() })
-	return durations(b, all)
+	calls := newFamily("weft_requests_total", "Requests and connections that have ended.")
+	sent := newFamily("weft_sent_bytes_total", "Bytes of bodies towards the callee.")
+	received := newFamily("weft_received_bytes_total", "Bytes of bodies back to the caller.")
+	retries := newFamily("weft_retries_total", "Attempts beside the first.")
+	for _, e := range all {
+		l := e.labels().text()
+		calls.sums[l] += e.calls.Load()
+		sent.sums[l] += e.sent.Load()
+		received.sums[l] += e.received.Load()
+		retries.sums[l] += e.attempts.Load()
+	}
+	return retries.append(received.append(sent.append(calls.append(b))))
 }
 
 // durations joins the series that differ in how the calls ended.
@@ -71,171 +109,89 @@ func durations(b []byte, all []entry) []byte {
 	const name = "weft_request_duration_seconds"
 	b = head(b, name, "histogram", "From the begin of a request or connection to the end of both bodies.")
 	type sum struct {
-		calls   uint64
 		took    int64
 		buckets [len(Buckets) + 1]uint64
 	}
-	sums, order := map[key]*sum{}, []key{}
+	sums := map[string]*sum{}
 	for _, e := range all {
-		k := key{reporter: e.reporter, proto: e.proto, from: e.from, service: e.service, overflow: e.overflow}
-		s := sums[k]
+		l := e.flow().text()
+		s := sums[l]
 		if s == nil {
 			s = &sum{}
-			sums[k], order = s, append(order, k)
+			sums[l] = s
 		}
 		s.took += e.took.Load()
 		for i := range e.buckets {
-			n := e.buckets[i].Load()
-			s.buckets[i] += n
-			s.calls += n
+			s.buckets[i] += e.buckets[i].Load()
 		}
 	}
-	for _, k := range order {
-		s, l, n := sums[k], k.flow(), uint64(0)
+	for _, l := range slices.Sorted(maps.Keys(sums)) {
+		s, n := sums[l], uint64(0)
 		for i, c := range s.buckets {
 			n += c
-			le := "+Inf"
-			if i < len(Buckets) {
-				le = strconv.FormatFloat(Buckets[i].Seconds(), 'g', -1, 64)
-			}
-			b = value(append(l[:len(l):len(l)], [2]string{"le", le}).line(b, name+"_bucket"), float64(n))
+			b = append(append(b, name+"_bucket"...), l[:len(l)-1]...)
+			b = append(append(append(b, `,le="`...), bounds[i]...), `"} `...)
+			b = append(strconv.AppendUint(b, n, 10), '\n')
 		}
-		b = value(l.line(b, name+"_sum"), float64(s.took)/1e9)
-		b = value(l.line(b, name+"_count"), float64(s.calls))
+		b = append(append(append(b, name+"_sum"...), l...), ' ')
+		b = append(strconv.AppendFloat(b, float64(s.took)/1e9, 'g', -1, 64), '\n')
+		b = sample(b, name+"_count", l, n)
 	}
 	return b
 }
 
-// flow is the labels of who calls what.
-func (k *key) flow() labels {
-	if k.overflow {
-		return labels{{"reporter", k.reporter.String()}, {"protocol", k.proto.String()}, {"source", "overflow"}, {"service", "overflow"}}
+// bounds are Buckets as they are written.
+var bounds = func() (out [len(Buckets) + 1]string) {
+	for i, d := range Buckets {
+		out[i] = strconv.FormatFloat(d.Seconds(), 'g', -1, 64)
 	}
-	return labels{{"reporter", k.reporter.String()}, {"protocol", k.proto.String()}, {"source", account(k.from)}, {"service", k.service}}
+	out[len(Buckets)] = "+Inf"
+	return out
+}()
+
+// fallen writes what rules said.
+func (r *Registry) fallen() *family {
+	f := newFamily("weft_verdicts_total", "Denials, failures, retries, ejections and faults, by the rule because of which they fell.")
+	for v, n := range r.verdicts.All() {
+		f.add(labels{{"reporter", v.reporter.String()}, {"outcome", v.outcome.String()}, {"reason", v.reason.String()}, {"rule", v.rule.String()}}, n.Load())
+	}
+	if n := r.overVerdicts.Load(); n > 0 {
+		f.add(labels{{"reporter", overflow}, {"outcome", overflow}, {"reason", overflow}, {"rule", overflow}}, n)
+	}
+	return f
+}
+
+// flow is the labels of who calls what.
+func (e *entry) flow() labels {
+	source, service := account(e.from), e.service
+	if e.rest {
+		source, service = overflow, overflow
+	}
+	return labels{{"reporter", e.reporter.String()}, {"protocol", e.proto.String()}, {"source", source}, {"service", service}}
 }
 
 // labels are those of weft's own metrics.
-func (e entry) labels() labels {
-	outcome, reason := "success", ""
+func (e *entry) labels() labels {
+	outcome, reason, destination := "success", "", account(e.to)
 	if e.failed {
 		outcome = "failure"
 	}
 	if e.reason != decision.Default {
 		reason = e.reason.String()
 	}
-	return append(e.flow(), labels{{"destination", account(e.to)}, {"status", number(e.status)}, {"grpc_status", e.grpc}, {"outcome", outcome},
+	if e.rest {
+		destination = overflow
+	}
+	return append(e.flow(), labels{{"destination", destination}, {"status", number(e.status)}, {"grpc_status", e.grpc.String()}, {"outcome", outcome},
 		{"reason", reason}, {"local", strconv.FormatBool(e.local)}, {"security", security(e.secure)}}...)
 }
 
-// istio writes istio_requests_total and istio_tcp_connections_closed_total
-// (https://istio.io/latest/docs/reference/config/metrics).
-func istio(b []byte, all []entry) []byte {
-	b = head(b, "istio_requests_total", "counter", "Requests, with the labels that Istio has.")
-	for _, e := range all {
-		if e.proto != traffic.TCP {
-			b = value(append(e.istio(), labels{{"response_code", strconv.Itoa(e.status)}, {"grpc_response_status", e.grpc}}...).line(b, "istio_requests_total"), float64(e.calls.Load()))
-		}
-	}
-	b = head(b, "istio_tcp_connections_closed_total", "counter", "Connections that have ended, with the labels that Istio has.")
-	for _, e := range all {
-		if e.proto == traffic.TCP {
-			b = value(e.istio().line(b, "istio_tcp_connections_closed_total"), float64(e.calls.Load()))
-		}
-	}
-	return b
-}
-
-func (e entry) istio() labels {
-	name, rest, _ := strings.Cut(e.service, ".")
-	namespace, _, _ := strings.Cut(rest, ".")
-	proto := map[traffic.Proto]string{traffic.TCP: "tcp", traffic.GRPC: "grpc"}[e.proto]
-	if proto == "" {
-		proto = "http"
-	}
-	policy := "unknown" // at the source, which cannot know what the destination sees (Istio says the same)
-	if e.reporter == observe.Destination {
-		policy = map[bool]string{true: "mutual_tls", false: "none"}[e.secure]
-	}
-	l := labels{{"reporter", e.reporter.String()}}
-	l = append(l, workload("source", e.caller, e.from)...)
-	l = append(l, workload("destination", e.callee, e.to)...)
-	return append(l, labels{{"destination_service", unknown(e.service)}, {"destination_service_name", unknown(name)},
-		{"destination_service_namespace", unknown(namespace)}, {"request_protocol", proto}, {"response_flags", e.flags()},
-		{"connection_security_policy", policy}}...)
-}
-
-func workload(side, key string, id identity.ID) labels {
-	_, name, _ := strings.Cut(key, "/")
-	principal := "unknown"
-	if !id.IsZero() {
-		principal = id.String()
-	}
-	return labels{{side + "_workload", unknown(name)}, {side + "_workload_namespace", unknown(id.Namespace)}, {side + "_principal", principal}}
-}
-
-// flags are Envoy's short words for what it did itself (Envoy, access log, RESPONSE_FLAGS).
-func (e entry) flags() string {
-	switch e.reason {
-	case decision.NoEndpoint, decision.Ejected:
-		return "UH"
-	case decision.ConnectFailed, decision.WrongPeer:
-		return "UF"
-	case decision.ResetByPeer:
-		return "UC"
-	case decision.Limited:
-		return "UO"
-	case decision.NoRoute, decision.NoService:
-		return "NR"
-	case decision.NoBackend:
-		return "NC"
-	case decision.TimedOut:
-		return "UT"
-	case decision.Injected:
-		return "FI"
-	case decision.Malformed:
-		return "DPE"
-	}
-	return "-"
-}
-
-// linkerd writes response_total (https://linkerd.io/2/reference/proxy-metrics).
-func linkerd(b []byte, all []entry) []byte {
-	b = head(b, "response_total", "counter", "Responses, with the labels that Linkerd has.")
-	for _, e := range all {
-		if e.proto == traffic.TCP {
-			continue
-		}
-		direction, class := "outbound", "success"
-		if e.reporter == observe.Destination {
-			direction = "inbound"
-		}
-		if e.failed {
-			class = "failure"
-		}
-		name, rest, _ := strings.Cut(e.service, ".")
-		namespace, _, _ := strings.Cut(rest, ".")
-		b = value(labels{{"direction", direction}, {"dst_service", name}, {"dst_namespace", namespace}, {"client_id", domain(e.from)},
-			{"server_id", domain(e.to)}, {"tls", strconv.FormatBool(e.secure)}, {"status_code", number(e.status)}, {"grpc_status_code", e.grpc},
-			{"classification", class}}.line(b, "response_total"), float64(e.calls.Load()))
-	}
-	return b
-}
-
-// domain is an identity in Linkerd's words.
-func domain(id identity.ID) string {
-	if id.IsZero() {
-		return ""
-	}
-	return id.ServiceAccount + "." + id.Namespace + ".serviceaccount.identity." + id.TrustDomain
-}
-
 func (c *Counts) append(b []byte) []byte {
-	b = head(b, c.name, "counter", c.help)
-	all := c.All()
-	for _, v := range slices.Sorted(maps.Keys(all)) {
-		b = value(labels{{c.label, v}}.line(b, c.name), float64(all[v]))
+	f := newFamily(c.name, c.help)
+	for v, n := range c.All() {
+		f.add(labels{{c.label, v}}, n)
 	}
-	return b
+	return f.append(b)
 }
 
 func account(id identity.ID) string {
@@ -252,44 +208,42 @@ func security(secure bool) string {
 	return "plaintext"
 }
 
-func unknown(s string) string {
-	if s == "" {
-		return "unknown"
-	}
-	return s
-}
-
-func number(status int) string {
+func number(status uint16) string {
 	if status == 0 {
 		return ""
 	}
-	return strconv.Itoa(status)
+	return strconv.Itoa(int(status))
 }
 
+// labels are names and values in the order in which they are written.
 type labels [][2]string
 
-var escape = strings.NewReplacer(`\`, `\\`, "\n", `\n`, `"`, `\"`)
+var (
+	escape     = strings.NewReplacer(`\`, `\\`, "\n", `\n`, `"`, `\"`)
+	escapeHelp = strings.NewReplacer(`\`, `\\`, "\n", `\n`)
+)
 
-func head(b []byte, name, kind, help string) []byte {
-	return append(b, "# HELP "+name+" "+help+"\n# TYPE "+name+" "+kind+"\n"...)
-}
-
-// line begins a sample.
-func (l labels) line(b []byte, name string) []byte {
-	b = append(b, name...)
+// text is the labels in their braces; nothing if there are none.
+func (l labels) text() string {
+	var b strings.Builder
 	for i, x := range l {
-		b = append(b, "{,"[min(i, 1)])
-		b = append(b, x[0]...)
-		b = append(b, `="`...)
-		b = append(b, escape.Replace(x[1])...)
-		b = append(b, '"')
+		b.WriteByte("{,"[min(i, 1)])
+		b.WriteString(x[0])
+		b.WriteString(`="`)
+		_, _ = escape.WriteString(&b, strings.ToValidUTF8(x[1], "\ufffd"))
+		b.WriteByte('"')
 	}
 	if len(l) > 0 {
-		b = append(b, '}')
+		b.WriteByte('}')
 	}
-	return append(b, ' ')
+	return b.String()
 }
 
-func value(b []byte, v float64) []byte {
-	return append(strconv.AppendFloat(b, v, 'f', -1, 64), '\n')
+func head(b []byte, name, kind, help string) []byte {
+	return append(b, "# HELP "+name+" "+escapeHelp.Replace(strings.ToValidUTF8(help, "\ufffd"))+"\n# TYPE "+name+" "+kind+"\n"...)
+}
+
+func sample(b []byte, name, labels string, n uint64) []byte {
+	b = append(append(append(b, name...), labels...), ' ')
+	return append(strconv.AppendUint(b, n, 10), '\n')
 }

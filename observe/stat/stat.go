@@ -5,11 +5,8 @@ package stat
 
 import (
 	"cmp"
-	"maps"
-	"math/bits"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -31,83 +28,22 @@ type Edge struct {
 	Reporter    string    `json:"reporter"` // source or destination
 	From        string    `json:"from"`     // workload, namespace/name; empty: from outside of the mesh
 	FromAccount string    `json:"fromAccount,omitempty"`
-	Service     string    `json:"service,omitempty"` // host that was called; empty at the destination, which sees its port only
+	Service     string    `json:"service,omitempty"` // host that was called; at the destination, as the caller says
 	Port        uint16    `json:"port"`
 	Subset      string    `json:"subset,omitempty"`
 	To          string    `json:"to"` // workload; empty: none was reached, or it is none of the mesh's
 	ToAccount   string    `json:"toAccount,omitempty"`
 	Protocol    string    `json:"protocol"`
 	Calls       uint64    `json:"calls"`
-	Failed      uint64    `json:"failed"`
+	Failed      uint64    `json:"failed"` // for another reason than a denial
 	Denied      uint64    `json:"denied"` // by a policy
 	Secure      uint64    `json:"secure"` // by mutual TLS
 	Retries     uint64    `json:"retries"`
 	Sent        uint64    `json:"sent"`
 	Received    uint64    `json:"received"`
 	Latency     Histogram `json:"latency"`
-	LastDenial  string    `json:"lastDenial,omitempty"` // the rule
-	LastFailure string    `json:"lastFailure,omitempty"`
-}
-
-// Histogram counts durations in buckets that are an eighth of their size wide, from 64 µs to more than a minute: a quantile is
-// off by 6 % at most. Indices without calls are left out.
-type Histogram map[int]uint64
-
-const (
-	unit    = 64 * time.Microsecond
-	steps   = 8
-	buckets = 21 * steps
-)
-
-// bucketOf is the index of a duration.
-func bucketOf(d time.Duration) int {
-	n := uint64(max(d, 0) / (unit / steps))
-	if n < steps {
-		return int(n)
-	}
-	e := bits.Len64(n) - 4 // n>>e is in [8, 16)
-	return min((e+1)*steps+int(n>>e)-steps, buckets-1)
-}
-
-// Bound is the upper end of a bucket.
-func Bound(i int) time.Duration {
-	if i < steps {
-		return time.Duration(i+1) * (unit / steps)
-	}
-	e := i/steps - 1
-	return time.Duration(uint64(i%steps+steps+1)<<e) * (unit / steps)
-}
-
-// Add adds o to h.
-func (h Histogram) Add(o Histogram) {
-	for i, n := range o {
-		h[i] += n
-	}
-}
-
-// Sub takes an earlier state of the same histogram away.
-func (h Histogram) Sub(o Histogram) {
-	for i, n := range o {
-		if h[i] -= min(n, h[i]); h[i] == 0 {
-			delete(h, i)
-		}
-	}
-}
-
-// Quantile returns the duration that the share q of all calls did not exceed; 0: there were none.
-func (h Histogram) Quantile(q float64) time.Duration {
-	var total uint64
-	for _, n := range h {
-		total += n
-	}
-	rank := min(uint64(q*float64(total))+1, total)
-	for _, i := range slices.Sorted(maps.Keys(h)) {
-		if h[i] >= rank {
-			return Bound(i)
-		}
-		rank -= h[i]
-	}
-	return 0
+	LastDenial  string    `json:"lastDenial,omitempty"`  // the rule
+	LastFailure string    `json:"lastFailure,omitempty"` // what went wrong, or the answer, and because of what
 }
 
 type key struct {
@@ -119,29 +55,47 @@ type key struct {
 	to, toAccount     string
 }
 
+// Own implements observe.Key.
+func (k key) Own() key {
+	for _, s := range []*string{&k.from, &k.fromAccount, &k.service, &k.subset, &k.to, &k.toAccount} {
+		*s = strings.Clone(*s)
+	}
+	return k
+}
+
 type edge struct {
 	calls, failed, denied, secure, retries, sent, received atomic.Uint64
-	latency                                                [buckets]atomic.Uint32
+	last                                                   atomic.Int64 // when a call ended, in Unix seconds
+	latency                                                [buckets]atomic.Uint64
 	denial, failure                                        atomic.Pointer[string]
 }
 
-// MaxEdges bounds the edges of a Table.
-const MaxEdges = 1000
+// Bounds of a Table.
+const (
+	MaxEdges    = 1000
+	maxServices = 100     // hosts that callers say they called: these are words of theirs
+	idle        = 10 * 60 // seconds after which an edge may be forgotten for a new one
+	sweep       = 10      // seconds between looks for those
+)
 
 // Table is a sink. The zero Table is ready for use.
 type Table struct {
-	edges atomic.Pointer[map[key]*edge] // copied to grow: reading takes no lock
-	mu    sync.Mutex
-	lost  atomic.Uint64
+	edges    observe.Bounded[key, edge]
+	services observe.Bounded[observe.Name, struct{}]
+	swept    atomic.Int64
+	lost     atomic.Uint64
 }
 
 // Take counts a record.
 func (t *Table) Take(r *observe.Record) {
-	k := key{r.Reporter, r.Proto, r.From.Workload, account(r.From), r.Service, r.Subset, r.Port, r.To.Workload, account(r.To)}
-	e := t.get(k)
+	now := r.Start.Add(r.Took).Unix()
+	e := t.find(key{r.Reporter, r.Proto, r.From.Workload, r.From.ID.String(), r.Service, r.Subset, r.Port, r.To.Workload, r.To.ID.String()}, now)
 	if e == nil {
 		t.lost.Add(1)
 		return
+	}
+	if e.last.Load() != now {
+		e.last.Store(now)
 	}
 	e.calls.Add(1)
 	e.sent.Add(uint64(max(r.Sent, 0)))
@@ -153,14 +107,41 @@ func (t *Table) Take(r *observe.Record) {
 	if r.Attempts > 1 {
 		e.retries.Add(uint64(r.Attempts - 1))
 	}
-	if r.Failed {
+	switch {
+	case r.Denied():
+		e.denied.Add(1)
+		note(&e.denial, r)
+	case r.Failed:
 		e.failed.Add(1)
 		note(&e.failure, r)
 	}
-	if r.Denied() {
-		e.denied.Add(1)
-		note(&e.denial, r)
+}
+
+// find returns the edge of k; nil: there are too many.
+func (t *Table) find(k key, now int64) *edge {
+	if e := t.edges.Peek(k); e != nil {
+		return e
 	}
+	if k.reporter == observe.Destination && k.service != "" && t.services.Get(observe.Name(k.service), maxServices) == nil {
+		k.service = ""
+	}
+	e := t.edges.Get(k, MaxEdges)
+	if e == nil && t.forget(now) > 0 {
+		e = t.edges.Get(k, MaxEdges)
+	}
+	return e
+}
+
+// forget drops edges without a call for long, unless it was done a moment ago.
+func (t *Table) forget(now int64) int {
+	last := t.swept.Load()
+	if now-last < sweep || !t.swept.CompareAndSwap(last, now) {
+		return 0
+	}
+	return t.edges.Drop(func(e *edge) bool {
+		at := e.last.Load()
+		return at != 0 && now-at > idle // 0: it was made just now
+	})
 }
 
 // note remembers why, in words, unless that is known.
@@ -171,63 +152,28 @@ func note(p *atomic.Pointer[string], r *observe.Record) {
 	}
 }
 
-func account(p observe.Party) string {
-	if p.ID.IsZero() {
-		return ""
-	}
-	return p.ID.String()
-}
-
-func (t *Table) get(k key) *edge {
-	m := t.edges.Load()
-	if m != nil {
-		if e := (*m)[k]; e != nil {
-			return e
-		}
-		if len(*m) >= MaxEdges {
-			return nil
-		}
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	next := map[key]*edge{}
-	if m = t.edges.Load(); m != nil {
-		if e := (*m)[k]; e != nil {
-			return e
-		}
-		next = maps.Clone(*m)
-	}
-	e := &edge{}
-	for _, s := range []*string{&k.from, &k.service, &k.subset, &k.to} { // lent by a call
-		*s = strings.Clone(*s)
-	}
-	next[k] = e
-	t.edges.Store(&next)
-	return e
-}
-
 // Snapshot reads the table.
 func (t *Table) Snapshot() Snapshot {
 	s := Snapshot{Lost: t.lost.Load(), Edges: []Edge{}}
-	if m := t.edges.Load(); m != nil {
-		for k, e := range *m {
-			s.Edges = append(s.Edges, e.snapshot(k))
-		}
+	for k, e := range t.edges.All() {
+		s.Edges = append(s.Edges, e.snapshot(k))
 	}
 	slices.SortFunc(s.Edges, func(a, b Edge) int {
 		return cmp.Or(cmp.Compare(a.Reporter, b.Reporter), cmp.Compare(a.From, b.From), cmp.Compare(a.Service, b.Service),
-			cmp.Compare(a.Port, b.Port), cmp.Compare(a.Subset, b.Subset), cmp.Compare(a.To, b.To), cmp.Compare(a.Protocol, b.Protocol))
+			cmp.Compare(a.Port, b.Port), cmp.Compare(a.Subset, b.Subset), cmp.Compare(a.To, b.To), cmp.Compare(a.Protocol, b.Protocol),
+			cmp.Compare(a.FromAccount, b.FromAccount), cmp.Compare(a.ToAccount, b.ToAccount))
 	})
 	return s
 }
 
+// snapshot reads the calls last: Take counts them first, so that there are never more failures than calls.
 func (e *edge) snapshot(k key) Edge {
 	out := Edge{Reporter: k.reporter.String(), From: k.from, FromAccount: k.fromAccount, Service: k.service, Port: k.port, Subset: k.subset,
-		To: k.to, ToAccount: k.toAccount, Protocol: k.proto.String(), Calls: e.calls.Load(), Failed: e.failed.Load(), Denied: e.denied.Load(),
+		To: k.to, ToAccount: k.toAccount, Protocol: k.proto.String(), Failed: e.failed.Load(), Denied: e.denied.Load(),
 		Secure: e.secure.Load(), Retries: e.retries.Load(), Sent: e.sent.Load(), Received: e.received.Load(), Latency: Histogram{}}
 	for i := range e.latency {
 		if n := e.latency[i].Load(); n > 0 {
-			out.Latency[i] = uint64(n)
+			out.Latency[i] = n
 		}
 	}
 	if s := e.denial.Load(); s != nil {
@@ -236,5 +182,6 @@ func (e *edge) snapshot(k key) Edge {
 	if s := e.failure.Load(); s != nil {
 		out.LastFailure = *s
 	}
+	out.Calls = e.calls.Load()
 	return out
 }
