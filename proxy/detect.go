@@ -67,7 +67,7 @@ func (p *Proxy) http(s *slot, read []byte, t talk, proto traffic.Proto) {
 	if proto == traffic.HTTP2 {
 		o := p.h2Options()
 		o.IdleTimeout = p.opts.Idle
-		srv := h2.NewServer(&readConn{Conn: s.Conn, read: read}, h2.ServerOptions{Options: o, Host: t.host, Conn: t.info}, t.h2)
+		srv := h2.NewServer(&readConn{Conn: s.Conn, read: read}, h2.ServerOptions{Options: o, Trailer: t.h1.Trailer, Host: t.host, Conn: t.info}, t.h2)
 		s.becomes(srv.Drain, nil)
 		_ = srv.Serve() // breaches were reported
 		return

@@ -3,9 +3,11 @@ package proxy_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -75,6 +77,26 @@ func answerOf(t testing.TB, body string) (a echo.Answer) {
 		t.Fatalf("%v in %q", err, body)
 	}
 	return a
+}
+
+// TestForgedTrailers: what identity headers may not say, trailers may not either; an application may merge both (RFC 9110 section
+// 6.5.1).
+func TestForgedTrailers(t *testing.T) {
+	w := newWorld(t)
+	b := w.start("callee-1", apps(startEcho(t, echo.Options{})), func(n *node, o *proxy.Options) { n.publish(o, 80) })
+	w.serve("callee", "240.0.0.1", 80, traffic.HTTP1, b.endpoint(80))
+	a := w.start("caller-1", nil, func(n *node, o *proxy.Options) { n.to(o, "240.0.0.1:80") })
+	for _, at := range []string{a.at("240.0.0.1:80"), b.pub[80].Addr().String()} {
+		c, err := net.Dial("tcp", at)
+		must(t, err)
+		defer c.Close()
+		fmt.Fprint(c, "POST /x HTTP/1.1\r\nhost: callee\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n"+
+			"x-forwarded-client-cert: forged\r\nweft-port: 1\r\nchecksum: 42\r\n\r\n")
+		got, err := io.ReadAll(c)
+		if s := string(got); err != nil || strings.Contains(s, "forged") || strings.Contains(strings.ToLower(s), "weft-port") || !strings.Contains(s, `"42"`) {
+			t.Errorf("%v\n%s", err, s)
+		}
+	}
 }
 
 func TestOneCall(t *testing.T) {

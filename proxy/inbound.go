@@ -62,7 +62,7 @@ func (p *Proxy) serveIn(s *slot) {
 	}
 	in := &inbound{engine: engine{p}, secure: true, tunnels: alpn != alpnWeft, ports: map[uint16]*arrival{},
 		from: traffic.Peer{Addr: addrOf(s.Conn), ID: peer.ID, Workload: peer.Workload}, xfcc: "By=" + p.opts.ID.String() + ";URI=" + peer.ID.String()}
-	srv := h2.NewServer(tc, h2.ServerOptions{Options: p.h2Options(), MaxStreams: maxStreams, Host: in,
+	srv := h2.NewServer(tc, h2.ServerOptions{Options: p.h2Options(), MaxStreams: maxStreams, Trailer: stripFromPeer, Host: in,
 		Conn: &traffic.Conn{Source: in.from, Secure: true}}, in.serveStream)
 	s.becomes(srv.Drain, func() bool { return !p.opts.Cert.Trusts(peer) })
 	s.retire(p.opts.Grace) // the root may have gone while the handshake ran

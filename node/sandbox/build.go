@@ -31,6 +31,9 @@ func build(s *Spec) (limits []string, _ *setupError) {
 	if err := hide(s.Hide); err != nil { // a secret in sight is no matter of limits
 		return nil, failed("hide", err)
 	}
+	if err := protect(s.ReadOnly); err != nil {
+		return nil, failed("read-only", err)
+	}
 	for _, err := range writeFiles(s) {
 		limit(err, "names are resolved as on the machine, not in the mesh")
 	}

@@ -85,3 +85,16 @@ func hide(paths []string) error {
 	}
 	return nil
 }
+
+// protect makes each path read-only.
+func protect(paths []string) error {
+	for _, path := range paths {
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) { // can't be written either
+			continue
+		}
+		if err := sys.ReadOnly(path); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -278,10 +278,16 @@ func TestNoWayToTheMachine(t *testing.T) {
 	if err := os.WriteFile(secret, []byte("key"), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	rules := filepath.Join(t.TempDir(), "rules")
+	if err := os.WriteFile(rules, []byte("deny"), 0o666); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		args []string
 		want string
 	}{
+		{[]string{"read", rules}, "deny"},
+		{[]string{"write", rules}, "read-only file system"},
 		{[]string{"dial", "tcp", l.Addr().String()}, "connection refused"},
 		{[]string{"dial", "unix", abstract.Addr().String()}, "connection refused"},
 		{[]string{"flush"}, "operation not permitted"},
@@ -301,7 +307,8 @@ func TestNoWayToTheMachine(t *testing.T) {
 		{[]string{"ids"}, fmt.Sprintf("%d %d", os.Getuid(), os.Getgid())},
 	} {
 		t.Run(strings.Join(c.args, " "), func(t *testing.T) {
-			b, _ := create(t, sandbox.Spec{Hide: append(sandbox.OutsideDoors(), filepath.Dir(secret), "/does/not/exist")})
+			b, _ := create(t, sandbox.Spec{Hide: append(sandbox.OutsideDoors(), filepath.Dir(secret), "/does/not/exist"),
+				ReadOnly: []string{filepath.Dir(rules), "/does/not/exist"}})
 			if got := run(t, b, c.args...); !strings.Contains(got, c.want) || c.want == "" && got != "" {
 				t.Errorf("got %q, want %q", got, c.want)
 			}

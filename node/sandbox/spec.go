@@ -28,6 +28,9 @@ type Spec struct {
 	// Hide lists files and directories that the application must not see, though its user may: keys, sockets that would
 	// do something for it outside. Those that don't exist are skipped. OutsideDoors lists the usual ones.
 	Hide []string
+	// ReadOnly lists files and directories that the application may read and not write, though its user may: what the mesh
+	// is configured by. Those that don't exist are skipped.
+	ReadOnly []string
 	// Executable is what runs as the sandbox's init: a program whose main function begins with Main. Its init keeps its
 	// memory as long as the application lives, so a small one pays. Zero: the running program.
 	Executable string

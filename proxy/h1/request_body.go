@@ -112,6 +112,9 @@ func (b *requestBody) read(m mode, half bool) (data []byte, err error) {
 		b.err = err
 	case io.EOF:
 		b.trailers(&b.c.x.call.Trailer)
+		if b.c.s.Trailer != nil {
+			b.c.s.Trailer(&b.c.x.call.Trailer)
+		}
 	}
 	return data, err
 }

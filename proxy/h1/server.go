@@ -23,6 +23,8 @@ type Server struct {
 	Done func(c *traffic.Call)
 	// Refused hears of each caller that was turned away before there was a call: an *http1.Error, or ErrSlow. [nobody hears]
 	Refused func(info *traffic.Conn, err error)
+	// Trailer takes from a request's trailers what may not come from its sender. [all come through]
+	Trailer func(h *traffic.Header)
 
 	Limits   http1.Limits  // of heads and trailers
 	Head     time.Duration // for the whole head of a request, from its first byte [30 s]

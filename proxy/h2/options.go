@@ -31,10 +31,11 @@ type Options struct {
 // ServerOptions configure a Server.
 type ServerOptions struct {
 	Options
-	MaxStreams uint32        // that a client may have open [250]
-	NoConnect  bool          // do not offer extended CONNECT (RFC 8441)
-	Host       traffic.Host  // of the calls
-	Conn       *traffic.Conn // of the calls
+	MaxStreams uint32                  // that a client may have open [250]
+	NoConnect  bool                    // do not offer extended CONNECT (RFC 8441)
+	Trailer    func(h *traffic.Header) // takes from a request's trailers what may not come from its sender [all come through]
+	Host       traffic.Host            // of the calls
+	Conn       *traffic.Conn           // of the calls
 }
 
 // ClientOptions configure a Client.

@@ -72,6 +72,9 @@ func (st *Stream) fields(end bool) error {
 		return &http2.Error{Code: http2.ProtocolError, Reason: "the body is shorter than its content-length"}
 	}
 	receive(&st.call.Trailer, sec.Fields)
+	if trailer := st.srv.o.Trailer; trailer != nil {
+		trailer(&st.call.Trailer)
+	}
 	st.received()
 	return nil
 }
