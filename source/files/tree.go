@@ -34,7 +34,9 @@ type file struct {
 	objects []*dialect.Object // of the last good content; of the first content, if none was good, what could be read of it
 	good    bool              // some content was read without an error
 	found   []dialect.Located
-	suspect bool // at the last look it was empty or gone
+	suspect bool              // at the last look it was empty or gone
+	looked  [sha256.Size]byte // content that was not believed yet
+	looks   int               // how often it was seen
 }
 
 func newTree(opts Options) *tree {
@@ -103,12 +105,32 @@ func (t *tree) refresh(f *file, at found, now time.Time) (more bool) {
 		return true
 	}
 	sum := sha256.Sum256(data)
+	if t.unfinished(f, at.name, data, sum, now) {
+		return true
+	}
 	again := f.info != nil && sum == f.sum
 	f.suspect, f.info, f.read, f.sum = false, at.info, now, sum
 	if !again {
 		t.take(f, at.name, data, now)
 	}
 	return false
+}
+
+// settled is how often a file has to look the same, at intervals of again, before fewer objects in it than before are believed: an
+// object that goes may open what it closed, and a writer that does not rename a whole file into place may not be through.
+const settled = 4
+
+// unfinished says whether somebody may be writing the file just now.
+func (t *tree) unfinished(f *file, name string, data []byte, sum [sha256.Size]byte, now time.Time) bool {
+	if len(f.objects) == 0 || f.info != nil && sum == f.sum {
+		return false
+	}
+	if f.looked != sum {
+		f.looked, f.looks = sum, 0
+	}
+	f.looks++
+	objects, _ := Parse(t.opts.Kinds, name, data, now)
+	return f.looks < settled && len(objects) < len(f.objects)
 }
 
 // take reads new content. If it has errors, the last good content stays.

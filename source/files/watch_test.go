@@ -196,6 +196,23 @@ func TestRunTruncated(t *testing.T) {
 	r.await("", 0)
 }
 
+// A writer that does not rename a whole file into place takes its time: what it has not written yet is not gone.
+func TestRunWrittenSlowly(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "a.yaml", spec("a", "1")+"---\n"+spec("b", "1"))
+	r := run(t, dir, dir)
+	r.await("a=1 b=1", 0)
+	write(t, dir, "a.yaml", spec("a", "2"))
+	time.Sleep(100 * time.Millisecond) // the writer's own pause: nothing here waits for it to be enough
+	write(t, dir, "a.yaml", spec("a", "2")+"---\n"+spec("b", "2"))
+	r.await("a=2 b=2", 0)
+	if len(r.deleted) > 0 {
+		t.Errorf("%v was deleted on the way", r.deleted)
+	}
+	r.write("a.yaml", spec("a", "2"))
+	r.await("a=2", 0)
+}
+
 // A mounted ConfigMap is links to ..data, which is a link that is replaced.
 func TestRunConfigMap(t *testing.T) {
 	dir := t.TempDir()
