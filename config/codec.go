@@ -162,6 +162,11 @@ func cut(typ uint64, b []byte) (num uint64, data, rest []byte, err error) {
 			return 0, nil, nil, errShort
 		}
 		return binary.LittleEndian.Uint64(b), nil, b[8:], nil
+	case 5: // nothing here is written so; a later version's may be
+		if len(b) < 4 {
+			return 0, nil, nil, errShort
+		}
+		return uint64(binary.LittleEndian.Uint32(b)), nil, b[4:], nil
 	case 0, 2:
 		num, n := binary.Uvarint(b)
 		if n <= 0 || typ == 2 && num > uint64(len(b)-n) {

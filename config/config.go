@@ -2,6 +2,8 @@
 // all that may have them. The policies inside are the features' own types: there is nothing to convert.
 package config
 
+//go:generate go test -count=1 -run ^TestProto$ . -update
+
 import (
 	"net/netip"
 	"strings"
