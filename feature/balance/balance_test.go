@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -386,5 +387,41 @@ func BenchmarkPick(b *testing.B) {
 				s.Pick(a, nil, "key")
 			}
 		})
+	}
+}
+
+// TestRingIsBounded: neither a size nor weights, which users write, make a ring that a proxy has no room for.
+func TestRingIsBounded(t *testing.T) {
+	eps := endpoints(2)
+	eps[0].Weight = math.MaxUint32
+	p := &balance.Policy{Algorithm: balance.RingHash, Hash: balance.Hash{Header: "x-user", MinRing: math.MaxUint32}}
+	before := memory()
+	s := balance.NewSet()
+	s.Update(p, nil, eps, start)
+	if grew := memory() - before; grew > 32<<20 {
+		t.Errorf("%d MB", grew>>20)
+	}
+	got := send(t, s, &host{now: start, answer: fine}, 1000, func(i int, c *traffic.Call) { c.Header.Receive("x-user", fmt.Sprint(i)) })
+	if got["127.64.0.1"] < 990 {
+		t.Errorf("%v", got)
+	}
+}
+
+func memory() uint64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.TotalAlloc
+}
+
+func BenchmarkUpdate(b *testing.B) {
+	var eps []traffic.Endpoint
+	for i := range 1000 {
+		eps = append(eps, traffic.Endpoint{Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 80)})
+	}
+	s := balance.NewSet()
+	s.Update(nil, nil, eps, start)
+	b.ReportAllocs()
+	for b.Loop() {
+		s.Update(nil, nil, eps, start)
 	}
 }

@@ -20,23 +20,28 @@ type Endpoint struct {
 	outlier outlier.State
 }
 
+func (e *Endpoint) weight() float64 { return float64(max(e.Weight, 1)) }
+
 // cost is decayed latency times calls waiting.
-func (e *Endpoint) cost(now int64, p *Policy) float64 {
-	l := math.Float64frombits(e.latency.Load())
-	l *= math.Exp(-float64(max(now-e.stamp.Load(), 0)) / float64(p.decay()))
-	return l * float64(e.pending.Load()+1)
+func (e *Endpoint) cost(now int64) float64 {
+	return math.Float64frombits(e.latency.Load()) * e.left(now) * float64(e.pending.Load()+1)
+}
+
+// left is what is left of a latency learnt when e was called last, in (0, 1].
+func (e *Endpoint) left(now int64) float64 {
+	return math.Exp(-float64(max(now-e.stamp.Load(), 0)) / float64(decay))
 }
 
 // observe takes a latency: peaks at once, decays slowly. A failure, however fast, is no reason to prefer the endpoint: what is
 // known of it stands still.
-func (e *Endpoint) observe(took time.Duration, failed bool, now int64, p *Policy) {
+func (e *Endpoint) observe(took time.Duration, failed bool, now int64) {
 	old, l := math.Float64frombits(e.latency.Load()), float64(took)
 	if l < old {
 		if failed {
 			e.stamp.Store(now)
 			return
 		}
-		w := math.Exp(-float64(max(now-e.stamp.Load(), 0)) / float64(p.decay()))
+		w := e.left(now)
 		l = old*w + l*(1-w)
 	}
 	e.latency.Store(math.Float64bits(l))
@@ -54,12 +59,9 @@ func (e *Endpoint) share(now time.Time, p *Policy) float64 {
 // minShare is what a new endpoint begins with (Istio's warmup: 10 %).
 const minShare = 0.1
 
-func (p *Policy) decay() time.Duration { return or(p.Decay, 10*time.Second) }
-func (p *Policy) start() time.Duration { return or(p.Start, 30*time.Millisecond) }
-
-func or(d, zero time.Duration) time.Duration {
-	if d == 0 {
-		return zero
-	}
-	return d
-}
+// Of PeakEWMA, as Linkerd has them: in which time a latency loses all but 1/e of its say, and what is assumed of an endpoint that
+// has not been called.
+const (
+	decay   = 10 * time.Second
+	assumed = 30 * time.Millisecond
+)

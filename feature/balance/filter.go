@@ -40,7 +40,7 @@ func (h *handler) Serve(c *traffic.Call) error {
 		return err
 	}
 	now := c.Host.Now()
-	e.observe(now.Sub(start), err != nil || c.Response.Status >= 500, now.UnixNano(), p)
+	e.observe(now.Sub(start), err != nil || c.Response.Status >= 500, now.UnixNano())
 	if cookie != "" && err == nil {
 		c.Response.Header.Add("set-cookie", cookie)
 	}

@@ -27,10 +27,8 @@ func (a Algorithm) String() string {
 type Policy struct {
 	Ref       decision.Ref  `pb:"1"`
 	Algorithm Algorithm     `pb:"2"`
-	Decay     time.Duration `pb:"3"` // of PeakEWMA [10 s]
-	Start     time.Duration `pb:"4"` // of PeakEWMA: assumed of an endpoint not yet measured [30 ms]
-	Hash      Hash          `pb:"5"` // of RingHash
-	SlowStart time.Duration `pb:"6"` // in which a new endpoint's share grows to its full one [none]
+	Hash      Hash          `pb:"3"` // of RingHash
+	SlowStart time.Duration `pb:"4"` // in which a new endpoint's share grows to its full one [none]
 }
 
 // Hash is what a key is made of, one of them; a call without it goes anywhere.
@@ -42,5 +40,5 @@ type Hash struct {
 	Path     string        `pb:"5"` // of the cookie
 	SourceIP bool          `pb:"6"`
 	Param    string        `pb:"7"` // query parameter
-	MinRing  uint32        `pb:"8"` // points on the ring [1024]
+	MinRing  uint32        `pb:"8"` // points on the ring [1024]; 131,072 at most
 }

@@ -16,7 +16,10 @@ type point struct {
 	e  *Endpoint
 }
 
-const minRing = 1024
+const (
+	minRing = 1024
+	maxRing = 1 << 17 // 2 MB; whatever sizes and weights a policy and its endpoints have
+)
 
 // newRing places endpoints by their addresses: the same set gives the same ring in every proxy.
 func newRing(eps []*Endpoint, size uint32) (ring []point) {
@@ -27,11 +30,15 @@ func newRing(eps []*Endpoint, size uint32) (ring []point) {
 		return nil
 	}
 	// A power of two: the number changes seldom, and with it the places of endpoints that stay.
-	each := 1 << mathbits.Len(uint(size-1)/uint(len(eps)))
-	least := max(slices.MinFunc(eps, func(a, b *Endpoint) int { return cmp.Compare(a.Weight, b.Weight) }).Weight, 1)
+	each := float64(int(1) << mathbits.Len(uint(size-1)/uint(len(eps))))
+	least, all := math.Inf(1), 0.0
+	for _, e := range eps {
+		least, all = min(least, e.weight()), all+e.weight()
+	}
+	each = min(each, maxRing*least/all)
 	for _, e := range eps {
 		name := e.Addr.String() + "#"
-		for i := range each * int(max(e.Weight, 1)) / int(least) {
+		for i := range max(int(each*e.weight()/least), 1) {
 			ring = append(ring, point{hash(name + strconv.Itoa(i)), e})
 		}
 	}

@@ -2,6 +2,7 @@ package balance
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"sort"
 	"sync/atomic"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/feature/outlier"
+	"github.com/weft-mesh/weft/identity"
 	"github.com/weft-mesh/weft/traffic"
 )
 
@@ -42,10 +44,14 @@ func (s *Set) Update(p *Policy, o *outlier.Policy, eps []traffic.Endpoint, now t
 	}
 	old := s.now.Load()
 	v := &view{policy: p, outlier: o}
+	known := map[who]*Endpoint{}
+	for _, e := range old.endpoints {
+		known[who{e.Addr, e.ID}] = e
+	}
 	rest := slices.ContainsFunc(eps, func(e traffic.Endpoint) bool { return !e.Draining })
 	for _, e := range eps {
 		if !e.Draining || !rest { // better one that is about to stop than none
-			v.endpoints = append(v.endpoints, s.endpoint(old, e, p, now))
+			v.endpoints = append(v.endpoints, s.endpoint(known, e, now))
 		}
 	}
 	v.weights = weigh(v.endpoints)
@@ -55,24 +61,30 @@ func (s *Set) Update(p *Policy, o *outlier.Policy, eps []traffic.Endpoint, now t
 	s.now.Store(v)
 }
 
+// who is what an endpoint is known by: another account at its address is another endpoint.
+type who struct {
+	addr netip.AddrPort
+	id   identity.ID
+}
+
 // endpoint goes on with what is known of e. Calls that are under way hold the old one, so a change makes a new one.
-func (s *Set) endpoint(old *view, e traffic.Endpoint, p *Policy, now time.Time) *Endpoint {
+func (s *Set) endpoint(known map[who]*Endpoint, e traffic.Endpoint, now time.Time) *Endpoint {
+	o := known[who{e.Addr, e.ID}]
+	if o != nil && same(&o.Endpoint, &e) {
+		return o
+	}
 	x := &Endpoint{Endpoint: e, set: s}
-	if i := slices.IndexFunc(old.endpoints, func(o *Endpoint) bool { return o.Addr == e.Addr && o.ID == e.ID }); i >= 0 {
-		o := old.endpoints[i]
-		if same(&o.Endpoint, &e) {
-			return o
-		}
+	if o != nil {
 		x.added = o.added
 		x.latency.Store(o.latency.Load())
 		x.stamp.Store(o.stamp.Load())
 		x.outlier.Restore(o.outlier.Snapshot())
 		return x
 	}
-	if len(old.endpoints) > 0 {
+	if len(known) > 0 {
 		x.added = now
 	}
-	x.latency.Store(bits(p.start()))
+	x.latency.Store(bits(assumed))
 	x.stamp.Store(now.UnixNano())
 	return x
 }
@@ -212,9 +224,9 @@ func (c *candidates) better() *Endpoint {
 
 func (c *candidates) cost(e *Endpoint) float64 {
 	if c.v.policy.Algorithm == LeastRequest { // the two were drawn by weight: at rest nothing is to be added to that
-		return float64(e.pending.Load()) / float64(max(e.Weight, 1))
+		return float64(e.pending.Load()) / e.weight()
 	}
-	return e.cost(c.a.Now.UnixNano(), c.v.policy)
+	return e.cost(c.a.Now.UnixNano())
 }
 
 // panic counts the ejected only where a policy asks how many there are.
