@@ -153,7 +153,7 @@ func TestDepthIsBounded(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	for _, x := range slices.Concat(resources, messages) {
-		f.Add(config.Append(nil, fullOf(f, x)))
+		f.Add(config.Append(nil, fullWith(f, x, 1)))
 	}
 	f.Add([]byte{0x2a, 0x00, 0x2a, 0x02, 0x2a, 0x00})
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -175,7 +175,7 @@ func FuzzParse(f *testing.F) {
 
 // large is a service with 100 endpoints and 20 rules.
 func large(t testing.TB) *config.Service {
-	s := fullOf(t, config.Service{}).(*config.Service)
+	s := fullWith(t, config.Service{}, 1).(*config.Service)
 	rule := s.Ports[0].Rules[0]
 	p := config.Port{Number: 80, Name: "http", Proto: traffic.HTTP1, Pools: []config.Pool{{}}}
 	for range 20 {

@@ -23,54 +23,60 @@ var (
 // mostNested is how often a type is filled inside itself.
 const mostNested = 2
 
-// full sets every tagged field of the struct v: pointers point to something, lists have two elements, numbers are not 0. What has
-// no tag stays as it is. n makes values differ.
-func full(t testing.TB, v reflect.Value, n *int, within []reflect.Type) {
+// filler makes values that differ.
+type filler struct {
+	n     int
+	lists int // elements of each
+}
+
+// full sets every tagged field of the struct v: pointers point to something, lists have elements, numbers are not 0. What has no
+// tag stays as it is.
+func (f *filler) full(t testing.TB, v reflect.Value, within []reflect.Type) {
 	t.Helper()
-	*n++
+	f.n++
 	if fill, ok := special[v.Type()]; ok {
-		v.Set(reflect.ValueOf(fill(*n)))
+		v.Set(reflect.ValueOf(fill(f.n)))
 		return
 	}
 	switch v.Kind() {
 	case reflect.Pointer:
 		v.Set(reflect.New(v.Type().Elem()))
-		full(t, v.Elem(), n, within)
+		f.full(t, v.Elem(), within)
 	case reflect.Slice:
-		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
-		for i := range 2 {
-			full(t, v.Index(i), n, within)
+		v.Set(reflect.MakeSlice(v.Type(), f.lists, f.lists))
+		for i := range f.lists {
+			f.full(t, v.Index(i), within)
 		}
 	case reflect.Struct:
-		fullStruct(t, v, n, append(slices.Clone(within), v.Type()))
+		f.fullStruct(t, v, append(slices.Clone(within), v.Type()))
 	case reflect.String:
-		v.SetString(fmt.Sprint("v", *n))
+		v.SetString(fmt.Sprint("v", f.n))
 	case reflect.Bool:
 		v.SetBool(true)
 	case reflect.Float64:
-		v.SetFloat(float64(*n) + .5)
+		v.SetFloat(float64(f.n) + .5)
 	default:
 		switch {
 		case v.CanUint():
-			v.SetUint(uint64(*n%200 + 1))
+			v.SetUint(uint64(f.n%200 + 1))
 		case v.CanInt():
-			v.SetInt(-int64(*n))
+			v.SetInt(-int64(f.n))
 		default:
 			t.Fatalf("no value for %v", v.Type())
 		}
 	}
 }
 
-func fullStruct(t testing.TB, v reflect.Value, n *int, within []reflect.Type) {
+func (f *filler) fullStruct(t testing.TB, v reflect.Value, within []reflect.Type) {
 	if _, binary := v.Addr().Interface().(encoding.BinaryMarshaler); binary {
 		t.Fatalf("no value for %v", v.Type())
 	}
 	for i := range v.NumField() {
-		f := v.Type().Field(i)
-		if f.Tag.Get("pb") == "" || count(within, base(f.Type)) > mostNested {
+		x := v.Type().Field(i)
+		if x.Tag.Get("pb") == "" || count(within, base(x.Type)) > mostNested {
 			continue
 		}
-		full(t, v.Field(i), n, within)
+		f.full(t, v.Field(i), within)
 	}
 }
 
@@ -100,11 +106,13 @@ var special = map[reflect.Type]func(int) any{
 	reflect.TypeFor[[]byte]():         func(n int) any { return []byte{byte(n), 0, 1} },
 }
 
-// fullOf returns a pointer to a struct of x's type with everything set.
-func fullOf(t testing.TB, x any) any {
+// fullOf returns a pointer to a struct of x's type with everything set, and lists of two.
+func fullOf(t testing.TB, x any) any { return fullWith(t, x, 2) }
+
+func fullWith(t testing.TB, x any, lists int) any {
 	t.Helper()
-	p, n := reflect.New(reflect.TypeOf(x)), 0
-	full(t, p.Elem(), &n, nil)
+	p := reflect.New(reflect.TypeOf(x))
+	(&filler{lists: lists}).full(t, p.Elem(), nil)
 	return p.Interface()
 }
 
