@@ -153,6 +153,28 @@ func TestCompileNamesTheRule(t *testing.T) {
 	}
 }
 
+// TestAmbiguous: "%00, lowercase method -> 400" (reference, Istio's normalization), or a DENY could be walked around.
+func TestAmbiguous(t *testing.T) {
+	engines := []Engine{{Tiers: []Tier{{Effect: Deny, Rules: []Rule{rule("deny", nil, match.Request{Methods: is("DELETE")}, match.Request{Paths: is("/admin")})}}}}}
+	for name, wrap := range map[string]traffic.Wrap{"in": With(engines), "out": WithEgress(engines)} {
+		for _, x := range []struct {
+			proto        traffic.Proto
+			method, path string
+			want         int
+		}{
+			{traffic.HTTP1, "GET", "/", 200}, {traffic.HTTP2, "M-SEARCH", "/a%20b", 200}, {traffic.TCP, "", "", 403},
+			{traffic.HTTP1, "delete", "/", 400}, {traffic.HTTP2, "DELETe", "/", 400}, {traffic.HTTP1, "GET", "/admin%00.png", 400},
+			{traffic.HTTP1, "DELETE", "/", 403}, {traffic.HTTP1, "GET", "/admin", 403},
+		} {
+			c := (&traffictest.Host{}).Call()
+			c.Proto, c.Method, c.Path, c.To = x.proto, x.method, x.path, &traffic.Endpoint{}
+			if _ = traffic.Chain(traffic.Forward{}, wrap).Serve(c); c.Response.Status != x.want {
+				t.Errorf("%s: %s %s: %d", name, x.method, x.path, c.Response.Status)
+			}
+		}
+	}
+}
+
 func TestUnknownEffectIsRefused(t *testing.T) {
 	e := Engine{Tiers: []Tier{{Effect: DenyLast + 1}}}
 	if err := e.Compile(); err == nil {

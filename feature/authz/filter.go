@@ -1,6 +1,7 @@
 package authz
 
 import (
+	"strings"
 	"sync"
 
 	"github.com/weft-mesh/weft/decision"
@@ -21,10 +22,26 @@ func With(engines []Engine) traffic.Wrap {
 }
 
 func (h *inbound) Serve(c *traffic.Call) error {
+	if ambiguous(&c.Attrs) {
+		return refuse(c)
+	}
 	if v, ok := judge(h.engines, c, &c.Attrs, nil); !ok {
 		return c.Reply(403, v)
 	}
 	return h.next.Serve(c)
+}
+
+// ambiguous says whether an application may read a call in another way than rules do: some take a method in lower case for the one in
+// capitals, and some end a path at a null byte. Istio refuses both where it normalizes paths. What else has two ways of writing was
+// made one before (traffic.NormalPath).
+func ambiguous(a *traffic.Attrs) bool {
+	return a.Proto != traffic.TCP && (strings.ContainsFunc(a.Method, func(r rune) bool { return r >= 'a' && r <= 'z' }) || strings.Contains(a.Path, "%00"))
+}
+
+func refuse(c *traffic.Call) error {
+	v := decision.Verdict{Outcome: decision.Deny, Reason: decision.Malformed}
+	c.Trail.Took("authz", v, "a method in lower case or a null byte, which applications read in different ways")
+	return c.Reply(400, v)
 }
 
 type egress struct {
@@ -44,6 +61,9 @@ func WithEgress(engines []Engine) traffic.Wrap {
 func (h *egress) Serve(c *traffic.Call) error {
 	if c.To == nil { // nothing that could be judged
 		return c.Reply(403, decision.Verdict{Outcome: decision.Deny, Reason: decision.NoEndpoint})
+	}
+	if ambiguous(&c.Attrs) {
+		return refuse(c)
 	}
 	x := arrivals.Get().(*arrival)
 	x.fill(c)
