@@ -218,11 +218,10 @@ func TestRefusedWhileTheCallerWaits(t *testing.T) {
 }
 
 func TestTooBigToReplay(t *testing.T) {
-	w := &wire{t: t, attempts: []attempt{{after: 6, status: 503}}}
-	c := call(w, "one", "two")
-	p := *policy
-	p.MaxBody = 4
-	if err := serve(c, &p); err != nil || c.Response.Status != 503 || c.Response.Body == nil {
+	const kept = 64 << 10
+	w := &wire{t: t, attempts: []attempt{{after: kept + 1, status: 503}}}
+	c := call(w, strings.Repeat("x", kept), "y")
+	if err := serve(c, policy); err != nil || c.Response.Status != 503 || c.Response.Body == nil {
 		t.Errorf("the first answer must reach the caller whole: %d, %v", c.Response.Status, err)
 	}
 }

@@ -37,7 +37,7 @@ func (h *handler) Serve(c *traffic.Call) error {
 		c.Trail.Took("retry", decision.Verdict{Ref: &h.p.Ref, Reason: decision.Matched}, h.p.String())
 	}
 	h.ledger.Deposit(h.budget, c.Now)
-	c.Keep(h.p.maxBody())
+	c.Keep(maxBody)
 	m, bound := c.Mark(), c.Deadline.At
 	for {
 		c.Attempts++

@@ -16,21 +16,18 @@ import (
 
 // Policy says when and how often. Zero fields take the value in brackets.
 type Policy struct {
-	Ref        decision.Ref  `pb:"1"`
-	Attempts   int           `pb:"2"`  // beside the first [0: never]
-	Connect    bool          `pb:"3"`  // when the endpoint could not be reached
-	Refused    bool          `pb:"4"`  // when the stream was refused before it was processed
-	Reset      bool          `pb:"5"`  // when the endpoint broke off before the response's head
-	TimedOut   bool          `pb:"6"`  // when the attempt's own deadline passed
-	ServerErr  bool          `pb:"7"`  // any status from 500 on
-	Codes      []int         `pb:"8"`  // these statuses
-	GRPC       []int         `pb:"9"`  // these gRPC codes, in a response without a body
-	Failed     bool          `pb:"10"` // whatever classify calls a failure
-	Methods    []string      `pb:"11"` // only these [all]
-	Backoff    time.Duration `pb:"12"` // before the first retry, doubling, with full jitter [25 ms]
-	MaxBackoff time.Duration `pb:"13"` // [10 times Backoff]
-	MaxBody    int           `pb:"14"` // bytes of request body kept for a replay [64 KiB]
-	ResetSafe  bool          `pb:"15"` // as Reset, for methods that are idempotent (RFC 9110 section 9.2.2) alone
+	Ref       decision.Ref  `pb:"1"`
+	Attempts  int           `pb:"2"`  // beside the first [0: never]
+	Connect   bool          `pb:"3"`  // when the endpoint could not be reached
+	Refused   bool          `pb:"4"`  // when the stream was refused before it was processed
+	Reset     bool          `pb:"5"`  // when the endpoint broke off before the response's head
+	TimedOut  bool          `pb:"6"`  // when the attempt's own deadline passed
+	ServerErr bool          `pb:"7"`  // any status from 500 on
+	Codes     []int         `pb:"8"`  // these statuses
+	GRPC      []int         `pb:"9"`  // these gRPC codes, in a response without a body
+	Failed    bool          `pb:"10"` // whatever classify calls a failure
+	Backoff   time.Duration `pb:"11"` // before the first retry, doubling up to ten times itself, with full jitter [25 ms]
+	ResetSafe bool          `pb:"12"` // as Reset, for methods that are idempotent (RFC 9110 section 9.2.2) alone
 }
 
 // Budget bounds retries as a share of calls; shared by all calls from one proxy to one service. It is always there.
@@ -41,15 +38,18 @@ type Budget struct {
 	Window       time.Duration `pb:"4"` // in which calls count [10 s]
 }
 
+const (
+	longest = 24 * time.Hour // of a Backoff
+	maxBody = 64 << 10       // bytes of request body that are kept for a replay
+)
+
 // Validate says what can't be.
 func (p *Policy) Validate() error {
 	switch {
 	case p.Attempts < 0:
 		return fmt.Errorf("retry: %d attempts can't be", p.Attempts)
-	case p.Backoff < 0 || p.MaxBackoff < 0:
-		return fmt.Errorf("retry: a back-off of %v up to %v can't be", p.Backoff, p.MaxBackoff)
-	case p.MaxBody < 0:
-		return fmt.Errorf("retry: %d bytes of body can't be kept", p.MaxBody)
+	case p.Backoff < 0:
+		return fmt.Errorf("retry: a back-off of %v can't be", p.Backoff)
 	}
 	return nil
 }
@@ -58,9 +58,6 @@ func (p *Policy) Validate() error {
 // passed, and not the call's. What a handler answered in the callee's place is never made again: asking again would not
 // change its mind. Failed speaks of answers; no answer is for the other fields to name (Linkerd's isRetryable).
 func (p *Policy) Wants(c *traffic.Call, late bool) bool {
-	if len(p.Methods) > 0 && !slices.Contains(p.Methods, c.Method) {
-		return false
-	}
 	switch err := c.Response.Err; {
 	case err == nil:
 		return !c.Response.Local && p.wantsAnswer(c)
@@ -104,15 +101,13 @@ const salt = 0x7265747279 // "retry"
 // Wait is the pause before retry n (1: the first), with full jitter: from nothing to the back-off, so that callers who failed
 // together do not come back together.
 func (p *Policy) Wait(n int, a *traffic.Attrs) time.Duration {
-	base := cmp.Or(p.Backoff, 25*time.Millisecond)
-	most := cmp.Or(p.MaxBackoff, 10*base)
+	base := min(cmp.Or(p.Backoff, 25*time.Millisecond), longest)
+	most := 10 * base
 	for ; n > 1 && base < most; n-- {
 		base *= 2
 	}
 	return time.Duration(a.Chance(salt+uint64(n), uint64(min(base, most))+1))
 }
-
-func (p *Policy) maxBody() int { return cmp.Or(p.MaxBody, 64<<10) }
 
 // String is what explain shows.
 func (p *Policy) String() string {
@@ -127,9 +122,5 @@ func (p *Policy) String() string {
 			on = append(on, x.name)
 		}
 	}
-	s := fmt.Sprintf("up to %d more attempts on %s", p.Attempts, strings.Join(on, ", "))
-	if len(p.Methods) > 0 {
-		s += " of " + strings.Join(p.Methods, ", ")
-	}
-	return s
+	return fmt.Sprintf("up to %d more attempts on %s", p.Attempts, strings.Join(on, ", "))
 }
