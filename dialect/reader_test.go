@@ -63,3 +63,46 @@ func TestElsewhere(t *testing.T) {
 		}
 	}
 }
+
+func TestValue(t *testing.T) {
+	o := dialecttest.Objects(t, nil, `{apiVersion: g/v1, kind: Thing, spec: {list: [{a: 1}, {"x.y/z": {"[0]": 2}}], none: null}}`)[0]
+	for field, want := range map[string]any{
+		"spec.list[0].a": int64(1), dialect.Child(dialect.Child("spec.list[1]", "x.y/z"), "[0]"): int64(2),
+		"spec.list[2]": nil, "spec.list[0].b": nil, "spec.list.a": nil, "spec.none": nil, "spec.none.a": nil, "kind": "Thing", "other[0]": nil,
+	} {
+		if got := o.Value(field); got != want {
+			t.Errorf("%s: %v, want %v", field, got, want)
+		}
+	}
+	if tree, ok := o.Value("").(map[string]any); !ok || len(tree) != 3 {
+		t.Error(o.Value(""))
+	}
+}
+
+func TestStrays(t *testing.T) {
+	leaf := &dialect.Schema{Type: dialect.StringType}
+	inner := &dialect.Schema{Type: dialect.ObjectType, Fields: map[string]*dialect.Schema{"a": leaf, "any": {}}}
+	s := dialect.Whole(&dialect.Schema{Type: dialect.ObjectType, Fields: map[string]*dialect.Schema{
+		"rules": {Type: dialect.ListType, Elem: inner}, "labels": {Type: dialect.MapType, Elem: leaf}, "one": inner}})
+	for _, c := range []struct {
+		spec  string
+		field string
+		but   []string
+		want  bool
+	}{
+		{"{rules: [{a: x}], labels: {b: c}, one: {a: x, any: {b: [{c: d}]}}}", "spec", nil, false},
+		{"{rule: []}", "spec", nil, true},
+		{"{rules: [{a: x}, {b: x}]}", "spec", nil, true},
+		{"{rules: [{a: x}, {b: x}]}", "spec", []string{"rules"}, false},
+		{"{rules: [{a: x}, {b: x}]}", "spec.rules[0]", nil, false},
+		{"{rules: [{a: x}, {b: x}]}", "spec.rules[1]", nil, true},
+		{"{one: {rules: [], a: x}}", "spec", []string{"rules"}, true},
+		{"{one: {}}", "spec.none", nil, false},
+	} {
+		o := dialecttest.Objects(t, nil, "{apiVersion: g/v1, kind: Thing, spec: "+c.spec+"}")[0]
+		r := dialect.NewReader(decision.Istio, o, nil)
+		if got := r.Strays(s, c.field, "it does nothing", c.but...); got != c.want || got != (len(r.Found) == 1) {
+			t.Errorf("%s %s but %v: %v %v", c.spec, c.field, c.but, got, r.Found)
+		}
+	}
+}

@@ -11,6 +11,8 @@ import (
 	"github.com/weft-mesh/weft/mesh"
 )
 
+var everyIPv4, everyIPv6 = netip.PrefixFrom(netip.IPv4Unspecified(), 0), netip.PrefixFrom(netip.IPv6Unspecified(), 0)
+
 // cidr reads a block of addresses.
 func (r *reader) cidr(field, text string) (netip.Prefix, bool) {
 	n, err := dialect.Network(text)
@@ -25,8 +27,9 @@ func (r *reader) cidr(field, text string) (netip.Prefix, bool) {
 	return n, false
 }
 
-// cidrSet lowers a block without its exceptions, or groups of blocks.
-func (r *reader) cidrSet(field string, c *cidrRule) (out []match.Source) {
+// cidrSet lowers a block without its exceptions, or groups of blocks. A rule that denies a group which is not there denies all that
+// it might hold.
+func (r *reader) cidrSet(field string, c *cidrRule, deny bool) (out []match.Source) {
 	set := 0
 	for _, is := range []bool{c.CIDR != "", c.CIDRGroupRef != "", c.CIDRGroupSelector != nil} {
 		if is {
@@ -40,7 +43,7 @@ func (r *reader) cidrSet(field string, c *cidrRule) (out []match.Source) {
 	var blocks []netip.Prefix
 	switch {
 	case c.CIDRGroupRef != "":
-		blocks = r.groupBlocks(field+".cidrGroupRef", c.CIDRGroupRef)
+		blocks = r.groupBlocks(field+".cidrGroupRef", c.CIDRGroupRef, deny)
 	case c.CIDRGroupSelector != nil:
 		blocks = r.selectedBlocks(field+".cidrGroupSelector", c.CIDRGroupSelector)
 	default:
@@ -63,13 +66,16 @@ func (r *reader) cidrSet(field string, c *cidrRule) (out []match.Source) {
 	return []match.Source{src}
 }
 
-func (r *reader) groupBlocks(field, name string) []netip.Prefix {
-	o := r.View.Get(group, "CiliumCIDRGroup", "", name)
-	if o == nil {
-		r.Warn(field, "there is no CiliumCIDRGroup "+name+": no address is meant", "")
-		return nil
+func (r *reader) groupBlocks(field, name string, deny bool) []netip.Prefix {
+	switch o := r.View.Get(group, "CiliumCIDRGroup", "", name); {
+	case o != nil:
+		return blocksOf(o)
+	case deny:
+		r.Warn(field, "there is no CiliumCIDRGroup "+name+": the rule denies all addresses outside of the mesh", "")
+		return []netip.Prefix{everyIPv4, everyIPv6}
 	}
-	return blocksOf(o)
+	r.Warn(field, "there is no CiliumCIDRGroup "+name+": no address is meant", "")
+	return nil
 }
 
 func (r *reader) selectedBlocks(field string, s *labelSelector) (out []netip.Prefix) {

@@ -16,6 +16,7 @@ const group = "cilium.io"
 type reader struct {
 	dialect.Reader
 	trustDomain string
+	schema      *dialect.Schema
 }
 
 // namespace is the policy's own; empty: it is for the whole cluster.

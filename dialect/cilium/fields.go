@@ -3,6 +3,7 @@ package cilium
 import (
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/weft-mesh/weft/dialect"
 )
@@ -13,7 +14,7 @@ var entities = []string{"all", "world", "world-ipv4", "world-ipv6", "cluster", "
 
 func networkPolicy(name, trustDomain string) dialect.Kind {
 	k := kind(name, dialect.SchemaOf(reflect.TypeFor[policy]()), "v2")
-	k.Lower = lowerPolicy(trustDomain)
+	k.Lower = lowerPolicy(trustDomain, k.Schema)
 	k.Ignored["status.*"] = "controllers write it"
 	for _, root := range []string{"spec", "specs[]"} {
 		ruleFields(&k, root)
@@ -55,12 +56,12 @@ func sectionFields(k *dialect.Kind, at, toward string) {
 		dialect.Below(at+"."+toward+"CIDRSet[]", "cidr", "cidrGroupRef", "except"), dialect.SelectorFields(at+"."+toward+"CIDRSet[].cidrGroupSelector"),
 		dialect.Below(at+".toPorts[].ports[]", "port", "endPort", "protocol"))
 	k.Ignored[at+"."+toward+"Requires.*"] = "Cilium has given it up; one that is not empty is refused"
-	unknown := "the rule allows nothing by it"
-	if at[len(at)-6:] == "Deny[]" {
-		unknown = "the rule denies everybody by it, on its ports"
+	unknown, nodes := "the rule allows nothing by it", "nothing is meant by it"
+	if strings.HasSuffix(at, "Deny[]") {
+		unknown, nodes = "the rule denies everybody by it, on its ports", "the rule denies all outside of the mesh by it"
 	}
 	k.Unsupported[at+"."+toward+"Groups"] = "groups of other clouds' addresses are not known: " + unknown
-	k.Unsupported[at+"."+toward+"Nodes"] = "the hosts that pods run on are not part of the mesh: nothing is meant by it"
+	k.Unsupported[at+"."+toward+"Nodes"] = "the hosts that pods run on are not part of the mesh: " + nodes
 	k.Unsupported[at+".icmps"] = "ICMP does not go through proxies: it is neither allowed nor denied"
 	if toward == "to" {
 		k.Unsupported[at+".toServices"] = unknown + "; select the endpoints by toEndpoints"

@@ -1,7 +1,6 @@
 package cilium
 
 import (
-	"fmt"
 	"net/netip"
 
 	"github.com/weft-mesh/weft/dialect"
@@ -47,6 +46,9 @@ func (r *reader) peers(s *section) (p peers) {
 		p.all = true
 		return p
 	}
+	if len(s.nodes) > 0 && s.deny {
+		p.add(stranger)
+	}
 	for i := range s.endpoints {
 		if src, ok := r.endpoint(dialect.Index(s.field+"."+s.toward+"Endpoints", i), s, i); ok {
 			p.add(src)
@@ -63,7 +65,7 @@ func (r *reader) peers(s *section) (p peers) {
 		}
 	}
 	for i := range s.sets {
-		p.list = append(p.list, r.cidrSet(dialect.Index(s.field+"."+s.toward+"CIDRSet", i), &s.sets[i])...)
+		p.list = append(p.list, r.cidrSet(dialect.Index(s.field+"."+s.toward+"CIDRSet", i), &s.sets[i], s.deny)...)
 	}
 	if p.all {
 		p.list = nil
@@ -103,17 +105,18 @@ func (r *reader) authenticated(s *section, p peers) (out peers) {
 	return out
 }
 
-// entity lowers a class of peers; false: there is none such at a proxy.
+// entity lowers a class of peers; false: there is none such at a proxy. A rule that denies one which a proxy cannot know denies
+// all that it may be.
 func (r *reader) entity(field, name string, deny bool) (src match.Source, ok bool) {
 	switch name {
 	case "all":
 		return src, true
 	case "world":
-		return match.Source{Unauthenticated: true}, true
+		return stranger, true
 	case "world-ipv4":
-		return outside(netip.PrefixFrom(netip.IPv4Unspecified(), 0)), true
+		return outside(everyIPv4), true
 	case "world-ipv6":
-		return outside(netip.PrefixFrom(netip.IPv6Unspecified(), 0)), true
+		return outside(everyIPv6), true
 	case "cluster":
 		return match.Source{Principals: []match.String{{Kind: match.Prefix, Value: r.trustDomain + "/"}}, Authenticated: true}, true
 	case "cluster-mesh":
@@ -121,14 +124,16 @@ func (r *reader) entity(field, name string, deny bool) (src match.Source, ok boo
 	case "none":
 		return src, false
 	}
-	text := fmt.Sprintf("%s has no workloads in the mesh: no call is meant by it", name)
 	if deny {
-		r.Warn(field, text, "to deny calls from outside of the mesh, write world")
-	} else {
-		r.Info(field, text, "")
+		r.Warn(field, name+" cannot be told from others outside of the mesh: the rule denies them all", "write world to say so")
+		return stranger, true
 	}
+	r.Info(field, name+" has no workloads in the mesh: no call is meant by it", "")
 	return src, false
 }
+
+// stranger is whoever has shown no identity of the mesh.
+var stranger = match.Source{Unauthenticated: true}
 
 // outside is a network outside of the mesh: "Only connections which do not originate from the cluster or from the local host are
 // subject to CIDR rules" (IngressCommonRule.fromCIDR).

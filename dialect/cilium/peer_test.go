@@ -77,6 +77,46 @@ func TestPeers(t *testing.T) {
 	}
 }
 
+// TestDenyTakesTheStricterReading: what a proxy cannot know, or nobody has said, does not make a rule deny less.
+func TestDenyTakesTheStricterReading(t *testing.T) {
+	const inside, everybody = "abroad back front other", ""
+	for rule, want := range map[string]string{
+		"fromEntities: [none]":                                      all,
+		"fromEntities: [host]":                                      inside,
+		"fromEntities: [kube-apiserver, remote-node]":               inside,
+		"fromEndpoints: [{matchLabels: {\"reserved:host\": \"\"}}]": inside,
+		"fromNodes: [{matchLabels: {a: b}}]":                        inside,
+		"fromGroups: [{aws: {}}]":                                   everybody,
+		"fromCIDRSet: [{cidrGroupRef: none}]":                       inside,
+		"fromCIDRSet: [{cidrGroupRef: office}]":                     inside + " outside6",
+		"fromEndpoint: [{}]":                                        everybody,
+		"fromEndpoints: [{matchLabel: {app: back}}]":                everybody,
+	} {
+		e := engine(t, false, in("- fromEntities: [all]"), cnp("endpointSelector: {}\ningressDeny:\n- "+rule))
+		if got := who(e, call(80)); got != want {
+			t.Errorf("%s: %q, want %q", rule, got, want)
+		}
+	}
+}
+
+// TestStrays: a field that is not known may have narrowed whom a rule allows: it allows nobody.
+func TestStrays(t *testing.T) {
+	for doc, want := range map[string]string{
+		in("- fromEndpoint: [{}]\n  toPorts: [{ports: [{port: \"80\"}]}]\n- fromEndpoints: [{matchLabels: {app: back}}]"): "back",
+		in("- fromEndpoints: [{matchLabel: {app: back}}]"):                                                                "",
+		in("- toPorts: [{ports: [{port: \"80\"}], rule: {http: []}}]"):                                                    "",
+		cnp("endpointSelector: {}\ningress: [{fromEntities: [all]}]\ningressDenny: [{}]"):                                 "",
+	} {
+		if got := who(engine(t, false, doc), call(80)); got != want {
+			t.Errorf("%s: %q, want %q", doc, got, want)
+		}
+		_, found := lower(t, doc)
+		if len(found) < 2 {
+			t.Errorf("%s: %s", doc, show(found))
+		}
+	}
+}
+
 // TestPeersOfClusterwidePolicy: a selector without a namespace means all of them.
 func TestPeersOfClusterwidePolicy(t *testing.T) {
 	for rule, want := range map[string]string{

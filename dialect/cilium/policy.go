@@ -12,9 +12,9 @@ import (
 	"github.com/weft-mesh/weft/mesh"
 )
 
-func lowerPolicy(trustDomain string) func(*dialect.Object, dialect.View) (mesh.Part, []mesh.Finding) {
+func lowerPolicy(trustDomain string, schema *dialect.Schema) func(*dialect.Object, dialect.View) (mesh.Part, []mesh.Finding) {
 	return func(o *dialect.Object, v dialect.View) (part mesh.Part, found []mesh.Finding) {
-		r := &reader{dialect.NewReader(decision.Cilium, o, v), trustDomain}
+		r := &reader{dialect.NewReader(decision.Cilium, o, v), trustDomain, schema}
 		var p policy
 		if err := dialect.Decode(o, &p); err != nil {
 			r.Refuse("", err.Error(), "")
@@ -36,6 +36,7 @@ func lowerPolicy(trustDomain string) func(*dialect.Object, dialect.View) (mesh.P
 // rule lowers what is said of the endpoints that one rule selects, direction by direction.
 func (r *reader) rule(field string, x *rule) (out []mesh.Authorization) {
 	base, ok := r.subject(field, x)
+	strays := r.Strays(r.schema, field, "it lets nobody pass", "ingress", "ingressDeny", "egress", "egressDeny")
 	if len(x.Ingress)+len(x.IngressDeny)+len(x.Egress)+len(x.EgressDeny) == 0 {
 		r.Warn(field, "it has no ingress, no egress and no deny section, so it has no effect", "write ingress: [{}] to let nothing in")
 	}
@@ -46,7 +47,7 @@ func (r *reader) rule(field string, x *rule) (out []mesh.Authorization) {
 		{field: field, allow: inward(field, x.Ingress), deny: inwardDeny(field, x.IngressDeny), opt: x.EnableDefaultDeny.Ingress, name: "ingress"},
 		{field: field, allow: outward(field, x.Egress), deny: outwardDeny(field, x.EgressDeny), opt: x.EnableDefaultDeny.Egress, name: "egress", out: true},
 	} {
-		d.about(x.EndpointSelector)
+		d.about(x.EndpointSelector, strays)
 		if a, any := r.direction(base, d); any && ok {
 			out = append(out, a)
 		}
@@ -86,11 +87,11 @@ type direction struct {
 	out         bool
 }
 
-// about tells every rule of a direction whose calls it judges.
-func (d *direction) about(subject *labelSelector) {
+// about tells every rule of a direction whose calls it judges, and whether what is around it holds a field that is not known.
+func (d *direction) about(subject *labelSelector, strays bool) {
 	for _, list := range [][]section{d.allow, d.deny} {
 		for i := range list {
-			list[i].subject = ptr.Deref(subject, labelSelector{})
+			list[i].subject, list[i].strays = ptr.Deref(subject, labelSelector{}), strays
 		}
 	}
 }
@@ -163,6 +164,7 @@ func every(q match.Request) bool { return !q.HTTP() && len(q.Ports) == 0 }
 type section struct {
 	field, toward string // "spec.ingress[0]", "from"
 	out, deny     bool
+	strays        bool          // the policy holds fields that are not known
 	subject       labelSelector // of the workloads whose policy it is
 	endpoints     []labelSelector
 	cidrs         []string
@@ -170,7 +172,7 @@ type section struct {
 	entities      []string
 	nodes         []labelSelector
 	requires      int
-	unknown       int // peers that cannot be judged
+	unknown       int // peers that cannot be judged, or fields that nobody knows
 	ports         []portRule
 	icmps         int
 	auth          *authentication
@@ -237,9 +239,15 @@ func plain(list []portDeny) (out []portRule) {
 // section lowers one: it matches calls of its peers on its ports. last gets what its rules for HTTP leave over.
 func (r *reader) section(s *section, into, last *tier) {
 	r.checkSection(s)
+	if s.deny && r.Strays(r.schema, s.field, "it denies everybody, on its ports") {
+		s.unknown++
+	}
 	p := r.peers(s)
 	if s.auth != nil && s.auth.Mode != "disabled" {
 		p = r.authenticated(s, p)
+	}
+	if !s.deny && (r.Strays(r.schema, s.field, "it lets nobody pass") || s.strays) {
+		p = peers{}
 	}
 	ref := r.Rule(s.field)
 	if len(s.ports) == 0 {

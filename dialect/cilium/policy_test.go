@@ -132,6 +132,14 @@ func TestOptOutDoesNotApplyToL7(t *testing.T) {
 	}
 }
 
+// TestOptOutDoesNotApplyToWhatCannotBeJudged: rules for another protocol decide on their ports too, and allow nothing.
+func TestOptOutDoesNotApplyToWhatCannotBeJudged(t *testing.T) {
+	e := engine(t, false, cnp("endpointSelector: {}\nenableDefaultDeny: {ingress: false}\ningress:\n- toPorts: [{ports: [{port: \"9092\", protocol: TCP}], rules: {kafka: [{role: consume}]}}]"))
+	if passes(e, &front, call(9092)) || !passes(e, &front, call(80)) {
+		t.Error(passes(e, &front, call(9092)), passes(e, &front, call(80)))
+	}
+}
+
 // TestDenyBeatsAllow: "Beat every allow", of other policies too.
 func TestDenyBeatsAllow(t *testing.T) {
 	e := engine(t, false, in("- fromEntities: [all]"), cnp("endpointSelector: {}\ningressDeny: [{fromEndpoints: [{matchLabels: {app: back}}], toPorts: [{ports: [{port: \"80\"}]}]}]"))

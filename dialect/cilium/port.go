@@ -47,7 +47,8 @@ func (q *requests) add(p *ports, list []match.Request) {
 	}
 }
 
-// requests lowers toPorts; any of its elements may match. rest is all calls on the ports where rules for HTTP decide.
+// requests lowers toPorts; any of its elements may match. rest is all calls on the ports where rules for HTTP decide, or rules that
+// weft cannot judge.
 func (r *reader) requests(s *section) (q, rest requests) {
 	for i := range s.ports {
 		x, field := &s.ports[i], dialect.Index(s.field+".toPorts", i)
@@ -56,14 +57,16 @@ func (r *reader) requests(s *section) (q, rest requests) {
 			r.Warn(field+".ports", "no port is named, so that the rule matches nothing by it, in Cilium neither", `write port: "0" for all ports`)
 		}
 		looks := r.checkRules(field, s, x)
-		if p.none() || x.unknowable() {
+		switch {
+		case p.none():
 			continue
-		}
-		if !looks {
+		case !looks && !x.unknowable():
 			q.add(&p, []match.Request{{}})
 			continue
 		}
-		rest.add(&p, []match.Request{{}})
+		if rest.add(&p, []match.Request{{}}); x.unknowable() {
+			continue
+		}
 		var list []match.Request
 		for j := range x.Rules.HTTP {
 			if h, ok := r.http(dialect.Index(field+".rules.http", j), &x.Rules.HTTP[j]); ok {

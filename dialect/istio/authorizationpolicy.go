@@ -101,6 +101,9 @@ func (r *authorization) authorization(ap *security.AuthorizationPolicy) mesh.Aut
 	for i, rule := range ap.Rules {
 		tier.Rules = append(tier.Rules, r.judge(i, rule)...)
 	}
+	if r.Strays(schemaOf[*security.AuthorizationPolicy](), "spec", "it denies every call", "rules") { // even the action may be another than was meant
+		tier.Rules, a.Closes = nil, &r.Ref
+	}
 	if len(tier.Rules) > 0 {
 		a.Tiers = []authz.Tier{tier}
 	}
@@ -111,10 +114,10 @@ func (r *authorization) authorization(ap *security.AuthorizationPolicy) mesh.Aut
 // make rules of their own. None: the rule matches no call.
 func (r *authorization) judge(i int, rule *security.Rule) (rules []authz.Rule) {
 	field := dialect.Index("spec.rules", i)
-	r.checkLists(field, i, rule)
+	r.checkLists(field, rule)
 	when, ok := r.when(field, rule.When)
 	to, can := r.to(field, rule.To)
-	if !ok || !can {
+	if !ok || !can || !r.deny && r.Strays(schemaOf[*security.AuthorizationPolicy](), field, "it lets nobody pass") {
 		return nil
 	}
 	r.checkTCP(field, rule)
@@ -142,9 +145,9 @@ func (r *authorization) judge(i int, rule *security.Rule) (rules []authz.Rule) {
 }
 
 // checkLists refuses lists that are there and empty, which might be read as anybody or as nobody.
-func (r *authorization) checkLists(field string, i int, rule *security.Rule) {
+func (r *authorization) checkLists(field string, rule *security.Rule) {
 	for _, name := range []string{"from", "to"} {
-		if n := map[string]int{"from": len(rule.From), "to": len(rule.To)}[name]; n == 0 && r.written("spec", "rules", i, name) {
+		if n := map[string]int{"from": len(rule.From), "to": len(rule.To)}[name]; n == 0 && r.Object.Value(field+"."+name) != nil {
 			r.Refuse(field+"."+name, "the list is empty", "leave it out to match all")
 		}
 	}

@@ -148,7 +148,7 @@ func TestRules(t *testing.T) {
 		{"when source.trustDomain", "{when: [{key: source.trustDomain, values: [cluster.local]}]}", by(frontend, request("GET /")), true},
 		{"when destination.ip", "{when: [{key: destination.ip, values: [10.0.0.9]}]}", request("GET /"), true},
 		{"when destination.port", "{when: [{key: destination.port, notValues: ['9080']}]}", request("GET /"), false},
-		{"when connection.sni", "{when: [{key: connection.sni, values: [a]}]}", request("GET /"), false},
+		{"when connection.sni, of which nothing is known", "{when: [{key: connection.sni, notValues: [a]}]}", request("GET /"), false},
 		{"all conditions", "{when: [{key: source.namespace, values: [shop]}, {key: destination.port, values: ['1']}]}", by(frontend, request("GET /")), false},
 		{"an empty rule matches all", "{}", stream(), true},
 	} {
@@ -170,6 +170,33 @@ func TestNoRules(t *testing.T) {
 	}
 	_, found := lower(t, authorizationPolicy("action: DENY"))
 	wantFinding(t, found, mesh.Warning, "spec.rules", "DENY matches no call")
+}
+
+// TestStrays: a field that is not known may have narrowed a rule. One that allows then allows nothing, one that denies denies all
+// the same; beside the rules it may even have been the action.
+func TestStrays(t *testing.T) {
+	for spec, want := range map[string]bool{
+		"rules: [{from: [{source: {principal: [a], notNamespaces: [x]}}]}]":                 false,
+		"rules: [{to: [{operation: {methods: [GET]}}], wen: [{key: source.ip}]}]":           false,
+		"rules: [{wen: []}, {to: [{operation: {methods: [GET]}}]}]":                         true,
+		"{effect: DENY, rules: [{}]}":                                                       false,
+		"{selector: {matchLabel: {a: b}}, rules: [{}]}":                                     false,
+		"{action: DENY, rules: [{to: [{operation: {methods: [GET], path: [/a]}}]}]}":        false,
+		"{action: DENY, rules: [{to: [{operation: {methods: [PUT], path: [/a]}}]}]}":        true,
+		"{action: DENY, effect: ALLOW, rules: [{to: [{operation: {methods: [PUT]}}]}]}":     false,
+		"rules: [{when: [{key: connection.sni, notValues: [a]}]}]":                          false,
+		"{action: DENY, rules: [{when: [{key: connection.sni, values: [a]}]}]}":             false,
+		"{selector: {matchLabels: {}}, rules: [{to: [{operation: {methods: [GET]}}]}]}":     true,
+		"{action: DENY, rules: [{from: [{source: {ipBlocks: [10.0.0.0/8], ports: [x]}}]}]}": true,
+	} {
+		if got := passes(engine(t, authorizationPolicy(spec)), request("GET /")); got != want {
+			t.Errorf("%s: passes %v, wanted %v", spec, got, want)
+		}
+	}
+	_, found := lower(t, authorizationPolicy("rules: [{wen: []}]"))
+	wantFinding(t, found, mesh.Warning, "spec.rules[0]", "it lets nobody pass")
+	_, found = lower(t, authorizationPolicy("{effect: DENY}"))
+	wantFinding(t, found, mesh.Warning, "spec", "it denies every call")
 }
 
 // TestSeveralPolicies add up, and what denies goes first.

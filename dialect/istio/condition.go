@@ -243,8 +243,6 @@ func (r *authorization) condition(field string, c *security.Condition) (x match.
 		x.Key, x.Values, x.NotValues = match.SourcePrincipal, r.principals(values, c.Values), r.principals(not, c.NotValues)
 	case "source.trustDomain":
 		x.Key, x.Values, x.NotValues = match.SourcePrincipal, r.domains(values, c.Values), r.domains(not, c.NotValues)
-	case "connection.sni":
-		x.Key, x.Values, x.NotValues = match.SNI, r.globs(values, c.Values, false), r.globs(not, c.NotValues, false)
 	case "request.headers":
 		x.Key, x.Name = match.RequestHeader, strings.ToLower(bracketed(c.Key))
 		x.Values, x.NotValues = r.globs(values, c.Values, false), r.globs(not, c.NotValues, false)
@@ -277,6 +275,8 @@ func (r *authorization) otherKey(field, key string) (met bool) {
 	switch a := attribute(key); {
 	case strings.HasPrefix(a, "request.auth."):
 		return r.unknowable(field, "tokens are not checked yet")
+	case a == "connection.sni":
+		return r.unknowable(field, "weft's own connections carry no server name, and in those of applications it is not read yet")
 	case strings.HasPrefix(a, "experimental.envoy.filters."):
 		return r.unknowable(field, "there are no Envoy filters here")
 	case a == "destination.namespace":

@@ -54,17 +54,3 @@ func child(s *dialect.Schema, key string) *dialect.Schema {
 	}
 	return s.Fields[key]
 }
-
-// written says whether a field of the spec stands in the object, even empty: Istio's types do not tell an empty list from none.
-func (r *reader) written(path ...any) bool {
-	var at any = r.Object.Tree
-	for _, step := range path {
-		switch x := at.(type) {
-		case map[string]any:
-			at = x[step.(string)]
-		case []any:
-			at = x[step.(int)]
-		}
-	}
-	return at != nil
-}

@@ -2,7 +2,6 @@ package istio
 
 import (
 	"maps"
-	"reflect"
 	"slices"
 
 	networking "istio.io/api/networking/v1alpha3"
@@ -39,7 +38,7 @@ func virtualServiceKind() dialect.Kind {
 	fields = append(fields, dialect.Below(http+".fault", "delay.fixedDelay", "delay.percentage.value", "delay.percent",
 		"abort.httpStatus", "abort.grpcStatus", "abort.percentage.value")...)
 	return dialect.Kind{Dialect: decision.Istio, Group: networkingGroup, Name: "VirtualService", Versions: networkingVersions,
-		Schema: schemas[reflect.TypeFor[*networking.VirtualService]()], Fields: fields, Lower: virtualService, Renamed: virtualServiceNames(),
+		Schema: schemaOf[*networking.VirtualService](), Fields: fields, Lower: virtualService, Renamed: virtualServiceNames(),
 		Ignored: ignored(map[string]string{
 			http + ".name":        "it names the rule in Istio's logs; weft's records name the object and the rule's number",
 			match + ".name":       "it names the match in Istio's logs",
@@ -96,7 +95,7 @@ func destinationRuleKind() dialect.Kind {
 		}
 	}
 	return dialect.Kind{Dialect: decision.Istio, Group: networkingGroup, Name: "DestinationRule", Versions: networkingVersions,
-		Schema: schemas[reflect.TypeFor[*networking.DestinationRule]()], Fields: fields, Ignored: notOurs, Unsupported: unsupported,
+		Schema: schemaOf[*networking.DestinationRule](), Fields: fields, Ignored: notOurs, Unsupported: unsupported,
 		Renamed: names, Lower: destinationRule}
 }
 
@@ -152,7 +151,7 @@ var policyNames = map[string]string{
 
 func workloadEntryKind(trustDomain string) dialect.Kind {
 	return dialect.Kind{Dialect: decision.Istio, Group: networkingGroup, Name: "WorkloadEntry", Versions: networkingVersions,
-		Schema: schemas[reflect.TypeFor[*networking.WorkloadEntry]()], Lower: workloadEntry(trustDomain), Ignored: notOurs,
+		Schema: schemaOf[*networking.WorkloadEntry](), Lower: workloadEntry(trustDomain), Ignored: notOurs,
 		Fields:      dialect.Below("spec", "address", "ports", "labels", "locality", "weight", "serviceAccount"),
 		Unsupported: map[string]string{"spec.network": "all workloads are taken to be of one network"},
 		Renamed:     map[string]string{"spec.ip": "address", "spec.host": "address", "spec.port": "ports", "spec.selector": "labels"}}
@@ -160,7 +159,7 @@ func workloadEntryKind(trustDomain string) dialect.Kind {
 
 func peerAuthenticationKind() dialect.Kind {
 	return dialect.Kind{Dialect: decision.Istio, Group: securityGroup, Name: "PeerAuthentication", Versions: securityVersions,
-		Schema: schemas[reflect.TypeFor[*security.PeerAuthentication]()], Lower: peerAuthentication, Ignored: notOurs,
+		Schema: schemaOf[*security.PeerAuthentication](), Lower: peerAuthentication, Ignored: notOurs,
 		Fields: []string{"spec.selector.matchLabels", "spec.mtls.mode", "spec.portLevelMtls{}.mode"},
 		Renamed: map[string]string{"spec.mode": "mtls.mode", "spec.targets": "selector", "spec.selector.labels": "selector.matchLabels",
 			"spec.peers": "mtls.mode; peers was of the kind Policy, which is no more"}}
@@ -186,7 +185,7 @@ func authorizationPolicyKind(trustDomain string) dialect.Kind {
 	renamed(names, to, map[string]string{"methods": "operation.methods", "paths": "operation.paths", "ports": "operation.ports", "hosts": "operation.hosts"})
 	renamed(names, to+".operation", map[string]string{"verbs": "methods", "uris": "paths", "urls": "paths"})
 	return dialect.Kind{Dialect: decision.Istio, Group: securityGroup, Name: "AuthorizationPolicy", Versions: securityVersions,
-		Schema: schemas[reflect.TypeFor[*security.AuthorizationPolicy]()], Lower: authorizationPolicy(trustDomain), Fields: fields, Renamed: names,
+		Schema: schemaOf[*security.AuthorizationPolicy](), Lower: authorizationPolicy(trustDomain), Fields: fields, Renamed: names,
 		Annotations: []string{dryRun},
 		Ignored:     ignored(map[string]string{"spec.provider.name": "what becomes of the action CUSTOM is said at the action"}),
 		Unsupported: map[string]string{

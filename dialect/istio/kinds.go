@@ -30,6 +30,8 @@ var schemas = map[reflect.Type]*dialect.Schema{
 	reflect.TypeFor[*security.AuthorizationPolicy](): whole[*security.AuthorizationPolicy](),
 }
 
+func schemaOf[T any]() *dialect.Schema { return schemas[reflect.TypeFor[T]()] }
+
 func whole[T any]() *dialect.Schema { return dialect.Whole(dialect.SchemaOf(reflect.TypeFor[T]())) }
 
 // Kinds returns Istio's kinds, for a mesh whose identities are of trustDomain.

@@ -34,6 +34,9 @@ func peerAuthentication(o *dialect.Object, v dialect.View) (part mesh.Part, foun
 		m.Selector = r.selector("spec.selector", pa.Selector)
 	}
 	m.Ports = r.portModes(pa.PortLevelMtls)
+	if r.Strays(schemaOf[*security.PeerAuthentication](), "spec", "calls in the clear are refused") {
+		m.Mode, m.Ports = mtls.Strict, nil
+	}
 	part.PeerModes = []mesh.PeerMode{m}
 	return part, r.Found
 }

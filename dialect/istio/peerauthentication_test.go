@@ -49,6 +49,18 @@ func TestRootPeerAuthenticationWithSelectorIsIgnored(t *testing.T) {
 	}
 }
 
+// TestStrayPeerAuthentication: a field that is not known may have been the mode or the selector; calls in the clear are refused.
+func TestStrayPeerAuthentication(t *testing.T) {
+	for _, spec := range []string{"{mode: STRICT}", "{mtls: {mod: STRICT}}", "{selectr: {matchLabels: {a: b}}, mtls: {mode: DISABLE}}",
+		`{selector: {matchLabels: {a: b}}, mtls: {mode: PERMISSIVE}, portLevelMtls: {"80": {mode: DISABLE, x: y}}}`} {
+		part, found := lower(t, peerAuthentication("default", spec))
+		wantFinding(t, found, mesh.Warning, "spec", "calls in the clear are refused")
+		if m := part.PeerModes[0]; m.Mode != mtls.Strict || m.Ports != nil {
+			t.Errorf("%s: %+v", spec, m)
+		}
+	}
+}
+
 func TestPeerAuthenticationMistakes(t *testing.T) {
 	for _, c := range []struct {
 		spec  string

@@ -119,7 +119,8 @@ func TestNetworkAuthenticationFindings(t *testing.T) {
 		{"{}", "error spec.networks: required"},
 		{"{cidrs: [10.0.0.0/8], networks: [{ip: 10.0.0.1, cidr: 10.0.0.1}]}", `
 warning spec.cidrs: networks[].cidr
-warning spec.networks[0].ip: cidr`},
+warning spec.networks[0].ip: cidr
+warning spec: it lets nobody pass`},
 	} {
 		part, found := lower(t, networks("it", c.spec))
 		t.Run(c.spec, func(t *testing.T) { expect(t, found, c.want) })

@@ -17,7 +17,7 @@ type policySpec struct {
 }
 
 func authorizationPolicyKind(trustDomain string) dialect.Kind {
-	s := dialect.Whole(schemaOf[policySpec]()).Require("spec", "spec.targetRef", "spec.targetRef.kind", "spec.targetRef.name",
+	s := shape[policySpec]().Require("spec", "spec.targetRef", "spec.targetRef.kind", "spec.targetRef.name",
 		"spec.requiredAuthenticationRefs[].kind", "spec.requiredAuthenticationRefs[].name")
 	const refs = "spec.requiredAuthenticationRefs"
 	return dialect.Kind{Dialect: decision.Linkerd, Group: policyGroup, Name: "AuthorizationPolicy", Versions: []string{"v1alpha1"}, Schema: s,
@@ -72,7 +72,7 @@ func (r *reader) authorizationPolicy() (to scope, from []match.Source, ok bool) 
 	}
 	g, found := r.required(spec.Required)
 	from, some := g.sources()
-	return to, from, ok && found && some
+	return to, from, ok && found && some && !r.strays()
 }
 
 func (r *reader) scope(t *target) (to scope, ok bool) {

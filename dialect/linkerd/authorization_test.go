@@ -95,7 +95,8 @@ warning ` + refs + `[1].name: there is no NetworkAuthentication c in the namespa
 		{"as Istio's", required("") + "\nrules: [{}]\nselector: {}\naction: ALLOW", `
 warning spec.rules: security.istio.io/v1
 warning spec.selector: a Server selects the pods
-warning spec.action: remove it`},
+warning spec.action: remove it
+warning spec: it lets nobody pass`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			part, found := lower(t, policy("it", c.spec), server("books", open), meshTLS("web", "identities: ['*']"), networks("office", "networks: [{cidr: '::/0'}]"))

@@ -35,8 +35,8 @@ func Kinds(trustDomain string) []dialect.Kind {
 		meshTLSKind(trustDomain),
 		networkKind(trustDomain),
 
-		later(policyGroup, "HTTPLocalRateLimitPolicy", dialect.Whole(schemaOf[rateLimitSpec]()), "v1alpha1", "no calls are limited by it"),
-		later(policyGroup, "EgressNetwork", dialect.Whole(schemaOf[egressSpec]()), "v1alpha1",
+		later(policyGroup, "HTTPLocalRateLimitPolicy", shape[rateLimitSpec](), "v1alpha1", "no calls are limited by it"),
+		later(policyGroup, "EgressNetwork", shape[egressSpec](), "v1alpha1",
 			"services outside of the mesh cannot be added yet, so calls to these addresses are neither routed nor restricted by it"),
 		later(policyGroup, "HTTPRoute", nil, "v1beta3 v1beta2 v1beta1 v1alpha1",
 			"routes of this group are not read; a service's can be written as HTTPRoute of gateway.networking.k8s.io"),
@@ -51,7 +51,8 @@ func later(group, name string, schema *dialect.Schema, versions, why string) dia
 		Unsupported: map[string]string{"": why}}
 }
 
-func schemaOf[T any]() *dialect.Schema { return dialect.SchemaOf(reflect.TypeFor[T]()) }
+// shape is that of a kind whose spec is a T.
+func shape[T any]() *dialect.Schema { return dialect.Whole(dialect.SchemaOf(reflect.TypeFor[T]())) }
 
 // rateLimitSpec is HTTPLocalRateLimitPolicy.spec.
 type rateLimitSpec struct {
@@ -82,6 +83,17 @@ type reader struct {
 
 func newReader(trustDomain string, o *dialect.Object, v dialect.View) *reader {
 	return &reader{dialect.NewReader(decision.Linkerd, o, v), trustDomain}
+}
+
+// shapes are those of the kinds that say who may call.
+var shapes = map[string]*dialect.Schema{
+	"Server": shape[serverSpec](), "ServerAuthorization": shape[serverAuthorizationSpec](), "AuthorizationPolicy": shape[policySpec](),
+	"MeshTLSAuthentication": shape[meshTLSSpec](), "NetworkAuthentication": shape[networkSpec](),
+}
+
+// strays says whether an object that is in force has a field that is not known, so that it lets nobody pass.
+func (r *reader) strays() bool {
+	return !r.Refused() && r.Strays(shapes[r.Object.Kind], "spec", "it lets nobody pass")
 }
 
 // of reads another object through the same view. What is to be said of it, its own reader says.

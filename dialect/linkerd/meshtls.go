@@ -14,7 +14,7 @@ type meshTLSSpec struct {
 }
 
 func meshTLSKind(trustDomain string) dialect.Kind {
-	s := dialect.Whole(schemaOf[meshTLSSpec]()).Require("spec", "spec.identityRefs[].kind", "spec.identityRefs[].name")
+	s := shape[meshTLSSpec]().Require("spec", "spec.identityRefs[].kind", "spec.identityRefs[].name")
 	s.Fields["spec"].OneOf = [][]string{{"identities", "identityRefs"}}
 	return dialect.Kind{Dialect: decision.Linkerd, Group: policyGroup, Name: "MeshTLSAuthentication", Versions: []string{"v1alpha1"},
 		Schema: s, Fields: append(referenceFields("spec.identityRefs[]"), "spec.identities", "spec.identityRefs[].namespace"),
@@ -37,6 +37,9 @@ func (r *reader) meshTLSAuthentication() (w who) {
 	r.identities("spec.identities", spec.Identities, &w)
 	for i := range spec.IdentityRefs {
 		r.identityRef(dialect.Index("spec.identityRefs", i), &spec.IdentityRefs[i], &w)
+	}
+	if r.strays() {
+		return who{}
 	}
 	return w
 }

@@ -20,7 +20,7 @@ type network struct {
 func networkFields(path string) []string { return []string{path + "[].cidr", path + "[].except"} }
 
 func networkKind(trustDomain string) dialect.Kind {
-	s := dialect.Whole(schemaOf[networkSpec]()).Require("spec", "spec.networks", "spec.networks[].cidr")
+	s := shape[networkSpec]().Require("spec", "spec.networks", "spec.networks[].cidr")
 	return dialect.Kind{Dialect: decision.Linkerd, Group: policyGroup, Name: "NetworkAuthentication", Versions: []string{"v1alpha1"},
 		Schema: s, Fields: networkFields("spec.networks"), Lower: lowering(trustDomain, func(r *reader) mesh.Part {
 			r.networkAuthentication()
@@ -43,7 +43,11 @@ func (r *reader) networkAuthentication() []match.Source {
 	if len(spec.Networks) == 0 {
 		r.Refuse("spec.networks", "the list is empty", "write networks: [{cidr: 0.0.0.0/0}, {cidr: \"::/0\"}] for all addresses")
 	}
-	return r.networks("spec.networks", spec.Networks)
+	out := r.networks("spec.networks", spec.Networks)
+	if r.strays() {
+		return nil
+	}
+	return out
 }
 
 // networks lowers networks to sources: those without exceptions are one.

@@ -28,7 +28,7 @@ type serverSpec struct {
 }
 
 func serverKind(trustDomain string) dialect.Kind {
-	s := dialect.Whole(schemaOf[serverSpec]()).Require("spec", "spec.port").
+	s := shape[serverSpec]().Require("spec", "spec.port").
 		SetEnum("spec.proxyProtocol", "unknown", "HTTP/1", "HTTP/2", "gRPC", "opaque", "TLS").
 		SetEnum("spec.accessPolicy", "deny", "audit", "all-unauthenticated", "all-authenticated", "cluster-unauthenticated", "cluster-authenticated")
 	s.Fields["spec"].OneOf = [][]string{{"podSelector", "externalWorkloadSelector"}}
@@ -56,6 +56,9 @@ func (r *reader) server() (part mesh.Part) {
 	r.overlaps(&spec, a.Selector)
 	rules := append(r.serverAuthorizations(), r.policies()...)
 	rules = append(rules, r.access(spec.AccessPolicy)...)
+	if r.strays() {
+		rules = nil
+	}
 	if len(rules) == 0 {
 		r.Info("", "no policy lets anybody pass: every call to the port is denied", "")
 	} else {

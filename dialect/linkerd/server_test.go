@@ -145,7 +145,8 @@ error spec.podSelector.matchExpressions[1].values: Exists takes no values` + clo
 		{"slips", server("books", "podSelector: {labels: {a: b}}\nport: 80\nports: [80]\ndefaultPolicy: deny"), `
 warning spec.podSelector.labels: matchLabels
 warning spec.ports: a Server has one
-warning spec.defaultPolicy: accessPolicy` + closed, true},
+warning spec.defaultPolicy: accessPolicy
+warning spec: it lets nobody pass` + closed, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			part, found := lower(t, c.doc)
@@ -154,6 +155,32 @@ warning spec.defaultPolicy: accessPolicy` + closed, true},
 			}
 			expect(t, found, c.want)
 		})
+	}
+}
+
+// A field that is not known may have narrowed whom an object lets pass: it lets nobody pass.
+func TestStrays(t *testing.T) {
+	const refs = "targetRef: {group: policy.linkerd.io, kind: Server, name: books}\nrequiredAuthenticationRefs: "
+	byNetwork := policy("it", refs+"[{group: policy.linkerd.io, kind: NetworkAuthentication, name: it}]")
+	byTLS := policy("it", refs+"[{group: policy.linkerd.io, kind: MeshTLSAuthentication, name: it}]")
+	plain := server("books", open)
+	for _, c := range []struct {
+		name string
+		docs []string
+		want bool
+	}{
+		{"no stray", []string{plain, policy("it", refs+"[]")}, true},
+		{"AuthorizationPolicy", []string{plain, policy("it", refs+"[]\nrequiredIdentities: [a]")}, false},
+		{"ServerAuthorization", []string{plain, serverAuthorization("it", "server: {name: books}\nclient: {unauthenticated: true, network: [{cidr: 192.0.2.0/24}]}")}, false},
+		{"NetworkAuthentication, no stray", []string{plain, byNetwork, networks("it", "networks: [{cidr: 10.0.0.0/8, except: [10.9.0.0/16]}]")}, true},
+		{"NetworkAuthentication", []string{plain, byNetwork, networks("it", "networks: [{cidr: 10.0.0.0/8, exceptions: [10.1.0.0/16]}]")}, false},
+		{"MeshTLSAuthentication, no stray", []string{plain, byTLS, meshTLS("it", "identityRefs: [{kind: ServiceAccount, name: web}]")}, true},
+		{"MeshTLSAuthentication", []string{plain, byTLS, meshTLS("it", "identityRefs: [{kind: ServiceAccount, name: web, namespaces: stock}]")}, false},
+		{"Server", []string{server("books", open+"\naccessPolicy: all-unauthenticated\ntier: back")}, false},
+	} {
+		if got, why := judge(t, web, c.docs...); got != c.want {
+			t.Errorf("%s: passes %v, because %s", c.name, got, why)
+		}
 	}
 }
 

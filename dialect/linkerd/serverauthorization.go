@@ -35,7 +35,7 @@ type meshTLS struct {
 
 func serverAuthorizationKind(trustDomain string) dialect.Kind {
 	const tls = "spec.client.meshTLS"
-	s := dialect.Whole(schemaOf[serverAuthorizationSpec]()).Require("spec", "spec.server", "spec.client", "spec.client.networks[].cidr",
+	s := shape[serverAuthorizationSpec]().Require("spec", "spec.server", "spec.client", "spec.client.networks[].cidr",
 		tls+".serviceAccounts[].name")
 	s.At("spec.server").OneOf = [][]string{{"name", "selector"}}
 	s.SetSelector("spec.server.selector")
@@ -103,7 +103,7 @@ func (r *reader) serverAuthorization() (on servers, from []match.Source, ok bool
 	}
 	g.who = r.clients(spec.Client.Unauthenticated, spec.Client.MeshTLS)
 	from, ok = g.sources()
-	return on, from, ok
+	return on, from, ok && !r.strays()
 }
 
 // clients lowers who may call; nil: whoever, authenticated or not.

@@ -71,7 +71,8 @@ func TestServerAuthorizationFindings(t *testing.T) {
 		{"exception of all", on + "client: {unauthenticated: true, networks: [{cidr: 10.1.1.0/24, except: [10.1.0.0/16]}]}", "error spec.client.networks[0].except[0]: leaves nothing of"},
 		{"slips", on + "client: {identities: ['*'], unauthenticated: true}\ntargetRef: {name: a}", `
 warning spec.client.identities: meshTLS.identities
-warning spec.targetRef: server.name`},
+warning spec.targetRef: server.name
+warning spec: it lets nobody pass`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			part, found := lower(t, serverAuthorization("it", c.spec), server("books", open))

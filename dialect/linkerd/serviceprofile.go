@@ -42,7 +42,7 @@ type retryBudget struct {
 }
 
 func serviceProfileKind(trustDomain string) dialect.Kind {
-	s := dialect.Whole(schemaOf[profileSpec]()).Require("spec.retryBudget.retryRatio", "spec.retryBudget.minRetriesPerSecond", "spec.retryBudget.ttl").
+	s := shape[profileSpec]().Require("spec.retryBudget.retryRatio", "spec.retryBudget.minRetriesPerSecond", "spec.retryBudget.ttl").
 		SetType("spec.routes[].timeout", dialect.DurationType).SetType("spec.retryBudget.ttl", dialect.DurationType)
 	return dialect.Kind{Dialect: decision.Linkerd, Group: profileGroup, Name: "ServiceProfile", Versions: []string{"v1alpha2", "v1alpha1"},
 		Schema: s, Lower: lowering(trustDomain, (*reader).serviceProfile), Renamed: profileNames(),
