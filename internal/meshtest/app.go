@@ -77,6 +77,7 @@ func (a *app) http() *net.TCPListener {
 // seen is a call as it arrived.
 type seen struct {
 	app    string
+	proto  string
 	path   string
 	header [][2]string // "host" and "query" among them; names in lower case
 	body   string
@@ -89,8 +90,8 @@ func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
-	order := a.mesh.calls.arrived(id, seen{a.name, r.URL.EscapedPath(), fields(r), string(body)})
-	if !a.pause(r, order.takes) {
+	order := a.mesh.calls.arrived(id, seen{a.name, r.Proto, r.URL.EscapedPath(), fields(r), string(body)})
+	if !a.pause(r, &order) {
 		panic(http.ErrAbortHandler)
 	}
 	w.Header().Set(AppHeader, a.name)
@@ -109,15 +110,19 @@ func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = fmt.Fprintln(w, a.name) // of a HEAD, or 204: not sent
 }
 
-// pause takes the time that the call asks for; false: nobody waits any more.
-func (a *app) pause(r *http.Request, d time.Duration) bool {
-	if d == 0 {
+// pause takes the time that the call asks for, or waits as long as it is held; false: nobody waits any more.
+func (a *app) pause(r *http.Request, o *order) bool {
+	hold := o.hold
+	if o.takes > 0 {
+		over := make(chan struct{})
+		defer time.AfterFunc(o.takes, func() { close(over) }).Stop()
+		hold = over
+	}
+	if hold == nil {
 		return true
 	}
-	t := time.NewTimer(d)
-	defer t.Stop()
 	select {
-	case <-t.C:
+	case <-hold:
 		return true
 	case <-r.Context().Done():
 	case <-a.gone:

@@ -11,10 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"slices"
 	"strings"
-	"sync"
-	"time"
 
 	"github.com/weft-mesh/weft/cli/transcript"
 	"github.com/weft-mesh/weft/decision"
@@ -26,10 +23,11 @@ import (
 // Answer is what became of a call, as all who took part saw it.
 type Answer struct {
 	explain.Branch
-	Body   string
-	App    string          // key of the workload whose application answered; empty: none did
-	Caller *observe.Record // of the caller's proxy; nil: the caller is not of the mesh
-	Callee *observe.Record // of the callee's proxy; nil: the call did not get that far
+	Body     string
+	App      string          // key of the workload whose application answered; empty: none did
+	AppProto string          // that it was spoken to in: HTTP/1.1 or HTTP/2.0
+	Caller   *observe.Record // of the caller's proxy; nil: the caller is not of the mesh
+	Callee   *observe.Record // of the callee's proxy; nil: the call did not get that far
 }
 
 // Get makes a GET from a workload, or from outside ("outside to WORKLOAD"). Headers are "name=value".
@@ -48,76 +46,6 @@ func (m *Mesh) Call(line string) *Answer {
 	return m.call(&c)
 }
 
-// order is what the test asks of the application.
-type order struct {
-	status int
-	takes  time.Duration
-}
-
-// calls are those under way, by request id.
-type calls struct {
-	mu     sync.Mutex
-	next   int
-	orders map[string]order
-	saw    map[string][]seen
-	more   chan struct{} // closed and made anew whenever an application sees a call
-	tcp    int           // TCP calls under way
-}
-
-func (c *calls) begin(o order) (id string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.orders == nil {
-		c.orders, c.saw = map[string]order{}, map[string][]seen{}
-	}
-	c.next++
-	id = fmt.Sprintf("call-%d", c.next)
-	c.orders[id] = o
-	return id
-}
-
-// arrived notes what an application saw, and returns what it is to do.
-func (c *calls) arrived(id string, s seen) order {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.saw == nil {
-		c.saw = map[string][]seen{}
-	}
-	c.saw[id] = append(c.saw[id], s)
-	if c.more != nil {
-		close(c.more)
-		c.more = nil
-	}
-	o, ok := c.orders[id]
-	if !ok {
-		o.status = http.StatusOK
-	}
-	return o
-}
-
-// of returns what was seen of a call, and what is closed when there is more.
-func (c *calls) of(id string) ([]seen, <-chan struct{}) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.more == nil {
-		c.more = make(chan struct{})
-	}
-	return slices.Clone(c.saw[id]), c.more
-}
-
-func (c *calls) opaque() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.tcp > 0
-}
-
-func (c *calls) tcpCalls(n int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.tcp += n
-	delete(c.saw, "")
-}
-
 // nowhere is an address of the mesh's that no service has: what a name that does not exist leads to.
 var nowhere = netip.MustParseAddr("240.255.255.254")
 
@@ -130,15 +58,11 @@ func (m *Mesh) call(c *transcript.Call) *Answer {
 	m.refuse.Store(int32(c.Fail))
 	ctx, cancel := context.WithTimeout(m.ctx, bound)
 	defer cancel()
-	x := &exchange{m: m, q: &q, dial: func() (net.Conn, error) { return m.dial(ctx, &q) }, from: m.records.count(), a: &Answer{}}
-	for i := range c.Outcomes {
-		x.copies = max(x.copies, len(c.Outcomes[i].Copies))
-	}
-	x.a.Share = 1
+	x := m.exchange(c, &q, nil)
 	if c.Proto == traffic.TCP {
 		err = x.tcp(ctx)
 	} else {
-		err = x.http(ctx, c)
+		err = x.http(ctx)
 	}
 	if err != nil {
 		m.t.Errorf("%s: %v", c.Text, err)
@@ -147,18 +71,37 @@ func (m *Mesh) call(c *transcript.Call) *Answer {
 	return x.a
 }
 
-// dial connects as the caller would.
-func (m *Mesh) dial(ctx context.Context, q *explain.Query) (net.Conn, error) {
+// exchange is one call and what is found out about it.
+type exchange struct {
+	m    *Mesh
+	c    *transcript.Call
+	q    *explain.Query
+	dial func(context.Context) (net.Conn, error) // as the caller would
+	from int                                     // number of the first record that may be the call's
+	id   string                                  // empty: it is TCP
+	a    *Answer
+
+	copies int // that are expected
+}
+
+// exchange readies a call. hold, if it is not nil, keeps the application from answering until it is closed.
+func (m *Mesh) exchange(c *transcript.Call, q *explain.Query, hold <-chan struct{}) *exchange {
+	m.t.Helper()
+	x := &exchange{m: m, c: c, q: q, dial: m.dialler(q), from: m.records.count(), a: &Answer{}}
+	x.a.Share = 1
+	for i := range c.Outcomes {
+		x.copies = max(x.copies, len(c.Outcomes[i].Copies))
+	}
+	if c.Proto != traffic.TCP {
+		x.id = m.calls.begin(order{cmp.Or(c.Status, http.StatusOK), c.Takes, hold})
+	}
+	return x
+}
+
+func (m *Mesh) dialler(q *explain.Query) func(context.Context) (net.Conn, error) {
+	m.t.Helper()
 	if q.From == "" {
-		l := m.workload(q.To).published[q.Port]
-		if l == nil {
-			return nil, fmt.Errorf("%s publishes no port %d", q.To, q.Port)
-		}
-		var d net.Dialer
-		if q.Source.IsValid() {
-			d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(q.Source, 0))
-		}
-		return d.DialContext(ctx, "tcp", l.Addr().String())
+		return m.fromOutside(q)
 	}
 	to := netip.AddrPortFrom(nowhere, q.Port)
 	if svc := m.View().Mesh.Services[q.Host]; svc != nil && len(svc.IPs) > 0 {
@@ -166,32 +109,50 @@ func (m *Mesh) dial(ctx context.Context, q *explain.Query) (net.Conn, error) {
 	} else if q.Host == "" {
 		to = q.Addr
 	}
-	return m.workload(q.From).door.dial(ctx, to)
+	door := m.workload(q.From).door
+	return func(ctx context.Context) (net.Conn, error) { return door.dial(ctx, to) }
 }
 
-// exchange is one call and what is found out about it.
-type exchange struct {
-	m    *Mesh
-	q    *explain.Query
-	dial func() (net.Conn, error)
-	from int // number of the first record that may be the call's
-	id   string
-	a    *Answer
-
-	copies int // that are expected
+func (m *Mesh) fromOutside(q *explain.Query) func(context.Context) (net.Conn, error) {
+	m.t.Helper()
+	l := m.workload(q.To).published[q.Port]
+	if l == nil {
+		m.t.Fatalf("%s publishes no port %d", q.To, q.Port)
+	}
+	var d net.Dialer
+	if q.Source.IsValid() {
+		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(q.Source, 0))
+	}
+	return func(ctx context.Context) (net.Conn, error) { return d.DialContext(ctx, "tcp", l.Addr().String()) }
 }
 
-func (x *exchange) http(ctx context.Context, c *transcript.Call) error {
-	x.id = x.m.calls.begin(order{cmp.Or(c.Status, http.StatusOK), c.Takes})
-	r, err := http.NewRequestWithContext(ctx, c.Method, "http://"+c.URL.Host+"/", http.NoBody)
+func (x *exchange) http(ctx context.Context) error {
+	r, err := x.request(ctx)
 	if err != nil {
 		return err
 	}
+	p := &http.Protocols{}
+	p.SetHTTP1(x.c.Proto == traffic.HTTP1)
+	p.SetUnencryptedHTTP2(x.c.Proto != traffic.HTTP1)
+	t := &http.Transport{Protocols: p, DisableCompression: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return x.dial(ctx) }}
+	defer t.CloseIdleConnections()
+	resp, err := t.RoundTrip(r)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	return x.answered(resp)
+}
+
+func (x *exchange) request(ctx context.Context) (*http.Request, error) {
+	c := x.c
+	r, err := http.NewRequestWithContext(ctx, c.Method, "http://"+c.URL.Host+"/", http.NoBody)
+	if err != nil {
+		return nil, err
+	}
 	r.URL = &url.URL{Scheme: "http", Host: c.URL.Host, Path: cmp.Or(c.URL.Path, "/"), RawPath: c.URL.RawPath, RawQuery: c.URL.RawQuery}
 	r.Header.Set("User-Agent", "")
-	p := &http.Protocols{}
-	p.SetHTTP1(c.Proto == traffic.HTTP1)
-	p.SetUnencryptedHTTP2(c.Proto != traffic.HTTP1)
 	if c.Proto == traffic.GRPC {
 		r.Header.Set("content-type", "application/grpc")
 		r.Header.Set("te", "trailers")
@@ -205,15 +166,7 @@ func (x *exchange) http(ctx context.Context, c *transcript.Call) error {
 		}
 	}
 	r.Header.Set("x-request-id", x.id)
-	t := &http.Transport{Protocols: p, DisableCompression: true,
-		DialContext: func(context.Context, string, string) (net.Conn, error) { return x.dial() }}
-	defer t.CloseIdleConnections()
-	resp, err := t.RoundTrip(r)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	return x.answered(resp)
+	return r, nil
 }
 
 func (x *exchange) answered(resp *http.Response) error {
@@ -232,31 +185,40 @@ func (x *exchange) answered(resp *http.Response) error {
 func (x *exchange) tcp(ctx context.Context) error {
 	x.m.calls.tcpCalls(1)
 	defer x.m.calls.tcpCalls(-1)
-	c, err := x.dial()
+	c, err := x.dial(ctx)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
 	defer context.AfterFunc(ctx, func() { c.Close() })()
-	if _, err := io.WriteString(c, "ping\n"); err != nil {
-		return nil
-	}
-	in := bufio.NewReader(c)
-	line, err := in.ReadString('\n')
+	return x.talk(ctx, c)
+}
+
+func (x *exchange) talk(ctx context.Context, c net.Conn) error {
+	_ = x.say(c) // a refusal is an answer too
 	if ctx.Err() != nil {
 		return fmt.Errorf("the connection neither answers nor ends: %w", ctx.Err())
-	}
-	x.a.Body = line
-	if who, ok := strings.CutSuffix(line, " ping\n"); err == nil && ok {
-		x.a.App, x.a.Status = who, 200
 	}
 	if h, ok := c.(interface{ CloseWrite() error }); ok {
 		_ = h.CloseWrite()
 	}
-	if rest, err := io.ReadAll(in); err == nil && len(rest) > 0 {
+	if rest, err := io.ReadAll(c); err == nil && len(rest) > 0 {
 		return fmt.Errorf("there is more than the answer: %q", rest)
 	}
 	return nil
+}
+
+// say sends a line and reads one. A connection that ends instead was refused.
+func (x *exchange) say(c net.Conn) error {
+	if _, err := io.WriteString(c, "ping\n"); err != nil {
+		return err
+	}
+	line, err := bufio.NewReader(c).ReadString('\n')
+	x.a.Body = line
+	if who, ok := strings.CutSuffix(line, " ping\n"); err == nil && ok {
+		x.a.App, x.a.Status = who, 200
+	}
+	return err
 }
 
 // conclude gathers what the records and the application tell.
@@ -278,7 +240,7 @@ func (x *exchange) conclude(ctx context.Context) {
 	all, _ := x.m.calls.of(x.id)
 	for _, s := range all {
 		if s.app == to || to == "" && s.app == x.m.outside.name {
-			a.App, a.Header, a.Path = s.app, s.header, s.path
+			a.App, a.AppProto, a.Header, a.Path = s.app, s.proto, s.header, s.path
 		}
 	}
 	if x.copies > 0 {
