@@ -401,9 +401,6 @@ func TestNewerControlPlane(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	}
-	if s := (decision.Cilium + 1).String(); s == "" {
-		t.Error("a dialect without a name")
-	}
 }
 
 // TestRetriesWithinLimits: a retry over the limit is not made, and the answer at hand stands.

@@ -100,7 +100,7 @@ func once(cfg *config.Set, learnt map[traffic.Target][]balance.Snapshot, q Query
 		_ = c.Reply(status, v)
 	}
 	b.Status, b.Target, b.To, b.Attempt = c.Response.Status, c.Target, c.To, int(c.Attempts)
-	b.Header, b.Path, b.By = h.arrived, h.path, last(c.Verdicts())
+	b.Header, b.Path, b.By = h.arrived, h.path, decision.Deciding(c.Verdicts())
 	b.GRPC, _ = c.GRPCStatus()
 	c.Response.Header.All(func(name, value string) bool {
 		b.Returns = append(b.Returns, [2]string{strings.Clone(name), strings.Clone(value)})
@@ -110,16 +110,6 @@ func once(cfg *config.Set, learnt map[traffic.Target][]balance.Snapshot, q Query
 	c.Finish(h.now)
 	b.Steps, b.Copies = c.Trail.Steps, h.copies
 	return b, nil
-}
-
-// last is the verdict that denied, else the last one.
-func last(all []decision.Verdict) (v decision.Verdict) {
-	for _, x := range all {
-		if x.Outcome == decision.Deny || v.Outcome != decision.Deny {
-			v = x
-		}
-	}
-	return v
 }
 
 // host carries a call from the caller's chain to the callee's.

@@ -89,7 +89,7 @@ func Of(c *traffic.Call, by Reporter, start, head, now time.Time) Record {
 		r.Remote, _ = c.Response.Header.Get(remoteHeader)
 		r.Remote = r.Remote[:min(len(r.Remote), maxRemote)]
 	}
-	r.Deciding = deciding(r.Verdicts)
+	r.Deciding = decision.Deciding(r.Verdicts)
 	return r
 }
 
@@ -110,17 +110,6 @@ func (r *Record) Clone() Record {
 }
 
 func party(p *traffic.Peer) Party { return Party{p.ID, p.Workload, p.Addr} }
-
-// deciding is what to name as the cause of the outcome: the last verdict that denied, else the last one. What was said of an
-// attempt before it was made again is past.
-func deciding(all []decision.Verdict) (v decision.Verdict) {
-	for _, x := range all {
-		if x.Outcome == decision.Deny || v.Outcome != decision.Deny || x.Reason == decision.Retried {
-			v = x
-		}
-	}
-	return v
-}
 
 // Denied says whether a policy refused the call: here, or at the callee's proxy.
 func (r *Record) Denied() bool {

@@ -107,7 +107,7 @@ func (l *lasting) look() {
 	if !j.Response.Local {
 		return
 	}
-	v := last(j.Verdicts())
+	v := decision.Deciding(j.Verdicts())
 	l.cut = &v
 	if l.c.Body != nil {
 		l.c.Body.Interrupt(true)

@@ -65,7 +65,7 @@ func explain(c *traffic.Call, outside bool) {
 	if r.Status < 400 && c.Proto != traffic.GRPC || c.Proto == traffic.TCP {
 		return
 	}
-	v := last(c.Verdicts())
+	v := decision.Deciding(c.Verdicts())
 	why := v.Reason.String()
 	if !outside {
 		text := why
@@ -102,14 +102,4 @@ func words(c *traffic.Call, v decision.Verdict, why string, outside bool) string
 		s += " (" + err.Error() + ")"
 	}
 	return s + "\n"
-}
-
-// last is the verdict that denied, else the last one.
-func last(all []decision.Verdict) (v decision.Verdict) {
-	for _, x := range all {
-		if x.Outcome == decision.Deny || v.Outcome != decision.Deny {
-			v = x
-		}
-	}
-	return v
 }

@@ -86,18 +86,3 @@ func give(n *atomic.Uint32, held bool) {
 		n.Add(^uint32(0))
 	}
 }
-
-// Snapshot is State as a value.
-type Snapshot struct{ Connections, Requests, Retries uint32 }
-
-// Snapshot returns what is in flight.
-func (s *State) Snapshot() Snapshot {
-	return Snapshot{s.connections.Load(), s.requests.Load(), s.retries.Load()}
-}
-
-// Restore makes the counts what they were, in a state that serves no call.
-func (s *State) Restore(v Snapshot) {
-	s.connections.Store(v.Connections)
-	s.requests.Store(v.Requests)
-	s.retries.Store(v.Retries)
-}
