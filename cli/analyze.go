@@ -19,7 +19,7 @@ const defaultTrustDomain = "cluster.local"
 
 // Verdict is what analyze says of one object.
 type Verdict struct {
-	Object   string    `json:"object"` // Kind namespace/name
+	Object   string    `json:"object"` // Kind namespace/name; empty: none, these are findings about a file
 	File     string    `json:"file"`
 	Line     int       `json:"line"`
 	Accepted bool      `json:"accepted"` // in force; findings may limit what of it
@@ -54,10 +54,12 @@ Exit code: 0 nothing worse than a warning, 1 errors: an object is not in force, 
 			if err != nil {
 				return err
 			}
-			verdicts, rest := verdictsOf(v)
-			err = show(c.OutOrStdout(), output, slices.Concat(verdicts, rest), func(w *tabwriter.Writer) {
-				printVerdicts(w, slices.Concat(verdicts, rest), quiet)
-			})
+			verdicts := verdictsOf(v)
+			shown := verdicts
+			if quiet {
+				shown = slices.DeleteFunc(slices.Clone(verdicts), func(x Verdict) bool { return len(x.Findings) == 0 })
+			}
+			err = show(c.OutOrStdout(), output, shown, func(w *tabwriter.Writer) { printVerdicts(w, shown, verdicts) })
 			if err == nil && slices.ContainsFunc(v.Findings, func(l dialect.Located) bool { return l.Level == mesh.Error }) {
 				return Exit(1)
 			}
@@ -71,6 +73,9 @@ Exit code: 0 nothing worse than a warning, 1 errors: an object is not in force, 
 
 // loadPaths makes a mesh of files and of workloads as if they ran.
 func loadPaths(paths []string, workloads []*control.Workload) (*control.View, error) {
+	if err := readable(paths); err != nil {
+		return nil, err
+	}
 	objects, found := files.Load(files.Options{Paths: paths, Kinds: all.Kinds(defaultTrustDomain)})
 	if len(objects) == 0 && len(found) == 0 {
 		return nil, errors.New("there is no object in " + fmt.Sprint(paths) + "; files end in .yaml, .yml or .json")
@@ -78,13 +83,15 @@ func loadPaths(paths []string, workloads []*control.Workload) (*control.View, er
 	return control.Load(defaultTrustDomain, objects, found, workloads), nil
 }
 
-// verdictsOf joins findings to their objects; rest is what belongs to none.
-func verdictsOf(v *control.View) (verdicts, rest []Verdict) {
-	used := make([]bool, len(v.Findings))
+// verdictsOf joins findings to their objects; what belongs to none comes last.
+func verdictsOf(v *control.View) []Verdict {
+	used, kinds, verdicts := make([]bool, len(v.Findings)), all.Kinds(defaultTrustDomain), []Verdict{}
 	for _, o := range v.Objects {
 		x := Verdict{Object: objectName(o), File: o.Source.File, Line: o.Source.Line, Accepted: true}
+		k := dialect.Find(kinds, o.Group, o.Kind)
 		for i, l := range v.Findings {
-			if l.Ref.Kind == o.Kind && l.Ref.Namespace == o.Namespace && l.Ref.Name == o.Name && !used[i] {
+			same := l.Ref.Kind == o.Kind && l.Ref.Namespace == o.Namespace && l.Ref.Name == o.Name && (k == nil || l.Ref.Dialect == k.Dialect)
+			if same && !used[i] {
 				used[i] = true
 				x.Accepted = x.Accepted && l.Level != mesh.Error
 				x.Findings = append(x.Findings, findingOf(l))
@@ -94,10 +101,10 @@ func verdictsOf(v *control.View) (verdicts, rest []Verdict) {
 	}
 	for i, l := range v.Findings {
 		if !used[i] {
-			rest = append(rest, Verdict{File: l.File, Line: l.Line, Findings: []Finding{findingOf(l)}})
+			verdicts = append(verdicts, Verdict{File: l.File, Line: l.Line, Findings: []Finding{findingOf(l)}})
 		}
 	}
-	return verdicts, rest
+	return verdicts
 }
 
 func objectName(o *dialect.Object) string {
@@ -115,27 +122,28 @@ func findingOf(l dialect.Located) Finding {
 	return f
 }
 
-func printVerdicts(w *tabwriter.Writer, verdicts []Verdict, quiet bool) {
-	var accepted, errs, warnings, infos int
+func printVerdicts(w *tabwriter.Writer, shown, verdicts []Verdict) {
+	for i := range shown {
+		printVerdict(w, &shown[i])
+	}
+	if len(shown) > 0 {
+		fmt.Fprintln(w)
+	}
+	var objects, accepted int
+	levels := map[string]int{}
 	for _, v := range verdicts {
 		for _, f := range v.Findings {
-			switch f.Level {
-			case "error":
-				errs++
-			case "warning":
-				warnings++
-			default:
-				infos++
-			}
+			levels[f.Level]++
+		}
+		if v.Object != "" {
+			objects++
 		}
 		if v.Accepted {
 			accepted++
 		}
-		if !quiet || len(v.Findings) > 0 {
-			printVerdict(w, &v)
-		}
 	}
-	fmt.Fprintf(w, "\n%d objects, %d accepted; %d errors, %d warnings, %d notes\n", len(verdicts), accepted, errs, warnings, infos)
+	fmt.Fprintf(w, "%d objects, %d accepted; %d errors, %d warnings, %d notes\n", objects, accepted, levels[mesh.Error.String()],
+		levels[mesh.Warning.String()], levels[mesh.Info.String()])
 }
 
 func printVerdict(w *tabwriter.Writer, v *Verdict) {

@@ -1,6 +1,6 @@
 // Package cli is weft's commands, one file each: what they print, what they ask a running control plane, and their exit codes.
 //
-// Output is a table for people and, with -o json, JSON for programs. Errors go to standard error and say what to do next.
+// Output is a table for people and, with -o json or -o yaml, data for programs. Errors go to standard error and say what to do next.
 package cli
 
 import (
@@ -13,6 +13,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/spf13/cobra" // the field's library for commands: help, completion and documentation come with it
+	"sigs.k8s.io/yaml"       // writes YAML by the names that JSON has
 )
 
 // Exit is an error that ends weft with a code of its own and prints nothing more.
@@ -93,20 +94,27 @@ func meshSocket(state string) string { return filepath.Join(state, "mesh.sock") 
 
 // outputFlag adds -o.
 func outputFlag(c *cobra.Command, format *string) {
-	c.Flags().StringVarP(format, "output", "o", "table", "table or json")
+	c.Flags().StringVarP(format, "output", "o", "table", "table, json or yaml")
 }
 
-// show prints v as JSON, or lets table write rows.
+// show prints v as JSON or YAML, or lets table write rows.
 func show(out io.Writer, format string, v any, table func(*tabwriter.Writer)) error {
 	switch format {
 	case "json":
 		enc := json.NewEncoder(out)
 		enc.SetIndent("", "  ")
 		return enc.Encode(v)
+	case "yaml":
+		b, err := yaml.Marshal(v) // with the names that JSON has
+		if err != nil {
+			return err
+		}
+		_, err = out.Write(b)
+		return err
 	case "table":
 		w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 		table(w)
 		return w.Flush()
 	}
-	return fmt.Errorf("-o %s: want table or json", format)
+	return fmt.Errorf("-o %s: want table, json or yaml", format)
 }

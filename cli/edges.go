@@ -23,11 +23,17 @@ func edgesCommand() *cobra.Command {
 			}
 			rows := n.pairs()
 			return show(c.OutOrStdout(), output, rows, func(w *tabwriter.Writer) {
+				if len(rows) == 0 {
+					fmt.Fprintln(w, noCalls(window))
+					n.remarks(w)
+					return
+				}
 				fmt.Fprintln(w, "FROM\tTO\tSUCCESS\tREQ/S\tP50\tP99\tMTLS\tLAST DENIAL OR FAILURE")
 				for _, r := range rows {
-					fmt.Fprintf(w, "%s\t%s\t%.2f%%\t%.1f\t%s\t%s\t%.0f%%\t%s\n", r.From, r.To, r.Success*100, r.Rate, millis(r.P50), millis(r.P99),
-						r.MTLS*100, dash(r.Because))
+					fmt.Fprintf(w, "%s\t%s\t%s\t%.1f\t%s\t%s\t%s\t%s\n", r.From, r.To, share(r.Success, 2, r), r.Rate, millis(r.P50), millis(r.P99),
+						share(r.MTLS, 0, r), dash(r.Because))
 				}
+				n.remarks(w)
 			})
 		},
 	}
@@ -35,4 +41,11 @@ func edgesCommand() *cobra.Command {
 	stateFlag(c, &state)
 	outputFlag(c, &output)
 	return c
+}
+
+func noCalls(window time.Duration) string {
+	if window == 0 {
+		return "no calls yet"
+	}
+	return fmt.Sprintf("no calls in %v; since the proxies began: weft edges --window 0", window)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -13,6 +14,7 @@ import (
 
 	"github.com/weft-mesh/weft/cli/transcript"
 	"github.com/weft-mesh/weft/compile"
+	"github.com/weft-mesh/weft/control"
 	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/explain"
 	"github.com/weft-mesh/weft/traffic"
@@ -31,7 +33,7 @@ func explainCommand() *cobra.Command {
 		Short: "Say what would happen to a call, and which object and rule decides each step",
 		Long: `Explain runs a call that is not made through the code that proxies run, and prints what is decided on its way: route,
 rule, backend, timeouts and retries, the policies of both sides. Without -f it asks the running control plane; with -f it reads
-files, and takes the workloads from a transcript's section or from Pods among them.`,
+a transcript, which says which workloads are taken to run, or files and directories with Pods among them.`,
 		Example: `  weft explain --from productpage --to http://reviews:9080/reviews/1 -H 'end-user: jason'
   weft explain --from productpage --to http://reviews:9080/ --considered
   weft explain -f mesh.txtar --from frontend --to http://backend/api
@@ -49,7 +51,7 @@ files, and takes the workloads from a transcript's section or from Pods among th
 	c.Flags().StringVar(&f.to, "to", "", "what is called: http://SERVICE:PORT/PATH, grpc://..., tcp://SERVICE:PORT (required)")
 	c.Flags().StringVarP(&f.method, "method", "X", "GET", "HTTP method")
 	c.Flags().StringArrayVarP(&f.header, "header", "H", nil, "header, as 'name: value'; may be given again")
-	c.Flags().StringArrayVarP(&f.files, "file", "f", nil, "transcript (.txtar) to read instead of asking the control plane")
+	c.Flags().StringArrayVarP(&f.files, "file", "f", nil, "transcript (.txtar), or files and directories, to read instead of asking the control plane; may be given again")
 	c.Flags().BoolVar(&f.considered, "considered", false, "also print the rules that were looked at and passed over")
 	_ = c.MarkFlagRequired("from")
 	_ = c.MarkFlagRequired("to")
@@ -97,8 +99,25 @@ func (f *explainFlags) run(c *cobra.Command) ([]explain.Branch, error) {
 }
 
 func (f *explainFlags) offline(call *transcript.Call) ([]explain.Branch, error) {
-	if len(f.files) > 1 || !strings.HasSuffix(f.files[0], ".txtar") {
-		return nil, errors.New("-f takes one transcript (.txtar); it says which workloads are taken to run")
+	v, err := f.load()
+	if err != nil {
+		return nil, err
+	}
+	snap := v.Mesh
+	q, err := call.Asked().Query(snap)
+	if err != nil {
+		return nil, err
+	}
+	return explain.Call(compile.All(snap, snap.Workloads[q.From]), nil, q)
+}
+
+// load reads a transcript, which says which workloads are taken to run, or configuration with Pods in it.
+func (f *explainFlags) load() (*control.View, error) {
+	if !slices.ContainsFunc(f.files, func(path string) bool { return strings.HasSuffix(path, ".txtar") }) {
+		return loadPaths(f.files, nil)
+	}
+	if len(f.files) > 1 {
+		return nil, errors.New("-f takes one transcript, or files and directories of configuration")
 	}
 	data, err := os.ReadFile(f.files[0])
 	if err != nil {
@@ -108,12 +127,7 @@ func (f *explainFlags) offline(call *transcript.Call) ([]explain.Branch, error) 
 	if err != nil {
 		return nil, err
 	}
-	snap := t.Load().Mesh
-	q, err := call.Asked().Query(snap)
-	if err != nil {
-		return nil, err
-	}
-	return explain.Call(compile.All(snap, snap.Workloads[q.From]), nil, q)
+	return t.Load(), nil
 }
 
 func printBranches(w *tabwriter.Writer, all []explain.Branch, considered bool) {

@@ -36,7 +36,10 @@ the old one. No request fails by it. A rotation that was interrupted goes on whe
 				}
 				fmt.Fprintln(c.OutOrStdout(), lines.Text())
 			}
-			return lines.Err()
+			if err := lines.Err(); err != nil {
+				return fmt.Errorf("%w any more in %s, and the rotation is not complete; ask again, and it goes on where it stood", errAway, state)
+			}
+			return nil
 		},
 	}
 	stateFlag(c, &state)

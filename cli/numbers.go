@@ -21,8 +21,10 @@ import (
 type numbers struct {
 	took    time.Duration
 	edges   []stat.Edge
-	service map[string]string // host by workload, namespace/name
+	service map[string]string // by workload: NAME.NAMESPACE
 	away    []string          // proxies that did not answer
+	lost    uint64            // calls that proxies could not count
+	now     map[string]*stat.Snapshot
 }
 
 // look asks every proxy for its numbers, by workload.
@@ -93,40 +95,49 @@ func since(ctx context.Context, state string, before map[string]*stat.Snapshot) 
 	if err != nil {
 		return nil, err
 	}
-	n := &numbers{service: map[string]string{}, away: away}
-	for _, p := range status.Proxies {
-		n.service[p.Workload] = p.Service + "." + p.Namespace
+	return count(before, now, status.Proxies, away), nil
+}
+
+// count subtracts an earlier look from a later one. A proxy that has begun anew since counts from its beginning.
+func count(before, now map[string]*stat.Snapshot, proxies []control.ProxyAddr, away []string) *numbers {
+	n := &numbers{service: map[string]string{}, away: away, now: now}
+	for _, p := range proxies {
+		if p.Service != "" {
+			n.service[p.Workload] = p.Service + "." + p.Namespace
+		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(now)) {
 		s, from := now[key], now[key].Since
 		if old := before[key]; old != nil && old.Since.Equal(s.Since) {
 			from = old.Now
 			n.edges = append(n.edges, stat.Sub(s.Edges, old.Edges)...)
+			n.lost += s.Lost - min(old.Lost, s.Lost)
 		} else {
 			n.edges = append(n.edges, s.Edges...)
+			n.lost += s.Lost
 		}
 		n.took = max(n.took, s.Now.Sub(from))
 	}
-	return n, nil
+	return n
 }
 
 // row is one line of a table: the calls of some edges, added up.
 type row struct {
-	Service  string        `json:"service,omitempty"`
-	From     string        `json:"from,omitempty"`
-	To       string        `json:"to,omitempty"`
-	Calls    uint64        `json:"calls"`
-	Success  float64       `json:"successRate"` // of 1; 1 without calls
-	Rate     float64       `json:"requestsPerSecond"`
-	P50      time.Duration `json:"p50"`
-	P95      time.Duration `json:"p95"`
-	P99      time.Duration `json:"p99"`
-	MTLS     float64       `json:"mtlsShare"` // of 1
-	Retries  uint64        `json:"retries"`
-	Denied   uint64        `json:"denied"`
-	Because  string        `json:"because,omitempty"` // of the latest denial or failure
-	edge     stat.Edge
-	security uint64
+	Service string  `json:"service,omitempty"`
+	From    string  `json:"from,omitempty"`
+	To      string  `json:"to,omitempty"`
+	Calls   uint64  `json:"calls"`
+	Success float64 `json:"successRate"` // of 1; 1 without calls
+	Rate    float64 `json:"requestsPerSecond"`
+	P50     float64 `json:"p50Milliseconds"`
+	P95     float64 `json:"p95Milliseconds"`
+	P99     float64 `json:"p99Milliseconds"`
+	MTLS    float64 `json:"mtlsShare"` // of 1
+	Retries uint64  `json:"retries"`
+	Failed  uint64  `json:"failed"`
+	Denied  uint64  `json:"denied"`            // by a policy
+	Because string  `json:"because,omitempty"` // of a denial or failure among these calls, the latest of its edge
+	edge    stat.Edge
 }
 
 func (r *row) add(e *stat.Edge) {
@@ -134,33 +145,38 @@ func (r *row) add(e *stat.Edge) {
 	r.edge.Failed += e.Failed
 	r.edge.Denied += e.Denied
 	r.edge.Retries += e.Retries
-	r.security += e.Secure
+	r.edge.Secure += e.Secure
 	if r.edge.Latency == nil {
 		r.edge.Latency = stat.Histogram{}
 	}
 	r.edge.Latency.Add(e.Latency)
-	r.Because = cmp.Or(e.LastDenial, e.LastFailure, r.Because)
+	switch { // an edge remembers longer than the window
+	case e.Denied > 0:
+		r.Because = e.LastDenial
+	case e.Failed > 0:
+		r.Because = e.LastFailure
+	}
 }
 
 func (r *row) finish(took time.Duration) {
 	e := &r.edge
-	r.Calls, r.Retries, r.Denied, r.Success = e.Calls, e.Retries, e.Denied, 1
+	r.Calls, r.Retries, r.Failed, r.Denied, r.Success = e.Calls, e.Retries, e.Failed, e.Denied, 1
 	if e.Calls > 0 {
-		r.Success, r.MTLS = 1-float64(e.Failed+e.Denied)/float64(e.Calls), float64(r.security)/float64(e.Calls)
+		r.Success, r.MTLS = 1-float64(min(e.Failed+e.Denied, e.Calls))/float64(e.Calls), float64(e.Secure)/float64(e.Calls)
 	}
 	if took > 0 {
 		r.Rate = float64(e.Calls) / took.Seconds()
 	}
-	r.P50, r.P95, r.P99 = e.Latency.Quantile(.5), e.Latency.Quantile(.95), e.Latency.Quantile(.99)
+	at := func(q float64) float64 { return float64(e.Latency.Quantile(q)) / float64(time.Millisecond) }
+	r.P50, r.P95, r.P99 = at(.5), at(.95), at(.99)
 }
 
-// group adds edges up by key; the empty key leaves an edge out.
-func (n *numbers) group(key func(*stat.Edge) string, name func(*row, *stat.Edge)) []*row {
-	rows := map[string]*row{}
+// group adds edges up by key; the empty key leaves an edge out. The rows in rows are there even without a call.
+func (n *numbers) group(rows map[string]*row, key func(*stat.Edge) string, name func(*row, *stat.Edge)) []*row {
 	for i := range n.edges {
 		e := &n.edges[i]
 		k := key(e)
-		if k == "" {
+		if k == "" || !n.counts(e) || e.Calls == 0 {
 			continue
 		}
 		if rows[k] == nil {
@@ -169,7 +185,7 @@ func (n *numbers) group(key func(*stat.Edge) string, name func(*row, *stat.Edge)
 		}
 		rows[k].add(e)
 	}
-	var out []*row
+	out := []*row{}
 	for _, k := range slices.Sorted(maps.Keys(rows)) {
 		rows[k].finish(n.took)
 		out = append(out, rows[k])
@@ -177,33 +193,45 @@ func (n *numbers) group(key func(*stat.Edge) string, name func(*row, *stat.Edge)
 	return out
 }
 
-// seen says whether an edge is to be counted: each call inside the mesh is seen by both sides, and the caller's knows more.
-func seen(e *stat.Edge) bool { return e.Reporter == "source" || e.From == "" }
+// counts says whether an edge is to be counted: each call inside the mesh is seen by both sides, and the caller's knows more. Of
+// calls from outside, and of callers that are gone with their numbers, the callee tells.
+func (n *numbers) counts(e *stat.Edge) bool {
+	return e.Reporter == "source" || n.now[e.From] == nil
+}
 
-// services are the rows of `weft stat`.
-func (n *numbers) services() []*row {
-	name := func(e *stat.Edge) string {
-		if e.Service != "" {
-			return strings.TrimSuffix(e.Service, ".svc.cluster.local")
-		}
-		return n.service[e.To]
+// called is the service of an edge: the one that was called, or, from outside of the mesh, the workload's.
+func (n *numbers) called(e *stat.Edge) string {
+	if e.Service != "" {
+		return short(e.Service)
 	}
-	return n.group(func(e *stat.Edge) string {
-		if !seen(e) {
-			return ""
-		}
-		return name(e)
-	}, func(r *row, e *stat.Edge) { r.Service = name(e) })
+	return n.service[e.To]
+}
+
+func short(host string) string { return strings.TrimSuffix(host, ".svc.cluster.local") }
+
+// services are the rows of `weft stat`: those that were called, and those that have workloads.
+func (n *numbers) services() []*row {
+	rows := map[string]*row{}
+	for _, s := range n.service {
+		rows[s] = &row{Service: s}
+	}
+	return n.group(rows, n.called, func(r *row, e *stat.Edge) { r.Service = n.called(e) })
 }
 
 // pairs are the rows of `weft edges`.
 func (n *numbers) pairs() []*row {
-	return n.group(func(e *stat.Edge) string {
-		if !seen(e) {
-			return ""
-		}
-		return e.From + "\x00" + e.To + "\x00" + e.Service
-	}, func(r *row, e *stat.Edge) {
-		r.From, r.To = cmp.Or(e.From, "outside"), cmp.Or(e.To, strings.TrimSuffix(e.Service, ".svc.cluster.local"), "-")
-	})
+	return n.group(map[string]*row{}, func(e *stat.Edge) string { return e.From + "\x00" + e.To + "\x00" + e.Service },
+		func(r *row, e *stat.Edge) {
+			r.From, r.To = cmp.Or(e.From, "outside"), cmp.Or(e.To, short(e.Service), "-")
+		})
+}
+
+// remarks says what a table does not show.
+func (n *numbers) remarks(w io.Writer) {
+	for _, a := range n.away {
+		fmt.Fprintf(w, "the proxy of %s does not answer: its numbers are missing\n", a)
+	}
+	if n.lost > 0 {
+		fmt.Fprintf(w, "%d calls are in no row: their proxies saw too many pairs of workloads\n", n.lost)
+	}
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os/signal"
@@ -10,8 +11,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-
-	"github.com/weft-mesh/weft/observe/stat"
 )
 
 func statCommand() *cobra.Command {
@@ -26,6 +25,9 @@ knows of those that never arrived; one from outside by the callee's.`,
 		Example: "  weft stat\n  weft stat --watch\n  weft stat --window 0 -o json   # since the proxies began",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if watch && output != "table" {
+				return errors.New("--watch prints tables; ask again and again for -o " + output)
+			}
 			if watch {
 				return watchStat(c.Context(), c.OutOrStdout(), state, window)
 			}
@@ -45,42 +47,49 @@ knows of those that never arrived; one from outside by the callee's.`,
 }
 
 func printServices(w io.Writer, n *numbers, rows []*row) {
+	if len(rows) == 0 && len(n.away) == 0 {
+		fmt.Fprintln(w, "no service has a workload; start one with: weft run --service NAME --port PORT -- COMMAND")
+		return
+	}
 	fmt.Fprintln(w, "SERVICE\tSUCCESS\tREQ/S\tP50\tP95\tP99\tMTLS\tRETRIES\tDENIED")
 	for _, r := range rows {
-		fmt.Fprintf(w, "%s\t%.2f%%\t%.1f\t%s\t%s\t%s\t%.0f%%\t%d\t%d\n", r.Service, r.Success*100, r.Rate, millis(r.P50), millis(r.P95),
-			millis(r.P99), r.MTLS*100, r.Retries, r.Denied)
+		fmt.Fprintf(w, "%s\t%s\t%.1f\t%s\t%s\t%s\t%s\t%d\t%d\n", r.Service, share(r.Success, 2, r), r.Rate, millis(r.P50), millis(r.P95),
+			millis(r.P99), share(r.MTLS, 0, r), r.Retries, r.Denied)
 	}
-	for _, a := range n.away {
-		fmt.Fprintf(w, "%s\tits proxy does not answer\n", a)
-	}
+	n.remarks(w)
 }
 
-func millis(d time.Duration) string {
-	if d == 0 {
+// share is a part of all calls in percent; a dash where there are none.
+func share(part float64, decimals int, r *row) string {
+	if r.Calls == 0 {
 		return "-"
 	}
-	return fmt.Sprintf("%.1fms", float64(d)/float64(time.Millisecond))
+	return fmt.Sprintf("%.*f%%", decimals, part*100)
+}
+
+func millis(ms float64) string {
+	if ms == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.1fms", ms)
 }
 
 // watchStat prints a table for each window.
 func watchStat(ctx context.Context, out io.Writer, state string, window time.Duration) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	before := map[string]*stat.Snapshot{}
-	for ctx.Err() == nil {
-		var err error
-		if before, _, _, err = look(ctx, state); err != nil {
-			return err
-		}
+	before, _, _, err := look(ctx, state)
+	for err == nil {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-time.After(max(window, 100*time.Millisecond)):
 		}
-		n, err := since(ctx, state, before)
-		if err != nil {
-			return err
+		var n *numbers
+		if n, err = since(ctx, state, before); err != nil {
+			break
 		}
+		before = n.now
 		w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 		printServices(w, n, n.services())
 		fmt.Fprintln(w)
@@ -88,5 +97,8 @@ func watchStat(ctx context.Context, out io.Writer, state string, window time.Dur
 			return err
 		}
 	}
-	return nil
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
 }

@@ -7,6 +7,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/weft-mesh/weft/control"
+	"github.com/weft-mesh/weft/dialect"
+	"github.com/weft-mesh/weft/mesh"
 )
 
 func statusCommand() *cobra.Command {
@@ -22,13 +24,17 @@ func statusCommand() *cobra.Command {
 				return err
 			}
 			return show(c.OutOrStdout(), output, s, func(w *tabwriter.Writer) {
-				fmt.Fprintf(w, "trust domain\t%s\nroot\t%s (%s)\nfindings\t%d\n\n", s.TrustDomain, s.Root, s.Rotation, len(s.Findings))
+				fmt.Fprintf(w, "trust domain\t%s\nroot\t%s (%s)\nfindings\t%s\n\n", s.TrustDomain, s.Root, s.Rotation, levels(s.Findings))
+				if len(s.Proxies) == 0 {
+					fmt.Fprintf(w, "no workloads; start one with: weft run%s --service NAME --port PORT -- COMMAND\n", stateHint(state))
+					return
+				}
 				fmt.Fprintln(w, "WORKLOAD\tVERSION\tADDRESS\tPROXY")
 				for _, p := range s.Proxies {
 					fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", p.Workload, dash(p.Version), p.Address, proxyState(p))
 				}
 				for _, r := range s.Refused {
-					fmt.Fprintf(w, "refused by\t%s\n", r)
+					fmt.Fprintf(w, "refused by %s\n", r)
 				}
 			})
 		},
@@ -36,6 +42,18 @@ func statusCommand() *cobra.Command {
 	stateFlag(c, &state)
 	outputFlag(c, &output)
 	return c
+}
+
+// levels counts findings; weft analyze shows those of files.
+func levels(all []dialect.Located) string {
+	if len(all) == 0 {
+		return "0"
+	}
+	var n [3]int
+	for _, f := range all {
+		n[f.Level]++
+	}
+	return fmt.Sprintf("%d errors, %d warnings, %d notes", n[mesh.Error], n[mesh.Warning], n[mesh.Info])
 }
 
 func proxyState(p control.ProxyAddr) string {

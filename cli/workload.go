@@ -225,10 +225,11 @@ func (w *workload) startApp() error {
 	return w.app.Start()
 }
 
-// Bounds of the end: for callers to hear of it, and for calls in flight.
+// Bounds of the end: for callers to hear of it, for calls in flight, and for what is left.
 const (
 	drainWait = 5 * time.Second
 	proxyWait = 10 * time.Second
+	boxWait   = 5 * time.Second // for the kernel to take a sandbox away
 )
 
 // wait returns the process' exit code. SIGTERM and SIGINT take it out of the mesh first.
@@ -248,6 +249,14 @@ func (w *workload) wait(ctx context.Context, signals <-chan os.Signal) (int, err
 			}
 			w.signalApp(s.(syscall.Signal))
 		case err := <-w.proxied:
+			w.proxy = nil
+			if err == nil && w.box != nil { // it ends by itself with its sandbox, and may hear of that first
+				select {
+				case status := <-ended:
+					return status, nil
+				case <-time.After(boxWait):
+				}
+			}
 			if err := w.proxyDied(err); err != nil {
 				w.signalApp(syscall.SIGKILL)
 				return 0, err
@@ -271,7 +280,6 @@ const (
 )
 
 func (w *workload) proxyDied(err error) error {
-	w.proxy = nil
 	if time.Since(w.launched) > longLife {
 		w.restarts = 0
 	}

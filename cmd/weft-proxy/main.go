@@ -72,6 +72,7 @@ type server struct {
 	access   *accesslog.Log
 	doors    *node.Doors
 	drain    chan struct{}
+	away     bool // the control plane, as was last told
 
 	warned sync.Mutex
 	calm   time.Duration // one second for each warning that may be said now
@@ -122,13 +123,16 @@ func (s *server) warn(err error) {
 	s.silent = 0
 }
 
-// status logs that the control plane has come or gone, once each.
+// status logs that the control plane is away, and back: that it is there from the start is nothing to tell. The client's goroutine
+// alone calls it.
 func (s *server) status(err error) {
-	if err != nil {
+	switch {
+	case err != nil:
 		s.log.Warn("the control plane is away; what is known goes on", "error", err)
-		return
+	case s.away:
+		s.log.Info("the control plane is back")
 	}
-	s.log.Info("connected to the control plane")
+	s.away = err != nil
 }
 
 func (s *server) options() (*proxy.Options, error) {
