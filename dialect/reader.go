@@ -52,6 +52,15 @@ func (r *Reader) Refused() bool { return anyError(r.Found) }
 // Rule returns the Ref of the rule at a field: "spec.http[0]" is rule http[0].
 func (r *Reader) Rule(field string) decision.Ref { return r.Ref.At(strings.TrimPrefix(field, "spec.")) }
 
+// Decode fills into with the whole object; false: it could not, and a finding says why.
+func (r *Reader) Decode(into any) bool {
+	if err := Decode(r.Object, into); err != nil {
+		r.Refuse("", err.Error(), "")
+		return false
+	}
+	return true
+}
+
 // Spec fills into with the object's spec, as DecodeField does; false: it could not, and a finding says why.
 func (r *Reader) Spec(into any) bool {
 	if err := DecodeField(r.Object, "spec", into); err != nil {

@@ -111,9 +111,7 @@ func blocksOf(o *dialect.Object) (out []netip.Prefix) {
 func lowerGroup(o *dialect.Object, v dialect.View) (part mesh.Part, found []mesh.Finding) {
 	r := &reader{Reader: dialect.NewReader(decision.Cilium, o, v)}
 	var g cidrGroup
-	if err := dialect.Decode(o, &g); err != nil {
-		r.Refuse("", err.Error(), "")
-	}
+	r.Decode(&g)
 	for i, text := range g.Spec.ExternalCIDRs {
 		r.cidr(dialect.Index("spec.externalCIDRs", i), text)
 	}

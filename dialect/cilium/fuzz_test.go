@@ -1,7 +1,6 @@
 package cilium_test
 
 import (
-	"strings"
 	"testing"
 
 	"github.com/weft-mesh/weft/dialect"
@@ -32,12 +31,12 @@ egress:
   toPorts: [{ports: [{port: $3, protocol: ANY}]}]
 - toEntities: [world]
 `))
-	part, found := dialect.Read(kinds, fill(objects[len(objects)-1], "app", "web", "In", "80", "/a.*", "X-A: b", "10.0.0.0/8", int64(90)), dialecttest.View(objects))
+	part, found := dialect.Read(kinds, dialecttest.Fill(objects[len(objects)-1], "app", "web", "In", "80", "/a.*", "X-A: b", "10.0.0.0/8", int64(90)), dialecttest.View(objects))
 	if len(part.Authorizations) != 2 {
-		f.Fatal("the sample is not in force", show(found))
+		f.Fatal("the sample is not in force", dialecttest.Show(found))
 	}
 	f.Fuzz(func(t *testing.T, key, value, operator, port, re, header, block string, end int64) {
-		o := fill(objects[len(objects)-1], key, value, operator, port, re, header, block, end)
+		o := dialecttest.Fill(objects[len(objects)-1], key, value, operator, port, re, header, block, end)
 		part, _ := dialect.Read(kinds, o, dialecttest.View(objects))
 		if len(part.Authorizations) == 0 {
 			return
@@ -52,33 +51,4 @@ egress:
 			e.Judge(get("GET /"), &front)
 		}
 	})
-}
-
-// fill returns an object with values in the places that are called $0, $1 and so on.
-func fill(o *dialect.Object, with ...any) *dialect.Object {
-	c := *o
-	c.Tree = filled(o.Tree, with).(map[string]any)
-	return &c
-}
-
-func filled(v any, with []any) any {
-	switch v := v.(type) {
-	case map[string]any:
-		out := map[string]any{}
-		for key, inner := range v {
-			out[filled(key, with).(string)] = filled(inner, with)
-		}
-		return out
-	case []any:
-		out := make([]any, len(v))
-		for i := range v {
-			out[i] = filled(v[i], with)
-		}
-		return out
-	case string:
-		if n, ok := strings.CutPrefix(v, "$"); ok && len(n) == 1 && int(n[0]-'0') < len(with) {
-			return with[n[0]-'0']
-		}
-	}
-	return v
 }

@@ -3,6 +3,7 @@ package cilium_test
 import (
 	"testing"
 
+	"github.com/weft-mesh/weft/dialect/dialecttest"
 	"github.com/weft-mesh/weft/mesh"
 	"github.com/weft-mesh/weft/traffic"
 )
@@ -78,7 +79,7 @@ func TestHTTPFindings(t *testing.T) {
 		{"{methods: [GET]}", mesh.Warning, "[0].methods", "method"},
 	} {
 		_, found := lower(t, onHTTP(x.rules))
-		want(t, found, x.level, field+x.field, x.says)
+		dialecttest.Want(t, found, x.level, field+x.field, x.says)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/weft-mesh/weft/dialect/dialecttest"
 	"github.com/weft-mesh/weft/identity"
 	"github.com/weft-mesh/weft/mesh"
 	"github.com/weft-mesh/weft/traffic"
@@ -112,7 +113,7 @@ func TestStrays(t *testing.T) {
 		}
 		_, found := lower(t, doc)
 		if len(found) < 2 {
-			t.Errorf("%s: %s", doc, show(found))
+			t.Errorf("%s: %s", doc, dialecttest.Show(found))
 		}
 	}
 }
@@ -200,7 +201,7 @@ func TestPeerFindings(t *testing.T) {
 		{cnp("endpointSelector: {}\ningress: [{from: [{}]}]"), mesh.Warning, "spec.ingress[0].from", "did you mean fromEndpoints?"},
 	} {
 		_, found := lower(t, x.doc)
-		want(t, found, x.level, x.field, x.says)
+		dialecttest.Want(t, found, x.level, x.field, x.says)
 	}
 }
 
@@ -219,12 +220,12 @@ spec: {selector: {app: db}, ports: [{name: sql, port: 80, targetPort: 5432}, {na
 			cnp("endpointSelector: {matchLabels: {app: db}}\ningress:\n- " + ports): "spec.ingress[0]"} {
 			_, found := lower(t, services+doc)
 			if says == "" {
-				none(t, found)
+				dialecttest.None(t, found)
 			} else {
-				want(t, found, mesh.Warning, field+".toPorts[0].ports[0].port", says)
+				dialecttest.Want(t, found, mesh.Warning, field+".toPorts[0].ports[0].port", says)
 			}
 		}
 		_, found := lower(t, services+out("- toEndpoints: [{matchLabels: {app: web}}]\n  "+ports))
-		none(t, found)
+		dialecttest.None(t, found)
 	}
 }

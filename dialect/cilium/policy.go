@@ -16,8 +16,7 @@ func lowerPolicy(trustDomain string, schema *dialect.Schema) func(*dialect.Objec
 	return func(o *dialect.Object, v dialect.View) (part mesh.Part, found []mesh.Finding) {
 		r := &reader{dialect.NewReader(decision.Cilium, o, v), trustDomain, schema}
 		var p policy
-		if err := dialect.Decode(o, &p); err != nil {
-			r.Refuse("", err.Error(), "")
+		if !r.Decode(&p) {
 			return part, r.Found
 		}
 		if p.Spec == nil && p.Specs == nil {

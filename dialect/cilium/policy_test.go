@@ -24,7 +24,7 @@ ingressDeny:
 egress:
 - toEndpoints: [{matchLabels: {app: db}}]
   toPorts: [{ports: [{port: "5432", endPort: 5433}]}]`))
-	none(t, found)
+	dialecttest.None(t, found)
 	policy := ref("")
 	in := []match.String{{Value: "shop"}}
 	want := []mesh.Authorization{
@@ -40,7 +40,7 @@ egress:
 				Dest: []match.Source{{Authenticated: true, Namespaces: in, Selectors: []match.Selector{{Labels: []string{"app=db"}}}}},
 				To:   []match.Request{{Ports: []match.Range{{First: 5432, Last: 5433}}}}}}}}},
 	}
-	if d := diff(want, part.Authorizations); d != "" {
+	if d := dialecttest.Diff(want, part.Authorizations); d != "" {
 		t.Error(d)
 	}
 }
@@ -55,7 +55,7 @@ specs:
 - {endpointSelector: {matchLabels: {app: a}}, ingress: [{fromEntities: [all]}]}
 - {endpointSelector: {matchLabels: {app: b}}, egress: [{}, {toEntities: [all]}]}
 `)
-	none(t, found)
+	dialecttest.None(t, found)
 	if a := part.Authorizations; len(a) != 2 || a[0].Selector.Labels[0] != "app=a" || a[1].Tiers[0].Rules[0].Ref.Rule != "specs[1].egress[1]" || a[1].Closes.Rule != "" {
 		t.Errorf("%+v", a)
 	}
@@ -88,12 +88,12 @@ func TestDefaultDeny(t *testing.T) {
 // TestNothingSaid: "No ingress and no egress section = no effect".
 func TestNothingSaid(t *testing.T) {
 	part, found := lower(t, cnp("endpointSelector: {}"))
-	want(t, found, mesh.Warning, "spec", "no effect")
+	dialecttest.Want(t, found, mesh.Warning, "spec", "no effect")
 	if !part.Empty() {
 		t.Errorf("%+v", part)
 	}
 	_, found = lower(t, cnp("endpointSelector: {}\ningress: []"))
-	want(t, found, mesh.Warning, "spec", "no effect")
+	dialecttest.Want(t, found, mesh.Warning, "spec", "no effect")
 }
 
 // TestOptOut: enableDefaultDeny takes back that whatever is not allowed is denied, in one direction.
@@ -108,7 +108,7 @@ func TestOptOut(t *testing.T) {
 		t.Error(got)
 	}
 	_, found := lower(t, cnp("endpointSelector: {}\nenableDefaultDeny: {egress: true}\ningress: [{}]"))
-	want(t, found, mesh.Warning, "spec.enableDefaultDeny.egress", "nothing is denied")
+	dialecttest.Want(t, found, mesh.Warning, "spec.enableDefaultDeny.egress", "nothing is denied")
 }
 
 // TestOptOutDoesNotApplyToL7: "an L7 rule without L7 allow-all drops anyway".
@@ -116,7 +116,7 @@ func TestOptOutDoesNotApplyToL7(t *testing.T) {
 	policy := "endpointSelector: {}\nenableDefaultDeny: {ingress: false}\ningress:\n- toPorts: [{ports: [{port: \"8080\", protocol: TCP}], rules: {http: [{path: /a}%s]}}]"
 	one := cnp(sprintf(policy, ""))
 	_, found := lower(t, one)
-	want(t, found, mesh.Info, "spec.enableDefaultDeny.ingress", "deny what they do not allow all the same")
+	dialecttest.Want(t, found, mesh.Info, "spec.enableDefaultDeny.ingress", "deny what they do not allow all the same")
 	e := engine(t, false, one)
 	for _, x := range []struct {
 		what string
@@ -155,7 +155,7 @@ func TestDenyBeatsAllow(t *testing.T) {
 func TestDenyHasNoL7(t *testing.T) {
 	doc := cnp("endpointSelector: {}\ningressDeny: [{toPorts: [{ports: [{port: \"8080\", protocol: TCP}], rules: {http: [{path: /a}]}}]}]")
 	_, found := lower(t, doc)
-	want(t, found, mesh.Warning, "spec.ingressDeny[0].toPorts[0].rules", "denies all calls on these ports")
+	dialecttest.Want(t, found, mesh.Warning, "spec.ingressDeny[0].toPorts[0].rules", "denies all calls on these ports")
 	if passes(engine(t, false, doc), &front, get("GET /b")) {
 		t.Error("the rule denies less than its ports")
 	}
@@ -205,7 +205,7 @@ func TestRefusals(t *testing.T) {
 		{in("- fromEndpoints: [{matchExpressions: [{key: a, operator: NotExists}]}]"), "spec.ingress[0].fromEndpoints[0].matchExpressions[0].operator", "none of"},
 	} {
 		part, found := lower(t, x.doc)
-		want(t, found, mesh.Error, x.field, x.says)
+		dialecttest.Want(t, found, mesh.Error, x.field, x.says)
 		if !part.Empty() {
 			t.Errorf("%s is in force", x.doc)
 		}
@@ -233,7 +233,7 @@ func TestUnsupported(t *testing.T) {
 	} {
 		doc := out("- " + x.rule)
 		_, found := lower(t, doc)
-		want(t, found, mesh.Warning, "spec.egress[0]"+x.field, x.says)
+		dialecttest.Want(t, found, mesh.Warning, "spec.egress[0]"+x.field, x.says)
 		if reaches(engine(t, true, doc), &front, a) || reaches(engine(t, true, doc), &outside, a) {
 			t.Errorf("%s allows something", x.rule)
 		}
@@ -245,28 +245,28 @@ func TestUnsupported(t *testing.T) {
 	} {
 		doc := cnp("endpointSelector: {}\nenableDefaultDeny: {egress: false}\negressDeny:\n- " + x.rule)
 		_, found := lower(t, doc)
-		want(t, found, mesh.Warning, "spec.egressDeny[0]"+x.field, x.says)
+		dialecttest.Want(t, found, mesh.Warning, "spec.egressDeny[0]"+x.field, x.says)
 		if reaches(engine(t, true, doc), &front, a) {
 			t.Errorf("%s denies nothing", x.rule)
 		}
 	}
 	_, found := lower(t, ccnp("nodeSelector: {}\ningress: [{fromEntities: [host]}]"))
-	want(t, found, mesh.Warning, "spec.nodeSelector", "hosts")
+	dialecttest.Want(t, found, mesh.Warning, "spec.nodeSelector", "hosts")
 	if len(found) != 1 {
-		t.Error(show(found))
+		t.Error(dialecttest.Show(found))
 	}
 }
 
 // TestDNSIsNotJudged: a rule that lets names be looked up is right, and has no effect here.
 func TestDNSIsNotJudged(t *testing.T) {
 	_, found := lower(t, out("- toPorts: [{ports: [{port: \"53\", protocol: UDP}]}]"))
-	want(t, found, mesh.Info, "spec.egress[0].toPorts[0].ports[0]", "not needed")
+	dialecttest.Want(t, found, mesh.Info, "spec.egress[0].toPorts[0].ports[0]", "not needed")
 }
 
 // TestAuthenticatedFromOutside: nobody has shown an identity and has none, so that no rule is left.
 func TestAuthenticatedFromOutside(t *testing.T) {
 	part, found := lower(t, in("- {fromCIDR: [192.0.2.0/24], authentication: {mode: required}}"))
-	none(t, found)
+	dialecttest.None(t, found)
 	if a := part.Authorizations[0]; len(a.Tiers) != 0 || a.Closes == nil {
 		t.Errorf("%+v", a)
 	}
@@ -281,13 +281,13 @@ func TestSeeds(t *testing.T) {
 	}
 	objects := dialecttest.Objects(t, kinds, string(text))
 	part, found := dialect.Read(kinds, objects[0], dialecttest.View(objects))
-	want(t, found, mesh.Info, "spec.egress[0].toEntities[0]", "kube-apiserver has no workloads")
+	dialecttest.Want(t, found, mesh.Info, "spec.egress[0].toEntities[0]", "kube-apiserver has no workloads")
 	if len(part.Authorizations) != 1 || !part.Authorizations[0].Out || len(part.Authorizations[0].Tiers[0].Rules) != 1 {
 		t.Errorf("%+v", part)
 	}
 	part, found = dialect.Read(kinds, objects[1], dialecttest.View(objects))
-	want(t, found, mesh.Error, "metadata.name", "required")
-	want(t, found, mesh.Error, "spec.endpointSelector", "write endpointSelector: {} for all endpoints")
+	dialecttest.Want(t, found, mesh.Error, "metadata.name", "required")
+	dialecttest.Want(t, found, mesh.Error, "spec.endpointSelector", "write endpointSelector: {} for all endpoints")
 	if !part.Empty() {
 		t.Errorf("%+v", part)
 	}
@@ -297,10 +297,10 @@ func TestSeeds(t *testing.T) {
 func TestOtherKinds(t *testing.T) {
 	for kind, says := range map[string]string{"CiliumEgressGatewayPolicy": "gateway", "CiliumClusterwideEnvoyConfig": "Envoy"} {
 		_, found := lower(t, "apiVersion: cilium.io/v2\nkind: "+kind+"\nmetadata: {name: it}\nspec: {}\n")
-		want(t, found, mesh.Warning, "", says)
+		dialecttest.Want(t, found, mesh.Warning, "", says)
 	}
 	_, found := lower(t, "apiVersion: cilium.io/v2\nkind: CiliumNode\nmetadata: {name: it}\nspec: {}\n")
-	want(t, found, mesh.Info, "", "no part in the mesh")
+	dialecttest.Want(t, found, mesh.Info, "", "no part in the mesh")
 	_, found = lower(t, "apiVersion: cilium.io/v2\nkind: CiliumCIDRGroup\nmetadata: {name: it}\nspec: {externalCIDRs: [10.0.0.1]}\n")
-	want(t, found, mesh.Error, "spec.externalCIDRs[0]", "write 10.0.0.1/32")
+	dialecttest.Want(t, found, mesh.Error, "spec.externalCIDRs[0]", "write 10.0.0.1/32")
 }

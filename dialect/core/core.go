@@ -25,6 +25,13 @@ func kind[T any](name string) dialect.Kind {
 		Ignored: map[string]string{}, Unsupported: map[string]string{}}
 }
 
+// reader reads one object.
+type reader struct{ dialect.Reader }
+
+func newReader(o *dialect.Object, v dialect.View) *reader {
+	return &reader{dialect.NewReader(decision.Core, o, v)}
+}
+
 // nothing lowers kinds that other objects look at and that say nothing themselves.
 func nothing(*dialect.Object, dialect.View) (mesh.Part, []mesh.Finding) { return mesh.Part{}, nil }
 

@@ -33,7 +33,7 @@ func others() []dialect.Kind {
 		notYet[networkingv1.NetworkPolicy]("networking.k8s.io", "NetworkPolicy", "packets are not filtered yet; a CiliumNetworkPolicy or"+
 			" an AuthorizationPolicy restricts calls"),
 		notYet[networkingv1.Ingress]("networking.k8s.io", "Ingress", "weft opens no way into the mesh from outside because of it"),
-		cluster(notYet[networkingv1.IngressClass]("networking.k8s.io", "IngressClass", "Ingress is not supported either")),
+		dialect.Cluster(notYet[networkingv1.IngressClass]("networking.k8s.io", "IngressClass", "Ingress is not supported either")),
 		noPart[appsv1.Deployment]("apps", "Deployment", runs),
 		noPart[appsv1.StatefulSet]("apps", "StatefulSet", runs),
 		noPart[appsv1.DaemonSet]("apps", "DaemonSet", runs),
@@ -54,9 +54,9 @@ func others() []dialect.Kind {
 func storage() []dialect.Kind {
 	return []dialect.Kind{
 		noPart[corev1.PersistentVolumeClaim]("", "PersistentVolumeClaim", forStorage),
-		cluster(noPart[corev1.PersistentVolume]("", "PersistentVolume", forStorage)),
-		cluster(noPart[storagev1.StorageClass]("storage.k8s.io", "StorageClass", forStorage)),
-		cluster(noPart[storagev1.CSIDriver]("storage.k8s.io", "CSIDriver", forStorage)),
+		dialect.Cluster(noPart[corev1.PersistentVolume]("", "PersistentVolume", forStorage)),
+		dialect.Cluster(noPart[storagev1.StorageClass]("storage.k8s.io", "StorageClass", forStorage)),
+		dialect.Cluster(noPart[storagev1.CSIDriver]("storage.k8s.io", "CSIDriver", forStorage)),
 	}
 }
 
@@ -68,7 +68,7 @@ func placing() []dialect.Kind {
 		noPart[policyv1.PodDisruptionBudget]("policy", "PodDisruptionBudget", forPlacing),
 		noPart[corev1.ResourceQuota]("", "ResourceQuota", forPlacing),
 		noPart[corev1.LimitRange]("", "LimitRange", forPlacing),
-		cluster(noPart[schedulingv1.PriorityClass]("scheduling.k8s.io", "PriorityClass", forPlacing)),
+		dialect.Cluster(noPart[schedulingv1.PriorityClass]("scheduling.k8s.io", "PriorityClass", forPlacing)),
 	}
 }
 
@@ -77,18 +77,13 @@ func api() []dialect.Kind {
 	return []dialect.Kind{
 		noPart[rbacv1.Role](rbac, "Role", forAPI),
 		noPart[rbacv1.RoleBinding](rbac, "RoleBinding", forAPI),
-		cluster(noPart[rbacv1.ClusterRole](rbac, "ClusterRole", forAPI)),
-		cluster(noPart[rbacv1.ClusterRoleBinding](rbac, "ClusterRoleBinding", forAPI)),
-		cluster(noPart[admissionv1.ValidatingWebhookConfiguration](admission, "ValidatingWebhookConfiguration", forAPI)),
-		cluster(noPart[admissionv1.MutatingWebhookConfiguration](admission, "MutatingWebhookConfiguration", forAPI)),
-		cluster(unshaped("apiextensions.k8s.io", "CustomResourceDefinition", forAPI)),
-		cluster(unshaped("apiregistration.k8s.io", "APIService", forAPI)),
+		dialect.Cluster(noPart[rbacv1.ClusterRole](rbac, "ClusterRole", forAPI)),
+		dialect.Cluster(noPart[rbacv1.ClusterRoleBinding](rbac, "ClusterRoleBinding", forAPI)),
+		dialect.Cluster(noPart[admissionv1.ValidatingWebhookConfiguration](admission, "ValidatingWebhookConfiguration", forAPI)),
+		dialect.Cluster(noPart[admissionv1.MutatingWebhookConfiguration](admission, "MutatingWebhookConfiguration", forAPI)),
+		dialect.Cluster(unshaped("apiextensions.k8s.io", "CustomResourceDefinition", forAPI)),
+		dialect.Cluster(unshaped("apiregistration.k8s.io", "APIService", forAPI)),
 	}
-}
-
-func cluster(k dialect.Kind) dialect.Kind {
-	k.Cluster = true
-	return k
 }
 
 // notYet is a kind that could have an effect on calls, and why it has none.

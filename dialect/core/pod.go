@@ -3,10 +3,11 @@ package core
 import (
 	"fmt"
 	"net/netip"
+	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/dialect"
 	"github.com/weft-mesh/weft/identity"
 	"github.com/weft-mesh/weft/mesh"
@@ -36,44 +37,38 @@ func ignoreRest(k *dialect.Kind) {
 	const why = "it is for the node that runs the pod"
 	for _, at := range []string{"spec", "spec.containers[]", "spec.containers[].ports[]", "status", "status.podIPs[]", "status.conditions[]"} {
 		for name := range k.Schema.At(at).Fields {
-			if path := at + "." + name; !read[path] {
+			path := at + "." + name
+			if !slices.ContainsFunc(k.Fields, func(f string) bool {
+				return f == path || strings.HasPrefix(f, path+".") || strings.HasPrefix(f, path+"[")
+			}) {
 				k.Ignored[path+".*"] = why
 			}
 		}
 	}
 }
 
-// read are the fields that have an effect, or have fields that do.
-var read = map[string]bool{
-	"spec.serviceAccountName": true, "spec.serviceAccount": true, "spec.nodeName": true, "spec.hostNetwork": true,
-	"spec.containers": true, "spec.containers[].ports": true,
-	"spec.containers[].ports[].name": true, "spec.containers[].ports[].containerPort": true, "spec.containers[].ports[].protocol": true,
-	"status.podIP": true, "status.podIPs": true, "status.podIPs[].ip": true, "status.phase": true, "status.conditions": true,
-	"status.conditions[].type": true, "status.conditions[].status": true,
-}
-
 // lowerPod reads a Pod: a running instance. One that has no address yet, or has ended, is none.
 func lowerPod(trustDomain string, o *dialect.Object, v dialect.View) (mesh.Part, []mesh.Finding) {
+	r := newReader(o, v)
 	var p corev1.Pod
-	if err := dialect.Decode(o, &p); err != nil {
-		return mesh.Part{}, failed(err)
+	if !r.Decode(&p) {
+		return mesh.Part{}, r.Found
 	}
-	r := reader{}
 	if p.Spec.HostNetwork {
-		r.add(mesh.Warning, "spec.hostNetwork", "not supported yet: a pod that shares its node's addresses is not in the mesh", "")
-		return mesh.Part{}, r.found
+		r.Warn("spec.hostNetwork", "not supported yet: a pod that shares its node's addresses is not in the mesh", "")
+		return mesh.Part{}, r.Found
 	}
 	if o.Tree["status"] == nil {
-		r.add(mesh.Info, "", "it has no status, so nothing says that it runs, and where", "on one machine, start its process with weft run")
+		r.Info("", "it has no status, so nothing says that it runs, and where", "on one machine, start its process with weft run")
 	}
 	addr, ok := r.podIP(&p.Status)
 	if !ok || p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed {
-		return mesh.Part{}, r.found
+		return mesh.Part{}, r.Found
 	}
-	w := mesh.Workload{Ref: o.Ref(decision.Core), Name: o.Name, Namespace: o.Namespace, Addr: addr, Labels: dialect.Labels(o.Labels),
+	w := mesh.Workload{Ref: r.Ref, Name: o.Name, Namespace: o.Namespace, Addr: addr, Labels: dialect.Labels(o.Labels),
 		ID: r.account(trustDomain, o, &p.Spec), Tunnel: r.tunnel(o), Zone: zone(o, &p.Spec, v), Ready: ready(&p.Status), Draining: deleted(o)}
 	r.podPorts(&p.Spec, r.opaqueOf(o, v), &w)
-	return mesh.Part{Workloads: []mesh.Workload{w}}, r.found
+	return mesh.Part{Workloads: []mesh.Workload{w}}, r.Found
 }
 
 func (r *reader) podIP(s *corev1.PodStatus) (netip.Addr, bool) {
@@ -86,7 +81,7 @@ func (r *reader) podIP(s *corev1.PodStatus) (netip.Addr, bool) {
 	}
 	addr, err := netip.ParseAddr(text)
 	if err != nil {
-		r.add(mesh.Error, field, "it is no address: "+err.Error(), "")
+		r.Refuse(field, "it is no address: "+err.Error(), "")
 	}
 	return addr, err == nil
 }
@@ -102,7 +97,7 @@ func (r *reader) account(trustDomain string, o *dialect.Object, spec *corev1.Pod
 	}
 	id := identity.Of(trustDomain, o.Namespace, name)
 	if err := id.Validate(); err != nil {
-		r.add(mesh.Error, field, err.Error(), "")
+		r.Refuse(field, err.Error(), "")
 	}
 	return id
 }
@@ -114,7 +109,7 @@ func (r *reader) tunnel(o *dialect.Object) netip.AddrPort {
 	}
 	at, err := netip.ParseAddrPort(text)
 	if err != nil {
-		r.add(mesh.Error, dialect.Child("metadata.annotations", tunnel), fmt.Sprintf("%q is not ADDRESS:PORT: %v", text, err), "")
+		r.Refuse(dialect.Child("metadata.annotations", tunnel), fmt.Sprintf("%q is not ADDRESS:PORT: %v", text, err), "")
 	}
 	return at
 }

@@ -7,7 +7,6 @@ import (
 
 	"github.com/weft-mesh/weft/dialect"
 	"github.com/weft-mesh/weft/match"
-	"github.com/weft-mesh/weft/mesh"
 	"github.com/weft-mesh/weft/traffic"
 )
 
@@ -36,7 +35,7 @@ func (r *reader) proto(at, name string, app *string) traffic.Proto {
 			return p
 		}
 	}
-	r.add(mesh.Info, at+".appProtocol", fmt.Sprintf("%q is not known: the first bytes of each connection decide", *app), "")
+	r.Info(at+".appProtocol", fmt.Sprintf("%q is not known: the first bytes of each connection decide", *app), "")
 	return traffic.Detect
 }
 
@@ -74,7 +73,7 @@ func (r *reader) opaqueOf(o *dialect.Object, v dialect.View) (out opaque) {
 			continue
 		}
 		if !out.add(item) {
-			r.add(mesh.Warning, dialect.Child("metadata.annotations", opaquePorts),
+			r.Warn(dialect.Child("metadata.annotations", opaquePorts),
 				fmt.Sprintf("%q is neither a port, nor a range of ports, nor a port's name", item), "")
 		}
 	}

@@ -8,7 +8,6 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/validation"
 
-	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/dialect"
 	"github.com/weft-mesh/weft/match"
 	"github.com/weft-mesh/weft/mesh"
@@ -42,22 +41,22 @@ func service() dialect.Kind {
 
 // lowerService reads a Service: a name with ports, and which workloads stand behind it.
 func lowerService(o *dialect.Object, v dialect.View) (mesh.Part, []mesh.Finding) {
+	r := newReader(o, v)
 	var s corev1.Service
-	if err := dialect.Decode(o, &s); err != nil {
-		return mesh.Part{}, failed(err)
+	if !r.Decode(&s) {
+		return mesh.Part{}, r.Found
 	}
-	r := reader{}
 	if s.Spec.Type == corev1.ServiceTypeExternalName {
-		r.add(mesh.Warning, "spec.type", "not supported yet: the service is not in the mesh, and calls to it are refused", "")
-		return mesh.Part{}, r.found
+		r.Warn("spec.type", "not supported yet: the service is not in the mesh, and calls to it are refused", "")
+		return mesh.Part{}, r.Found
 	}
-	out := mesh.Service{Ref: o.Ref(decision.Core), Host: dialect.Host(o.Name, o.Namespace), Name: o.Name, Namespace: o.Namespace, Created: o.Created}
+	out := mesh.Service{Ref: r.Ref, Host: dialect.Host(o.Name, o.Namespace), Name: o.Name, Namespace: o.Namespace, Created: o.Created}
 	r.addresses(&s.Spec, &out)
 	if len(s.Spec.Selector) > 0 { // an empty one selects nothing (core/v1 ServiceSpec.selector)
 		out.Selector = &match.Selector{Labels: dialect.Labels(s.Spec.Selector)}
 	}
 	r.ports(s.Spec.Ports, r.opaqueOf(o, v), &out)
-	return mesh.Part{Services: []mesh.Service{out}}, r.found
+	return mesh.Part{Services: []mesh.Service{out}}, r.Found
 }
 
 func (r *reader) addresses(spec *corev1.ServiceSpec, out *mesh.Service) {
@@ -65,7 +64,7 @@ func (r *reader) addresses(spec *corev1.ServiceSpec, out *mesh.Service) {
 	if len(list) == 0 && spec.ClusterIP != "" {
 		list, field = []string{spec.ClusterIP}, func(int) string { return "spec.clusterIP" }
 	} else if len(list) > 0 && spec.ClusterIP != "" && list[0] != spec.ClusterIP {
-		r.add(mesh.Error, "spec.clusterIPs[0]", fmt.Sprintf("%q is not the clusterIP, %q", list[0], spec.ClusterIP), "make them the same")
+		r.Refuse("spec.clusterIPs[0]", fmt.Sprintf("%q is not the clusterIP, %q", list[0], spec.ClusterIP), "make them the same")
 	}
 	for i, text := range list {
 		if text == corev1.ClusterIPNone {
@@ -74,7 +73,7 @@ func (r *reader) addresses(spec *corev1.ServiceSpec, out *mesh.Service) {
 		}
 		addr, err := netip.ParseAddr(text)
 		if err != nil {
-			r.add(mesh.Error, field(i), "it is neither an address nor None: "+err.Error(), "")
+			r.Refuse(field(i), "it is neither an address nor None: "+err.Error(), "")
 			continue
 		}
 		out.IPs = append(out.IPs, addr)
@@ -90,11 +89,11 @@ func (r *reader) ports(list []corev1.ServicePort, opaque opaque, out *mesh.Servi
 		}
 		switch {
 		case p.Name == "" && len(list) > 1:
-			r.add(mesh.Error, at+".name", "required where there are several ports", "")
+			r.Refuse(at+".name", "required where there are several ports", "")
 		case names[p.Name]:
-			r.add(mesh.Error, at+".name", fmt.Sprintf("another port is called %q already", p.Name), "")
+			r.Refuse(at+".name", fmt.Sprintf("another port is called %q already", p.Name), "")
 		case numbers[p.Port]:
-			r.add(mesh.Error, at+".port", fmt.Sprintf("there is a port %d already", p.Port), "")
+			r.Refuse(at+".port", fmt.Sprintf("there is a port %d already", p.Port), "")
 		}
 		names[p.Name], numbers[p.Port] = true, true
 		out.Ports = append(out.Ports, r.port(at, p, opaque))
@@ -107,7 +106,7 @@ func (r *reader) port(at string, p corev1.ServicePort, opaque opaque) mesh.Port 
 	case t.Type == intstr.String && t.StrVal != "":
 		out.Target, out.TargetName = 0, t.StrVal
 		if why := validation.IsValidPortName(t.StrVal); len(why) > 0 {
-			r.add(mesh.Error, at+".targetPort", fmt.Sprintf("%q is no port's name: %s", t.StrVal, why[0]), "")
+			r.Refuse(at+".targetPort", fmt.Sprintf("%q is no port's name: %s", t.StrVal, why[0]), "")
 		}
 	case t.Type == intstr.Int && t.IntVal != 0:
 		if r.isPort(at+".targetPort", t.IntVal) {

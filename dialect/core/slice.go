@@ -6,62 +6,50 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/utils/ptr"
 
-	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/dialect"
 	"github.com/weft-mesh/weft/mesh"
 )
 
 // lowerSlice reads an EndpointSlice: which addresses stand behind a service.
-func lowerSlice(o *dialect.Object, _ dialect.View) (part mesh.Part, found []mesh.Finding) {
+func lowerSlice(o *dialect.Object, v dialect.View) (part mesh.Part, found []mesh.Finding) {
+	r := newReader(o, v)
 	var s discoveryv1.EndpointSlice
-	if err := dialect.Decode(o, &s); err != nil {
-		return part, failed(err)
+	if !r.Decode(&s) {
+		return part, r.Found
 	}
 	of := o.Labels[discoveryv1.LabelServiceName]
 	if of == "" {
-		return part, []mesh.Finding{{Field: "metadata.labels", Text: "it says of no service whose endpoints these are: they have no effect",
-			Remedy: "add the label " + discoveryv1.LabelServiceName, Level: mesh.Warning}}
+		r.Warn("metadata.labels", "it says of no service whose endpoints these are: they have no effect", "add the label "+discoveryv1.LabelServiceName)
+		return part, r.Found
 	}
 	if s.AddressType == discoveryv1.AddressTypeFQDN {
-		return part, []mesh.Finding{{Field: "addressType", Text: "not supported yet: endpoints are called by address, not by name",
-			Level: mesh.Warning}}
+		r.Warn("addressType", "not supported yet: endpoints are called by address, not by name", "")
+		return part, r.Found
 	}
-	r := reader{}
-	set := mesh.EndpointSet{Ref: o.Ref(decision.Core), Host: dialect.Host(of, o.Namespace)}
+	set := mesh.EndpointSet{Ref: r.Ref, Host: dialect.Host(of, o.Namespace)}
 	for i, p := range s.Ports {
 		r.slicePort(dialect.Index("ports", i), p, &set)
 	}
 	for i, e := range s.Endpoints {
 		r.endpoint(dialect.Index("endpoints", i), s.AddressType, e, &set)
 	}
-	return mesh.Part{Endpoints: []mesh.EndpointSet{set}}, r.found
+	return mesh.Part{Endpoints: []mesh.EndpointSet{set}}, r.Found
 }
-
-// reader collects findings.
-type reader struct{ found []mesh.Finding }
-
-func (r *reader) add(level mesh.Level, field, text, remedy string) {
-	r.found = append(r.found, mesh.Finding{Field: field, Text: text, Remedy: remedy, Level: level})
-}
-
-func failed(err error) []mesh.Finding { return []mesh.Finding{{Text: err.Error(), Level: mesh.Error}} }
 
 func (r *reader) slicePort(at string, p discoveryv1.EndpointPort, set *mesh.EndpointSet) {
 	if p.Protocol != nil && !r.isTCP(at+".protocol", *p.Protocol) {
 		return
 	}
 	if p.Port == nil {
-		r.add(mesh.Warning, at+".port", "not supported yet: a port without a number has no effect", "write the number")
+		r.Warn(at+".port", "not supported yet: a port without a number has no effect", "write the number")
 		return
 	}
 	if !r.isPort(at+".port", *p.Port) {
 		return
 	}
-	out := mesh.Port{Number: uint16(*p.Port)}
-	if p.Name != nil {
-		out.Name = *p.Name
-	}
+	out := mesh.Port{Number: uint16(*p.Port), Name: ptr.Deref(p.Name, "")}
 	out.Proto = r.proto(at, out.Name, p.AppProtocol)
 	set.Ports = append(set.Ports, out)
 }
@@ -75,11 +63,11 @@ func (r *reader) endpoint(at string, family discoveryv1.AddressType, e discovery
 		addr, err := netip.ParseAddr(text)
 		switch {
 		case err != nil:
-			r.add(mesh.Error, field, "it is no address: "+err.Error(), "")
+			r.Refuse(field, "it is no address: "+err.Error(), "")
 		case addr.Is4() != (family == discoveryv1.AddressTypeIPv4):
-			r.add(mesh.Error, field, fmt.Sprintf("%s is not of the addressType %s", addr, family), "")
+			r.Refuse(field, fmt.Sprintf("%s is not of the addressType %s", addr, family), "")
 		case i > 0:
-			r.add(mesh.Warning, field, "an endpoint's addresses beyond the first have no effect", "make it an endpoint of its own")
+			r.Warn(field, "an endpoint's addresses beyond the first have no effect", "make it an endpoint of its own")
 		default:
 			set.Addrs = append(set.Addrs, addressOf(addr, e))
 		}
@@ -87,21 +75,12 @@ func (r *reader) endpoint(at string, family discoveryv1.AddressType, e discovery
 }
 
 func addressOf(addr netip.Addr, e discoveryv1.Endpoint) mesh.EndpointAddr {
-	out := mesh.EndpointAddr{Addr: addr, Ready: yes(e.Conditions.Ready, true), Draining: yes(e.Conditions.Terminating, false)}
+	out := mesh.EndpointAddr{Addr: addr, Zone: ptr.Deref(e.Zone, ""), Ready: ptr.Deref(e.Conditions.Ready, true),
+		Draining: ptr.Deref(e.Conditions.Terminating, false)}
 	if out.Draining {
-		out.Ready = yes(e.Conditions.Serving, out.Ready)
-	}
-	if e.Zone != nil {
-		out.Zone = *e.Zone
+		out.Ready = ptr.Deref(e.Conditions.Serving, out.Ready)
 	}
 	return out
-}
-
-func yes(b *bool, unset bool) bool {
-	if b == nil {
-		return unset
-	}
-	return *b
 }
 
 // isTCP adds a finding for ports that no proxy takes calls of.
@@ -109,7 +88,7 @@ func (r *reader) isTCP(field string, p corev1.Protocol) bool {
 	if p == "" || p == corev1.ProtocolTCP {
 		return true
 	}
-	r.add(mesh.Warning, field, fmt.Sprintf("not supported yet: calls over %s do not go through the mesh, and the port has no effect", p), "")
+	r.Warn(field, fmt.Sprintf("not supported yet: calls over %s do not go through the mesh, and the port has no effect", p), "")
 	return false
 }
 
@@ -117,6 +96,6 @@ func (r *reader) isPort(field string, n int32) bool {
 	if n >= 1 && n <= 65535 {
 		return true
 	}
-	r.add(mesh.Error, field, fmt.Sprintf("%d is no port: 1 to 65535 are", n), "")
+	r.Refuse(field, fmt.Sprintf("%d is no port: 1 to 65535 are", n), "")
 	return false
 }

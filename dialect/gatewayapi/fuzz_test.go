@@ -1,7 +1,6 @@
 package gatewayapi_test
 
 import (
-	"strings"
 	"testing"
 
 	"github.com/weft-mesh/weft/dialect"
@@ -31,13 +30,13 @@ rules:
 `)+"---\n"+object("GRPCRoute", `
 parentRefs: [{group: "", kind: Service, name: reviews, sectionName: more}]
 rules: [{matches: [{method: {type: RegularExpression, service: $2, method: $3}, headers: [{name: $3, value: $4}]}], backendRefs: [{name: v1, port: 80}]}]`))
-	part, _ := dialect.Read(kinds, fill(http[len(http)-2], "PathPrefix", "/a", "GET", "X-A", "b.example", "1s", int64(80), int64(3), int64(503)), dialecttest.View(http))
+	part, _ := dialect.Read(kinds, dialecttest.Fill(http[len(http)-2], "PathPrefix", "/a", "GET", "X-A", "b.example", "1s", int64(80), int64(3), int64(503)), dialecttest.View(http))
 	if len(part.Routes) == 0 {
 		f.Fatal("the first seed is not in force")
 	}
 	f.Fuzz(func(t *testing.T, kind, path, method, name, value, duration string, port, n, code int64) {
 		for _, o := range http[len(http)-2:] {
-			o = fill(o, kind, path, method, name, value, duration, port, n, code)
+			o = dialecttest.Fill(o, kind, path, method, name, value, duration, port, n, code)
 			part, _ := dialect.Read(kinds, o, dialecttest.View(http))
 			for i := range part.Routes {
 				for j := range part.Routes[i].Rules {
@@ -46,35 +45,6 @@ rules: [{matches: [{method: {type: RegularExpression, service: $2, method: $3}, 
 			}
 		}
 	})
-}
-
-// fill returns an object with values in the places that are called $0, $1 and so on.
-func fill(o *dialect.Object, with ...any) *dialect.Object {
-	c := *o
-	c.Tree = filled(o.Tree, with).(map[string]any)
-	return &c
-}
-
-func filled(v any, with []any) any {
-	switch v := v.(type) {
-	case map[string]any:
-		out := map[string]any{}
-		for key, inner := range v {
-			out[key] = filled(inner, with)
-		}
-		return out
-	case []any:
-		out := make([]any, len(v))
-		for i := range v {
-			out[i] = filled(v[i], with)
-		}
-		return out
-	case string:
-		if n, ok := strings.CutPrefix(v, "$"); ok && len(n) == 1 && int(n[0]-'0') < len(with) {
-			return with[n[0]-'0']
-		}
-	}
-	return v
 }
 
 func check(t *testing.T, r *mesh.Rule) {

@@ -4,9 +4,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
-
 	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/dialect"
 	"github.com/weft-mesh/weft/dialect/dialecttest"
@@ -78,38 +75,4 @@ func rulesOf(t *testing.T, rules string) ([]mesh.Rule, []mesh.Finding) {
 
 func ref(rule string) decision.Ref {
 	return decision.Ref{Dialect: decision.GatewayAPI, Kind: "HTTPRoute", Namespace: "shop", Name: "it", Rule: rule}
-}
-
-func show(found []mesh.Finding) string {
-	var b strings.Builder
-	for i := range found {
-		b.WriteString("\n" + found[i].Level.String() + " " + found[i].String())
-	}
-	return b.String()
-}
-
-// want fails unless there is a finding of a level, at a field, that says something.
-func want(t *testing.T, found []mesh.Finding, level mesh.Level, field, says string) {
-	t.Helper()
-	for i := range found {
-		if f := &found[i]; f.Level == level && f.Field == field && strings.Contains(f.Text+"; "+f.Remedy, says) {
-			return
-		}
-	}
-	t.Errorf("no %s at %s says %q:%s", level, field, says, show(found))
-}
-
-func none(t *testing.T, found []mesh.Finding) {
-	t.Helper()
-	if len(found) > 0 {
-		t.Errorf("nothing was to be found:%s", show(found))
-	}
-}
-
-// diff compares values but for what policies make of themselves when they are readied.
-func diff(want, got any) string {
-	return cmp.Diff(want, got, cmpopts.EquateEmpty(), cmp.FilterPath(func(p cmp.Path) bool {
-		f, ok := p.Last().(cmp.StructField)
-		return ok && strings.ToUpper(f.Name()[:1]) != f.Name()[:1]
-	}, cmp.Ignore()))
 }

@@ -3,6 +3,7 @@ package gatewayapi_test
 import (
 	"testing"
 
+	"github.com/weft-mesh/weft/dialect/dialecttest"
 	"github.com/weft-mesh/weft/match"
 	"github.com/weft-mesh/weft/mesh"
 )
@@ -26,8 +27,8 @@ func TestGRPCMethods(t *testing.T) {
 		"{type: RegularExpression, method: L.*}":                             {Kind: match.Regex, Value: "/[^/]+/(?:L.*)"},
 	} {
 		got, found := grpc(t, "- matches: [{method: "+method+"}]"+toV1)
-		none(t, found)
-		if d := diff([]match.Request{{Paths: []match.String{path}}}, got[0].Matches); d != "" {
+		dialecttest.None(t, found)
+		if d := dialecttest.Diff([]match.Request{{Paths: []match.String{path}}}, got[0].Matches); d != "" {
 			t.Errorf("%s: %s", method, d)
 		}
 	}
@@ -35,8 +36,8 @@ func TestGRPCMethods(t *testing.T) {
 
 func TestGRPCHeadersAndDefaults(t *testing.T) {
 	got, found := grpc(t, "- matches: [{headers: [{name: Env, value: canary}]}]"+toV1+"\n- backendRefs: [{name: v9, port: 80}]")
-	want(t, found, mesh.Warning, "spec.rules[1].backendRefs[0].name", "get 500")
-	if d := diff([]match.Request{{Headers: []match.Header{{Name: "env", Values: exact("canary")}}}}, got[0].Matches); d != "" {
+	dialecttest.Want(t, found, mesh.Warning, "spec.rules[1].backendRefs[0].name", "get 500")
+	if d := dialecttest.Diff([]match.Request{{Headers: []match.Header{{Name: "env", Values: exact("canary")}}}}, got[0].Matches); d != "" {
 		t.Error(d)
 	}
 	if len(got) != 2 || len(got[1].Matches) != 0 || got[1].Backends[0].Missing == "" || got[1].Ref.Kind != "GRPCRoute" {
@@ -53,7 +54,7 @@ func TestGRPCRefusals(t *testing.T) {
 		{"- filters: [{type: URLRewrite}]" + toV1, "spec.rules[0].filters[0].type", "none of"},
 	} {
 		_, found := grpc(t, x.yaml)
-		want(t, found, mesh.Error, x.field, x.says)
+		dialecttest.Want(t, found, mesh.Error, x.field, x.says)
 	}
 }
 
@@ -62,8 +63,8 @@ func TestOtherKinds(t *testing.T) {
 	for kind, says := range map[string]string{"Gateway": "no gateways yet", "GatewayClass": "no gateways yet", "TCPRoute": "connections",
 		"TLSRoute": "TLS", "UDPRoute": "UDP", "BackendTLSPolicy": "gateways", "ListenerSet": "no gateways yet"} {
 		_, found := lower(t, object(kind, "{}"))
-		want(t, found, mesh.Warning, "", says)
+		dialecttest.Want(t, found, mesh.Warning, "", says)
 	}
 	_, found := lower(t, object("ReferenceGrant", "from: [{group: gateway.networking.k8s.io, kind: HTTPRoute, namespace: a}]\nto: [{group: \"\", kind: Service}]"))
-	want(t, found, mesh.Info, "", "without a grant")
+	dialecttest.Want(t, found, mesh.Info, "", "without a grant")
 }

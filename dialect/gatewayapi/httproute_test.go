@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weft-mesh/weft/dialect/dialecttest"
 	"github.com/weft-mesh/weft/feature/headers"
 	"github.com/weft-mesh/weft/feature/mirror"
 	"github.com/weft-mesh/weft/feature/redirect"
@@ -95,8 +96,8 @@ func TestRules(t *testing.T) {
 	} {
 		t.Run(x.name, func(t *testing.T) {
 			got, found := rulesOf(t, x.yaml)
-			none(t, found)
-			if d := diff(x.want, got); d != "" {
+			dialecttest.None(t, found)
+			if d := dialecttest.Diff(x.want, got); d != "" {
 				t.Error(d)
 			}
 		})
@@ -120,7 +121,7 @@ func TestFailingShares(t *testing.T) {
 	} {
 		t.Run(x.name, func(t *testing.T) {
 			got, found := rulesOf(t, x.yaml)
-			want(t, found, mesh.Warning, x.field, x.says)
+			dialecttest.Want(t, found, mesh.Warning, x.field, x.says)
 			if len(got) != 1 || len(got[0].Backends) != 2 {
 				t.Fatalf("%+v", got)
 			}
@@ -141,7 +142,7 @@ func TestFilterMustNotBeSkipped(t *testing.T) {
 		"ExtensionRef": "extensionRef: {group: a, kind: B, name: c}",
 	} {
 		got, found := rulesOf(t, "- matches: [{path: {value: /a}}]\n  filters: [{type: RequestHeaderModifier, requestHeaderModifier: {remove: [a]}}, {type: "+typ+", "+filter+"}]"+toV1)
-		want(t, found, mesh.Warning, "spec.rules[0].filters[1]."+strings.Split(filter, ":")[0], "calls that the rule matches get 500")
+		dialecttest.Want(t, found, mesh.Warning, "spec.rules[0].filters[1]."+strings.Split(filter, ":")[0], "calls that the rule matches get 500")
 		if len(got) != 1 || len(got[0].Backends) != 1 || !strings.Contains(got[0].Backends[0].Missing, typ) || got[0].Headers != nil ||
 			len(got[0].Matches) != 1 {
 			t.Errorf("%s: %+v", typ, got)
@@ -152,7 +153,7 @@ func TestFilterMustNotBeSkipped(t *testing.T) {
 // TestMirrorThatCannotBeHadIsLeftOut: "this BackendRef is invalid and must be dropped from the Gateway"; the call itself goes on.
 func TestMirrorThatCannotBeHadIsLeftOut(t *testing.T) {
 	got, found := rulesOf(t, "- filters: [{type: RequestMirror, requestMirror: {backendRef: {name: v9, port: 80}}}]"+toV1)
-	want(t, found, mesh.Warning, "spec.rules[0].filters[0].requestMirror.backendRef.name", "no copies are sent")
+	dialecttest.Want(t, found, mesh.Warning, "spec.rules[0].filters[0].requestMirror.backendRef.name", "no copies are sent")
 	if len(got[0].Mirrors) != 0 || got[0].Backends[0].Missing != "" {
 		t.Errorf("%+v", got)
 	}
@@ -167,12 +168,12 @@ func TestNoBackends(t *testing.T) {
 		"- filters: [{type: RequestHeaderModifier, requestHeaderModifier: {remove: [a]}}]": "add backendRefs",
 	} {
 		got, found := rulesOf(t, yaml)
-		if len(got) != 1 || len(got[0].Backends) != 0 || !strings.Contains(show(found), says) {
-			t.Errorf("%s: %+v%s", yaml, got, show(found))
+		if len(got) != 1 || len(got[0].Backends) != 0 || !strings.Contains(dialecttest.Show(found), says) {
+			t.Errorf("%s: %+v%s", yaml, got, dialecttest.Show(found))
 		}
 	}
 	got, found := rulesOf(t, "") // the default rule matches all and has no backend
-	want(t, found, mesh.Warning, "spec.rules", "every call gets 500")
+	dialecttest.Want(t, found, mesh.Warning, "spec.rules", "every call gets 500")
 	if len(got) != 1 || len(got[0].Matches)+len(got[0].Backends) != 0 {
 		t.Errorf("%+v", got)
 	}
@@ -182,8 +183,8 @@ func TestNoBackends(t *testing.T) {
 // MUST be considered for a match." Names of query parameters differ by case.
 func TestEquivalentNamesAreIgnored(t *testing.T) {
 	got, found := rulesOf(t, "- matches: [{headers: [{name: foo, value: a}, {name: Foo, value: b}], queryParams: [{name: q, value: a}, {name: q, value: b}, {name: Q, value: c}]}]"+toV1)
-	want(t, found, mesh.Warning, "spec.rules[0].matches[0].headers[1]", "ignored")
-	want(t, found, mesh.Warning, "spec.rules[0].matches[0].queryParams[1]", "ignored")
+	dialecttest.Want(t, found, mesh.Warning, "spec.rules[0].matches[0].headers[1]", "ignored")
+	dialecttest.Want(t, found, mesh.Warning, "spec.rules[0].matches[0].queryParams[1]", "ignored")
 	if m := got[0].Matches[0]; len(m.Headers) != 1 || m.Headers[0].Values[0].Value != "a" || len(m.Params) != 2 {
 		t.Errorf("%+v", m)
 	}
@@ -197,13 +198,13 @@ func TestRegexComesBeforeTheRest(t *testing.T) {
 		t.Errorf("%+v", rules)
 	}
 	_, found := rulesOf(t, "- matches: [{path: {type: RegularExpression, value: /r.*}}, {path: {value: /r}}]"+toV1)
-	want(t, found, mesh.Info, "spec.rules[0].matches[0].path", "after all exact paths")
+	dialecttest.Want(t, found, mesh.Info, "spec.rules[0].matches[0].path", "after all exact paths")
 }
 
 func routes(t *testing.T, rules string) *mesh.Part {
 	t.Helper()
 	part, found := lower(t, object("HTTPRoute", "parentRefs: [{group: \"\", kind: Service, name: reviews}]\nrules:\n"+rules))
-	none(t, found)
+	dialecttest.None(t, found)
 	return &part
 }
 
@@ -220,7 +221,7 @@ func TestPrecedence(t *testing.T) {
 		got = append(got, words(r))
 	}
 	want := []string{"/e", "/longer", "/long", "/long", "GET", "ab", "a", "q", "all"}
-	if d := diff(want, got); d != "" {
+	if d := dialecttest.Diff(want, got); d != "" {
 		t.Error(d)
 	}
 }
@@ -289,7 +290,7 @@ func TestRefusals(t *testing.T) {
 		{"- retry: {codes: [302]}" + toV1, "spec.rules[0].retry.codes[0]", "302"},
 	} {
 		got, found := rulesOf(t, x.yaml)
-		want(t, found, mesh.Error, x.field, x.says)
+		dialecttest.Want(t, found, mesh.Error, x.field, x.says)
 		if got != nil {
 			t.Errorf("%s is in force", x.yaml)
 		}
@@ -305,6 +306,6 @@ func TestNamesFieldsThatAreNotThere(t *testing.T) {
 		{"- sessionPersistence: {sessionName: a}" + toV1, "spec.rules[0].sessionPersistence", "balanced by itself"},
 	} {
 		_, found := rulesOf(t, x.yaml)
-		want(t, found, mesh.Warning, x.field, x.says)
+		dialecttest.Want(t, found, mesh.Warning, x.field, x.says)
 	}
 }

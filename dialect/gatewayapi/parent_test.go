@@ -3,6 +3,7 @@ package gatewayapi_test
 import (
 	"testing"
 
+	"github.com/weft-mesh/weft/dialect/dialecttest"
 	"github.com/weft-mesh/weft/mesh"
 )
 
@@ -43,9 +44,9 @@ func TestParents(t *testing.T) {
 		t.Run(x.name, func(t *testing.T) {
 			part, found := lower(t, object("HTTPRoute", "parentRefs: "+x.parents+"\nrules: [{backendRefs: [{name: v1, port: 80}]}]"))
 			if x.says == "" {
-				none(t, found)
+				dialecttest.None(t, found)
 			} else {
-				want(t, found, x.level, x.field, x.says)
+				dialecttest.Want(t, found, x.level, x.field, x.says)
 			}
 			if len(part.Routes) != len(x.hosts) {
 				t.Fatalf("%d routes, want %d", len(part.Routes), len(x.hosts))
@@ -62,7 +63,7 @@ func TestParents(t *testing.T) {
 // TestUnattachedRouteKeepsErrorsAlone: what its rules would come to does not matter, but what cannot be is said.
 func TestUnattachedRouteKeepsErrorsAlone(t *testing.T) {
 	_, found := lower(t, object("HTTPRoute", "parentRefs: [{name: gateway}]\nrules: [{backendRefs: [{name: nobody, port: 80}]}, {backendRefs: [{name: v1, port: 80, weight: -1}]}]"))
-	want(t, found, mesh.Error, "spec.rules[1].backendRefs[0].weight", "not a weight")
+	dialecttest.Want(t, found, mesh.Error, "spec.rules[1].backendRefs[0].weight", "not a weight")
 	for _, f := range found {
 		if f.Field == "spec.rules[0].backendRefs[0].name" {
 			t.Error(f.String())
@@ -74,7 +75,7 @@ func TestUnattachedRouteKeepsErrorsAlone(t *testing.T) {
 // (GEP-1294); commonly got wrong by matching on them.
 func TestHostnamesHaveNoMeaningForServices(t *testing.T) {
 	part, found := lower(t, object("HTTPRoute", "hostnames: [other.example]\nparentRefs: [{group: \"\", kind: Service, name: reviews}]\nrules: [{backendRefs: [{name: v1, port: 80}]}]"))
-	want(t, found, mesh.Info, "spec.hostnames", "no meaning")
+	dialecttest.Want(t, found, mesh.Info, "spec.hostnames", "no meaning")
 	if len(part.Routes) != 1 || len(part.Routes[0].Rules[0].Matches) != 0 {
 		t.Errorf("%+v", part.Routes)
 	}
@@ -88,7 +89,7 @@ parentRefs: [{group: "", kind: Service, name: ratings, namespace: stock}]
 rules:
 - filters: [{type: ResponseHeaderModifier, responseHeaderModifier: {set: [{name: X-Header-Set, value: set}]}}]
   backendRefs: [{name: ratings, namespace: stock, port: 80}]`))
-	none(t, found)
+	dialecttest.None(t, found)
 	b := part.Routes[0].Rules[0].Backends[0]
 	if part.Routes[0].Consumer != "shop" || b.Missing != "" || b.Target.Service != ratings {
 		t.Errorf("%+v", part.Routes[0])
@@ -109,12 +110,12 @@ spec:
 `
 	all := object("HTTPRoute", "parentRefs: [{group: \"\", kind: Service, name: reviews}]\nrules: [{backendRefs: [{name: v1, port: 80}]}]")
 	part, found := lower(t, replace(grpc, "shop")+all)
-	want(t, found, mesh.Warning, "spec.parentRefs", "GRPCRoute shop/grpc")
+	dialecttest.Want(t, found, mesh.Warning, "spec.parentRefs", "GRPCRoute shop/grpc")
 	if len(part.Routes) != 1 || part.Routes[0].Port != 81 {
 		t.Errorf("%+v", part.Routes)
 	}
 	part, found = lower(t, replace(grpc, "stock")+all) // a consumer's route is another matter
-	none(t, found)
+	dialecttest.None(t, found)
 	if len(part.Routes) != 1 || part.Routes[0].Port != 0 {
 		t.Errorf("%+v", part.Routes)
 	}

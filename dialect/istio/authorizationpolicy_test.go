@@ -27,14 +27,14 @@ selector: {matchLabels: {app: backend}}
 rules:
 - from: [{source: {principals: [cluster.local/ns/default/sa/frontend]}}]
   to: [{operation: {methods: [GET], paths: ["/api/*"]}}]`))
-	wantNone(t, found)
+	dialecttest.None(t, found)
 	ap := ref("AuthorizationPolicy", "")
 	want := []mesh.Authorization{{Ref: ap, Created: part.Authorizations[0].Created, Namespaces: []string{"default"},
 		Selector: match.Selector{Labels: []string{"app=backend"}}, Closes: &ap,
 		Tiers: []authz.Tier{{Effect: authz.Allow, Rules: []authz.Rule{{Ref: ap.At("rules[0]"),
 			From: []match.Source{{Principals: []match.String{{Value: "cluster.local/ns/default/sa/frontend"}}}},
 			To:   []match.Request{{Methods: []match.String{{Value: "GET"}}, Paths: []match.String{{Kind: match.Prefix, Value: "/api/"}}}}}}}}}}
-	if d := diff(want, part.Authorizations); d != "" {
+	if d := dialecttest.Diff(want, part.Authorizations); d != "" {
 		t.Error(d)
 	}
 }
@@ -46,7 +46,7 @@ func engine(t *testing.T, docs ...string) *authz.Engine {
 	for _, doc := range docs {
 		part, found := lower(t, doc)
 		if len(part.Authorizations) != 1 {
-			t.Fatalf("%d authorizations, wanted 1:%s", len(part.Authorizations), show(found))
+			t.Fatalf("%d authorizations, wanted 1:%s", len(part.Authorizations), dialecttest.Show(found))
 		}
 		a := part.Authorizations[0]
 		if a.Closes != nil {
@@ -169,7 +169,7 @@ func TestNoRules(t *testing.T) {
 		}
 	}
 	_, found := lower(t, authorizationPolicy("action: DENY"))
-	wantFinding(t, found, mesh.Warning, "spec.rules", "DENY matches no call")
+	dialecttest.Want(t, found, mesh.Warning, "spec.rules", "DENY matches no call")
 }
 
 // TestStrays: a field that is not known may have narrowed a rule. One that allows then allows nothing, one that denies denies all
@@ -194,9 +194,9 @@ func TestStrays(t *testing.T) {
 		}
 	}
 	_, found := lower(t, authorizationPolicy("rules: [{wen: []}]"))
-	wantFinding(t, found, mesh.Warning, "spec.rules[0]", "it lets nobody pass")
+	dialecttest.Want(t, found, mesh.Warning, "spec.rules[0]", "it lets nobody pass")
 	_, found = lower(t, authorizationPolicy("{effect: DENY}"))
-	wantFinding(t, found, mesh.Warning, "spec", "it denies every call")
+	dialecttest.Want(t, found, mesh.Warning, "spec", "it denies every call")
 }
 
 // TestSeveralPolicies add up, and what denies goes first.
@@ -220,13 +220,13 @@ func TestHTTPFieldsOnTCP(t *testing.T) {
 		t.Error("a call without a head was not denied by its method")
 	}
 	_, found := lower(t, deny)
-	wantFinding(t, found, mesh.Info, "spec.rules[0]", "every TCP call")
+	dialecttest.Want(t, found, mesh.Info, "spec.rules[0]", "every TCP call")
 	ports := authorizationPolicy("action: DENY\nrules: [{to: [{operation: {methods: [GET], ports: ['1']}}]}]")
 	if !passes(engine(t, ports), stream()) {
 		t.Error("a call to another port was denied")
 	}
 	_, found = lower(t, ports)
-	wantNone(t, found)
+	dialecttest.None(t, found)
 }
 
 // TestWhatCannotBeJudged fails closed: it narrows what allows and widens what denies.
@@ -251,9 +251,9 @@ func TestWhatCannotBeJudged(t *testing.T) {
 		t.Error("the other source does not count alone")
 	}
 	_, found := lower(t, authorizationPolicy("rules: [{from: [{source: {requestPrincipals: ['*']}}]}]"))
-	wantFinding(t, found, mesh.Warning, "spec.rules[0].from[0].source.requestPrincipals", "tokens are not checked")
+	dialecttest.Want(t, found, mesh.Warning, "spec.rules[0].from[0].source.requestPrincipals", "tokens are not checked")
 	_, found = lower(t, authorizationPolicy("rules: [{when: [{key: request.auth.principal, values: ['*']}]}]"))
-	wantFinding(t, found, mesh.Warning, "spec.rules[0].when[0].key", "nothing is allowed")
+	dialecttest.Want(t, found, mesh.Warning, "spec.rules[0].when[0].key", "nothing is allowed")
 }
 
 // TestCustom denies what its rules match, since nobody can be asked.
@@ -264,9 +264,9 @@ func TestCustom(t *testing.T) {
 		t.Error("it does not deny what its rules match, and that alone")
 	}
 	_, found := lower(t, custom)
-	wantFinding(t, found, mesh.Warning, "spec.action", "are denied")
+	dialecttest.Want(t, found, mesh.Warning, "spec.action", "are denied")
 	_, found = lower(t, authorizationPolicy("action: CUSTOM\nrules: [{}]"))
-	wantFinding(t, found, mesh.Error, "spec.provider.name", "whom to ask")
+	dialecttest.Want(t, found, mesh.Error, "spec.provider.name", "whom to ask")
 }
 
 // TestNotEnforced: AUDIT, dry runs, and what is for waypoints (sidecars ignore targetRefs).
@@ -281,7 +281,7 @@ func TestNotEnforced(t *testing.T) {
 		{authorizationPolicy("targetRefs: [{kind: Service, group: '', name: reviews}]\nrules: []"), "spec.targetRefs", "sidecars ignore it too", mesh.Warning},
 	} {
 		part, found := lower(t, c.doc)
-		wantFinding(t, found, c.level, c.field, c.says)
+		dialecttest.Want(t, found, c.level, c.field, c.says)
 		if !part.Empty() {
 			t.Errorf("%s is enforced", c.doc)
 		}
@@ -291,9 +291,9 @@ func TestNotEnforced(t *testing.T) {
 		t.Errorf("a dry run says no more than that it is one: %v", found)
 	}
 	_, found = lower(t, strings.Replace(dry, "'true'", "'yes'", 1))
-	wantFinding(t, found, mesh.Error, `metadata.annotations["istio.io/dry-run"]`, "neither true nor false")
+	dialecttest.Want(t, found, mesh.Error, `metadata.annotations["istio.io/dry-run"]`, "neither true nor false")
 	_, found = lower(t, authorizationPolicy("selector: {matchLabels: {a: b}}\ntargetRefs: [{kind: Service, group: '', name: reviews}]"))
-	wantFinding(t, found, mesh.Error, "spec.selector", "either")
+	dialecttest.Want(t, found, mesh.Error, "spec.selector", "either")
 }
 
 // TestRootPolicy is for workloads of all namespaces.
@@ -309,9 +309,9 @@ func TestTrustDomain(t *testing.T) {
 	kinds := istio.Kinds("mesh.example")
 	objects := dialecttest.Objects(t, kinds, authorizationPolicy("rules: [{from: [{source: {principals: [cluster.local/ns/a/sa/b, 'cluster.local/ns/*', td2/ns/a/sa/b]}}]}]"))
 	part, found := dialect.Read(kinds, objects[0], dialecttest.View(objects))
-	wantNone(t, found)
+	dialecttest.None(t, found)
 	want := []match.String{{Value: "mesh.example/ns/a/sa/b"}, {Kind: match.Prefix, Value: "cluster.local/ns/"}, {Value: "td2/ns/a/sa/b"}}
-	if d := diff(want, part.Authorizations[0].Tiers[0].Rules[0].From[0].Principals); d != "" {
+	if d := dialecttest.Diff(want, part.Authorizations[0].Tiers[0].Rules[0].From[0].Principals); d != "" {
 		t.Error(d)
 	}
 }
@@ -351,10 +351,10 @@ func TestAuthorizationPolicyMistakes(t *testing.T) {
 		{"{when: [{key: 'destination.labels[a]', values: [a]}]}", mesh.Error, ".when[0].key", "the policy's selector"},
 	} {
 		_, found := lower(t, authorizationPolicy("rules:\n- "+c.rule))
-		wantFinding(t, found, c.level, "spec.rules[0]"+c.field, c.says)
+		dialecttest.Want(t, found, c.level, "spec.rules[0]"+c.field, c.says)
 	}
 	_, found := lower(t, authorizationPolicy("provider: {name: opa}"))
-	wantFinding(t, found, mesh.Error, "spec.provider", "CUSTOM alone")
+	dialecttest.Want(t, found, mesh.Error, "spec.provider", "CUSTOM alone")
 	_, found = lower(t, authorizationPolicy("selector: {matchLabels: {app: 'web-*'}}"))
-	wantFinding(t, found, mesh.Error, "spec.selector.matchLabels.app", "wildcard")
+	dialecttest.Want(t, found, mesh.Error, "spec.selector.matchLabels.app", "wildcard")
 }

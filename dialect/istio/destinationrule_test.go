@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weft-mesh/weft/dialect/dialecttest"
 	"github.com/weft-mesh/weft/feature/balance"
 	"github.com/weft-mesh/weft/feature/breaker"
 	"github.com/weft-mesh/weft/feature/outlier"
@@ -22,7 +23,7 @@ func backend(t *testing.T, spec string) mesh.BackendPolicy {
 	t.Helper()
 	part, found := lower(t, destinationRule(spec))
 	if len(part.Backends) != 1 {
-		t.Fatalf("%d backend policies, wanted 1:%s", len(part.Backends), show(found))
+		t.Fatalf("%d backend policies, wanted 1:%s", len(part.Backends), dialecttest.Show(found))
 	}
 	return part.Backends[0]
 }
@@ -38,7 +39,7 @@ trafficPolicy:
 subsets:
 - {name: v1, labels: {version: v1}}
 - {name: v2, labels: {version: v2, app: reviews}}`))
-	wantNone(t, found)
+	dialecttest.None(t, found)
 	dr := ref("DestinationRule", "")
 	pool := dr.At("trafficPolicy.connectionPool")
 	want := []mesh.BackendPolicy{{Ref: dr, Created: part.Backends[0].Created, Host: reviews, Policy: mesh.Outbound{
@@ -47,7 +48,7 @@ subsets:
 		Connect: &traffic.Connect{Ref: pool, Upgrade: true},
 	}, Subsets: []mesh.Subset{{Ref: dr.At("subsets[0]"), Name: "v1", Labels: []string{"version=v1"}},
 		{Ref: dr.At("subsets[1]"), Name: "v2", Labels: []string{"app=reviews", "version=v2"}}}}}
-	if d := diff(want, part.Backends); d != "" {
+	if d := dialecttest.Diff(want, part.Backends); d != "" {
 		t.Error(d)
 	}
 }
@@ -74,7 +75,7 @@ func TestLoadBalancer(t *testing.T) {
 		{"{consistentHash: {httpQueryParameterName: q, ringHash: {minimumRingSize: 9}}}", ring(balance.Hash{Param: "q", MinRing: 9})},
 	} {
 		c.want.Ref = at
-		if d := diff(&c.want, backend(t, "trafficPolicy: {loadBalancer: "+c.lb+"}").Policy.Balance); d != "" {
+		if d := dialecttest.Diff(&c.want, backend(t, "trafficPolicy: {loadBalancer: "+c.lb+"}").Policy.Balance); d != "" {
 			t.Errorf("%s: %s", c.lb, d)
 		}
 	}
@@ -94,7 +95,7 @@ func TestOutlierDetection(t *testing.T) {
 		{"{splitExternalLocalOriginErrors: true, consecutiveLocalOriginFailures: 2}", outlier.Policy{Consecutive: 5, Local: 2}},
 	} {
 		c.want.Ref = ref("DestinationRule", "trafficPolicy.outlierDetection")
-		if d := diff(&c.want, backend(t, "trafficPolicy: {outlierDetection: "+c.fields+"}").Policy.Outlier); d != "" {
+		if d := dialecttest.Diff(&c.want, backend(t, "trafficPolicy: {outlierDetection: "+c.fields+"}").Policy.Outlier); d != "" {
 			t.Errorf("%s: %s", c.fields, d)
 		}
 	}
@@ -107,10 +108,10 @@ trafficPolicy:
   connectionPool:
     tcp: {maxConnections: 1, connectTimeout: 30ms, idleTimeout: 5m}
     http: {http1MaxPendingRequests: 2, http2MaxRequests: 3, maxRequestsPerConnection: 4, maxRetries: 5, idleTimeout: 1m}`).Policy
-	if d := diff(&breaker.Policy{Ref: at, MaxConnections: 1, MaxPending: 2, MaxRequests: 3, MaxRetries: 5}, p.Breaker); d != "" {
+	if d := dialecttest.Diff(&breaker.Policy{Ref: at, MaxConnections: 1, MaxPending: 2, MaxRequests: 3, MaxRetries: 5}, p.Breaker); d != "" {
 		t.Error(d)
 	}
-	if d := diff(&traffic.Connect{Ref: at, Timeout: 30 * time.Millisecond, Idle: time.Minute, MaxRequests: 4}, p.Connect); d != "" {
+	if d := dialecttest.Diff(&traffic.Connect{Ref: at, Timeout: 30 * time.Millisecond, Idle: time.Minute, MaxRequests: 4}, p.Connect); d != "" {
 		t.Error(d)
 	}
 }
@@ -127,7 +128,7 @@ func TestTLS(t *testing.T) {
 		{"{mode: MUTUAL, clientCertificate: /c, privateKey: /k}", traffic.Secure{Mode: traffic.Simple, SNI: reviews}},
 	} {
 		c.want.Ref = ref("DestinationRule", "trafficPolicy.tls")
-		if d := diff(&c.want, backend(t, "trafficPolicy: {tls: "+c.fields+"}").Policy.Secure); d != "" {
+		if d := dialecttest.Diff(&c.want, backend(t, "trafficPolicy: {tls: "+c.fields+"}").Policy.Secure); d != "" {
 			t.Errorf("%s: %s", c.fields, d)
 		}
 	}
@@ -146,7 +147,7 @@ func TestRetryBudget(t *testing.T) {
 		{"{percent: 12.5, budgetInterval: 5s}", retry.Budget{Percent: 13, Window: 5 * time.Second}},
 	} {
 		c.want.Ref = at
-		if d := diff(&c.want, backend(t, "trafficPolicy: {retryBudget: "+c.fields+"}").Policy.Budget); d != "" {
+		if d := dialecttest.Diff(&c.want, backend(t, "trafficPolicy: {retryBudget: "+c.fields+"}").Policy.Budget); d != "" {
 			t.Errorf("%s: %s", c.fields, d)
 		}
 	}
@@ -167,7 +168,7 @@ trafficPolicy:
 	want := []mesh.PortPolicy{{Port: 9080, Policy: mesh.Outbound{
 		Balance: &balance.Policy{Ref: at.At(at.Rule + ".loadBalancer"), Algorithm: balance.RoundRobin},
 		Outlier: &outlier.Policy{Ref: at}, Breaker: &breaker.Policy{Ref: at}, Connect: &traffic.Connect{Ref: at}, Secure: &traffic.Secure{Ref: at}}}}
-	if d := diff(want, b.Ports); d != "" {
+	if d := dialecttest.Diff(want, b.Ports); d != "" {
 		t.Error(d)
 	}
 }
@@ -176,14 +177,14 @@ trafficPolicy:
 func TestSubsetPolicy(t *testing.T) {
 	b := backend(t, "trafficPolicy: {loadBalancer: {simple: RANDOM}}\nsubsets: [{name: v1, trafficPolicy: {tls: {mode: DISABLE}}}]")
 	want := mesh.Outbound{Secure: &traffic.Secure{Ref: ref("DestinationRule", "subsets[0].trafficPolicy.tls"), Mode: traffic.Clear}}
-	if d := diff(want, b.Subsets[0].Policy); d != "" {
+	if d := dialecttest.Diff(want, b.Subsets[0].Policy); d != "" {
 		t.Error(d)
 	}
 }
 
 func TestWhoseDestinationRule(t *testing.T) {
 	b := backend(t, "workloadSelector: {matchLabels: {app: web}}\nexportTo: ['.']")
-	if d := diff(&match.Selector{Labels: []string{"app=web"}}, b.Selector); d != "" || b.Root || len(b.Exports) != 1 || b.Exports[0] != "default" {
+	if d := dialecttest.Diff(&match.Selector{Labels: []string{"app=web"}}, b.Selector); d != "" || b.Root || len(b.Exports) != 1 || b.Exports[0] != "default" {
 		t.Errorf("%+v %s", b, d)
 	}
 	part, _ := lower(t, `
@@ -195,7 +196,7 @@ spec: {host: "*.svc.cluster.local", trafficPolicy: {tls: {mode: ISTIO_MUTUAL}}}`
 		t.Errorf("a rule in the root namespace is for all: %+v", b)
 	}
 	_, found := lower(t, destinationRule("workloadSelector: {matchLabels: {app: web}}\nexportTo: [prod]"))
-	wantFinding(t, found, mesh.Error, "spec.exportTo", "its own namespace alone")
+	dialecttest.Want(t, found, mesh.Error, "spec.exportTo", "its own namespace alone")
 }
 
 func TestDestinationRuleFindings(t *testing.T) {
@@ -234,6 +235,6 @@ func TestDestinationRuleFindings(t *testing.T) {
 		{"exportTo: ['*', prod]", mesh.Error, "spec.exportTo[0]", "everybody"},
 	} {
 		_, found := lower(t, destinationRule(c.spec))
-		wantFinding(t, found, c.level, c.field, c.says)
+		dialecttest.Want(t, found, c.level, c.field, c.says)
 	}
 }

@@ -5,13 +5,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
-
 	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/dialect"
 	"github.com/weft-mesh/weft/dialect/dialecttest"
-	"github.com/weft-mesh/weft/identity"
 	"github.com/weft-mesh/weft/mesh"
 	"github.com/weft-mesh/weft/traffic"
 )
@@ -67,7 +63,7 @@ func rulesOf(t *testing.T, rules string) []mesh.Rule {
 	t.Helper()
 	part, found := lower(t, http(rules))
 	if len(part.Routes) != 1 {
-		t.Fatalf("%d routes, wanted 1: %s", len(part.Routes), show(found))
+		t.Fatalf("%d routes, wanted 1: %s", len(part.Routes), dialecttest.Show(found))
 	}
 	return part.Routes[0].Rules
 }
@@ -75,45 +71,6 @@ func rulesOf(t *testing.T, rules string) []mesh.Rule {
 // ref is a rule of the object that object writes.
 func ref(kind, rule string) decision.Ref {
 	return decision.Ref{Dialect: decision.Istio, Kind: kind, Namespace: "default", Name: "it", Rule: rule}
-}
-
-func show(found []mesh.Finding) string {
-	var b strings.Builder
-	for i := range found {
-		b.WriteString("\n" + found[i].Level.String() + " " + found[i].String())
-	}
-	return b.String()
-}
-
-// wantFinding fails unless there is a finding of a level, at a field, that says something.
-func wantFinding(t *testing.T, found []mesh.Finding, level mesh.Level, field, says string) {
-	t.Helper()
-	for i := range found {
-		if f := &found[i]; f.Level == level && f.Field == field && strings.Contains(f.Text+"; "+f.Remedy, says) {
-			return
-		}
-	}
-	t.Errorf("no %s at %s says %q:%s", level, field, says, show(found))
-}
-
-// wantNone fails where something was found.
-func wantNone(t *testing.T, found []mesh.Finding) {
-	t.Helper()
-	if len(found) > 0 {
-		t.Errorf("nothing was to be found:%s", show(found))
-	}
-}
-
-// unexported fields are what policies make of themselves when they are readied.
-func unexported(p cmp.Path) bool {
-	f, ok := p.Last().(cmp.StructField)
-	return ok && strings.ToUpper(f.Name()[:1]) != f.Name()[:1]
-}
-
-func diff(want, got any) string {
-	return cmp.Diff(want, got, cmp.FilterPath(unexported, cmp.Ignore()), cmpopts.EquateEmpty(),
-		cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }), cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
-		cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b }), cmp.Comparer(func(a, b identity.ID) bool { return a == b }))
 }
 
 // request is a call with a head, "METHOD PATH", and headers in pairs.

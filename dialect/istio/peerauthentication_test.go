@@ -3,6 +3,7 @@ package istio_test
 import (
 	"testing"
 
+	"github.com/weft-mesh/weft/dialect/dialecttest"
 	"github.com/weft-mesh/weft/feature/mtls"
 	"github.com/weft-mesh/weft/match"
 	"github.com/weft-mesh/weft/mesh"
@@ -29,12 +30,12 @@ func TestPeerAuthentication(t *testing.T) {
 			Selector: web, Ports: []mtls.Port{{Ref: pa.At("portLevelMtls.8080"), Port: 8080, Mode: mtls.Disable}, {Ref: pa.At("portLevelMtls.9090"), Port: 9090}}}},
 	} {
 		part, found := lower(t, peerAuthentication(c.namespace, c.spec))
-		wantNone(t, found)
+		dialecttest.None(t, found)
 		if len(part.PeerModes) != 1 {
 			t.Fatalf("%s: %d modes", c.spec, len(part.PeerModes))
 		}
 		c.want.Created = part.PeerModes[0].Created
-		if d := diff(c.want, part.PeerModes[0]); d != "" {
+		if d := dialecttest.Diff(c.want, part.PeerModes[0]); d != "" {
 			t.Errorf("%s: %s", c.spec, d)
 		}
 	}
@@ -43,7 +44,7 @@ func TestPeerAuthentication(t *testing.T) {
 // TestRootPeerAuthenticationWithSelectorIsIgnored: as in Istio's code, though its API's text says otherwise.
 func TestRootPeerAuthenticationWithSelectorIsIgnored(t *testing.T) {
 	part, found := lower(t, peerAuthentication("istio-system", "{selector: {matchLabels: {app: web}}, mtls: {mode: STRICT}}"))
-	wantFinding(t, found, mesh.Warning, "spec.selector", "no effect")
+	dialecttest.Want(t, found, mesh.Warning, "spec.selector", "no effect")
 	if !part.Empty() {
 		t.Errorf("it has an effect: %+v", part)
 	}
@@ -54,7 +55,7 @@ func TestStrayPeerAuthentication(t *testing.T) {
 	for _, spec := range []string{"{mode: STRICT}", "{mtls: {mod: STRICT}}", "{selectr: {matchLabels: {a: b}}, mtls: {mode: DISABLE}}",
 		`{selector: {matchLabels: {a: b}}, mtls: {mode: PERMISSIVE}, portLevelMtls: {"80": {mode: DISABLE, x: y}}}`} {
 		part, found := lower(t, peerAuthentication("default", spec))
-		wantFinding(t, found, mesh.Warning, "spec", "calls in the clear are refused")
+		dialecttest.Want(t, found, mesh.Warning, "spec", "calls in the clear are refused")
 		if m := part.PeerModes[0]; m.Mode != mtls.Strict || m.Ports != nil {
 			t.Errorf("%s: %+v", spec, m)
 		}
@@ -75,6 +76,6 @@ func TestPeerAuthenticationMistakes(t *testing.T) {
 		{"{selector: {labels: {a: b}}}", mesh.Warning, "spec.selector.labels", "did you mean selector.matchLabels?"},
 	} {
 		_, found := lower(t, peerAuthentication("default", c.spec))
-		wantFinding(t, found, c.level, c.field, c.says)
+		dialecttest.Want(t, found, c.level, c.field, c.says)
 	}
 }

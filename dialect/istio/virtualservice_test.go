@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weft-mesh/weft/dialect/dialecttest"
 	"github.com/weft-mesh/weft/feature/fault"
 	"github.com/weft-mesh/weft/feature/headers"
 	"github.com/weft-mesh/weft/feature/mirror"
@@ -33,14 +34,14 @@ func TestVirtualService(t *testing.T) {
 - match: [{headers: {end-user: {exact: jason}}}]
   route: [{destination: {host: reviews, subset: v2}}]
 - route: [{destination: {host: reviews, subset: v1}}]`))
-	wantNone(t, found)
+	dialecttest.None(t, found)
 	vs := ref("VirtualService", "")
 	want := []mesh.Route{{Ref: vs, Created: part.Routes[0].Created, Host: reviews, Rank: mesh.RankVirtualService, Rules: []mesh.Rule{
 		{Rule: route.Rule{Ref: vs.At("http[0]"), Matches: []match.Request{{Headers: []match.Header{{Name: "end-user",
 			Values: []match.String{{Value: "jason"}}}}}}}, Backends: []mesh.Backend{to("v2", 1)}, Retry: byDefault("http[0]")},
 		{Rule: route.Rule{Ref: vs.At("http[1]")}, Backends: []mesh.Backend{to("v1", 1)}, Retry: byDefault("http[1]")},
 	}}}
-	if d := diff(want, part.Routes); d != "" {
+	if d := dialecttest.Diff(want, part.Routes); d != "" {
 		t.Error(d)
 	}
 }
@@ -130,7 +131,7 @@ func TestNothingBehindACatchAllApplies(t *testing.T) {
 	for _, first := range []string{"- match: [{uri: {prefix: /}}]", "- match: [{uri: {regex: '.*'}}]", "- match: [{}]",
 		"- match: [{uri: {exact: /a}}, {uri: {prefix: /}}]", "- name: all"} {
 		part, found := lower(t, http(first+more))
-		wantFinding(t, found, mesh.Info, "spec.http[1]", "never reached: http[0]")
+		dialecttest.Want(t, found, mesh.Info, "spec.http[1]", "never reached: http[0]")
 		if rules := part.Routes[0].Rules; len(rules) != 1 {
 			t.Errorf("%s: %d rules, wanted 1", first, len(rules))
 		}
@@ -138,7 +139,7 @@ func TestNothingBehindACatchAllApplies(t *testing.T) {
 	for _, first := range []string{"- match: [{uri: {prefix: /}, headers: {h: {}}}]", "- match: [{uri: {prefix: /}, port: 9080}]",
 		"- match: [{uri: {prefix: /}, sourceLabels: {a: b}}]", "- match: [{uri: {prefix: /a}}]"} {
 		part, found := lower(t, http(first+more))
-		wantNone(t, found)
+		dialecttest.None(t, found)
 		if rules := part.Routes[0].Rules; len(rules) != 2 {
 			t.Errorf("%s: %d rules, wanted 2", first, len(rules))
 		}
@@ -148,7 +149,7 @@ func TestNothingBehindACatchAllApplies(t *testing.T) {
 // TestNoCatchAll: calls that no rule matches get 404, which surprises people.
 func TestNoCatchAll(t *testing.T) {
 	_, found := lower(t, http("- match: [{headers: {end-user: {exact: jason}}}]\n  route: [{destination: {host: reviews, subset: v2}}]"))
-	wantFinding(t, found, mesh.Info, "spec.http", "404")
+	dialecttest.Want(t, found, mesh.Info, "spec.http", "404")
 }
 
 // TestCallers: sourceLabels, sourceNamespace and port choose configuration, so they make rules of their own; order stays.
@@ -177,7 +178,7 @@ func TestCallers(t *testing.T) {
 			t.Errorf("a part of http[0] is called %s", r.Ref.Rule)
 		}
 	}
-	if d := diff(want, got); d != "" {
+	if d := dialecttest.Diff(want, got); d != "" {
 		t.Error(d)
 	}
 }
@@ -185,7 +186,7 @@ func TestCallers(t *testing.T) {
 func TestGateways(t *testing.T) {
 	const rule = "\nhttp:\n- route: [{destination: {host: reviews}}]"
 	part, found := lower(t, virtualService("hosts: ['*']\ngateways: [shop]"+rule))
-	wantFinding(t, found, mesh.Info, "spec.gateways", "shop alone")
+	dialecttest.Want(t, found, mesh.Info, "spec.gateways", "shop alone")
 	if !part.Empty() {
 		t.Error("rules of a gateway reached the mesh")
 	}
@@ -193,13 +194,13 @@ func TestGateways(t *testing.T) {
 		t.Error("rules for a gateway and the mesh did not reach the mesh")
 	}
 	part, found = lower(t, http("- match: [{gateways: [shop]}]\n  route: [{destination: {host: reviews}}]"))
-	wantFinding(t, found, mesh.Info, "spec.http[0].match[0].gateways", "shop alone")
+	dialecttest.Want(t, found, mesh.Info, "spec.http[0].match[0].gateways", "shop alone")
 	if !part.Empty() {
 		t.Error("a match of a gateway reached the mesh")
 	}
 	// "The gateway match is independent of sourceLabels."
 	part, found = lower(t, http("- match: [{gateways: [mesh], sourceLabels: {a: b}}]\n  route: [{destination: {host: reviews}}]"))
-	wantFinding(t, found, mesh.Warning, "spec.http[0].match[0].gateways", "do not count")
+	dialecttest.Want(t, found, mesh.Warning, "spec.http[0].match[0].gateways", "do not count")
 	if part.Routes[0].Rules[0].Caller != nil {
 		t.Error("sourceLabels count beside gateways")
 	}
@@ -219,27 +220,27 @@ func TestHosts(t *testing.T) {
 	} {
 		part, found := lower(t, virtualService("hosts: ["+c.host+"]"+rule))
 		if c.level != "" {
-			wantFinding(t, found, mesh.Warning, "spec.hosts[0]", c.says)
+			dialecttest.Want(t, found, mesh.Warning, "spec.hosts[0]", c.says)
 		} else {
-			wantNone(t, found)
+			dialecttest.None(t, found)
 		}
 		if got := part.Routes[0].Host; got != c.full {
 			t.Errorf("%s became %s, wanted %s", c.host, got, c.full)
 		}
 	}
 	_, found := lower(t, virtualService("hosts: ['*']"+rule))
-	wantFinding(t, found, mesh.Error, "spec.hosts[0]", "for gateways alone")
+	dialecttest.Want(t, found, mesh.Error, "spec.hosts[0]", "for gateways alone")
 	_, found = lower(t, virtualService("hosts: [reviews, "+reviews+"]"+rule))
-	wantFinding(t, found, mesh.Error, "spec.hosts[1]", "named twice")
+	dialecttest.Want(t, found, mesh.Error, "spec.hosts[1]", "named twice")
 }
 
 // TestPorts: a destination's port has to be one of the Service's.
 func TestPorts(t *testing.T) {
 	rule := "hosts: [reviews]\nhttp: [{route: [{destination: {host: reviews, port: {number: %d}}}]}]"
 	_, found := lower(t, virtualService(fmt.Sprintf(rule, 9080)))
-	wantNone(t, found)
+	dialecttest.None(t, found)
 	_, found = lower(t, virtualService(fmt.Sprintf(rule, 9081)))
-	wantFinding(t, found, mesh.Warning, "spec.http[0].route[0].destination.port.number", "has no port 9081: calls that are sent there get 503; its ports are 9080")
+	dialecttest.Want(t, found, mesh.Warning, "spec.http[0].route[0].destination.port.number", "has no port 9081: calls that are sent there get 503; its ports are 9080")
 }
 
 // TestServiceOfAnotherNamespace: the name alone does not reach it; the finding says what would.
@@ -251,14 +252,14 @@ metadata: {name: details, namespace: prod}
 spec: {ports: [{port: 80}]}
 ---
 `+virtualService("hosts: [reviews]\nhttp: [{route: [{destination: {host: details}}]}]"))
-	wantFinding(t, found, mesh.Warning, "spec.http[0].route[0].destination.host", "did you mean details.prod.svc.cluster.local?")
+	dialecttest.Want(t, found, mesh.Warning, "spec.http[0].route[0].destination.host", "did you mean details.prod.svc.cluster.local?")
 }
 
 func TestSubsets(t *testing.T) {
 	_, found := lower(t, http("- route: [{destination: {host: reviews, subset: v9}}]"))
-	wantFinding(t, found, mesh.Warning, "spec.http[0].route[0].destination.subset", "defines the subset v9: calls that are sent there get 503")
+	dialecttest.Want(t, found, mesh.Warning, "spec.http[0].route[0].destination.subset", "defines the subset v9: calls that are sent there get 503")
 	_, found = lower(t, http("- route: [{destination: {host: ratings, subset: v1}}]"))
-	wantFinding(t, found, mesh.Warning, "spec.http[0].route[0].destination.subset", "no DestinationRule for ratings.default.svc.cluster.local")
+	dialecttest.Want(t, found, mesh.Warning, "spec.http[0].route[0].destination.subset", "no DestinationRule for ratings.default.svc.cluster.local")
 }
 
 // TestPortOfADestination: without a port, a service that has one alone is called there, any other at the port that was called.
@@ -288,12 +289,12 @@ func TestWeights(t *testing.T) {
 		{"[{destination: {host: reviews, subset: v1}, weight: 1}, {destination: {host: reviews, subset: v2}, weight: 3}]",
 			[]mesh.Backend{to("v1", 1), to("v2", 3)}},
 	} {
-		if d := diff(c.want, rulesOf(t, "- route: "+c.route)[0].Backends); d != "" {
+		if d := dialecttest.Diff(c.want, rulesOf(t, "- route: "+c.route)[0].Backends); d != "" {
 			t.Errorf("%s: %s", c.route, d)
 		}
 	}
 	_, found := lower(t, http("- route: [{destination: {host: reviews}}, {destination: {host: ratings}}]"))
-	wantFinding(t, found, mesh.Error, "spec.http[0].route", "all weights are 0")
+	dialecttest.Want(t, found, mesh.Error, "spec.http[0].route", "all weights are 0")
 }
 
 // TestTimeout: there is none by default.
@@ -310,7 +311,7 @@ func TestTimeout(t *testing.T) {
 		{"retries: {attempts: 1, perTryTimeout: 2s}", &timeout.Policy{Ref: vs, Attempt: 2 * time.Second}},
 		{"timeout: 5s\n  retries: {attempts: 1, perTryTimeout: 2s}", &timeout.Policy{Ref: vs, Request: 5 * time.Second, Attempt: 2 * time.Second}},
 	} {
-		if d := diff(c.want, rulesOf(t, "- route: [{destination: {host: reviews}}]\n  "+c.fields)[0].Timeout); d != "" {
+		if d := dialecttest.Diff(c.want, rulesOf(t, "- route: [{destination: {host: reviews}}]\n  "+c.fields)[0].Timeout); d != "" {
 			t.Errorf("%s: %s", c.fields, d)
 		}
 	}
@@ -338,7 +339,7 @@ func TestRetries(t *testing.T) {
 			&retry.Policy{Ref: vs, Attempts: 1, GRPC: []int{1, 4, 13, 8, 14}}},
 		{"retries: {attempts: 1, retryOn: 'reset-before-request,refused-stream'}", &retry.Policy{Ref: vs, Attempts: 1, Connect: true, Refused: true}},
 	} {
-		if d := diff(c.want, rulesOf(t, "- route: [{destination: {host: reviews}}]\n  "+c.fields)[0].Retry); d != "" {
+		if d := dialecttest.Diff(c.want, rulesOf(t, "- route: [{destination: {host: reviews}}]\n  "+c.fields)[0].Retry); d != "" {
 			t.Errorf("%s: %s", c.fields, d)
 		}
 	}
@@ -360,10 +361,10 @@ func TestRetriesFindings(t *testing.T) {
 		{"retry: {attempts: 1}", mesh.Warning, "spec.http[0].retry", "did you mean retries?"},
 	} {
 		_, found := lower(t, http("- route: [{destination: {host: reviews}}]\n  "+c.fields))
-		wantFinding(t, found, c.level, c.field, c.says)
+		dialecttest.Want(t, found, c.level, c.field, c.says)
 	}
 	_, found := lower(t, http("- route: [{destination: {host: reviews}}]\n  retries: {attempts: 1, retryIgnorePreviousHosts: true}"))
-	wantNone(t, found)
+	dialecttest.None(t, found)
 }
 
 // TestFault: no share means no call; "timeouts or retries will not be enabled when faults are enabled" (HTTPRoute.fault).
@@ -384,16 +385,16 @@ func TestFault(t *testing.T) {
 	} {
 		rule := rulesOf(t, "- route: [{destination: {host: reviews}}]\n  timeout: 1s\n  retries: {attempts: 3}\n  fault: "+c.fault)[0]
 		c.want.Ref = vs
-		if d := diff(&c.want, rule.Fault); d != "" {
+		if d := dialecttest.Diff(&c.want, rule.Fault); d != "" {
 			t.Errorf("%s: %s", c.fault, d)
 		}
-		if rule.Timeout != nil || diff(&retry.Policy{Ref: vs}, rule.Retry) != "" {
+		if rule.Timeout != nil || dialecttest.Diff(&retry.Policy{Ref: vs}, rule.Retry) != "" {
 			t.Errorf("%s: timeout %v and retries %v count beside a fault", c.fault, rule.Timeout, rule.Retry)
 		}
 		_, found := lower(t, http("- route: [{destination: {host: reviews}}]\n  timeout: 1s\n  fault: "+c.fault))
-		wantFinding(t, found, mesh.Info, "spec.http[0].fault", "do not count")
+		dialecttest.Want(t, found, mesh.Info, "spec.http[0].fault", "do not count")
 		if c.says != "" {
-			wantFinding(t, found, mesh.Warning, "spec.http[0].fault."+map[bool]string{true: "delay", false: "abort"}[rule.Fault.Delay > 0], c.says)
+			dialecttest.Want(t, found, mesh.Warning, "spec.http[0].fault."+map[bool]string{true: "delay", false: "abort"}[rule.Fault.Delay > 0], c.says)
 		}
 	}
 	for _, c := range []struct{ fault, field, says string }{
@@ -403,7 +404,7 @@ func TestFault(t *testing.T) {
 		{"{delay: {percentage: {value: 1}}}", "delay.fixedDelay", "missing"},
 	} {
 		_, found := lower(t, http("- route: [{destination: {host: reviews}}]\n  fault: "+c.fault))
-		wantFinding(t, found, mesh.Error, "spec.http[0].fault."+c.field, c.says)
+		dialecttest.Want(t, found, mesh.Error, "spec.http[0].fault."+c.field, c.says)
 	}
 }
 
@@ -422,7 +423,7 @@ func TestMirrors(t *testing.T) {
 		{"mirror: {host: reviews, subset: v2}\n  mirrorPercentage: {value: 0}", nil},
 		{"mirrors: [{destination: {host: reviews, subset: v2}}, {destination: {host: reviews}, percentage: {value: 0}}]", copyTo(1_000_000)},
 	} {
-		if d := diff(c.want, rulesOf(t, "- route: [{destination: {host: reviews}}]\n  "+c.fields)[0].Mirrors); d != "" {
+		if d := dialecttest.Diff(c.want, rulesOf(t, "- route: [{destination: {host: reviews}}]\n  "+c.fields)[0].Mirrors); d != "" {
 			t.Errorf("%s: %s", c.fields, d)
 		}
 	}
@@ -449,7 +450,7 @@ func TestRedirect(t *testing.T) {
 	} {
 		rule := rulesOf(t, "- redirect: "+c.redirect+"\n  "+c.match)[0]
 		c.want.Ref = vs
-		if d := diff(&c.want, rule.Redirect); d != "" {
+		if d := dialecttest.Diff(&c.want, rule.Redirect); d != "" {
 			t.Errorf("%s: %s", c.redirect, d)
 		}
 		if len(rule.Backends) > 0 || rule.Retry != nil {
@@ -465,7 +466,7 @@ func TestRedirect(t *testing.T) {
 		{"{redirect: {uri: /a}, route: [{destination: {host: reviews}}]}", "redirect", "both redirect and route"},
 	} {
 		_, found := lower(t, http("- "+c.rule))
-		wantFinding(t, found, mesh.Error, "spec.http[0]."+c.field, c.says)
+		dialecttest.Want(t, found, mesh.Error, "spec.http[0]."+c.field, c.says)
 	}
 }
 
@@ -492,12 +493,12 @@ func TestRewrite(t *testing.T) {
 		for i := range c.want {
 			c.want[i].Ref = vs
 		}
-		if d := diff(c.want, got); d != "" {
+		if d := dialecttest.Diff(c.want, got); d != "" {
 			t.Errorf("%s %s: %s", c.match, c.rewrite, d)
 		}
 	}
 	_, found := lower(t, http("- route: [{destination: {host: reviews}}]\n  rewrite: {authority: a}\n  headers: {request: {set: {Host: b}}}"))
-	wantFinding(t, found, mesh.Error, "spec.http[0].rewrite.authority", "set it once")
+	dialecttest.Want(t, found, mesh.Error, "spec.http[0].rewrite.authority", "set it once")
 }
 
 // TestHeaders: Host and :authority set the authority; other pseudo headers cannot be changed.
@@ -512,12 +513,12 @@ func TestHeaders(t *testing.T) {
 	vs := ref("VirtualService", "http[0]")
 	want := &headers.Policy{Ref: vs, Request: headers.Edit{Set: []headers.Pair{{Name: "x-b", Value: "2"}, {Name: "x-a", Value: "100%"}, {Name: "host", Value: "all"}},
 		Remove: []string{"x-c"}}, Response: headers.Edit{Add: []headers.Pair{{Name: "x-d", Value: "4"}}}}
-	if d := diff(want, rule.Headers); d != "" {
+	if d := dialecttest.Diff(want, rule.Headers); d != "" {
 		t.Error(d)
 	}
 	// the rule's authority goes before that of the destination
 	want = &headers.Policy{Ref: vs, Response: headers.Edit{Remove: []string{"server"}}}
-	if d := diff(want, rule.Backends[0].Headers); d != "" {
+	if d := dialecttest.Diff(want, rule.Backends[0].Headers); d != "" {
 		t.Error(d)
 	}
 	for _, c := range []struct {
@@ -532,15 +533,15 @@ func TestHeaders(t *testing.T) {
 		{"{request: {set: {x: '%DOWNSTREAM_REMOTE_ADDRESS%'}}}", mesh.Warning, "request.set.x", "%DOWNSTREAM_REMOTE_ADDRESS%"},
 	} {
 		_, found := lower(t, http("- route: [{destination: {host: reviews}}]\n  headers: "+c.edit))
-		wantFinding(t, found, c.level, "spec.http[0].headers."+c.field, c.says)
+		dialecttest.Want(t, found, c.level, "spec.http[0].headers."+c.field, c.says)
 	}
 }
 
 // TestDirectResponse: a status is an abort of every call.
 func TestDirectResponse(t *testing.T) {
 	part, found := lower(t, http("- directResponse: {status: 418, body: {string: hi}}"))
-	wantFinding(t, found, mesh.Warning, "spec.http[0].directResponse.body", "no body")
-	if d := diff(&fault.Policy{Ref: ref("VirtualService", "http[0]"), Status: 418, AbortShare: 1_000_000}, part.Routes[0].Rules[0].Fault); d != "" {
+	dialecttest.Want(t, found, mesh.Warning, "spec.http[0].directResponse.body", "no body")
+	if d := dialecttest.Diff(&fault.Policy{Ref: ref("VirtualService", "http[0]"), Status: 418, AbortShare: 1_000_000}, part.Routes[0].Rules[0].Fault); d != "" {
 		t.Error(d)
 	}
 }
@@ -556,7 +557,7 @@ func TestExportTo(t *testing.T) {
 		for _, r := range part.Routes {
 			got = append(got, r.Consumer)
 		}
-		if d := diff(c.want, got); d != "" {
+		if d := dialecttest.Diff(c.want, got); d != "" {
 			t.Errorf("%s: %s", c.to, d)
 		}
 	}
@@ -569,17 +570,17 @@ func TestNotYet(t *testing.T) {
   delegate: {name: other}
 - corsPolicy: {allowMethods: [GET]}
   route: [{destination: {host: reviews}}]`))
-	wantFinding(t, found, mesh.Warning, "spec.http[0].delegate", "get 500")
-	wantFinding(t, found, mesh.Warning, "spec.http[1].corsPolicy", "preflight")
+	dialecttest.Want(t, found, mesh.Warning, "spec.http[0].delegate", "get 500")
+	dialecttest.Want(t, found, mesh.Warning, "spec.http[1].corsPolicy", "preflight")
 	if r := part.Routes[0].Rules[0]; len(r.Backends) > 0 || find(t, part.Routes[0].Rules, request("GET /d")) != "http[0]" {
 		t.Errorf("a delegated call goes elsewhere: %+v", r)
 	}
 	_, found = lower(t, virtualService("hosts: [reviews]\ntcp: [{route: [{destination: {host: reviews}}]}]"))
-	wantFinding(t, found, mesh.Warning, "spec.tcp", "endpoints of the port")
+	dialecttest.Want(t, found, mesh.Warning, "spec.tcp", "endpoints of the port")
 	_, found = lower(t, virtualService("http: [{route: [{destination: {host: reviews}}]}]"))
-	wantFinding(t, found, mesh.Warning, "spec.hosts", "delegates to it")
+	dialecttest.Want(t, found, mesh.Warning, "spec.hosts", "delegates to it")
 	part, found = lower(t, http("- match: [{headers: {'@request.auth.claims.group': {exact: a}}}, {uri: {exact: /a}}]\n  route: [{destination: {host: reviews}}]"))
-	wantFinding(t, found, mesh.Warning, `spec.http[0].match[0].headers["@request.auth.claims.group"]`, "claims")
+	dialecttest.Want(t, found, mesh.Warning, `spec.http[0].match[0].headers["@request.auth.claims.group"]`, "claims")
 	if n := len(part.Routes[0].Rules[0].Matches); n != 1 {
 		t.Errorf("%d matches, wanted the one that needs no claim", n)
 	}
@@ -609,7 +610,7 @@ func TestVirtualServiceMistakes(t *testing.T) {
 		{"{route: [{destination: {host: reviews}}], mirror: {host: reviews}, mirrors: [{destination: {host: reviews}}]}", mesh.Error, ".mirror", "both"},
 	} {
 		_, found := lower(t, http("- "+c.rule))
-		wantFinding(t, found, c.level, "spec.http[0]"+c.field, c.says)
+		dialecttest.Want(t, found, c.level, "spec.http[0]"+c.field, c.says)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"testing"
 
+	"github.com/weft-mesh/weft/dialect/dialecttest"
 	"github.com/weft-mesh/weft/identity"
 	"github.com/weft-mesh/weft/mesh"
 	"github.com/weft-mesh/weft/traffic"
@@ -21,13 +22,13 @@ spec:
   locality: eu/eu-1/rack
   weight: 2
   serviceAccount: vm`)
-	wantNone(t, found)
+	dialecttest.None(t, found)
 	addr := netip.MustParseAddr("10.0.0.1")
 	want := []mesh.Workload{{Ref: ref("WorkloadEntry", ""), Name: "it", Namespace: "default", ID: identity.Of("cluster.local", "default", "vm"),
 		Addr: addr, Tunnel: netip.AddrPortFrom(addr, 15008), Labels: []string{"app=web", "networking.istio.io/tunnel=http", "version=v1"},
 		Ports: []mesh.WorkloadPort{{Name: "grpc", Number: 9090, Proto: traffic.Detect}, {Name: "http", Number: 8080, Proto: traffic.Detect}},
 		Zone:  "eu-1", Weight: 2, Ready: true}}
-	if d := diff(want, part.Workloads); d != "" {
+	if d := dialecttest.Diff(want, part.Workloads); d != "" {
 		t.Error(d)
 	}
 }
@@ -49,7 +50,7 @@ func TestWorkloadEntryMistakes(t *testing.T) {
 		{"{address: 10.0.0.1, ip: 10.0.0.1}", mesh.Warning, "spec.ip", "did you mean address?"},
 	} {
 		part, found := lower(t, object("networking.istio.io", "WorkloadEntry", c.spec))
-		wantFinding(t, found, c.level, c.field, c.says)
+		dialecttest.Want(t, found, c.level, c.field, c.says)
 		if c.field == "spec.address" && !part.Empty() {
 			t.Errorf("%s: it takes calls", c.spec)
 		}

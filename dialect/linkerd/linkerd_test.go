@@ -5,9 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
-
 	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/dialect"
 	"github.com/weft-mesh/weft/dialect/dialecttest"
@@ -58,14 +55,6 @@ func ref(kind, name, rule string) decision.Ref {
 	return decision.Ref{Dialect: decision.Linkerd, Kind: kind, Namespace: "shop", Name: name, Rule: rule}
 }
 
-func show(found []mesh.Finding) string {
-	var b strings.Builder
-	for i := range found {
-		b.WriteString("\n" + found[i].Level.String() + " " + found[i].String())
-	}
-	return b.String()
-}
-
 // expect compares findings with lines of "LEVEL FIELD: TEXT", in which text is what the finding says somewhere.
 func expect(t *testing.T, found []mesh.Finding, want string) {
 	t.Helper()
@@ -86,20 +75,9 @@ func expect(t *testing.T, found []mesh.Finding, want string) {
 	}
 	for _, line := range left {
 		if line != "" {
-			t.Errorf("nothing says %q:%s", line, show(found))
+			t.Errorf("nothing says %q:%s", line, dialecttest.Show(found))
 		}
 	}
-}
-
-// unexported fields are what policies make of themselves when they are readied.
-func unexported(p cmp.Path) bool {
-	f, ok := p.Last().(cmp.StructField)
-	return ok && strings.ToUpper(f.Name()[:1]) != f.Name()[:1]
-}
-
-func diff(want, got any) string {
-	return cmp.Diff(want, got, cmp.FilterPath(unexported, cmp.Ignore()), cmpopts.EquateEmpty(),
-		cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }))
 }
 
 // request is a call with a head, "METHOD PATH".

@@ -43,7 +43,7 @@ requiredAuthenticationRefs:
 				{Principals: web, Networks: prefixes("10.1.0.0/16", "10.3.0.1/32")},
 				{Principals: web, Networks: prefixes("10.2.0.0/16"), NotNetworks: prefixes("10.2.3.0/24")}}},
 		}}}}}
-	if d := diff(want, part.Authorizations); d != "" {
+	if d := dialecttest.Diff(want, part.Authorizations); d != "" {
 		t.Error(d)
 	}
 }

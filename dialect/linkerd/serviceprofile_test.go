@@ -57,7 +57,7 @@ retryBudget: {retryRatio: 0.25, minRetriesPerSecond: 3, ttl: 15s}`))
 		}, {
 			Rule: route.Rule{Ref: sp.At("routes[1]"), Matches: []match.Request{{Paths: []match.String{{Kind: match.Regex, Value: "/.*"}}}}},
 		}}}}
-	if d := diff(want, part.Profiles); d != "" {
+	if d := dialecttest.Diff(want, part.Profiles); d != "" {
 		t.Error(d)
 	}
 }
@@ -356,7 +356,7 @@ warning spec.retry[0].condition: responseClasses
 warning spec.retry[0].backoff: retryBudget
 warning spec.retry[0].retries: retryBudget`)
 	want := []mesh.Rule{{Rule: route.Rule{Ref: ref("ServiceProfile", booksHost, "routes[0]"), Matches: []match.Request{{Paths: []match.String{{Value: "/"}}}}}}}
-	if d := diff(want, part.Profiles[0].Rules); d != "" {
+	if d := dialecttest.Diff(want, part.Profiles[0].Rules); d != "" {
 		t.Error(d)
 	}
 }
