@@ -18,7 +18,6 @@ const (
 	SourcePrincipal
 	DestinationIP
 	DestinationPort
-	SNI
 )
 
 // Condition is one key of a rule and what it may be; an address is compared with Networks, a port with Ports, all else with
@@ -34,12 +33,12 @@ type Condition struct {
 	NotPorts    []Range        `pb:"8"`
 }
 
-// HTTP says whether the condition needs a head.
-func (c *Condition) HTTP() bool { return c.Key == RequestHeader || c.Key == RemoteIP }
+// http says whether the condition needs a head.
+func (c *Condition) http() bool { return c.Key == RequestHeader || c.Key == RemoteIP }
 
 // Compile readies the condition.
 func (c *Condition) Compile() error {
-	if c.Key > SNI {
+	if c.Key > DestinationPort {
 		return unknown("key of a condition", uint8(c.Key))
 	}
 	if err := compile("when", c.Values); err != nil {
@@ -50,7 +49,7 @@ func (c *Condition) Compile() error {
 
 // Match says whether the condition holds. wide is as for Request.Match.
 func (c *Condition) Match(a *traffic.Attrs, wide bool) bool {
-	if c.HTTP() && a.Proto == traffic.TCP {
+	if c.http() && a.Proto == traffic.TCP {
 		return wide
 	}
 	switch c.Key {
@@ -62,7 +61,7 @@ func (c *Condition) Match(a *traffic.Attrs, wide bool) bool {
 		return c.network(a.Original.Addr())
 	case DestinationPort:
 		p := a.Port()
-		return (len(c.Ports) == 0 || inRange(c.Ports, p)) && !inRange(c.NotPorts, p)
+		return (len(c.Ports) == 0 || InRanges(c.Ports, p)) && !InRanges(c.NotPorts, p)
 	}
 	v, ok := c.value(a)
 	return (len(c.Values) == 0 || ok && any(c.Values, v)) && !(ok && any(c.NotValues, v))
@@ -81,8 +80,6 @@ func (c *Condition) value(a *traffic.Attrs) (string, bool) {
 		return id.Namespace, !id.IsZero()
 	case SourceAccount:
 		return id.Account(), !id.IsZero()
-	case SourcePrincipal:
-		return id.Principal(), !id.IsZero()
 	}
-	return a.SNI, a.SNI != ""
+	return id.Principal(), !id.IsZero()
 }

@@ -144,7 +144,8 @@ type Range struct {
 // OnePort is the range of a single port.
 func OnePort(p uint16) Range { return Range{p, p} }
 
-func inRange(list []Range, p uint16) bool {
+// InRanges says whether a port is of any of the ranges.
+func InRanges(list []Range, p uint16) bool {
 	return slices.ContainsFunc(list, func(r Range) bool { return p >= r.First && p <= r.Last })
 }
 
@@ -215,7 +216,7 @@ type missed struct {
 }
 
 func (r *Request) miss(a *traffic.Attrs, wide bool) (missed, bool) {
-	if p := a.Port(); len(r.Ports) > 0 && !inRange(r.Ports, p) || inRange(r.NotPorts, p) {
+	if p := a.Port(); len(r.Ports) > 0 && !InRanges(r.Ports, p) || InRanges(r.NotPorts, p) {
 		return missed{part: port}, false
 	}
 	if a.Proto == traffic.TCP {

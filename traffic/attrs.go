@@ -39,8 +39,7 @@ type Peer struct {
 type Conn struct {
 	Source   Peer
 	Original netip.AddrPort // where the caller thought it was going
-	SNI      string
-	Secure   bool // the bytes came by mutual TLS
+	Secure   bool           // the bytes came by mutual TLS
 }
 
 // Attrs is all that a decision may read. The engine fills it from bytes on a wire, explain from flags, tests from a line of

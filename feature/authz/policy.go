@@ -5,6 +5,7 @@ package authz
 import (
 	"cmp"
 	"fmt"
+	"slices"
 
 	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/match"
@@ -129,40 +130,25 @@ func (r *Rule) when(a *traffic.Attrs, wide bool) bool {
 
 // On says whether the engine judges calls to a port.
 func (e *Engine) On(port uint16) bool {
-	for _, r := range e.Ports {
-		if port >= r.First && port <= r.Last {
-			return true
-		}
-	}
-	return len(e.Ports) == 0
-}
-
-// LabelledDest says whether any rule reads labels of endpoints.
-func (e *Engine) LabelledDest() bool {
-	for _, t := range e.Tiers {
-		for _, r := range t.Rules {
-			for i := range r.Dest {
-				if r.Dest[i].Labelled() {
-					return true
-				}
-			}
-		}
-	}
-	return false
+	return len(e.Ports) == 0 || match.InRanges(e.Ports, port)
 }
 
 // Labelled says whether any rule reads labels of callers.
 func (e *Engine) Labelled() bool {
-	for _, t := range e.Tiers {
-		for _, r := range t.Rules {
-			for i := range r.From {
-				if r.From[i].Labelled() {
-					return true
-				}
-			}
-		}
-	}
-	return false
+	return e.reads(func(r *Rule) []match.Source { return r.From })
+}
+
+// LabelledDest says whether any rule reads labels of endpoints.
+func (e *Engine) LabelledDest() bool {
+	return e.reads(func(r *Rule) []match.Source { return r.Dest })
+}
+
+func (e *Engine) reads(of func(*Rule) []match.Source) bool {
+	return slices.ContainsFunc(e.Tiers, func(t Tier) bool {
+		return slices.ContainsFunc(t.Rules, func(r Rule) bool {
+			return slices.ContainsFunc(of(&r), func(s match.Source) bool { return s.Labelled() })
+		})
+	})
 }
 
 // Compile readies the matchers, and refuses an effect that it does not know.
