@@ -53,7 +53,8 @@ type Workload struct {
 	Name, Namespace, Service, Version, Account string
 	Labels                                     map[string]string
 	Ports                                      []uint16
-	Protocol                                   string // appProtocol of its ports [http]
+	Protocol                                   string            // appProtocol of its ports [http]
+	Protocols                                  map[uint16]string // of single ports, where it is another one
 }
 
 // Outside is the caller that is not of the mesh.
@@ -227,19 +228,34 @@ func (f *File) workload(_ int, words []string) error {
 		case "protocol":
 			w.Protocol = v
 		case "ports":
-			w.Ports = nil
-			for _, p := range strings.Split(v, ",") {
-				n, err := strconv.ParseUint(p, 10, 16)
-				if err != nil {
-					return fmt.Errorf("port %q: %w", p, err)
-				}
-				w.Ports = append(w.Ports, uint16(n))
+			if err := w.ports(v); err != nil {
+				return err
 			}
 		default:
 			w.Labels[k] = v
 		}
 	}
 	f.Workloads = append(f.Workloads, w)
+	return nil
+}
+
+// ports reads "80,5432/tcp".
+func (w *Workload) ports(list string) error {
+	w.Ports = nil
+	for _, text := range strings.Split(list, ",") {
+		number, protocol, said := strings.Cut(text, "/")
+		n, err := strconv.ParseUint(number, 10, 16)
+		if err != nil {
+			return fmt.Errorf("port %q: %w", text, err)
+		}
+		w.Ports = append(w.Ports, uint16(n))
+		if said {
+			if w.Protocols == nil {
+				w.Protocols = map[uint16]string{}
+			}
+			w.Protocols[uint16(n)] = protocol
+		}
+	}
 	return nil
 }
 

@@ -47,7 +47,7 @@ func (f *File) Registrations() (out []control.Registration) {
 func (w *Workload) Registration() control.Registration {
 	r := control.Registration{Name: w.Name, Namespace: w.Namespace, Service: w.Service, Version: w.Version, Account: w.Account, Labels: w.Labels}
 	for _, p := range w.Ports {
-		r.Ports = append(r.Ports, control.Port{Number: p, Protocol: cmp.Or(w.Protocol, "http")})
+		r.Ports = append(r.Ports, control.Port{Number: p, Protocol: cmp.Or(w.Protocols[p], w.Protocol, "http")})
 	}
 	return r
 }

@@ -33,14 +33,21 @@ func (s *records) all() []observe.Record {
 	return slices.Clone(s.kept)
 }
 
-// since returns the records from number n on, and what is closed when there are more.
-func (s *records) since(n int) ([]observe.Record, <-chan struct{}) {
+// find returns a copy of the first record from number n on that is meets, else how many there are and what is closed when there
+// are more.
+func (s *records) find(n int, is func(*observe.Record) bool) (found *observe.Record, seen int, more <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for ; n < len(s.kept); n++ {
+		if is(&s.kept[n]) {
+			r := s.kept[n]
+			return &r, n, nil
+		}
+	}
 	if s.more == nil {
 		s.more = make(chan struct{})
 	}
-	return slices.Clone(s.kept[n:]), s.more
+	return nil, n, s.more
 }
 
 func (s *records) count() int {
@@ -52,12 +59,13 @@ func (s *records) count() int {
 // await returns the first record from number n on that is meets, waiting for it; nil: it did not come.
 func (s *records) await(ctx context.Context, n int, is func(*observe.Record) bool) *observe.Record {
 	for {
-		got, more := s.since(n)
-		if i := slices.IndexFunc(got, func(r observe.Record) bool { return is(&r) }); i >= 0 {
-			return &got[i]
+		found, seen, more := s.find(n, is)
+		if found != nil {
+			return found
 		}
 		select {
 		case <-more:
+			n = seen
 		case <-ctx.Done():
 			return nil
 		}

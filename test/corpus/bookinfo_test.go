@@ -4,6 +4,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/tools/txtar"
 
@@ -69,6 +70,13 @@ var gatewayAPI = map[string][]string{
 	"bookinfo-gateway.yaml":    {to("productpage", "=> 200 productpage")},
 }
 
+// said is what a finding has to say of the files that weft cannot do yet.
+var said = map[string][]string{
+	"bookinfo-gateway.yaml":        {"default/bookinfo-gateway", "no gateways yet"},
+	"certmanager-gateway.yaml":     {"cert-manager-gateway", "no gateways yet"},
+	"egress-rule-google-apis.yaml": {"ServiceEntry default/googleapis", "services outside of the mesh cannot be added yet"},
+}
+
 // TestIstioRouting applies each file to the running shop in turn.
 func TestIstioRouting(t *testing.T) {
 	dir := corpus.Dir(t, "istio", "bookinfo", "networking")
@@ -110,13 +118,32 @@ func inTurn(t *testing.T, m *meshtest.Mesh, dir string, expected map[string][]st
 		t.Log(f.Name())
 		m.Apply(objects...)
 		m.Expect(want...)
+		if words := said[f.Name()]; words != nil {
+			m.Finding(words...)
+		}
 		m.Delete(objects...)
 		m.Expect(to("reviews", "=> 200 reviews")) // nothing is left of it
 	}
 }
 
-// TestDelay judges without waiting: jason's calls are held up for 7 s.
+// TestDelay: jason's calls are held up for 7 s, and nobody else's.
 func TestDelay(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes 7 s")
+	}
+	t.Parallel()
+	dir := corpus.Dir(t, "istio", "bookinfo", "networking")
+	m := meshtest.New(t, corpus.Read(t, dir, "destination-rule-all.yaml"), corpus.Read(t, dir, "virtual-service-ratings-test-delay.yaml"))
+	m.Run(shop...)
+	m.Expect(to("ratings", "=> 200 ratings subset v1 because VirtualService default/ratings http[1]"))
+	a := m.Get("productpage-v1", "http://ratings:9080/ratings/0", "end-user=jason")
+	if d := a.Caller.Took; a.Status != 200 || d < 7*time.Second || d > 8*time.Second {
+		t.Errorf("%d after %v", a.Status, d)
+	}
+}
+
+// TestDelayJudged finds the same without waiting.
+func TestDelayJudged(t *testing.T) {
 	dir := corpus.Dir(t, "istio", "bookinfo", "networking")
 	f := &transcript.File{Name: "delay"}
 	for _, name := range []string{"destination-rule-all.yaml", "virtual-service-ratings-test-delay.yaml"} {

@@ -69,6 +69,34 @@ func TestSeedOutlier(t *testing.T) {
 	}
 }
 
+// TestSeedPool: HTTP/1.1 calls reach the application as HTTP/2 (h2UpgradePolicy), of TCP connections a hundred are open at once
+// (maxConnections), of calls a thousand (http2MaxRequests).
+func TestSeedPool(t *testing.T) {
+	m := meshtest.New(t, seed(t, "istio-my-service.yaml"))
+	m.Run("caller", "my-service version=v1 ports=80,7000/tcp")
+	if x := m.Get("caller", "http://my-service/"); x.AppProto != "HTTP/2.0" {
+		t.Errorf("the application is spoken to in %s", x.AppProto)
+	}
+	const why = "DestinationRule default/my-service trafficPolicy.connectionPool (istio)"
+	for _, x := range []struct {
+		call string
+		most int
+	}{{"from caller TCP my-service:7000", 100}, {"from caller GET http://my-service/", 1000}} {
+		var held []*meshtest.Held
+		for range x.most {
+			held = append(held, m.Hold(x.call))
+		}
+		if a := m.Call(x.call); a.App != "" || a.Caller.Deciding.Ref.String() != why {
+			t.Errorf("%s: one more than %d: %s because %v", x.call, x.most, a.App, a.Caller.Deciding)
+		}
+		for _, h := range held {
+			if a := h.Release(); a.App == "" {
+				t.Fatalf("%s: one of the first %d was not answered: %+v", x.call, x.most, a)
+			}
+		}
+	}
+}
+
 // TestSeedPrincipalAndPath: "the principal-and-path policy lets one call pass and answers 403 to the rest, with the policy's name in
 // the record".
 func TestSeedPrincipalAndPath(t *testing.T) {
@@ -109,6 +137,7 @@ func TestSeedEgress(t *testing.T) {
 	m.Expect("from my-service TCP database:5432 => ok database because CiliumNetworkPolicy default/my-policy egress[1] (cilium)",
 		"from my-service TCP database:5433 => refused because CiliumNetworkPolicy default/my-policy, no rule allows (cilium)",
 		"from my-service GET http://other/ => 403 because CiliumNetworkPolicy default/my-policy, no rule allows (cilium)",
+		"from my-service GET http://192.0.2.1/ => 403 because CiliumNetworkPolicy default/my-policy, no rule allows (cilium)",
 		"from other TCP database:5433 => ok database")
 }
 
