@@ -48,7 +48,7 @@ reports findings with file, line, field, reason and remedy. Nothing is changed, 
 
 Exit code: 0 nothing worse than a warning, 1 errors: an object is not in force, 2 the command could not be run.`,
 		Example: "  weft analyze mesh/\n  weft analyze -q mesh/ other.yaml\n  weft analyze -o json mesh/ | jq '.[] | select(.accepted | not)'",
-		Args:    cobra.MinimumNArgs(1),
+		Args:    atLeast("files or directories"),
 		RunE: func(c *cobra.Command, paths []string) error {
 			v, err := loadPaths(paths, nil)
 			if err != nil {

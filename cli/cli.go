@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra" // the field's library for commands: help, completion and documentation come with it
@@ -68,9 +69,19 @@ reads the configuration of Gateway API, Istio, Linkerd and Cilium as it is.`,
 	return root
 }
 
+// atLeast is what a command says that was given nothing to work on.
+func atLeast(what string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return fmt.Errorf("name %s, as: %s", what, strings.TrimSpace(strings.SplitN(c.Example, "\n", 2)[0]))
+		}
+		return nil
+	}
+}
+
 // stateFlag adds --state, the directory of the control plane.
 func stateFlag(c *cobra.Command, dir *string) {
-	c.Flags().StringVar(dir, "state", DefaultState(), "directory of the control plane's state and sockets")
+	c.Flags().StringVar(dir, "state", DefaultState(), "directory of the control plane's state and sockets; $WEFT_STATE sets another default")
 }
 
 // DefaultState is where a user's control plane lives: $WEFT_STATE, else weft below the user's runtime or home directory.

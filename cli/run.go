@@ -33,7 +33,7 @@ type runFlags struct {
 func runCommand() *cobra.Command {
 	var f runFlags
 	c := &cobra.Command{
-		Use:   "run --service NAME --port PORT -- COMMAND [ARGUMENT...]",
+		Use:   "run --service NAME [flags] -- COMMAND [ARGUMENT...]",
 		Short: "Run a process as a workload of the mesh",
 		Long: `Run starts a process with its proxy: the process gets an address and an identity, its calls to services are encrypted,
 routed and judged, and only the mesh reaches it. It runs in user, network and mount namespaces of its own, without root; names of
@@ -47,7 +47,8 @@ be executed, 127 it is not there, 2 the flags are wrong.`,
 		Example: `  weft run --service reviews --version v1 --port 9080 -- ./reviews
   weft run --service web --port 8080 --publish 127.0.0.1:8000:8080 -- ./web
   weft run --service batch --namespace shop --service-account batch -- ./job --once`,
-		Args: cobra.MinimumNArgs(1),
+		DisableFlagsInUseLine: true,
+		Args:                  atLeast("a command behind --"),
 		RunE: func(c *cobra.Command, args []string) error {
 			return f.run(c.Context(), args, c.ErrOrStderr())
 		},

@@ -53,7 +53,7 @@ func levels(all []dialect.Located) string {
 	for _, f := range all {
 		n[f.Level]++
 	}
-	return fmt.Sprintf("%d errors, %d warnings, %d notes", n[mesh.Error], n[mesh.Warning], n[mesh.Info])
+	return fmt.Sprintf("%d errors, %d warnings, %d notes (weft status -o json has them)", n[mesh.Error], n[mesh.Warning], n[mesh.Info])
 }
 
 func proxyState(p control.ProxyAddr) string {

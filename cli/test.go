@@ -29,9 +29,19 @@ started. The form:
   -- findings --
   mesh/policy.yaml:12 spec.hosts
 
+A workload has the label app and the service account of its name and listens on port 80; service=, version=, account=, ports=,
+protocol= and any label= say otherwise. It needs no Service among the objects. A call may also be TCP NAME:PORT, GRPC URL, or
+"from outside METHOD URL to WORKLOAD"; besides headers it takes answering=STATUS, taking=DURATION, failing=N (attempts that find
+nobody) and at=ADDRESS (of a caller outside).
+
+An outcome is a status, ok or refused, and as much as matters of: the service that gets the call, subset NAME, grpc CODE,
+attempts N, copied to SERVICE, because OBJECT, sees HEADER=VALUE ... (what the application gets; also path=, query=, host=),
+returns HEADER=VALUE ... (what the caller gets). HEADER= is one that is not there; "80% 200 ... | 20% 503" tells shares. Because
+names the object that had the last word: where a route and then a policy let a call pass, the policy.
+
 Exit code: 0 all hold, 1 some do not, 2 a file cannot be read.`,
 		Example: "  weft test mesh/*.txtar",
-		Args:    cobra.MinimumNArgs(1),
+		Args:    atLeast("transcripts"),
 		RunE: func(c *cobra.Command, paths []string) error {
 			passed, failed := 0, 0
 			for _, path := range paths {
