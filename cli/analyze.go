@@ -87,8 +87,8 @@ func loadPaths(paths []string, workloads []*control.Workload) (*control.View, er
 func verdictsOf(v *control.View) []Verdict {
 	used, kinds, verdicts := make([]bool, len(v.Findings)), all.Kinds(defaultTrustDomain), []Verdict{}
 	for _, o := range v.Objects {
-		x := Verdict{Object: objectName(o), File: o.Source.File, Line: o.Source.Line, Accepted: true}
 		k := dialect.Find(kinds, o.Group, o.Kind)
+		x := Verdict{Object: objectName(o), File: o.Source.File, Line: o.Source.Line, Accepted: k != nil}
 		for i, l := range v.Findings {
 			same := l.Ref.Kind == o.Kind && l.Ref.Namespace == o.Namespace && l.Ref.Name == o.Name && (k == nil || l.Ref.Dialect == k.Dialect)
 			if same && !used[i] {
@@ -147,9 +147,12 @@ func printVerdicts(w *tabwriter.Writer, shown, verdicts []Verdict) {
 }
 
 func printVerdict(w *tabwriter.Writer, v *Verdict) {
-	state := "rejected"
-	if v.Accepted {
+	state := "ignored" // its kind is not known
+	switch {
+	case v.Accepted:
 		state = "accepted"
+	case slices.ContainsFunc(v.Findings, func(f Finding) bool { return f.Level == mesh.Error.String() }):
+		state = "rejected"
 	}
 	if v.Object != "" {
 		fmt.Fprintf(w, "%s:%d: %s: %s\n", v.File, v.Line, v.Object, state)
