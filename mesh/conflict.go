@@ -3,15 +3,25 @@ package mesh
 import (
 	"cmp"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
+	"time"
 
+	"github.com/weft-mesh/weft/decision"
+	"github.com/weft-mesh/weft/match"
 	"github.com/weft-mesh/weft/traffic"
 )
 
 // Conflicts returns a finding for each object that takes no effect because another one speaks of the same thing, naming the
 // winner.
 func (s *Snapshot) Conflicts() (out []Finding) {
+	out = slices.Concat(s.routesLost(), s.policiesLost(), s.subsetsLost(), s.profilesLost(), s.modesLost())
+	slices.SortStableFunc(out, func(a, b Finding) int { return cmp.Or(cmp.Compare(a.Ref.String(), b.Ref.String()), cmp.Compare(a.Text, b.Text)) })
+	return out
+}
+
+func (s *Snapshot) routesLost() (out []Finding) {
 	for _, host := range slices.Sorted(maps.Keys(s.Services)) {
 		svc := s.Services[host]
 		routes := s.routes(host)
@@ -28,10 +38,9 @@ func (s *Snapshot) Conflicts() (out []Finding) {
 					}
 				}
 			}
-			out = append(out, routesLost(lost, host)...)
+			out = append(out, routeLost(lost, host)...)
 		}
 	}
-	slices.SortStableFunc(out, func(a, b Finding) int { return cmp.Compare(a.Ref.String(), b.Ref.String()) })
 	return out
 }
 
@@ -54,7 +63,7 @@ func consumers(routes []*Route) []string {
 	return slices.Sorted(maps.Keys(set))
 }
 
-func routesLost(lost map[*Route]*Route, host string) (out []Finding) {
+func routeLost(lost map[*Route]*Route, host string) (out []Finding) {
 	for loser, winner := range lost {
 		f := Finding{Ref: loser.Ref, Level: Warning, Text: "takes no effect for " + host + ": " + winner.Ref.String() + " chooses where its calls go"}
 		switch {
@@ -66,4 +75,114 @@ func routesLost(lost map[*Route]*Route, host string) (out []Finding) {
 		out = append(out, f)
 	}
 	return out
+}
+
+// place is what backend policies of one namespace have in common.
+type place struct {
+	host, namespace, callers string
+	layer                    Layer
+}
+
+func (p *BackendPolicy) place() place {
+	return place{p.Host, p.Ref.Namespace, words(p.Selector), p.Layer}
+}
+
+func (p *BackendPolicy) dated() dated { return dated{p.Created, p.Ref} }
+
+// policiesLost: of several backend policies for one host the oldest is in force.
+func (s *Snapshot) policiesLost() []Finding {
+	return lost(s.called, func(p *BackendPolicy) (place, bool) { return p.place(), p.Policy != (Outbound{}) || len(p.Ports) > 0 },
+		(*BackendPolicy).dated, "its policy takes no effect for %[2]s: %[1]v, which is older, says how to call it", func(p *BackendPolicy) string { return p.Host })
+}
+
+// subsetsLost: the subsets of all backend policies for one host are joined; of several of one name the oldest's counts.
+func (s *Snapshot) subsetsLost() []Finding {
+	type subset struct {
+		of   *BackendPolicy
+		name string
+	}
+	all := map[string][]*subset{}
+	for p := range everyOf(s.called) {
+		for _, x := range p.Subsets {
+			all[x.Name] = append(all[x.Name], &subset{p, x.Name})
+		}
+	}
+	type subject struct {
+		place
+		name string
+	}
+	return lost(all, func(x *subset) (subject, bool) { return subject{x.of.place(), x.name}, true }, func(x *subset) dated { return x.of.dated() },
+		"its subset %[2]s takes no effect: %[1]v, which is older, has one of that name", func(x *subset) string { return x.name })
+}
+
+// profilesLost: of several profiles of one host, for the same callers, the oldest counts.
+func (s *Snapshot) profilesLost() []Finding {
+	return lost(s.profiled, func(p *Profile) ([2]string, bool) { return [2]string{p.Host, p.Consumer}, true },
+		func(p *Profile) dated { return dated{p.Created, p.Ref} },
+		"takes no effect: %v is an older profile of %s", func(p *Profile) string { return p.Host })
+}
+
+// modesLost: of several modes for the mesh, a namespace or the same workloads of it the oldest counts.
+func (s *Snapshot) modesLost() []Finding {
+	type subject struct {
+		dialect              decision.Dialect
+		namespace, workloads string
+	}
+	return lost(s.moded, func(m *PeerMode) (subject, bool) { return subject{m.Ref.Dialect, m.Namespace, words(m.Selector)}, true },
+		func(m *PeerMode) dated { return dated{m.Created, m.Ref} },
+		"takes no effect: %v is older and for %s", func(m *PeerMode) string {
+			switch {
+			case m.Selector != nil:
+				return "the same workloads"
+			case m.Namespace != "":
+				return "the same namespace"
+			}
+			return "the mesh too"
+		})
+}
+
+// dated is what age compares.
+type dated struct {
+	at  time.Time
+	ref decision.Ref
+}
+
+// lost makes a finding for all but the oldest of those that have a subject in common. text gets the winner and what is said of it.
+func lost[K comparable, T any](index map[string][]*T, subject func(*T) (K, bool), of func(*T) dated, text string, said func(*T) string) (out []Finding) {
+	won := map[K]*T{}
+	for x := range everyOf(index) {
+		k, speaks := subject(x)
+		if w := won[k]; speaks && (w == nil || before(of(x), of(w))) {
+			won[k] = x
+		}
+	}
+	for x := range everyOf(index) {
+		if k, speaks := subject(x); speaks && won[k] != x {
+			winner := of(won[k]).ref
+			out = append(out, Finding{Ref: of(x).ref, Level: Warning, Text: fmt.Sprintf(text, &winner, said(x)), Remedy: "join them in one object"})
+		}
+	}
+	return out
+}
+
+func before(a, b dated) bool { return age(a.at, a.ref, b.at, b.ref) < 0 }
+
+func everyOf[T any](index map[string][]*T) iter.Seq[*T] {
+	return func(yield func(*T) bool) {
+		for _, list := range index {
+			for _, x := range list {
+				if !yield(x) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// words are those of a selector, to compare it by; nil is another than the empty one.
+func words(s *match.Selector) string {
+	if s == nil {
+		return ""
+	}
+	return fmt.Sprint(*s)
 }

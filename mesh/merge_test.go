@@ -236,6 +236,49 @@ func TestConflicts(t *testing.T) {
 	}
 }
 
+// TestConflictsOfPolicies: of several that speak of one thing the oldest is in force, and each other one is told of it; subsets are
+// joined, and whoever speaks of something else loses nothing.
+func TestConflictsOfPolicies(t *testing.T) {
+	limit := mesh.Outbound{Breaker: &breaker.Policy{MaxRequests: 1}}
+	policy := func(name string, created time.Time) mesh.BackendPolicy {
+		return mesh.BackendPolicy{Ref: ref(decision.Istio, "default", name), Created: created, Host: host, Policy: limit}
+	}
+	subsets, wild, annotation, some := policy("subsets", young), policy("wild", young), policy("annotation", young), policy("some", young)
+	v1, v1again := policy("v1", old), policy("v1-again", young)
+	v1.Policy, v1.Subsets = mesh.Outbound{}, []mesh.Subset{{Name: "v1"}, {Name: "v2"}}
+	v1again.Policy, v1again.Subsets = mesh.Outbound{}, []mesh.Subset{{Name: "v1"}, {Name: "v3"}}
+	subsets.Policy, wild.Host, annotation.Layer, some.Selector = mesh.Outbound{}, "*.local", mesh.LayerAnnotation, &match.Selector{}
+	profile := func(name, consumer string, created time.Time) mesh.Profile {
+		return mesh.Profile{Ref: ref(decision.Linkerd, "default", name), Host: host, Consumer: consumer, Created: created}
+	}
+	mode := func(name, namespace string, created time.Time, s *match.Selector) mesh.PeerMode {
+		return mesh.PeerMode{Ref: ref(decision.Istio, namespace, name), Namespace: namespace, Created: created, Selector: s}
+	}
+	app, db := &match.Selector{Labels: []string{"app=a"}}, &match.Selector{Labels: []string{"app=db"}}
+	for _, x := range []struct {
+		name string
+		part mesh.Part
+		want string
+	}{
+		{"backend policies", mesh.Part{Backends: []mesh.BackendPolicy{policy("b", young), subsets, policy("a", old), wild, annotation, some}},
+			"K default/b (istio): its policy takes no effect for " + host + ": K default/a (istio), which is older, says how to call it; join them in one object"},
+		{"subsets", mesh.Part{Backends: []mesh.BackendPolicy{v1again, v1}},
+			"K default/v1-again (istio): its subset v1 takes no effect: K default/v1 (istio), which is older, has one of that name; join them in one object"},
+		{"profiles", mesh.Part{Profiles: []mesh.Profile{profile("a", "", old), profile("b", "", young), profile("c", "shop", young)}},
+			"K default/b (linkerd): takes no effect: K default/a (linkerd) is an older profile of " + host + "; join them in one object"},
+		{"modes", mesh.Part{PeerModes: []mesh.PeerMode{mode("a", "", old, nil), mode("b", "", young, nil), mode("c", "shop", young, nil), mode("d", "shop", young, app), mode("e", "shop", young, db)}},
+			"K b (istio): takes no effect: K a (istio) is older and for the mesh too; join them in one object"},
+		{"modes of workloads", mesh.Part{PeerModes: []mesh.PeerMode{mode("d", "shop", young, app), mode("e", "shop", old, app), mode("f", "stock", old, app)}},
+			"K shop/d (istio): takes no effect: K shop/e (istio) is older and for the same workloads; join them in one object"},
+	} {
+		s, _ := snapshot(x.part)
+		got := s.Conflicts()
+		if len(got) != 1 || got[0].String() != x.want || got[0].Level != mesh.Warning {
+			t.Errorf("%s: %v\nwant %s", x.name, got, x.want)
+		}
+	}
+}
+
 // TestRulesOfTCP: nothing is dropped in silence: rules of requests on a port that is declared TCP.
 func TestRulesOfTCP(t *testing.T) {
 	vs := mesh.Route{Ref: ref(decision.Istio, "default", "vs"), Host: host, Rank: mesh.RankVirtualService, Rules: []mesh.Rule{rule("vs")}}
