@@ -15,14 +15,16 @@ import (
 	"time"
 
 	"github.com/weft-mesh/weft/control"
+	"github.com/weft-mesh/weft/node/sandbox"
 	"github.com/weft-mesh/weft/observe/stat"
 )
 
 // checker asserts what the mesh promises, on the shop and on a workload that makes calls when it is asked to.
 type checker struct {
 	*shop
-	page    string // the shop's address
-	caller  string // the calling workload's
+	page    string          // the shop's address
+	others  map[string]bool // of probes, those where somebody else listened before
+	caller  string          // the calling workload's
 	client  *http.Client
 	faults  string // while this file exists, one of the ratings answers with the status in it
 	flaky   *process
@@ -55,15 +57,21 @@ var assertions = []assertion{
 	{"metrics equal the load's own count", (*checker).counted},
 }
 
+// most is how long all of it may take.
+const most = 90 * time.Second
+
 // check runs the assertions whose names contain only, and prints a line each.
 func check(ctx context.Context, bin, only string, log io.Writer) error {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
+	ctx, cancel := context.WithTimeoutCause(ctx, most, fmt.Errorf("it was not done within %v", most))
 	defer cancel()
 	s, err := newShop(bin, log)
 	if err != nil {
 		return err
 	}
 	defer s.stop()
+	if err := sandbox.Probe(s.weft()[0]); err != nil {
+		return fmt.Errorf("what is asserted holds for workloads in namespaces of their own: %w", err)
+	}
 	c := &checker{shop: s, client: newClient(), current: ctx, faults: filepath.Join(s.dir, "faults")}
 	began := time.Now()
 	if err := c.begin(ctx); err != nil {
@@ -77,9 +85,12 @@ func check(ctx context.Context, bin, only string, log io.Writer) error {
 		}
 		at := time.Now()
 		figures, err := a.run(c)
+		if ctx.Err() != nil {
+			return fmt.Errorf("stopped at %q: %w", a.name, context.Cause(ctx))
+		}
 		if err != nil {
 			failed++
-			fmt.Printf("FAIL %s (%.1f s): %v\n", a.name, time.Since(at).Seconds(), err)
+			fmt.Printf("FAIL %s (%.1f s): %s\n", a.name, time.Since(at).Seconds(), strings.ReplaceAll(err.Error(), "\n", " "))
 			continue
 		}
 		passed++
@@ -98,6 +109,10 @@ func (c *checker) begin(ctx context.Context) (err error) {
 	}
 	if c.caller, err = freePort(); err != nil {
 		return err
+	}
+	c.others = map[string]bool{}
+	for _, addr := range loopback {
+		c.others[addr] = reachable(addr)
 	}
 	if err := c.startUp(ctx); err != nil {
 		return err
@@ -144,7 +159,7 @@ func (c *checker) dial(addr, send string) (called, error) {
 }
 
 func (c *checker) ask(target string, header map[string]string) (out called, err error) {
-	status, body, err := get(c.client, target, header)
+	status, body, err := get(c.current, c.client, target, header)
 	if err == nil && status != http.StatusOK {
 		err = fmt.Errorf("the calling workload answered %d: %s", status, body)
 	}
@@ -241,20 +256,20 @@ func (c *checker) numbers(service, version string) (*stat.Snapshot, *control.Pro
 	for i := range s.Proxies {
 		if p := &s.Proxies[i]; p.Service == service && (version == "" || p.Version == version) {
 			snap := new(stat.Snapshot)
-			return snap, p, admin(p.Admin, "/stats", snap)
+			return snap, p, c.admin(p.Admin, "/stats", snap)
 		}
 	}
 	return nil, nil, fmt.Errorf("no workload of %s %s is registered", service, version)
 }
 
 // admin asks a proxy on its socket.
-func admin(socket, path string, v any) error {
+func (c *checker) admin(socket, path string, v any) error {
 	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			var d net.Dialer
 			return d.DialContext(ctx, "unix", socket)
 		}}}
-	status, body, err := get(client, "http://proxy"+path, nil)
+	status, body, err := get(c.current, client, "http://proxy"+path, nil)
 	if err == nil && status != 200 {
 		err = fmt.Errorf("%s%s: %d %s", socket, path, status, body)
 	}

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 	"strings"
@@ -91,7 +93,7 @@ func (c *checker) badChange() (string, error) {
 
 // moved sends a route to a service that no proxy has asked for before.
 func (c *checker) moved() (string, error) {
-	defer c.remove("reviews")
+	defer c.remove("details")
 	gone, err := c.apply("never", `apiVersion: v1
 kind: Service
 metadata: {name: never-called, namespace: default}
@@ -102,7 +104,7 @@ spec: {selector: {app: details}, ports: [{port: 9080, name: http}]}
 	}
 	defer gone()
 	return c.underLoad("http://details:9080/details/0", func() (string, error) {
-		_, err := c.apply("reviews", `apiVersion: networking.istio.io/v1
+		_, err := c.apply("details", `apiVersion: networking.istio.io/v1
 kind: VirtualService
 metadata: {name: details, namespace: default}
 spec:
@@ -125,26 +127,42 @@ spec:
 }
 
 func (c *checker) rotated() (string, error) {
-	before, err := c.status()
+	_, ratings, err := c.numbers("ratings", "v1")
 	if err != nil {
 		return "", err
 	}
+	tunnel := net.JoinHostPort(ratings.Address, "15008")
+	before, _ := stranger(tunnel)
 	return c.underLoad(reviewsURL, func() (string, error) {
 		out, err := c.command(c.current, "identity", "rotate")
 		if err != nil {
 			return "", err
 		}
-		after, err := c.status()
-		if err == nil && (after.Root == before.Root || after.Rotation != "steady") {
-			err = fmt.Errorf("root %s, %s, before %s: %s", after.Root, after.Rotation, before.Root, out)
+		s, err := c.status()
+		if err != nil {
+			return "", err
 		}
-		return fmt.Sprintf("root %s to %s", before.Root, after.Root), err
+		if s.Rotation != "steady" {
+			return "", fmt.Errorf("the rotation is %s: %s", s.Rotation, out)
+		}
+		after, _ := stranger(tunnel)
+		if before == nil || after == nil || issuer(before) == issuer(after) {
+			return "", fmt.Errorf("%s showed a certificate of %s and shows one of %s", tunnel, issuer(before), issuer(after))
+		}
+		return fmt.Sprintf("certificates of %s, then of %s", issuer(before), issuer(after)), nil
 	})
+}
+
+func issuer(c *x509.Certificate) string {
+	if c == nil {
+		return "nobody"
+	}
+	return c.Issuer.CommonName
 }
 
 // killed kills the control plane without warning and starts it again.
 func (c *checker) killed() (string, error) {
-	before, err := c.endpoints()
+	workloads, before, err := c.endpoints()
 	if err != nil {
 		return "", err
 	}
@@ -165,32 +183,35 @@ func (c *checker) killed() (string, error) {
 					return fmt.Errorf("%s has not come back", p.Workload)
 				}
 			}
+			if n := len(s.Proxies); n != workloads {
+				return fmt.Errorf("%d workloads have registered again, want %d", n, workloads)
+			}
 			return nil
 		})
 		if err != nil {
 			return "", err
 		}
 		back := time.Since(at)
-		after, err := c.endpoints()
+		_, after, err := c.endpoints()
 		if err == nil && after < before {
 			err = fmt.Errorf("proxies held %d endpoints, and hold %d", before, after)
 		}
-		return fmt.Sprintf("away 2 s, all proxies back after %.1f s, %d endpoints held, before %d", back.Seconds(), after, before), err
+		return fmt.Sprintf("away 2 s, all %d workloads back after %.1f s, %d endpoints held, before %d", workloads, back.Seconds(), after, before), err
 	})
 }
 
-// endpoints counts what all proxies hold.
-func (c *checker) endpoints() (n int, err error) {
+// endpoints counts the workloads, and what all their proxies hold.
+func (c *checker) endpoints() (workloads, n int, err error) {
 	s, err := c.status()
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	for _, p := range s.Proxies {
 		var held []struct {
 			Endpoints int `json:"endpoints"`
 		}
-		if err := admin(p.Admin, "/config", &held); err != nil {
-			return 0, err
+		if err := c.admin(p.Admin, "/config", &held); err != nil {
+			return 0, 0, err
 		}
 		for _, h := range held {
 			n += h.Endpoints
@@ -199,7 +220,7 @@ func (c *checker) endpoints() (n int, err error) {
 	if n == 0 {
 		err = errors.New("no proxy holds an endpoint")
 	}
-	return n, err
+	return len(s.Proxies), n, err
 }
 
 func (c *checker) workloadKilled() (string, error) {

@@ -139,7 +139,7 @@ spec:
 	})
 }
 
-// break has one of the two ratings answer with a status.
+// breaks has one of the two ratings answer with a status, until it is mended.
 func (c *checker) breaks(status string) (mended func(), err error) {
 	return func() { os.Remove(c.faults) }, os.WriteFile(c.faults, []byte(status), 0o644)
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -109,7 +110,7 @@ func (c *checker) inspect(r *recorder, secret, address string) (string, error) {
 	if err := serverHello13(down); err != nil {
 		return "", err
 	}
-	for _, word := range []string{secret, "ratings", "GET", "reviewer", "Reviewer1", "spiffe"} {
+	for _, word := range []string{secret, "ratings", "GET /", "reviewer", "Reviewer1", "spiffe"} {
 		if bytes.Contains(up, []byte(word)) || bytes.Contains(down, []byte(word)) {
 			return "", fmt.Errorf("%q is readable between the proxies", word)
 		}
@@ -149,30 +150,57 @@ func (c *checker) strangers() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	for _, addr := range []string{ratings.Address + ":9080", "127.0.0.1:9080", "127.0.0.1:15001", ratings.Address + ":15001", ratings.Address + ":15006"} {
-		conn, err := net.DialTimeout("tcp", addr, time.Second)
-		if err == nil {
-			conn.Close()
+	refused := 0
+	for _, addr := range append([]string{ratings.Address + ":9080", ratings.Address + ":15001", ratings.Address + ":15006"}, loopback...) {
+		if c.others[addr] {
+			continue
+		}
+		if reachable(addr) {
 			return "", fmt.Errorf("a stranger could connect to %s", addr)
 		}
+		refused++
 	}
 	tunnel := net.JoinHostPort(ratings.Address, "15008")
-	conn, err := tls.Dial("tcp", tunnel, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"weft/1", "h2"}}) // to look at what it shows
-	var who string
-	if err == nil {
-		defer conn.Close()
-		if len(conn.ConnectionState().PeerCertificates) > 0 && len(conn.ConnectionState().PeerCertificates[0].URIs) > 0 {
-			who = conn.ConnectionState().PeerCertificates[0].URIs[0].String()
-		}
-		_ = conn.SetDeadline(time.Now().Add(3 * time.Second))
-		if _, err = conn.Write([]byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00")); err == nil {
-			_, err = conn.Read(make([]byte, 1))
-		}
+	shown, err := stranger(tunnel)
+	if alert, ok := errors.AsType[*net.OpError](err); !ok || alert.Op != "remote error" { // it has to be there, and to say no
+		return "", fmt.Errorf("%s, to a stranger without a certificate: %v, want a TLS alert", tunnel, err)
 	}
-	if err == nil {
-		return "", fmt.Errorf("%s answered a stranger without a certificate", tunnel)
+	who := fmt.Sprint(shown.URIs)
+	if want := "[spiffe://cluster.local/ns/default/sa/bookinfo-ratings]"; who != want {
+		return "", fmt.Errorf("%s is %s, want %s", tunnel, who, want)
 	}
-	return fmt.Sprintf("5 addresses refuse; %s (%s) says: %v", tunnel, who, err), nil
+	return fmt.Sprintf("%d addresses refuse; %s %s says: %v", refused, tunnel, who, err), nil
+}
+
+// loopback is where the application and its proxy would be reached if they listened outside of their sandbox.
+var loopback = []string{"127.0.0.1:9080", "127.0.0.1:15001"}
+
+func reachable(addr string) bool {
+	conn, err := net.DialTimeout("tcp", addr, time.Second)
+	if err == nil {
+		conn.Close()
+	}
+	return err == nil
+}
+
+// stranger calls without a certificate, and returns the one that it was shown, and what came of the call.
+func stranger(addr string) (shown *x509.Certificate, err error) {
+	d := tls.Dialer{NetDialer: &net.Dialer{Timeout: 3 * time.Second},
+		Config: &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"weft/1", "h2"}}} // to look at what it shows
+	raw, err := d.Dial("tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	defer raw.Close()
+	conn := raw.(*tls.Conn)
+	shown = conn.ConnectionState().PeerCertificates[0]
+	if err := conn.SetDeadline(time.Now().Add(3 * time.Second)); err != nil {
+		return shown, err
+	}
+	if _, err = conn.Write([]byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00")); err == nil {
+		_, err = conn.Read(make([]byte, 1))
+	}
+	return shown, err
 }
 
 // denied applies a policy: who it denies gets 403, and the record names it.
@@ -192,7 +220,7 @@ spec:
 		if err != nil {
 			return "", err
 		}
-		if status, _, err := get(c.client, "http://"+c.page+"/productpage", nil); err != nil || status != 200 {
+		if status, _, err := get(c.current, c.client, "http://"+c.page+"/productpage", nil); err != nil || status != 200 {
 			return "", fmt.Errorf("the shop, which may call details, got %d %v", status, err)
 		}
 		s, _, err := c.numbers("details", "")

@@ -12,8 +12,7 @@ import (
 
 // load sends requests at a steady rate, whether or not the earlier ones have been answered, and counts what becomes of them.
 type load struct {
-	url   string
-	every time.Duration
+	url string
 
 	sent, ok, failed atomic.Int64
 	mu               sync.Mutex
@@ -24,19 +23,20 @@ type load struct {
 	all              sync.WaitGroup
 }
 
-// startLoad sends GET requests to url, one each interval, until stop.
+// startLoad sends GET requests to url, one each interval, until stop; those under way then are waited for, unless ctx ends.
 func startLoad(ctx context.Context, url string, every time.Duration, check func(body string) error) *load {
-	l := &load{url: url, every: every, check: check, client: newClient()}
-	ctx, l.cancel = context.WithCancel(ctx)
+	l := &load{url: url, check: check, client: newClient()}
+	on, cancel := context.WithCancel(ctx)
+	l.cancel = cancel
 	l.all.Go(func() {
 		t := time.NewTicker(every)
 		defer t.Stop()
 		for {
 			select {
-			case <-ctx.Done():
+			case <-on.Done():
 				return
 			case <-t.C:
-				l.all.Go(l.one)
+				l.all.Go(func() { l.one(ctx) })
 			}
 		}
 	})
@@ -48,9 +48,9 @@ func newClient() *http.Client {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
-func (l *load) one() {
+func (l *load) one(ctx context.Context) {
 	l.sent.Add(1)
-	status, body, err := get(l.client, l.url, nil)
+	status, body, err := get(ctx, l.client, l.url, nil)
 	if err == nil && l.check != nil {
 		err = l.check(body)
 	}
@@ -85,8 +85,8 @@ func (l *load) figures() string {
 }
 
 // get makes one request.
-func get(c *http.Client, url string, header map[string]string) (status int, body string, err error) {
-	req, err := http.NewRequest(http.MethodGet, url, nil)
+func get(ctx context.Context, c *http.Client, url string, header map[string]string) (status int, body string, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return 0, "", err
 	}

@@ -38,7 +38,7 @@ func main() {
 			err = demo(ctx, abs, *at, *rate, log)
 		}
 	}
-	if err != nil && !errors.Is(err, context.Canceled) {
+	if err != nil && (*checks || !errors.Is(err, context.Canceled)) { // a check that was stopped has not passed
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1)
 	}
@@ -64,19 +64,27 @@ func demo(ctx context.Context, bin, at string, rate int, log io.Writer) error {
 	if err := s.startShop(ctx, at); err != nil {
 		return err
 	}
-	fmt.Printf("up after %.1f s\n\n  the shop:  http://%s/productpage\n  ask it:    weft stat --state %s\n             weft explain --state %s --from productpage --to http://reviews:9080/reviews/1\n  Ctrl-C stops everything.\n\n",
-		time.Since(began).Seconds(), at, s.state(), s.state())
+	fmt.Printf(`up after %.1f s
+
+  the shop:  http://%s/productpage
+  ask it:    %s stat --state %s
+             %[3]s explain --state %[4]s --from productpage --to http://reviews:9080/reviews/1
+  Ctrl-C stops everything.
+
+`, time.Since(began).Seconds(), at, s.weft()[0], s.state())
 	l := startLoad(ctx, "http://"+at+"/productpage", time.Second/time.Duration(max(rate, 1)), nil)
 	defer l.stop()
-	for ctx.Err() == nil {
+	for {
 		table, err := s.command(ctx, "stat", "--window", "2s")
+		if ctx.Err() != nil {
+			fmt.Println("stopping ...")
+			return nil
+		}
 		if err != nil {
-			break
+			return err
 		}
 		fmt.Printf("%s  (%s)\n%s\n", time.Now().Format(time.TimeOnly), l.figures(), table)
 	}
-	fmt.Println("stopping ...")
-	return nil
 }
 
 // startShop starts all services of the shop, and returns when the page is served.
@@ -97,7 +105,7 @@ func (s *shop) startShop(ctx context.Context, at string) error {
 				return fmt.Errorf("%s ended (%v):\n%s", p.name, p.err, p.out)
 			}
 		}
-		status, body, err := get(client, "http://"+at+"/productpage", nil)
+		status, body, err := get(ctx, client, "http://"+at+"/productpage", nil)
 		if err == nil && status != 200 {
 			err = fmt.Errorf("status %d: %.200s", status, body)
 		}

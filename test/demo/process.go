@@ -3,11 +3,13 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -98,19 +100,41 @@ type shop struct {
 	dir    string // of everything that this run writes
 	config string // directory that weft up watches
 	up     *process
-	mu     sync.Mutex
 	runs   []*process
-	args   []string // more flags for weft up
 	log    io.Writer
 }
 
 func newShop(bin string, log io.Writer) (*shop, error) {
-	dir, err := os.MkdirTemp("", "weft-demo-")
+	sweep()
+	for _, program := range []string{"weft", "weft-proxy", "bookinfo"} {
+		if _, err := exec.LookPath(filepath.Join(bin, program)); err != nil {
+			return nil, fmt.Errorf("%w; build it with make build", err)
+		}
+	}
+	dir, err := os.MkdirTemp("", prefix+strconv.Itoa(os.Getpid())+"-")
 	if err != nil {
 		return nil, err
 	}
 	s := &shop{bin: bin, dir: dir, config: filepath.Join(dir, "mesh"), log: log}
-	return s, os.CopyFS(s.config, os.DirFS("examples/bookinfo/mesh"))
+	if err := os.CopyFS(s.config, os.DirFS("examples/bookinfo/mesh")); err != nil {
+		s.stop()
+		return nil, fmt.Errorf("the shop's services: %w; run it at the root of the repository", err)
+	}
+	return s, nil
+}
+
+// prefix begins the names of directories that runs write to; their process follows.
+const prefix = "weft-demo-"
+
+// sweep removes what runs have left that were killed without warning.
+func sweep() {
+	dirs, _ := filepath.Glob(filepath.Join(os.TempDir(), prefix+"*-*"))
+	for _, dir := range dirs {
+		of, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(dir), prefix), "-")
+		if pid, err := strconv.Atoi(of); err == nil && errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+			os.RemoveAll(dir)
+		}
+	}
 }
 
 func (s *shop) state() string { return filepath.Join(s.dir, "state") }
@@ -121,8 +145,7 @@ func (s *shop) weft(args ...string) []string {
 
 // startUp starts the control plane and waits until it answers.
 func (s *shop) startUp(ctx context.Context) (err error) {
-	argv := s.weft(append([]string{"up", "-f", s.config, "--state", s.state()}, s.args...)...)
-	if s.up, err = start("weft up", s.log, nil, argv...); err != nil {
+	if s.up, err = start("weft up", s.log, nil, s.weft("up", "-f", s.config, "--state", s.state())...); err != nil {
 		return err
 	}
 	return s.await(ctx, s.up, 20*time.Second, "answer", func() error {
@@ -168,9 +191,7 @@ func (s *shop) run(name string, env []string, flags []string, command ...string)
 	argv = append(append(argv, flags...), "--")
 	p, err := start(name, s.log, env, append(argv, command...)...)
 	if err == nil {
-		s.mu.Lock()
 		s.runs = append(s.runs, p)
-		s.mu.Unlock()
 	}
 	return p, err
 }
@@ -186,11 +207,8 @@ func (s *shop) bookinfo(service, version, publish string, env []string, more ...
 
 // stop ends everything: workloads first, all at once, then the control plane.
 func (s *shop) stop() {
-	s.mu.Lock()
-	runs := s.runs
-	s.mu.Unlock()
 	var all sync.WaitGroup
-	for _, p := range runs {
+	for _, p := range s.runs {
 		all.Go(func() { p.stop(15 * time.Second) })
 	}
 	all.Wait()
