@@ -24,7 +24,8 @@ func main() {
 	rate := flag.Int("rate", 20, "requests a second")
 	verbose := flag.Bool("v", false, "show what the programs print")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP,
+		syscall.SIGPIPE) // nobody reads any more: | head
 	defer stop()
 	log := io.Writer(nil)
 	if *verbose {
