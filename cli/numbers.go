@@ -152,11 +152,14 @@ func (r *row) add(e *stat.Edge) {
 	r.edge.Latency.Add(e.Latency)
 	switch { // an edge remembers longer than the window
 	case e.Denied > 0:
-		r.Because = e.LastDenial
+		r.Because = oneLine(e.LastDenial)
 	case e.Failed > 0:
-		r.Because = e.LastFailure
+		r.Because = oneLine(e.LastFailure)
 	}
 }
+
+// oneLine keeps an error of several parts in its cell of a table.
+func oneLine(s string) string { return strings.ReplaceAll(strings.TrimSpace(s), "\n", ": ") }
 
 func (r *row) finish(took time.Duration) {
 	e := &r.edge

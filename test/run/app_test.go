@@ -1,0 +1,154 @@
+package run
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// app is a program that runs in the mesh.
+func app(args []string) int {
+	switch args[0] {
+	case "exit":
+		code, _ := strconv.Atoi(args[1])
+		return code
+	case "die":
+		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		select {}
+	case "serve":
+		if err := serve(args[1:]); err != nil {
+			fmt.Fprintln(os.Stderr, "app:", err)
+			return 1
+		}
+		return 0
+	}
+	fmt.Fprintln(os.Stderr, "app: what is", args[0])
+	return 2
+}
+
+// serve listens on ports, at HOST if that is set, until SIGTERM, and lets calls under way finish then.
+func serve(ports []string) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	s := &http.Server{Handler: handler(), ReadHeaderTimeout: time.Minute}
+	ended := make(chan error, len(ports))
+	for _, p := range ports {
+		l, err := net.Listen("tcp", net.JoinHostPort(os.Getenv("HOST"), p))
+		if err != nil {
+			return err
+		}
+		go func() { ended <- s.Serve(l) }()
+	}
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+		return s.Shutdown(context.Background())
+	}
+}
+
+// told is what the application says of a call.
+type told struct {
+	Name   string            `json:"name"` // of the instance
+	Host   string            `json:"host"` // of the machine, as it sees it
+	Env    map[string]string `json:"env,omitempty"`
+	Status int               `json:"status,omitempty"`
+	Body   string            `json:"body,omitempty"`
+	Error  string            `json:"error,omitempty"`
+	List   []string          `json:"list,omitempty"`
+}
+
+func handler() http.Handler {
+	mux := http.NewServeMux()
+	answer := func(path string, f func(*told, *http.Request) error) {
+		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+			t := &told{Name: os.Getenv("POD_NAME")}
+			if err := f(t, r); err != nil {
+				t.Error = err.Error()
+			}
+			_ = json.NewEncoder(w).Encode(t)
+		})
+	}
+	answer("/", who)
+	answer("/slow", func(t *told, r *http.Request) error {
+		ms, _ := strconv.Atoi(r.FormValue("ms"))
+		time.Sleep(time.Duration(ms) * time.Millisecond)
+		return nil
+	})
+	answer("/fetch", fetch)
+	answer("/dial", dial)
+	answer("/resolve", func(t *told, r *http.Request) (err error) {
+		t.List, err = net.DefaultResolver.LookupHost(r.Context(), r.FormValue("name"))
+		return err
+	})
+	answer("/list", func(t *told, r *http.Request) error {
+		entries, err := os.ReadDir(r.FormValue("path"))
+		for _, e := range entries {
+			t.List = append(t.List, e.Name())
+		}
+		return err
+	})
+	answer("/read", func(t *told, r *http.Request) error {
+		b, err := os.ReadFile(r.FormValue("path"))
+		t.Body = string(b)
+		return err
+	})
+	return mux
+}
+
+func who(t *told, _ *http.Request) (err error) {
+	t.Env = map[string]string{}
+	for _, line := range os.Environ() {
+		name, value, _ := strings.Cut(line, "=")
+		if strings.Contains(name, "SERVICE") || slices.Contains([]string{"POD_IP", "POD_NAMESPACE", "HOST", "PORT"}, name) {
+			t.Env[name] = value
+		}
+	}
+	t.Host, err = os.Hostname()
+	return err
+}
+
+// fetch calls url; $NAME in it stands for the environment's.
+func fetch(t *told, r *http.Request) error {
+	ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, os.ExpandEnv(r.FormValue("url")), nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	t.Status, t.Body = resp.StatusCode, string(b)
+	return err
+}
+
+// dial connects, says hello, and tells what came back within a while.
+func dial(t *told, r *http.Request) error {
+	c, err := net.DialTimeout(cmp.Or(r.FormValue("network"), "tcp"), r.FormValue("addr"), 3*time.Second)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(2 * time.Second))
+	if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"); err != nil {
+		return err
+	}
+	b, err := io.ReadAll(c)
+	t.Body = string(b)
+	return err
+}
