@@ -93,6 +93,13 @@ func (f *upFlags) up(ctx context.Context, out, errs io.Writer) error {
 	told := &findings{out: errs, said: map[string]bool{}}
 	opts := control.Options{State: f.state, TrustDomain: f.trustDomain, CertLifetime: f.lifetime, Allow: rules, Changed: told.changed,
 		Log: slog.New(slog.NewTextHandler(errs, &slog.HandlerOptions{Level: level}))}
+	for _, path := range f.files {
+		abs, err := filepath.Abs(path)
+		if err != nil {
+			return fmt.Errorf("-f %s: %w", path, err)
+		}
+		opts.Rules = append(opts.Rules, abs)
+	}
 	if f.sockets != f.state {
 		opts.Private = []string{f.sockets}
 	}

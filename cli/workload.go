@@ -101,7 +101,9 @@ func (w *workload) shutUp(ctx context.Context) (err error) {
 	hide := append(sandbox.OutsideDoors(), w.dir.path, socketDir(w.flags.state))
 	hide = append(append(hide, runParents(w.flags.state)...), w.member.given.Private...)
 	w.box, err = sandbox.Create(ctx, sandbox.Spec{Address: w.member.reg.Address, Hostname: hostname(name), Executable: w.proxyExe,
-		Search: []string{namespace + ".svc.cluster.local", "svc.cluster.local", "cluster.local"}, Hide: hide})
+		Search: []string{namespace + ".svc.cluster.local", "svc.cluster.local", "cluster.local"}, Hide: hide,
+		// A process of the same user could change what judges it, or the proxy that is started anew when it dies.
+		ReadOnly: append([]string{w.proxyExe}, w.member.given.Rules...)})
 	if err != nil {
 		return err
 	}

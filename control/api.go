@@ -30,6 +30,7 @@ type Registered struct {
 	TrustDomain string        `json:"trustDomain"`
 	Services    []ServiceAddr `json:"services"`          // as of now, for the environment of the process
 	Private     []string      `json:"private,omitempty"` // what the process must not see: it may be of the user who runs the control plane
+	Rules       []string      `json:"rules,omitempty"`   // what it must not write, for the same reason: the configuration
 }
 
 // ServiceAddr is a service as environment variables tell of it.
@@ -160,7 +161,7 @@ const maxAsked = 1 << 20
 
 func (c *Control) registered(w *Workload) Registered {
 	out := Registered{Workload: w.Key(), Token: w.Token, Address: w.Address.String(), Tunnel: w.Tunnel().String(), TrustDomain: c.opts.TrustDomain,
-		Private: append([]string{c.opts.State}, c.opts.Private...)}
+		Private: append([]string{c.opts.State}, c.opts.Private...), Rules: c.opts.Rules}
 	services := c.View().Mesh.Services
 	for _, host := range slices.Sorted(maps.Keys(services)) {
 		s := services[host]

@@ -36,6 +36,7 @@ type Options struct {
 	Grace        time.Duration   // a restarted control plane keeps workloads this long until they have registered again [30 s]
 	Log          *slog.Logger    // [slog.Default()]
 	Private      []string        // files and directories, beside State, that applications must not see: whoever can use the sockets there acts for the user
+	Rules        []string        // absolute paths of configuration that a workload of this machine must not write
 	Changed      func(*View)     // hears of every change since Run, in the owner; it may be nil
 }
 

@@ -90,7 +90,7 @@ func words(c *traffic.Call, v decision.Verdict, why string, outside bool) string
 	case v.Ref == nil || *v.Ref == decision.Ref{}:
 	case v.Reason == decision.Matched && v.Outcome == decision.Deny:
 		s = "weft: denied by " + v.Ref.String()
-	case v.Outcome == decision.Deny:
+	case v.Reason == decision.NoRuleAllows || v.Reason == decision.Unauthenticated:
 		s += ": denied by " + v.Ref.String()
 	default:
 		s += ": because of " + v.Ref.String()
