@@ -273,10 +273,12 @@ func TestHeaderJournal(t *testing.T) {
 }
 
 func TestDrawFor(t *testing.T) {
-	for _, x := range [][3]uint64{{10, 0, 1}, {10, 9, 10}, {1000, 500, 501}} {
-		a := Attrs{Draw: DrawFor(7, x[0], x[1], x[2])}
-		if c := a.Chance(7, x[0]); c < x[1] || c >= x[2] {
-			t.Errorf("%v: %d", x, c)
+	for _, x := range [][2]uint64{{10, 0}, {10, 9}, {1000, 500}, {1 << 32, 0}, {1 << 32, 1<<32 - 1}, {1 << 63, 1 << 62}} {
+		for _, salt := range []uint64{0, 7, 0x726f757465} {
+			a := Attrs{Draw: DrawFor(salt, x[1])}
+			if c := a.Chance(salt, x[0]); c != x[1] {
+				t.Errorf("%d of %v: %d", salt, x, c)
+			}
 		}
 	}
 }

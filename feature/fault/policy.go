@@ -59,7 +59,7 @@ func ways(salt uint64, share uint32, yes, no string) []decision.Option {
 	}
 	s := uint64(share)
 	return []decision.Option{
-		{Name: yes, Share: float64(s) / All, Draw: traffic.DrawFor(salt, All, 0, s)},
-		{Name: no, Share: float64(All-s) / All, Draw: traffic.DrawFor(salt, All, s, All)},
+		{Name: yes, Share: float64(s) / All, Draw: traffic.DrawFor(salt, 0)},
+		{Name: no, Share: float64(All-s) / All, Draw: traffic.DrawFor(salt, s)},
 	}
 }

@@ -87,7 +87,7 @@ func Ways(backends []Weighted) (ways []decision.Option) {
 		w := uint64(backends[i].Weight)
 		if w > 0 {
 			ways = append(ways, decision.Option{Name: backends[i].Target.String(), Share: float64(w) / float64(total),
-				Draw: traffic.DrawFor(salt, total, at, at+w)})
+				Draw: traffic.DrawFor(salt, at)})
 		}
 		at += w
 	}
