@@ -44,10 +44,10 @@ func (c *Client) appendRequest() (f http1.Framing, err error) {
 	}
 	b, ok := http1.AppendRequestLine(c.out.buffer(), call.Method, path, call.Query)
 	if !ok {
-		return f, fmt.Errorf("%w: method %q, path %q, query %q", ErrRequest, call.Method, path, call.Query)
+		return f, fmt.Errorf("%w: method %q, path %q, or its query", ErrRequest, call.Method, call.Path) // a query may hold secrets
 	}
 	if b, ok = http1.AppendHost(b, call.Authority); !ok {
-		return f, fmt.Errorf("%w: authority %q", ErrRequest, call.Authority)
+		return f, fmt.Errorf("%w: the authority", ErrRequest) // it may hold a password
 	}
 	if b, ok = appendFields(b, &call.Header); !ok {
 		return f, fmt.Errorf("%w: a header field", ErrRequest)
