@@ -237,6 +237,68 @@ func TestOrder(t *testing.T) {
 	}
 }
 
+// TestTimeoutBoundsAllAttempts: "The timeout bounds all attempts and the pauses between them".
+func TestTimeoutBoundsAllAttempts(t *testing.T) {
+	w := newWorld(t, service(oneRule(func(r *mesh.Rule) {
+		r.Timeout = &timeout.Policy{Ref: ref("timeout"), Request: 10 * time.Second}
+		r.Retry = &retry.Policy{Attempts: 5, Connect: true, Backoff: 1}
+	})))
+	w.Answer = func(c *traffic.Call) error {
+		w.Time = w.Time.Add(4 * time.Second)
+		if c.Deadline.At.Before(w.Time) {
+			return c.Fail(traffic.ErrDeadline)
+		}
+		return c.Fail(traffic.ErrConnect)
+	}
+	c := w.call(nil)
+	if status, v := chain.Unanswered(c, c.Response.Err); c.Attempts != 3 || status != 504 || v.Reason != decision.TimedOut || v.Ref == nil || v.Ref.Name != "timeout" {
+		t.Errorf("%d attempts, %d because %v", c.Attempts, status, v)
+	}
+}
+
+// TestRuleBeforeProfile: a profile's word counts where the route's rule has none.
+func TestRuleBeforeProfile(t *testing.T) {
+	for _, own := range []*timeout.Policy{nil, {Ref: ref("own"), Request: time.Second}} {
+		w := newWorld(t, service(func(p *config.Port) {
+			oneRule(func(r *mesh.Rule) { r.Timeout = own })(p)
+			p.Profile = []mesh.Rule{{Timeout: &timeout.Policy{Ref: ref("profile"), Request: time.Minute}}}
+		}))
+		want := "profile"
+		if own != nil {
+			want = "own"
+		}
+		if c := w.call(nil); c.Deadline.Ref == nil || c.Deadline.Ref.Name != want {
+			t.Errorf("%v, wanted the %s one", c.Deadline, want)
+		}
+	}
+}
+
+// TestUnanswered: what a caller is told when nobody answered.
+func TestUnanswered(t *testing.T) {
+	for err, want := range map[error]struct {
+		status int
+		why    decision.Reason
+	}{
+		traffic.ErrCanceled: {499, decision.Default}, traffic.ErrDeadline: {504, decision.TimedOut}, traffic.ErrWrongPeer: {502, decision.WrongPeer},
+		traffic.ErrNoIdentity: {503, decision.NoIdentity}, traffic.ErrConnect: {503, decision.ConnectFailed}, traffic.ErrRefused: {503, decision.ConnectFailed},
+		traffic.ErrReset: {503, decision.ResetByPeer}, errors.New("anything"): {503, decision.ResetByPeer},
+	} {
+		if status, v := chain.Unanswered(&traffic.Call{}, fmt.Errorf("wrapped: %w", err)); status != want.status || v.Reason != want.why || v.Outcome != decision.Deny {
+			t.Errorf("%v: %d %v", err, status, v)
+		}
+	}
+}
+
+// TestUpstream: the engine is told how to connect as the pool's policy says.
+func TestUpstream(t *testing.T) {
+	w := newWorld(t, service(func(p *config.Port) {
+		p.Pools[0].Policy = mesh.Outbound{Connect: &traffic.Connect{Timeout: time.Second}, Secure: &traffic.Secure{Mode: traffic.Clear}}
+	}))
+	if u := w.call(nil).Upstream; u.Connect.Timeout != time.Second || u.Secure.Mode != traffic.Clear || u.Proto != traffic.HTTP1 {
+		t.Errorf("%+v", u)
+	}
+}
+
 // TestEgress: what a caller may not reach is a denial, and no failure of the endpoint's.
 func TestEgress(t *testing.T) {
 	w := newWorld(t)

@@ -17,7 +17,9 @@ import (
 // winner.
 func (s *Snapshot) Conflicts() (out []Finding) {
 	out = slices.Concat(s.routesLost(), s.policiesLost(), s.subsetsLost(), s.profilesLost(), s.modesLost())
-	slices.SortStableFunc(out, func(a, b Finding) int { return cmp.Or(cmp.Compare(a.Ref.String(), b.Ref.String()), cmp.Compare(a.Text, b.Text)) })
+	slices.SortStableFunc(out, func(a, b Finding) int {
+		return cmp.Or(cmp.Compare(a.Ref.String(), b.Ref.String()), cmp.Compare(a.Text, b.Text))
+	})
 	return out
 }
 

@@ -52,6 +52,8 @@ func TestWith(t *testing.T) {
 		{name: "allowed before denied last", engines: []Engine{{Tiers: []Tier{allow, rest}}}, status: 200, by: "allow", why: decision.Matched},
 		{name: "bytes that are not HTTP match no ALLOW", engines: []Engine{istio}, call: func(c *traffic.Call) { c.Proto = traffic.TCP }, status: 403, by: "deny", why: decision.Matched},
 		{name: "and every DENY", engines: []Engine{open}, call: func(c *traffic.Call) { c.Proto = traffic.TCP }, status: 403, by: "deny", why: decision.Matched},
+		{name: "also the DENY that comes last", engines: []Engine{{Tiers: []Tier{{Effect: DenyLast, Rules: []Rule{rule("last", nil, match.Request{Methods: is("DELETE")})}}}}},
+			call: func(c *traffic.Call) { c.Proto = traffic.TCP }, status: 403, by: "last", why: decision.Matched},
 		{name: "a tunnel by CONNECT is no HTTP either", engines: []Engine{istio}, call: connect(""), status: 403, by: "deny", why: decision.Matched},
 		{name: "and matches no ALLOW of a method", engines: []Engine{{Tiers: []Tier{{Effect: Allow, Rules: []Rule{rule("connect", nil, match.Request{Methods: is("CONNECT")})}}}, Closed: closed}},
 			call: connect(""), status: 403, by: "closed", why: decision.NoRuleAllows},
