@@ -42,8 +42,8 @@ build: deps ## static programs in bin/: weft, weft-proxy, and the sample shop
 vet:
 	$(GO) vet $(VET) ./...
 
-test: build vet ## every test, and with the race detector those of what runs concurrently
-	$(GO) test -vet=off -timeout 20m ./...
+test: build ## every test, and with the race detector those of what runs concurrently
+	$(GO) test -timeout 20m ./...
 	CGO_ENABLED=1 $(GO) test -vet=off -race -timeout 30m $(RACE)
 
 lint: .cache/bin/golangci-lint-$(LINT_VERSION) ## golangci-lint, with the house's boundaries and their reasons
