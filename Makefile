@@ -11,13 +11,11 @@ BUILD := CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-X github.com/weft-mesh/w
 # Packages in which goroutines share something.
 RACE := ./chain/... ./control/... ./feature/... ./identity/cert/... ./internal/meshtest/... ./node/... ./observe/... ./proxy/... \
 	./source/... ./stream/... ./traffic/... ./cmd/weft-proxy/...
-# istio.io/api copies locks in its generated code, which vet reports as if it were ours; make lint looks for that in ours.
-VET := -copylocks=false
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 
-.PHONY: help deps build test vet lint fuzz bench demo demo-check docs clean
+.PHONY: help deps build test lint fuzz bench demo demo-check docs clean
 .DEFAULT_GOAL := help
 
 help: ## list what there is
@@ -38,9 +36,6 @@ deps: .cache/deps ## get what building and testing need, where it is not there
 
 build: deps ## static programs in bin/: weft, weft-proxy, and the sample shop
 	$(BUILD) -o bin/ ./cmd/... ./examples/bookinfo
-
-vet:
-	$(GO) vet $(VET) ./...
 
 test: build ## every test, and with the race detector those of what runs concurrently
 	$(GO) test -timeout 20m ./...

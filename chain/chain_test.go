@@ -38,8 +38,6 @@ func ref(name string) decision.Ref {
 	return decision.Ref{Kind: "Test", Namespace: "default", Name: name}
 }
 
-func at(s string) *string { return &s }
-
 const host, other = "reviews.default.svc.cluster.local", "ratings.default.svc.cluster.local"
 
 func target(service, subset string) traffic.Target {

@@ -127,9 +127,8 @@ func (p *plane) register(service, version string, more ...func(*Registration)) *
 
 // proxy is a proxy that the test speaks for.
 type proxy struct {
-	t    testing.TB
-	s    *session
-	root []byte
+	t testing.TB
+	s *session
 }
 
 func (p *plane) proxy(w *Workload) *proxy {

@@ -47,7 +47,6 @@ type fixture struct {
 	t *testing.T
 	*store
 	*wants
-	ips int
 }
 
 func newFixture(t *testing.T) *fixture {

@@ -185,12 +185,6 @@ func (r *records) wait(t testing.TB, n int) []observe.Record {
 	return nil
 }
 
-func (r *records) reset() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.all = nil
-}
-
 // node is a workload with its proxy.
 type node struct {
 	*proxy.Proxy

@@ -132,14 +132,6 @@ func (b *requestBody) readTunnel(half bool) ([]byte, error) {
 	}
 }
 
-// finish says that nobody will call Next again.
-func (b *requestBody) finish() {
-	b.mu.Lock()
-	b.over = true
-	b.cond.Broadcast()
-	b.mu.Unlock()
-}
-
 func (b *requestBody) Ready() bool {
 	b.mu.Lock()
 	m := b.mode

@@ -325,7 +325,7 @@ func (c *Conn) tunnel(call *traffic.Call) error {
 // closeWrite half-closes a connection, if it can be.
 func closeWrite(nc net.Conn) {
 	if h, ok := nc.(interface{ CloseWrite() error }); ok {
-		h.CloseWrite()
+		_ = h.CloseWrite() // the peer may have gone
 		return
 	}
 	nc.Close()
@@ -347,7 +347,7 @@ func (c *Conn) reset() {
 // overtake the response (RFC 9112 section 9.6).
 func (c *Conn) linger() {
 	closeWrite(c.nc)
-	c.in.discard(maxDrain, time.Now().Add(lingering))
+	_ = c.in.discard(maxDrain, time.Now().Add(lingering)) // whatever comes, the connection ends
 }
 
 const lingering = 500 * time.Millisecond

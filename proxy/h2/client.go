@@ -44,7 +44,7 @@ func NewClient(nc net.Conn, o ClientOptions) *Client {
 }
 
 func (cl *Client) read() {
-	cl.run()
+	_ = cl.run() // its streams have been told why
 	cl.running.Wait()
 	close(cl.closed)
 }

@@ -192,7 +192,7 @@ func (c *conn) discard() {
 		return
 	}
 	c.nc.SetReadDeadline(time.Now().Add(lingering))
-	io.Copy(io.Discard, io.LimitReader(c.nc, 16<<20))
+	_, _ = io.Copy(io.Discard, io.LimitReader(c.nc, 16<<20)) // whatever comes, the connection ends
 }
 
 // lingering bounds discard in time.

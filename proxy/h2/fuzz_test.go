@@ -16,9 +16,8 @@ import (
 // script is a peer that says what it was told and leaves.
 type script struct {
 	net.Conn
-	in   *bytes.Reader
-	out  bytes.Buffer
-	done chan struct{}
+	in  *bytes.Reader
+	out bytes.Buffer
 }
 
 func (s *script) Read(p []byte) (int, error) {

@@ -565,7 +565,7 @@ func TestResetStates(t *testing.T) {
 		}
 		// While the request's body waits for its maker.
 		b := newBody()
-		c, done := begin(b)
+		_, done := begin(b)
 		r.WriteRSTStream(1, xhttp2.ErrCodeCancel)
 		if err := <-done; !errors.Is(err, traffic.ErrReset) {
 			t.Error(err)
@@ -580,6 +580,7 @@ func TestResetStates(t *testing.T) {
 			t.Error(err)
 		}
 		// After the head, before the body's end.
+		var c *traffic.Call
 		c, done = begin(nil)
 		r.headers(5, false, ":status", "200")
 		<-done
@@ -606,7 +607,7 @@ func TestResetStates(t *testing.T) {
 		}
 		c.Finish(time.Time{})
 		// The response ends first and the server says no more: we say that the rest will not come.
-		c, done = begin(newBody())
+		_, done = begin(newBody())
 		r.headers(9, true, ":status", "200")
 		if err := <-done; err != nil {
 			t.Error(err)

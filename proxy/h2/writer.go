@@ -99,7 +99,7 @@ func (c *conn) farewell() {
 	c.mu.Unlock()
 	if b != nil && grace > 0 {
 		c.nc.SetWriteDeadline(time.Now().Add(grace))
-		c.nc.Write(b)
+		_, _ = c.nc.Write(b) // the last words; the connection ends
 	}
 	if b != nil {
 		putBuffer(b)
