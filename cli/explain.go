@@ -21,7 +21,7 @@ import (
 )
 
 type explainFlags struct {
-	state, output, from, to, method, proto string
+	state, output, from, to, method string
 	files, header                          []string
 	considered                             bool
 }
