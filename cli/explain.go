@@ -22,8 +22,8 @@ import (
 
 type explainFlags struct {
 	state, output, from, to, method string
-	files, header                          []string
-	considered                             bool
+	files, header                   []string
+	considered                      bool
 }
 
 func explainCommand() *cobra.Command {

@@ -140,8 +140,8 @@ func TestFindingsAreToldOnce(t *testing.T) {
 func TestDefaultState(t *testing.T) {
 	t.Setenv("WEFT_STATE", "")
 	t.Setenv("XDG_RUNTIME_DIR", "")
-	t.Setenv("HOME", "/home/x")
-	if got := DefaultState(); got != "/home/x/.local/state/weft" {
+	t.Setenv("HOME", "/h")
+	if got := DefaultState(); got != "/h/.local/state/weft" {
 		t.Error(got)
 	}
 	t.Setenv("XDG_RUNTIME_DIR", "/run/user/7")

@@ -131,7 +131,7 @@ func (c *Control) restore() error {
 	var runs []*dialect.Object
 	for _, w := range workloads {
 		c.registry.byKey[w.Key()] = w
-		runs = append(runs, c.model.present(w)...)
+		runs = append(runs, c.model.present(w, workloads)...)
 	}
 	c.apply(runs, nil)
 	return nil

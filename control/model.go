@@ -61,16 +61,28 @@ func (m *model) view() *View {
 	return &View{Mesh: m.snap, Findings: found, Objects: m.objects.All()}
 }
 
-// present adds the objects that stand for a registered workload.
-func (m *model) present(w *Workload) []*dialect.Object {
+// present is the objects that stand for a workload, one of all.
+func (m *model) present(w *Workload, all []*Workload) []*dialect.Object {
 	put := []*dialect.Object{pod(w)}
-	if w.Service == "" || len(w.Ports) == 0 {
-		return put
-	}
-	if s := service(w); !m.declared(s.Key()) {
+	if s := m.service(w, all); s != nil {
 		put = append(put, s)
 	}
 	return put
+}
+
+// service is the object of w's service, as all of its workloads make it; nil: there is none to make, or a file declares it.
+func (m *model) service(w *Workload, all []*Workload) *dialect.Object {
+	serving := slices.DeleteFunc(slices.Clone(all), func(o *Workload) bool {
+		return o.Namespace != w.Namespace || o.Service != w.Service || len(o.Ports) == 0
+	})
+	if w.Service == "" || len(serving) == 0 || m.declared(serviceKey(w)) {
+		return nil
+	}
+	return service(serving)
+}
+
+func serviceKey(w *Workload) dialect.Key {
+	return dialect.Key{Kind: "Service", Namespace: w.Namespace, Name: w.Service}
 }
 
 // declared says whether a file has the object.
@@ -85,7 +97,7 @@ func Load(trustDomain string, objects []*dialect.Object, found []dialect.Located
 	m.objects.Report("", found)
 	m.apply(objects, nil)
 	for _, w := range workloads {
-		m.apply(m.present(w), nil)
+		m.apply(m.present(w, workloads), nil)
 	}
 	return m.view()
 }
@@ -107,7 +119,7 @@ func newTrial(trustDomain string) *trial {
 func (t *trial) flaws(w *Workload) error {
 	put := []*dialect.Object{pod(w)}
 	if w.Service != "" {
-		put = append(put, service(w))
+		put = append(put, service([]*Workload{w}))
 	}
 	t.objects.Apply(put, nil)
 	var flaws []error

@@ -1,7 +1,9 @@
 package control
 
 import (
+	"cmp"
 	"maps"
+	"slices"
 	"strconv"
 	"time"
 
@@ -15,7 +17,7 @@ const runFile = "weft run"
 func pod(w *Workload) *dialect.Object {
 	var ports []any
 	for _, p := range w.Ports {
-		ports = append(ports, map[string]any{"containerPort": int64(p.Number), "name": p.Name})
+		ports = append(ports, map[string]any{"containerPort": int64(p.Number), "name": portName(p)})
 	}
 	meta := map[string]any{"name": w.Name, "namespace": w.Namespace, "labels": tree(labels(w)),
 		"annotations": map[string]any{"weft.dev/tunnel": w.Tunnel().String()}}
@@ -30,12 +32,26 @@ func pod(w *Workload) *dialect.Object {
 	})
 }
 
-// service is the object that a registration stands for where no file declares its service.
-func service(w *Workload) *dialect.Object {
+// service is the object that the workloads of a service stand for where no file declares it: it has all of their ports, each of
+// which leads to those that have it. Of a port that two describe in different ways, the word of the older one counts.
+func service(all []*Workload) *dialect.Object {
+	all = slices.Clone(all)
+	slices.SortStableFunc(all, func(a, b *Workload) int { return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Name, b.Name)) })
+	w, listed, has := all[0], []Port(nil), map[uint16]int{}
+	for _, x := range all {
+		for _, p := range x.Ports {
+			if has[p.Number]++; has[p.Number] == 1 {
+				listed = append(listed, p)
+			}
+		}
+	}
 	var ports []any
-	for _, p := range w.Ports {
+	for _, p := range listed {
 		port := map[string]any{"port": int64(p.Number), "targetPort": int64(p.Number)}
-		if len(w.Ports) > 1 || p.Name != "" {
+		if has[p.Number] < len(all) {
+			port["targetPort"] = portName(p)
+		}
+		if len(listed) > 1 || p.Name != "" {
 			port["name"] = portName(p)
 		}
 		if p.Protocol != "" {

@@ -333,6 +333,23 @@ func TestTheLatestOfEachIsSent(t *testing.T) {
 	}
 }
 
+// A proxy that reads and never answers costs no more than what it wants.
+func TestUnansweredMessagesAreBounded(t *testing.T) {
+	p := run(t, options(t, state(t), newFeed(synced(parse(t, twoServices)))))
+	x := p.proxy(p.register("reviews", "v1"))
+	x.want(host("ratings"))
+	var last *stream.Down
+	for n := range mostFlying {
+		last = x.next()
+		p.register("ratings", fmt.Sprint("v", n))
+	}
+	x.nothing()
+	x.take(stream.Up{Ack: last.Nonce})
+	if s := of[config.Service](t, x.get()[host("ratings")]); len(s.Ports[0].Pools[0].Endpoints) != mostFlying {
+		t.Errorf("%d endpoints, want those of the last change", len(s.Ports[0].Pools[0].Endpoints))
+	}
+}
+
 func TestNothingIsLeftBehind(t *testing.T) {
 	p := run(t, options(t, state(t), newFeed(synced(parse(t, twoServices)))))
 	w, other := p.register("reviews", "v1"), p.register("ratings", "v1")

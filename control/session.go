@@ -105,6 +105,7 @@ func (s *session) acknowledge(up *stream.Up) {
 	for name := range taken {
 		s.c.nacks.clear(s.workload, name)
 	}
+	s.stir()
 	s.c.acknowledged()
 }
 
@@ -121,11 +122,14 @@ func (s *session) Next(ctx context.Context) (*stream.Down, error) {
 	}
 }
 
+// mostFlying bounds the messages that a proxy has not answered yet; what comes meanwhile waits, the latest of each.
+const mostFlying = 16
+
 // take makes a message of all that waits.
 func (s *session) take() (*stream.Down, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.waiting) == 0 {
+	if len(s.waiting) == 0 || len(s.flying) >= mostFlying {
 		return nil, s.err
 	}
 	s.nonce++

@@ -24,7 +24,7 @@ func (c *Control) Register(r Registration, uid int) (*Workload, error) {
 }
 
 // present makes w's objects part of the configuration.
-func (c *Control) present(w *Workload) { c.apply(c.model.present(w), nil) }
+func (c *Control) present(w *Workload) { c.apply(c.model.present(w, c.registry.all()), nil) }
 
 // Deregister takes a workload out of the mesh.
 func (c *Control) Deregister(key, token string) {
@@ -39,7 +39,7 @@ func (c *Control) Deregister(key, token string) {
 func (c *Control) absent(w *Workload) {
 	c.rooted.forget(w.Key())
 	c.nacks.forget(w.Key())
-	c.apply(nil, c.left(w))
+	c.apply(c.left(w))
 	c.save("workloads.json", c.registry.all())
 	for s := range c.publisher.sessions {
 		if s.workload == w.Key() {
@@ -49,14 +49,17 @@ func (c *Control) absent(w *Workload) {
 	c.acknowledged() // whoever waited for this workload waits no longer
 }
 
-// left is the objects that go with w: its pod, and its service if no file declares it and no other workload stands for it.
-func (c *Control) left(w *Workload) []dialect.Key {
-	gone := []dialect.Key{pod(w).Key()}
-	same := func(o *Workload) bool { return o.Namespace == w.Namespace && o.Service == w.Service }
-	if key := service(w).Key(); !c.model.declared(key) && !slices.ContainsFunc(c.registry.all(), same) {
-		gone = append(gone, key)
+// left is what changes when w goes: its pod goes, and its service is what the workloads make that are left of it, unless a file
+// declares it.
+func (c *Control) left(w *Workload) (put []*dialect.Object, gone []dialect.Key) {
+	gone = []dialect.Key{pod(w).Key()}
+	switch s := c.model.service(w, c.registry.all()); {
+	case s != nil:
+		put = append(put, s)
+	case w.Service != "" && !c.model.declared(serviceKey(w)):
+		gone = append(gone, serviceKey(w))
 	}
-	return gone
+	return put, gone
 }
 
 // Drain keeps new calls from w and returns when every proxy that calls its services knows, or ctx ends.

@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -64,6 +65,39 @@ func TestServiceOfSeveralPorts(t *testing.T) {
 		got = append(got, x.Name+" "+x.Proto.String())
 	}
 	if want := []string{"port-80 http/1.1", "admin tcp", "port-82 detect"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if found := p.View().Findings; len(found) > 0 {
+		t.Errorf("findings %v", found)
+	}
+}
+
+// A service has the ports of all its workloads, and each port leads to those that have it, whoever came first.
+func TestPortsOfSeveralWorkloads(t *testing.T) {
+	p := run(t, options(t, state(t)))
+	ends := func() (out []string) {
+		m := p.View().Mesh
+		s := m.Services["web.default.svc.cluster.local"]
+		for i := range s.Ports {
+			for _, e := range m.Endpoints(s, &s.Ports[i], nil) {
+				out = append(out, fmt.Sprintf("%d %s", s.Ports[i].Number, e.Workload.Name))
+			}
+		}
+		return out
+	}
+	with := func(ports ...Port) func(*Registration) { return func(r *Registration) { r.Ports = ports } }
+	a := p.register("web", "a", with(Port{Number: 80, Protocol: "http"}))
+	b := p.register("web", "b", with(Port{Number: 80, Protocol: "http"}, Port{Number: 81}))
+	p.register("web", "c", with(Port{Number: 82, Name: "admin"}))
+	if got, want := ends(), []string{"80 web-a-1", "80 web-b-1", "81 web-b-1", "82 web-c-1"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	p.Deregister(a.Key(), a.Token)
+	if got, want := ends(), []string{"80 web-b-1", "81 web-b-1", "82 web-c-1"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	p.Deregister(b.Key(), b.Token)
+	if got, want := ends(), []string{"82 web-c-1"}; !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
 	if found := p.View().Findings; len(found) > 0 {
