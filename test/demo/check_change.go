@@ -9,6 +9,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/weft-mesh/weft/proxy"
 )
 
 // underLoad runs a change while requests are sent at a steady rate, one every 5 ms: none may fail.
@@ -160,67 +162,72 @@ func issuer(c *x509.Certificate) string {
 	return c.Issuer.CommonName
 }
 
-// killed kills the control plane without warning and starts it again.
+// killed kills the control plane without warning and starts it again: none of the proxies may hold fewer endpoints at any time.
 func (c *checker) killed() (string, error) {
-	workloads, before, err := c.endpoints()
-	if err != nil {
-		return "", err
-	}
 	return c.underLoad(reviewsURL, func() (string, error) {
+		before, err := c.held()
+		if err != nil {
+			return "", err
+		}
 		c.up.kill()
 		time.Sleep(2 * time.Second)
 		at := time.Now()
 		if err := c.startUp(c.current); err != nil {
 			return "", err
 		}
-		err := c.eventually(10*time.Second, func() error {
-			s, err := c.status()
-			if err != nil {
-				return err
+		var fewer error
+		err = c.eventually(10*time.Second, func() error {
+			after, err := c.held()
+			if fewer = less(before, after, false); fewer != nil {
+				return nil
 			}
-			for _, p := range s.Proxies {
-				if !p.Connected {
-					return fmt.Errorf("%s has not come back", p.Workload)
-				}
-			}
-			if n := len(s.Proxies); n != workloads {
-				return fmt.Errorf("%d workloads have registered again, want %d", n, workloads)
-			}
-			return nil
+			return err
 		})
-		if err != nil {
+		if err = errors.Join(fewer, err); err != nil {
 			return "", err
 		}
 		back := time.Since(at)
-		_, after, err := c.endpoints()
-		if err == nil && after < before {
-			err = fmt.Errorf("proxies held %d endpoints, and hold %d", before, after)
-		}
-		return fmt.Sprintf("away 2 s, all %d workloads back after %.1f s, %d endpoints held, before %d", workloads, back.Seconds(), after, before), err
+		time.Sleep(500 * time.Millisecond) // for what it has still to say
+		after, err := c.held()
+		return fmt.Sprintf("away 2 s, all %d workloads back after %.1f s, with the endpoints of %d services at least", len(c.runs), back.Seconds(), len(before)),
+			errors.Join(err, less(before, after, true))
 	})
 }
 
-// endpoints counts the workloads, and what all their proxies hold.
-func (c *checker) endpoints() (workloads, n int, err error) {
+// held counts what each proxy holds of each service; an error says who is not there. What those who are there hold is counted all
+// the same.
+func (c *checker) held() (map[string]int, error) {
 	s, err := c.status()
 	if err != nil {
-		return 0, 0, err
+		return nil, err
+	}
+	out := map[string]int{}
+	if n := len(s.Proxies); n != len(c.runs) {
+		err = fmt.Errorf("%d workloads are registered, want %d", n, len(c.runs))
 	}
 	for _, p := range s.Proxies {
-		var held []struct {
-			Endpoints int `json:"endpoints"`
+		if !p.Connected {
+			err = fmt.Errorf("%s is not connected", p.Workload)
 		}
-		if err := c.admin(p.Admin, "/config", &held); err != nil {
-			return 0, 0, err
+		var list []proxy.Held
+		if err := c.admin(p.Admin, "/config", &list); err != nil {
+			return nil, err
 		}
-		for _, h := range held {
-			n += h.Endpoints
+		for _, h := range list {
+			out[p.Workload+" of "+h.Name] = h.Endpoints
 		}
 	}
-	if n == 0 {
-		err = errors.New("no proxy holds an endpoint")
+	return out, err
+}
+
+// less says where there are fewer endpoints than before; whole: who does not tell has none.
+func less(before, after map[string]int, whole bool) error {
+	for name, n := range before {
+		if m, told := after[name]; m < n && (told || whole) {
+			return fmt.Errorf("%s held %d endpoints, and holds %d", name, n, m)
+		}
 	}
-	return len(s.Proxies), n, err
+	return nil
 }
 
 func (c *checker) workloadKilled() (string, error) {
