@@ -40,6 +40,7 @@ type Query struct {
 // Branch is one way that the call can go.
 type Branch struct {
 	Share   float64            `json:"share"`            // of calls, in (0, 1]
+	Draw    uint64             `json:"draw,omitempty"`   // a lot by which calls go this way
 	Status  int                `json:"status,omitempty"` // of TCP: as if it were HTTP
 	GRPC    string             `json:"grpcStatus,omitempty"`
 	Failed  string             `json:"failed,omitempty"` // why no callee answered; Status is what the proxy makes of it
@@ -72,7 +73,7 @@ func Call(cfg *config.Set, learnt map[traffic.Target][]balance.Snapshot, q Query
 			if err != nil {
 				return nil, err
 			}
-			b.Share = o.Share
+			b.Share, b.Draw = o.Share, o.Draw
 			all = append(all, b)
 		}
 		return all, nil

@@ -11,6 +11,7 @@ package proxy
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"time"
@@ -47,6 +48,7 @@ type Options struct {
 
 	Sink  observe.Sink     // of records [none]
 	Clock func() time.Time // it has to run as fast as real time does [time.Now]
+	Draw  func() uint64    // the lot of each call [rand.Uint64]
 	Warn  func(error)      // hears what went wrong beside calls [nothing]
 	// Refused hears of callers that were turned away before there was a call, and of peers that broke a protocol, by a reason
 	// out of a closed list. [nobody]
@@ -104,6 +106,9 @@ func (o Options) validate() (Options, error) {
 	}
 	if o.Clock == nil {
 		o.Clock = time.Now
+	}
+	if o.Draw == nil {
+		o.Draw = rand.Uint64
 	}
 	if o.Warn == nil {
 		o.Warn = func(error) {}

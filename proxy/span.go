@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"errors"
-	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -29,7 +28,7 @@ func (p *Proxy) start(c *traffic.Call, by observe.Reporter) *span {
 	if c.Now.IsZero() || c.Proto == traffic.HTTP2 || c.Proto == traffic.GRPC { // whose reader's clock may be behind
 		c.Now = p.now()
 	}
-	c.Draw = rand.Uint64()
+	c.Draw = p.opts.Draw()
 	c.AtEnd(s) // first, so that it hears of the end last
 	return s
 }

@@ -50,6 +50,7 @@ type Mesh struct {
 	outside   *app                 // stands for every address that is none of the mesh's
 	refuse    atomic.Int32         // so many connections to applications fail
 	calls     calls
+	lot       lot
 }
 
 // New starts a mesh with objects, each a text of YAML documents. It has no workloads.

@@ -82,9 +82,11 @@ func (m *Mesh) Expect(lines ...string) {
 	}
 }
 
-// draws is how many calls are made where chance decides.
-const draws = 400
+// draws is how many calls are made at random where chance decides.
+const draws = 100
 
+// expect makes the call once for each way that it can go, by a lot that leads there, and, where there are several, some more times at
+// random.
 func (m *Mesh) expect(c *transcript.Call) {
 	m.t.Helper()
 	ways, err := transcript.Judge(m.View().Mesh, c)
@@ -95,12 +97,26 @@ func (m *Mesh) expect(c *transcript.Call) {
 	if x := transcript.Compare(c, ways); x != nil {
 		m.t.Errorf("by decision: %s", x)
 	}
-	n := 1
-	if len(c.Outcomes) > 1 {
-		n = draws
+	for i := range ways {
+		if len(ways) > 1 {
+			m.lot.wanted.Store(&ways[i].Draw)
+		}
+		_, err := m.once(c, ways[i:i+1])
+		m.lot.wanted.Store(nil)
+		if err != nil {
+			m.t.Errorf("through proxies: line %d: %s\n  %v", c.Line, c.Text, err)
+			return
+		}
 	}
+	if len(ways) > 1 {
+		m.atRandom(c, ways)
+	}
+}
+
+func (m *Mesh) atRandom(c *transcript.Call, ways []explain.Branch) {
+	m.t.Helper()
 	hits := make([]int, len(c.Outcomes))
-	for range n {
+	for range draws {
 		at, err := m.once(c, ways)
 		if err != nil {
 			m.t.Errorf("through proxies: line %d: %s\n  %v", c.Line, c.Text, err)
@@ -109,9 +125,7 @@ func (m *Mesh) expect(c *transcript.Call) {
 		hits[at]++
 	}
 	for i := range c.Outcomes {
-		if n > 1 {
-			m.often(c, &c.Outcomes[i], hits[i], n)
-		}
+		m.often(c, &c.Outcomes[i], hits[i], draws)
 	}
 }
 

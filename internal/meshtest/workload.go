@@ -128,7 +128,7 @@ func (w *workload) options(tunnel net.Listener) proxy.Options {
 	o := proxy.Options{
 		Workload: w.Key(), ID: identity.Of(transcript.TrustDomain, w.Namespace, w.Account), Addr: w.Address,
 		Cert: w.certs, Certify: w.certify, Inbound: tunnel, DialApp: w.dialApp, Dial: w.dial,
-		Sink: &m.records, Warn: w.warn,
+		Sink: &m.records, Warn: w.warn, Draw: m.lot.draw,
 	}
 	o.Outbound = []proxy.Outbound{{Listener: w.door, Original: func(c net.Conn) (netip.AddrPort, error) {
 		return w.door.original(m.ctx, c)
