@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 
+	"github.com/weft-mesh/weft/chain"
 	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/proxy/h1"
 	"github.com/weft-mesh/weft/traffic"
@@ -29,34 +30,26 @@ func answer(c *traffic.Call, err error, outside bool) {
 
 // verdict says what a call without a response head is answered with.
 func verdict(c *traffic.Call, err error) (int, decision.Verdict) {
-	status, why := 503, decision.ResetByPeer
-	var ref *decision.Ref
+	status, v := chain.Unanswered(c, err)
+	if v.Reason != decision.ResetByPeer {
+		return status, v
+	}
 	var bad *http1.Error
 	switch {
-	case left(err):
-		status, why = 499, decision.Default // nginx's status for a caller that has gone: nobody reads it
-	case errors.Is(err, traffic.ErrDeadline):
-		status, why, ref = 504, decision.TimedOut, c.Deadline.Ref
-	case errors.Is(err, traffic.ErrWrongPeer):
-		status, why = 502, decision.WrongPeer
-	case errors.Is(err, traffic.ErrNoIdentity):
-		why = decision.NoIdentity
 	case errors.Is(err, errUnavailable):
-		why = decision.NoService
-	case errors.Is(err, traffic.ErrConnect), errors.Is(err, traffic.ErrRefused):
-		why = decision.ConnectFailed
+		v.Reason = decision.NoService
 	case errors.Is(err, h1.ErrRequest):
-		status, why = 400, decision.Malformed
+		status, v.Reason = 400, decision.Malformed
 	case errors.Is(err, traffic.ErrReset):
 		if errors.As(err, &bad) { // what answered speaks no HTTP
 			status = 502
 		}
 	case errors.Is(err, h1.ErrSlow): // the caller's body
-		status, why = 408, decision.Malformed
+		status, v.Reason = 408, decision.Malformed
 	case errors.As(err, &bad):
-		status, why = bad.Status, decision.Malformed
+		status, v.Reason = bad.Status, decision.Malformed
 	}
-	return status, decision.Verdict{Ref: ref, Outcome: decision.Deny, Reason: why}
+	return status, v
 }
 
 // explain says in an answer of the mesh's own why it was given. Callers from outside learn the reason and no object's name.
