@@ -47,19 +47,6 @@ func ParseIdentity(chain [][]byte, key crypto.Signer) (*Identity, error) {
 	}, nil
 }
 
-// ParseIdentityPEM is ParseIdentity for files: certificates, the leaf first, and a private key.
-func ParseIdentityPEM(chainPEM, keyPEM []byte) (*Identity, error) {
-	pair, err := tls.X509KeyPair(chainPEM, keyPEM)
-	if err != nil {
-		return nil, fmt.Errorf("cert: %w: %w", ErrNotSVID, err)
-	}
-	key, ok := pair.PrivateKey.(crypto.Signer)
-	if !ok {
-		return nil, fmt.Errorf("cert: a %T can't sign: %w", pair.PrivateKey, ErrNotSVID)
-	}
-	return ParseIdentity(pair.Certificate, key)
-}
-
 // NewRequest makes a key (ECDSA P-256) and a PKCS #10 request for an identity, in DER. The key stays where it was made.
 func NewRequest(id identity.ID) (key crypto.Signer, csr []byte, err error) {
 	uri, err := url.Parse(id.String())

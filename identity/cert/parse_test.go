@@ -18,14 +18,8 @@ import (
 func TestParseIdentity(t *testing.T) {
 	s := newSigner(t, "root", nil, nil)
 	leaf, key := s.leaf(reviews, nil)
-	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
-	must(t, err)
-	fromPEM, err := cert.ParseIdentityPEM(append(pemOf("CERTIFICATE", leaf.Raw), pemOf("CERTIFICATE", s.cert.Raw)...), pemOf("PRIVATE KEY", pkcs8))
-	must(t, err)
-	for _, i := range []*cert.Identity{own(t, key, leaf), fromPEM} {
-		if i.ID != reviews || i.Workload != "default/reviews-1" || i.Serial != "2" || !i.NotAfter.Equal(leaf.NotAfter) || !i.NotBefore.Equal(leaf.NotBefore) {
-			t.Errorf("%+v", i)
-		}
+	if i := own(t, key, leaf); i.ID != reviews || i.Workload != "default/reviews-1" || i.Serial != "2" || !i.NotAfter.Equal(leaf.NotAfter) || !i.NotBefore.Equal(leaf.NotBefore) {
+		t.Errorf("%+v", i)
 	}
 }
 
@@ -34,15 +28,13 @@ func TestParseIdentityRefuses(t *testing.T) {
 	leaf, key := s.leaf(reviews, nil)
 	two, twoKey := s.leaf(reviews, func(c *x509.Certificate) { c.URIs = append(c.URIs, &url.URL{Scheme: "spiffe", Host: "a", Path: "/b"}) })
 	for why, err := range map[string]error{
-		"nothing":             parse(nil, key),
-		"garbage":             parse([][]byte{{1, 2, 3}}, key),
-		"garbage after it":    parse([][]byte{leaf.Raw, {1, 2, 3}}, key),
-		"another key":         parse([][]byte{leaf.Raw}, newKey(t)),
-		"two names":           parse([][]byte{two.Raw}, twoKey),
-		"the authority":       parse([][]byte{s.cert.Raw}, s.key),
-		"too many":            parse(bytes.SplitN(bytes.Repeat([]byte("a,"), 9), []byte(","), 9), key),
-		"PEM without a key":   pair(pemOf("CERTIFICATE", leaf.Raw), nil),
-		"PEM with no content": pair(nil, nil),
+		"nothing":          parse(nil, key),
+		"garbage":          parse([][]byte{{1, 2, 3}}, key),
+		"garbage after it": parse([][]byte{leaf.Raw, {1, 2, 3}}, key),
+		"another key":      parse([][]byte{leaf.Raw}, newKey(t)),
+		"two names":        parse([][]byte{two.Raw}, twoKey),
+		"the authority":    parse([][]byte{s.cert.Raw}, s.key),
+		"too many":         parse(bytes.SplitN(bytes.Repeat([]byte("a,"), 9), []byte(","), 9), key),
 	} {
 		if !errors.Is(err, cert.ErrNotSVID) {
 			t.Errorf("%s: %v", why, err)
@@ -200,10 +192,5 @@ func FuzzParseIdentity(f *testing.F) {
 
 func parse(chain [][]byte, key crypto.Signer) error {
 	_, err := cert.ParseIdentity(chain, key)
-	return err
-}
-
-func pair(chain, key []byte) error {
-	_, err := cert.ParseIdentityPEM(chain, key)
 	return err
 }

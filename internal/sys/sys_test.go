@@ -131,7 +131,7 @@ func listen(t *testing.T, addr string) (*net.TCPListener, netip.AddrPort) {
 func TestDial(t *testing.T) {
 	for _, addr := range []string{"127.0.0.1:0", "[::1]:0"} {
 		l, to := listen(t, addr)
-		o := sys.DialOptions{Timeout: 5 * time.Second, UserTimeout: 10 * time.Second, From: to.Addr()}
+		o := sys.DialOptions{From: to.Addr()}
 		if to.Addr().Is4() {
 			o.From = netip.MustParseAddr("127.64.1.2")
 		}
@@ -152,9 +152,6 @@ func TestDial(t *testing.T) {
 			defer s.Close()
 			if got := s.RemoteAddr().(*net.TCPAddr).AddrPort().Addr(); got != o.From {
 				t.Errorf("%s: from %v, want %v", name, got, o.From)
-			}
-			if err := sys.UserTimeout(c, time.Minute); err != nil {
-				t.Error(err)
 			}
 			if _, err := sys.OriginalDst(s); !errors.Is(err, sys.ErrNotRedirected) && !errors.Is(err, syscall.ENOPROTOOPT) { // the latter without conntrack
 				t.Errorf("%s: original destination: %v", name, err)

@@ -22,14 +22,6 @@ func ListenConfig() *net.ListenConfig {
 	return lc
 }
 
-// Dialer returns the configuration of every call of weft, to be changed at will: as ListenConfig, and no racing of address
-// families, because weft dials addresses and not names.
-func Dialer() *net.Dialer {
-	d := &net.Dialer{KeepAliveConfig: keepAlive, FallbackDelay: -1}
-	d.SetMultipathTCP(false)
-	return d
-}
-
 // ListenTCP listens on addr and nothing else: an IPv6 address takes no IPv4. Port 0 lets the kernel choose one.
 func ListenTCP(addr netip.AddrPort) (*net.TCPListener, error) {
 	l, err := ListenConfig().Listen(context.Background(), network("tcp", addr.Addr()), addr.String())
@@ -46,12 +38,10 @@ func ListenTCP(addr netip.AddrPort) (*net.TCPListener, error) {
 
 // DialOptions change DialTCP. The zero value changes nothing.
 type DialOptions struct {
-	From        netip.Addr    // source address; zero: the kernel's choice
-	Timeout     time.Duration // for the connection to stand; zero: the context's
-	UserTimeout time.Duration // see UserTimeout; zero: the kernel's (minutes)
+	From netip.Addr // source address; zero: the kernel's choice
 }
 
-// DialTCP connects to an address.
+// DialTCP connects to an address, with keep-alive and TCP as ListenConfig has them.
 func DialTCP(ctx context.Context, to netip.AddrPort, o DialOptions) (*net.TCPConn, error) {
 	return o.dial(ctx, to, o.apply)
 }
@@ -59,8 +49,8 @@ func DialTCP(ctx context.Context, to netip.AddrPort, o DialOptions) (*net.TCPCon
 // dial connects with what prepare makes of the socket.
 func (o DialOptions) dial(ctx context.Context, to netip.AddrPort, prepare func(fd int) error) (*net.TCPConn, error) {
 	to = netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
-	d := Dialer()
-	d.Timeout, d.Control = o.Timeout, option(prepare)
+	d := net.Dialer{KeepAliveConfig: keepAlive, FallbackDelay: -1, Control: option(prepare)} // it is given addresses: no families race
+	d.SetMultipathTCP(false)
 	if o.From.IsValid() {
 		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(o.From, 0))
 	}
@@ -72,11 +62,6 @@ func (o DialOptions) dial(ctx context.Context, to netip.AddrPort, prepare func(f
 }
 
 func (o DialOptions) apply(fd int) error {
-	if o.UserTimeout > 0 {
-		if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(o.UserTimeout.Milliseconds())); err != nil {
-			return fmt.Errorf("TCP user timeout: %w", err)
-		}
-	}
 	if o.From.IsValid() {
 		return bindNoPort(fd)
 	}
@@ -90,14 +75,6 @@ func bindNoPort(fd int) error {
 		return fmt.Errorf("source port at connect: %w", err)
 	}
 	return nil
-}
-
-// UserTimeout bounds how long sent bytes may stay unacknowledged before the connection fails (TCP_USER_TIMEOUT, RFC 5482,
-// in milliseconds). Zero restores the kernel's default.
-func UserTimeout(c Conn, d time.Duration) error {
-	return control(c, func(fd int) error {
-		return unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(d.Milliseconds()))
-	})
 }
 
 // network narrows a protocol to the family of an address.

@@ -208,9 +208,6 @@ func (b *Sandbox) tell(m message, files ...*os.File) error {
 	return nil
 }
 
-// Done is closed when every process inside has ended.
-func (b *Sandbox) Done() <-chan struct{} { return b.done }
-
 // Wait waits until the application has ended, and with it everything it started, and says how. The error says that it did not
 // end by itself: the sandbox was closed or killed.
 func (b *Sandbox) Wait() (Exit, error) {

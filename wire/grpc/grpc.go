@@ -1,6 +1,6 @@
 // Package grpc holds the codecs of the gRPC protocol over HTTP/2 (PROTOCOL-HTTP2.md in the grpc repository): message
-// framing, timeouts, statuses and the percent-encoding of their messages. It is pure and append-style; it imports the
-// standard library only.
+// framing, and the percent-encoding of statuses' messages. It is pure and append-style; it imports the standard library
+// only.
 package grpc
 
 import (

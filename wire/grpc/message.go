@@ -1,21 +1,6 @@
 package grpc
 
-const hex = "0123456789ABCDEF"
-
-// AppendStatusMessage writes a grpc-message: "Status-Message → Percent-Encoded", where all but printable ASCII without '%' is
-// encoded byte by byte.
-func AppendStatusMessage(b []byte, s string) []byte {
-	for i := range len(s) {
-		if c := s[i]; c >= ' ' && c <= '~' && c != '%' {
-			b = append(b, c)
-		} else {
-			b = append(b, '%', hex[c>>4], hex[c&15])
-		}
-	}
-	return b
-}
-
-// AppendDecodedMessage writes what a grpc-message stands for. "When decoding invalid values, implementations MUST NOT error or
+// AppendDecodedMessage writes what a grpc-message stands for ("Status-Message → Percent-Encoded"). "When decoding invalid values, implementations MUST NOT error or
 // throw away the message": what is no code stays as it is.
 func AppendDecodedMessage(b []byte, s string) []byte {
 	for i := 0; i < len(s); i++ {
