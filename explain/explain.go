@@ -93,6 +93,11 @@ func once(cfg *config.Set, learnt map[traffic.Target][]balance.Snapshot, q Query
 	for _, f := range q.Header {
 		c.Header.Receive(strings.ToLower(f[0]), f[1])
 	}
+	if q.From == "" {
+		fromOutside(c, q.Source)
+	} else {
+		chain.FromApp(&c.Header)
+	}
 	c.Trail = &decision.Trail{Side: "caller"}
 	b := Branch{Share: 1}
 	if err := out.Serve(c); err != nil {
@@ -270,6 +275,9 @@ func (h *host) Forward(c *traffic.Call) error {
 	r.Begin(arrived{h}, conn)
 	r.Attrs = c.Attrs
 	r.Conn, r.Now = conn, h.now
+	r.Header = traffic.Header{}
+	c.Header.All(func(name, value string) bool { r.Header.Receive(name, value); return true })
+	h.hop(r, w)
 	r.Trail.At("callee")
 	defer r.Trail.At("caller")
 	err = in.Serve(r)
@@ -283,6 +291,32 @@ func (h *host) Forward(c *traffic.Call) error {
 	c.Response.Status = r.Response.Status
 	r.Response.Header.All(func(name, value string) bool { c.Response.Header.Receive(name, value); return true })
 	return err
+}
+
+// hop does to headers what the two proxies of a call do.
+func (h *host) hop(r *traffic.Call, to *config.Workload) {
+	switch {
+	case r.Proto == traffic.TCP:
+	case r.Conn.Secure:
+		chain.Forwarded(&r.Header, h.self.Addr.String(), "http")
+		chain.FromPeer(&r.Header)
+		r.Header.Add("x-forwarded-client-cert", "By="+to.ID.String()+";URI="+h.self.ID.String())
+	default:
+		fromOutside(r, h.self.Addr)
+	}
+}
+
+// fromOutside does what a proxy does to headers that come in the clear.
+func fromOutside(c *traffic.Call, from netip.Addr) {
+	if c.Proto == traffic.TCP {
+		return
+	}
+	chain.FromOutside(&c.Header)
+	addr := ""
+	if from.IsValid() {
+		addr = from.String()
+	}
+	chain.Forwarded(&c.Header, addr, "http")
 }
 
 // late lets the time pass that the application takes; true: the call's deadline came first.

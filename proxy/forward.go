@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/weft-mesh/weft/chain"
 	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/proxy/h1"
 	"github.com/weft-mesh/weft/proxy/h2"
@@ -76,7 +77,7 @@ func (p *Proxy) announce(c *traffic.Call) {
 		h.Del(protoHeader)
 		h.Del(serviceHeader)
 	} else {
-		forwardedBy(h, addrText(h, c.Source.Addr.Addr()), c.Scheme)
+		chain.Forwarded(h, addrText(h, c.Source.Addr.Addr()), c.Scheme)
 	}
 	h.Add(portHeader, portText(h, c.To.Addr.Port()))
 	h.Add(protoHeader, spoken(c).String())
@@ -201,7 +202,7 @@ func (p *Proxy) deliver(c *traffic.Call) error {
 	if err := p.forwardPlain(c, at, appTime); err != nil {
 		return c.Fail(err)
 	}
-	strip(&c.Response.Header, func(name string) bool { return strings.HasPrefix(name, "weft-") }) // what proxies alone say
+	chain.Strip(&c.Response.Header, func(name string) bool { return strings.HasPrefix(name, "weft-") }) // what proxies alone say
 	return nil
 }
 

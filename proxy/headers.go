@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"net/netip"
 	"strconv"
-	"strings"
 
 	"github.com/weft-mesh/weft/traffic"
 )
@@ -20,54 +19,11 @@ const (
 	statusHeader  = "weft-status"  // of a response: what the application really answered
 )
 
-// What the mesh adds is taken from those only who may say it:
-//
-//   - an application may pass on x-forwarded-* and x-request-id, as a gateway's backend does, but not what proxies tell each other
-//     or what they would obey (x-envoy-*, l5d-*, weft-*), nor who called it (x-forwarded-client-cert);
-//   - another proxy, known by its certificate, may say x-forwarded-*: it has added the caller's address itself;
-//   - whoever comes from outside may say nothing of it.
-func stripFromApp(h *traffic.Header)     { strip(h, internalHeader) }
-func stripFromPeer(h *traffic.Header)    { strip(h, internalHeader) }
-func stripFromOutside(h *traffic.Header) { strip(h, forwardedHeader) }
-
-func internalHeader(name string) bool {
-	switch name[0] {
-	case 'w':
-		return strings.HasPrefix(name, "weft-")
-	case 'l':
-		return strings.HasPrefix(name, "l5d-")
-	case 'x':
-		return strings.HasPrefix(name, "x-envoy-") || name == "x-forwarded-client-cert"
-	}
-	return false
-}
-
-func forwardedHeader(name string) bool {
-	return internalHeader(name) || strings.HasPrefix(name, "x-forwarded-") || name == "forwarded" || name == "x-real-ip"
-}
-
 // withoutH2C turns a request to change to HTTP/2 into one that does not ask: RFC 9113 section 3.1 has done away with it, and what is
 // said after such a change no policy would see.
 func withoutH2C(c *traffic.Call) {
 	if c.Upgrade == "h2c" && c.Method != "CONNECT" {
 		c.Upgrade, c.Body = "", nil
-	}
-}
-
-// strip looks first and deletes then: most calls have nothing to delete.
-func strip(h *traffic.Header, which func(string) bool) {
-	for {
-		found := ""
-		for name := range h.All {
-			if name != "" && which(name) {
-				found = name
-				break
-			}
-		}
-		if found == "" {
-			return
-		}
-		h.Del(found)
 	}
 }
 
@@ -87,18 +43,6 @@ func identify(h *traffic.Header) {
 	}
 	hex.Encode(s[24:], id[10:])
 	h.Add("x-request-id", h.Lend(string(s[:])))
-}
-
-// forwardedBy adds an address to x-forwarded-for, and says which scheme the call came by.
-func forwardedBy(h *traffic.Header, addr, scheme string) {
-	if v, ok := h.Joined("x-forwarded-for"); ok {
-		h.Set("x-forwarded-for", v+", "+addr)
-	} else if addr != "" {
-		h.Add("x-forwarded-for", addr)
-	}
-	if _, ok := h.Get("x-forwarded-proto"); !ok {
-		h.Add("x-forwarded-proto", scheme)
-	}
 }
 
 // take removes a header and returns its value.

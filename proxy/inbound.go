@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/weft-mesh/weft/chain"
 	"github.com/weft-mesh/weft/config"
 	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/observe"
@@ -62,7 +63,7 @@ func (p *Proxy) serveIn(s *slot) {
 	}
 	in := &inbound{engine: engine{p}, secure: true, tunnels: alpn != alpnWeft, ports: map[uint16]*arrival{},
 		from: traffic.Peer{Addr: addrOf(s.Conn), ID: peer.ID, Workload: peer.Workload}, xfcc: "By=" + p.opts.ID.String() + ";URI=" + peer.ID.String()}
-	srv := h2.NewServer(tc, h2.ServerOptions{Options: p.h2Options(), MaxStreams: maxStreams, Trailer: stripFromPeer, Host: in,
+	srv := h2.NewServer(tc, h2.ServerOptions{Options: p.h2Options(), MaxStreams: maxStreams, Trailer: chain.FromPeer, Host: in,
 		Conn: &traffic.Conn{Source: in.from, Secure: true}}, in.serveStream)
 	s.becomes(srv.Drain, func() bool { return !p.opts.Cert.Trusts(peer) })
 	s.retire(p.opts.Grace) // the root may have gone while the handshake ran
@@ -116,7 +117,7 @@ func (in *inbound) enter(c *traffic.Call, s *span) {
 	}
 	way := in.arrive(c, port)
 	if c.Proto != traffic.TCP {
-		stripFromPeer(&c.Header)
+		chain.FromPeer(&c.Header)
 		c.Header.Add("x-forwarded-client-cert", in.xfcc)
 	}
 	s.serve(c, way, false)
@@ -302,8 +303,8 @@ func (in *inbound) serveHTTP(c *traffic.Call) {
 	s := in.p.start(c, observe.Destination)
 	way := in.arrive(c, c.Port())
 	withoutH2C(c)
-	stripFromOutside(&c.Header)
-	forwardedBy(&c.Header, addrText(&c.Header, c.Source.Addr.Addr()), "http")
+	chain.FromOutside(&c.Header)
+	chain.Forwarded(&c.Header, addrText(&c.Header, c.Source.Addr.Addr()), "http")
 	identify(&c.Header)
 	s.serve(c, way, true)
 	in.p.lasts(c, in)

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/weft-mesh/weft/chain"
 	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/traffic"
 	"github.com/weft-mesh/weft/wire/http2"
@@ -98,9 +99,9 @@ func TestHeadersThatAreStripped(t *testing.T) {
 		strip func(*traffic.Header)
 		left  string
 	}{
-		"application": {stripFromApp, "x-request-id x-forwarded-for traceparent forwarded x w"},
-		"peer":        {stripFromPeer, "x-request-id x-forwarded-for traceparent forwarded x w"},
-		"outside":     {stripFromOutside, "x-request-id traceparent x w"},
+		"application": {chain.FromApp, "x-request-id x-forwarded-for traceparent forwarded x w"},
+		"peer":        {chain.FromPeer, "x-request-id x-forwarded-for traceparent forwarded x w"},
+		"outside":     {chain.FromOutside, "x-request-id traceparent x w"},
 	} {
 		var h traffic.Header
 		for _, n := range all {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 
+	"github.com/weft-mesh/weft/chain"
 	"github.com/weft-mesh/weft/config"
 	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/observe"
@@ -203,7 +204,7 @@ func (o *outbound) serveHTTP(c *traffic.Call) {
 	if c.Authority == "" { // HTTP/1.0 needs none
 		c.Authority = o.name()
 	}
-	stripFromApp(&c.Header)
+	chain.FromApp(&c.Header)
 	identify(&c.Header)
 	s.serve(c, o, false)
 	o.p.lasts(c, o)

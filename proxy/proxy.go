@@ -63,8 +63,8 @@ func New(o Options) (*Proxy, error) {
 	p.renew = renew.New(renew.Options{ID: o.ID, Store: o.Cert, Certify: o.Certify, Clock: o.Clock, Failed: o.Warn, Renewed: p.store.stir})
 	p.links.p, p.plain.p, p.sessions.p = p, p, p
 	p.plain.init()
-	p.out = h1.Server{Serve: serveOutbound, Done: p.done, Refused: p.refusedHTTP, Trailer: stripFromApp, Idle: o.Idle}
-	p.in = h1.Server{Serve: servePublished, Done: p.done, Refused: p.refusedHTTP, Trailer: stripFromOutside, Idle: min(o.Idle, time.Minute)}
+	p.out = h1.Server{Serve: serveOutbound, Done: p.done, Refused: p.refusedHTTP, Trailer: chain.FromApp, Idle: o.Idle}
+	p.in = h1.Server{Serve: servePublished, Done: p.done, Refused: p.refusedHTTP, Trailer: chain.FromOutside, Idle: min(o.Idle, time.Minute)}
 	p.restore()
 	for _, name := range []string{p.selfName(), config.Name(config.KindTrust, o.ID.TrustDomain)} {
 		if e, fresh := p.store.entry(name, p.now()); fresh || !e.known {
