@@ -160,6 +160,11 @@ func TestComments(t *testing.T) {
 	}
 }
 
+func TestFormat(t *testing.T) {
+	says(t, "good", Format("a.go", []byte("package a\n\nvar x = 1\n")), "")
+	says(t, "bad", Format("a.go", []byte("package a\nvar x=1\n")), "a.go: is not as gofmt")
+}
+
 func TestFeatures(t *testing.T) {
 	code := map[string]string{"feature/a/policy.go": "package a", "feature/a/filter.go": "package a", "mesh/a.go": "package mesh"}
 	for missing, want := range map[string]string{"": "", "policy.go": "has no policy.go", "README.md": "has no README.md"} {

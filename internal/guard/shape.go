@@ -1,8 +1,10 @@
 package guard
 
 import (
+	"bytes"
 	"fmt"
 	"go/ast"
+	"go/format"
 	"path"
 	"slices"
 	"strings"
@@ -69,6 +71,14 @@ func openings(folder string, f *ast.File) []string {
 	}
 	name := path.Base(folder)
 	return []string{"Command " + name, strings.ToUpper(name[:1]) + name[1:]}
+}
+
+// Format finds a file that is not as gofmt writes it.
+func Format(name string, src []byte) []string {
+	if out, err := format.Source(src); err != nil || !bytes.Equal(out, src) {
+		return []string{name + ": is not as gofmt writes it"}
+	}
+	return nil
 }
 
 // Features finds folders of feature/ that lack what each has: a policy, a README and tests.
