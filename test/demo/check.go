@@ -94,7 +94,9 @@ func check(ctx context.Context, bin, only string, log io.Writer) error {
 			continue
 		}
 		passed++
-		fmt.Printf("ok   %s (%.1f s): %s\n", a.name, time.Since(at).Seconds(), figures)
+		if _, err := fmt.Printf("ok   %s (%.1f s): %s\n", a.name, time.Since(at).Seconds(), figures); err != nil {
+			return fmt.Errorf("print: %w", err)
+		}
 	}
 	fmt.Printf("%d passed, %d failed\n", passed, failed)
 	if failed > 0 || passed == 0 {

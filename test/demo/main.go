@@ -24,8 +24,10 @@ func main() {
 	rate := flag.Int("rate", 20, "requests a second")
 	verbose := flag.Bool("v", false, "show what the programs print")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP,
-		syscall.SIGPIPE) // nobody reads any more: | head
+	// Where nobody reads any more (| head), printing fails, and that ends the run. To ask for the signal instead would end it for
+	// every socket that a stranger's attempt leaves broken.
+	signal.Ignore(syscall.SIGPIPE)
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	log := io.Writer(nil)
 	if *verbose {
@@ -84,7 +86,9 @@ func demo(ctx context.Context, bin, at string, rate int, log io.Writer) error {
 		if err != nil {
 			return err
 		}
-		fmt.Printf("%s  (%s)\n%s\n", time.Now().Format(time.TimeOnly), l.figures(), table)
+		if _, err := fmt.Printf("%s  (%s)\n%s\n", time.Now().Format(time.TimeOnly), l.figures(), table); err != nil {
+			return fmt.Errorf("print: %w", err)
+		}
 	}
 }
 
