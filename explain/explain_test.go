@@ -65,6 +65,52 @@ func TestCall(t *testing.T) {
 	}
 }
 
+// TestInTheClear: who comes in the clear, because the caller's policy says so, is nobody.
+func TestInTheClear(t *testing.T) {
+	s := world()
+	known := ref("known")
+	clear := &mesh.Part{Authorizations: []mesh.Authorization{{Ref: known, Selector: match.Selector{Labels: []string{"app=reviews"}},
+		Tiers: []authz.Tier{{Effect: authz.Deny, Rules: []authz.Rule{{Ref: known, From: []match.Source{{Unauthenticated: true}}}}}}}}}
+	s, _ = s.With([]mesh.Change{{New: clear}})
+	if b := ask(t, s, "/abc"); b.Status != 200 {
+		t.Errorf("by mutual TLS: %d by %v", b.Status, b.By)
+	}
+	clear = &mesh.Part{Backends: []mesh.BackendPolicy{{Ref: decision.Ref{Namespace: "default"}, Host: host, Policy: mesh.Outbound{Secure: &traffic.Secure{Mode: traffic.Clear}}}}}
+	s, _ = s.With([]mesh.Change{{New: clear}})
+	if b := ask(t, s, "/abc"); b.Status != 403 || b.By.Ref.Name != "known" {
+		t.Errorf("in the clear: %d by %v", b.Status, b.By)
+	}
+}
+
+// TestWhatIf: failures, statuses and times that are asked for pass through retries and deadlines.
+func TestWhatIf(t *testing.T) {
+	s := world()
+	set := compile.All(s, s.Workloads["default/web"])
+	q := explain.Query{From: "default/web", Proto: traffic.HTTP1, Host: host, Port: 80, Method: "GET", Authority: "reviews", Path: "/abc"}
+	for name, x := range map[string]struct {
+		edit             func(*explain.Query)
+		status, attempts int
+	}{
+		"nothing":                  {func(*explain.Query) {}, 200, 1},
+		"one endpoint does not go": {func(q *explain.Query) { q.Fail = 1 }, 200, 2},
+		"none goes":                {func(q *explain.Query) { q.Fail = 9 }, 503, 3},
+		"the application's answer": {func(q *explain.Query) { q.Status = 418 }, 418, 1},
+		"from outside":             {func(q *explain.Query) { q.From, q.To = "", "default/reviews" }, 200, 1},
+	} {
+		q := q
+		x.edit(&q)
+		b, err := explain.Call(set, nil, q)
+		if err != nil || b[0].Status != x.status || x.attempts != max(b[0].Attempt, 1) {
+			t.Errorf("%s: %v, %+v", name, err, b)
+		}
+	}
+	for _, bad := range []explain.Query{{From: "default/none"}, {To: "default/none"}} {
+		if _, err := explain.Call(set, nil, bad); err == nil {
+			t.Errorf("%+v is explained", bad)
+		}
+	}
+}
+
 // TestQuestionsShareAMesh: a snapshot is never changed, so that many may ask of it at once (the race detector looks on).
 func TestQuestionsShareAMesh(t *testing.T) {
 	s := world()

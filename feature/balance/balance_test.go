@@ -289,6 +289,35 @@ func TestSilence(t *testing.T) {
 	}
 }
 
+// TestOfGateways: what counts as a gateway's failure: 502, 503, 504, gRPC's codes for the latter two, and no answer.
+func TestOfGateways(t *testing.T) {
+	grpc := func(code string) func(*traffic.Call) error {
+		return func(c *traffic.Call) error {
+			c.Proto, c.Response.Status = traffic.GRPC, 200
+			c.Response.Trailer.Receive("grpc-status", code)
+			return nil
+		}
+	}
+	for name, x := range map[string]struct {
+		answer            func(*traffic.Call) error
+		failures, gateway uint32
+	}{
+		"200": {traffictest.Status(200), 0, 0}, "500": {traffictest.Status(500), 1, 0}, "501": {traffictest.Status(501), 1, 0},
+		"502": {traffictest.Status(502), 1, 1}, "504": {traffictest.Status(504), 1, 1}, "505": {traffictest.Status(505), 1, 0},
+		"INTERNAL": {grpc("13"), 1, 0}, "UNAVAILABLE": {grpc("14"), 1, 1}, "DEADLINE_EXCEEDED": {grpc("4"), 1, 1}, "NOT_FOUND": {grpc("5"), 0, 0},
+		"no answer": {traffictest.Err(traffic.ErrConnect), 1, 1},
+	} {
+		s := set(nil, &outlier.Policy{Consecutive: 5, Gateway: 5}, 1)
+		h := &traffictest.Host{Time: start, Answer: x.answer}
+		c := h.Call()
+		_ = traffic.Chain(traffic.Forward{}, balance.With(s)).Serve(c)
+		c.Finish(h.Time)
+		if o := s.Snapshot()[0].Outlier; o.Failures != x.failures || o.Gateway != x.gateway {
+			t.Errorf("%s: %+v", name, o)
+		}
+	}
+}
+
 func TestLeastRequestByWeight(t *testing.T) {
 	eps := endpoints(2)
 	eps[0].Weight, eps[1].Weight = 1, 3

@@ -35,9 +35,7 @@ func (h *handler) Serve(c *traffic.Call) error {
 
 func (e *Edit) apply(h *traffic.Header) {
 	for _, n := range e.Remove {
-		if !pseudo(n) {
-			h.Del(n)
-		}
+		h.Del(n)
 	}
 	for i := range e.Set {
 		if f := &e.Set[i]; !pseudo(f.Name) {
