@@ -37,7 +37,7 @@ type Options struct {
 	Log          *slog.Logger    // [slog.Default()]
 	Private      []string        // files and directories, beside State, that applications must not see: whoever can use the sockets there acts for the user
 	Rules        []string        // absolute paths of configuration that a workload of this machine must not write
-	Changed      func(*View)     // hears of every change since Run, in the owner; it may be nil
+	Changed      func(*View)     // hears of changes since Run, soon after them; it may be nil
 }
 
 func (o Options) defaults() (Options, error) {
@@ -70,9 +70,10 @@ type Control struct {
 	unread    map[string][]string    // by source, files and directories that can't be read; of the owner
 
 	work   chan func()
-	done   chan struct{} // closed when the owner has stopped
-	synced chan struct{} // closed when all sources have given what they have
-	view   atomic.Pointer[View]
+	done   chan struct{}        // closed when the owner has stopped
+	synced chan struct{}        // closed when all sources have given what they have
+	view   atomic.Pointer[View] // nil: something has changed, and nobody has asked since
+	news   chan struct{}        // holds one: there is something to tell
 
 	ackMu    sync.Mutex
 	ackWait  chan struct{} // closed and made anew whenever a proxy acknowledges, or is gone
@@ -98,7 +99,7 @@ func New(opts Options) (*Control, error) {
 	}
 	c := &Control{opts: opts, state: dir(opts.State), publisher: newPublisher(), work: make(chan func(), 64), done: make(chan struct{}),
 		synced: make(chan struct{}), ackWait: make(chan struct{}), syncing: len(opts.Sources),
-		restored: map[dialect.Key]string{}, unread: map[string][]string{}, handshakes: handshakeTime}
+		restored: map[dialect.Key]string{}, unread: map[string][]string{}, handshakes: handshakeTime, news: make(chan struct{}, 1)}
 	if err := c.state.prepare(); err != nil {
 		return nil, err
 	}
@@ -107,7 +108,11 @@ func New(opts Options) (*Control, error) {
 		return nil, err
 	}
 	c.publisher.trust = c.trust()
-	return c, c.restore()
+	if err := c.restore(); err != nil {
+		return nil, err
+	}
+	c.look()
+	return c, nil
 }
 
 // restore takes up what an earlier run knew: addresses, workloads, and the last good version of each object.
@@ -164,7 +169,11 @@ func (c *Control) Run(ctx context.Context) error {
 		close(c.synced)
 	}
 	grace := time.AfterFunc(c.opts.Grace, func() { c.expire() })
+	if c.opts.Changed != nil {
+		running.Go(func() { c.tell(ctx) })
+	}
 	c.own(ctx)
+	c.look()
 	grace.Stop()
 	close(c.done)
 	running.Wait()
@@ -269,10 +278,36 @@ func (c *Control) apply(put []*dialect.Object, gone []dialect.Key) {
 		c.save("addresses.json", c.model.vips.ByHost)
 	}
 	c.publisher.update(c.model.snap, touched)
-	v := c.model.view()
-	c.view.Store(v)
-	if c.opts.Changed != nil && c.syncing == 0 {
-		c.opts.Changed(v)
+	c.view.Store(nil)
+	if c.syncing == 0 {
+		select {
+		case c.news <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// tellPause gathers changes that come together: what there is to say is worked out once for them all.
+const tellPause = 50 * time.Millisecond
+
+// tell has Changed hear of changes.
+func (c *Control) tell(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-c.news:
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(tellPause):
+		}
+		select { // of what came meanwhile the view knows
+		case <-c.news:
+		default:
+		}
+		c.opts.Changed(c.View())
 	}
 }
 
@@ -295,5 +330,19 @@ func (c *Control) refused(workload string, n stream.Nack) {
 	c.opts.Log.Warn("a proxy refused configuration; its last good version stays in force", "workload", workload, "resource", n.Name, "error", n.Error)
 }
 
-// View returns what is known now.
-func (c *Control) View() *View { return c.view.Load() }
+// View returns what is known now. It is worked out when it is asked for: its cost grows with the mesh, that of a change must not.
+// The owner does not call it.
+func (c *Control) View() *View {
+	if v := c.view.Load(); v != nil {
+		return v
+	}
+	_ = c.do(c.look) // where the owner has stopped, it has left its last one
+	return c.view.Load()
+}
+
+// look works the view out, in the owner.
+func (c *Control) look() {
+	if c.view.Load() == nil {
+		c.view.Store(c.model.view())
+	}
+}

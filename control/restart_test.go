@@ -226,14 +226,26 @@ func TestChangedHearsOfThisRun(t *testing.T) {
 	p := run(t, o)
 	p.register("reviews", "v1")
 	p.stop()
-	var heard []*View
-	o.Sources = []source.Source{newFeed(synced(parse(t, twoServices)))}
-	o.Changed = func(v *View) { heard = append(heard, v) }
-	p = run(t, o)
-	p.stop()
-	if len(heard) != 1 || len(heard[0].Mesh.Services) != 2 {
-		t.Errorf("heard %d times", len(heard))
-	}
+	synctest.Test(t, func(t *testing.T) {
+		var heard []*View
+		f := newFeed(synced(parse(t, twoServices)))
+		o.Sources, o.Changed = []source.Source{f}, func(v *View) { heard = append(heard, v) }
+		p := run(t, o)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if len(heard) != 1 || len(heard[0].Mesh.Services) != 2 {
+			t.Errorf("heard %d times of the start", len(heard))
+		}
+		for range 5 { // changes that come together are told together
+			f.emit(t, source.Event{Put: parse(t, virtualService)})
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if len(heard) != 2 || len(heard[1].Objects) != 4 {
+			t.Errorf("heard %d times, want twice", len(heard))
+		}
+		p.stop()
+	})
 }
 
 func TestSavedObjectsAreTheFilesAlone(t *testing.T) {
