@@ -67,11 +67,12 @@ func endpointSlice() dialect.Kind {
 	k.Schema.SetEnum("addressType", "IPv4", "IPv6", "FQDN").Require("addressType", "endpoints[].addresses")
 	k.Schema.SetEnum("ports[].protocol", "TCP", "UDP", "SCTP")
 	k.Fields = []string{"addressType", "endpoints[].addresses", "endpoints[].conditions.ready", "endpoints[].conditions.serving",
-		"endpoints[].conditions.terminating", "endpoints[].zone", "ports[].name", "ports[].port", "ports[].protocol",
+		"endpoints[].conditions.terminating", "ports[].name", "ports[].port", "ports[].protocol",
 		"ports[].appProtocol"}
 	k.Ignored["endpoints[].targetRef.*"] = "a workload is found by its address"
-	k.Ignored["endpoints[].nodeName"] = "zone says where the endpoint is"
-	k.Unsupported["endpoints[].hints"] = "callers prefer their own zone without hints"
+	k.Ignored["endpoints[].nodeName"] = "it says where the endpoint is, which callers do not ask yet"
+	k.Ignored["endpoints[].zone"] = k.Ignored["endpoints[].nodeName"]
+	k.Unsupported["endpoints[].hints"] = "calls go to the endpoints of all zones alike"
 	k.Unsupported["endpoints[].hostname"] = "single endpoints have no names of their own yet"
 	return k
 }

@@ -299,7 +299,7 @@ endpoints:
 - {addresses: [10.0.0.6, 10.0.0.7], conditions: {ready: true}, hints: {forZones: [{name: a}]}}
 `)
 	expect(t, found, `
-warning endpoints[5].hints: not supported yet: callers prefer their own zone
+warning endpoints[5].hints: not supported yet: calls go to the endpoints of all zones alike
 warning ports[1].protocol: not supported yet: calls over UDP
 warning ports[2].port: not supported yet: a port without a number
 warning endpoints[5].addresses[1]: an endpoint's addresses beyond the first have no effect`)

@@ -215,6 +215,8 @@ func (r *reader) mirrors(field string, h *networking.HTTPRoute) (list []mirror.P
 			percent = float64(h.MirrorPercent.Value) //nolint:staticcheck // deprecated, and still written
 		}
 		list = r.mirror(list, ref, field+".mirror", h.Mirror, r.share(field+".mirrorPercentage", h.MirrorPercentage, percent))
+	} else if h.MirrorPercentage != nil {
+		r.Info(field+".mirrorPercentage", "it is of mirror, which is not there: it has no effect", "an element of mirrors has a percentage of its own")
 	}
 	for i, m := range h.Mirrors {
 		at := dialect.Index(field+".mirrors", i)

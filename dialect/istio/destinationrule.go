@@ -208,6 +208,9 @@ func (r *reader) secure(field, host string, t *networking.ClientTLSSettings) *tr
 		return nil
 	}
 	s := &traffic.Secure{Ref: r.Rule(field)}
+	if t.Sni != "" && (t.Mode == networking.ClientTLSSettings_DISABLE || t.Mode == networking.ClientTLSSettings_ISTIO_MUTUAL) {
+		r.Info(field+".sni", "without TLS, and between workloads of the mesh, no server name is sent: it has no effect", "it counts with the mode SIMPLE")
+	}
 	switch t.Mode {
 	case networking.ClientTLSSettings_DISABLE:
 		s.Mode = traffic.Clear

@@ -212,6 +212,7 @@ func TestDestinationRuleFindings(t *testing.T) {
 			"spec.trafficPolicy.loadBalancer.consistentHash.maglev", "ring"},
 		{"trafficPolicy: {loadBalancer: {consistentHash: {}}}", mesh.Warning, "spec.trafficPolicy.loadBalancer.consistentHash", "nothing to hash"},
 		{"trafficPolicy: {loadBalancer: {simple: RANDOM, warmup: {duration: 1s}}}", mesh.Info, "spec.trafficPolicy.loadBalancer", "warmed up"},
+		{"trafficPolicy: {tls: {mode: ISTIO_MUTUAL, sni: a}}", mesh.Info, "spec.trafficPolicy.tls.sni", "no effect"},
 		{"trafficPolicy: {loadBalancer: {policy: RANDOM}}", mesh.Warning, "spec.trafficPolicy.loadBalancer.policy", "did you mean simple?"},
 		{"trafficPolicy: {loadBalancer: {simple: RONDOM}}", mesh.Error, "spec.trafficPolicy.loadBalancer.simple", "did you mean RANDOM?"},
 		{"trafficPolicy: {connectionPool: {tcp: {tcpKeepalive: {probes: 1}}}}", mesh.Warning, "spec.trafficPolicy.connectionPool.tcp.tcpKeepalive", "kept alive"},

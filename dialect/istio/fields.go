@@ -112,8 +112,10 @@ func policyFields(p string) []string {
 		dialect.Below(p+".tls", "mode", "sni"))
 }
 
+const noLocalities = "weft knows no localities yet: calls go to all endpoints"
+
 var policyUnsupported = map[string]string{
-	"loadBalancer.localityLbSetting":                    "weft knows no localities yet: calls go to all endpoints",
+	"loadBalancer.localityLbSetting":                    noLocalities,
 	"loadBalancer.zoneAwareLbSetting":                   "weft knows no zones yet: calls go to all endpoints",
 	"loadBalancer.warmup.minimumPercent":                "a new endpoint begins with weft's own share",
 	"loadBalancer.warmup.aggression":                    "the share of a new endpoint grows evenly",
@@ -152,8 +154,8 @@ var policyNames = map[string]string{
 func workloadEntryKind(trustDomain string) dialect.Kind {
 	return dialect.Kind{Dialect: decision.Istio, Group: networkingGroup, Name: "WorkloadEntry", Versions: networkingVersions,
 		Schema: schemaOf[*networking.WorkloadEntry](), Lower: workloadEntry(trustDomain), Ignored: notOurs,
-		Fields:      dialect.Below("spec", "address", "ports", "labels", "locality", "weight", "serviceAccount"),
-		Unsupported: map[string]string{"spec.network": "all workloads are taken to be of one network"},
+		Fields:      dialect.Below("spec", "address", "ports", "labels", "weight", "serviceAccount"),
+		Unsupported: map[string]string{"spec.network": "all workloads are taken to be of one network", "spec.locality": noLocalities},
 		Renamed:     map[string]string{"spec.ip": "address", "spec.host": "address", "spec.port": "ports", "spec.selector": "labels"}}
 }
 

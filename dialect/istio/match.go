@@ -101,7 +101,9 @@ func (r *reader) uri(field string, m *networking.HTTPMatchRequest, q *match.Requ
 		whole = true
 	}
 	s := r.stringMatch(field, m.Uri)
-	s.Fold = m.IgnoreUriCase && s.Kind != match.Regex
+	if s.Fold = m.IgnoreUriCase && s.Kind != match.Regex; m.IgnoreUriCase && !s.Fold {
+		r.Info(strings.TrimSuffix(field, "uri")+"ignoreUriCase", "it does not count for regular expressions", "begin the expression with (?i)")
+	}
 	q.Paths = []match.String{s}
 	return prefix, whole
 }

@@ -601,6 +601,8 @@ func TestVirtualServiceMistakes(t *testing.T) {
 		{"{match: [{uri: {exact: /a, prefix: /b}}], route: [{destination: {host: reviews}}]}", mesh.Error, ".match[0].uri.prefix", "only one of"},
 		{"{match: [{path: /a}], route: [{destination: {host: reviews}}]}", mesh.Warning, ".match[0].path", "did you mean uri?"},
 		{"{match: [{headers: {method: {exact: GET}}}], route: [{destination: {host: reviews}}]}", mesh.Info, ".match[0].headers.method", "beside headers"},
+		{"{match: [{uri: {regex: /A.*}, ignoreUriCase: true}], route: [{destination: {host: reviews}}]}", mesh.Info, ".match[0].ignoreUriCase", "(?i)"},
+		{"{mirrorPercentage: {value: 10}, route: [{destination: {host: reviews}}]}", mesh.Info, ".mirrorPercentage", "no effect"},
 		{"{route: [{host: reviews, destination: {host: reviews}}]}", mesh.Warning, ".route[0].host", "did you mean destination.host?"},
 		{"{route: [{destination: {host: reviews}}], timeout: 5}", mesh.Error, ".timeout", "a duration"},
 		{"{route: [{destination: {host: reviews}}], fault: {delay: {fixed_delay: 1s, percentage: {value: 1}}}}", mesh.Warning, ".fault.delay.fixed_delay", "fixedDelay"},

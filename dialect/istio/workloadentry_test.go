@@ -22,7 +22,9 @@ spec:
   locality: eu/eu-1/rack
   weight: 2
   serviceAccount: vm`)
-	dialecttest.None(t, found)
+	if dialecttest.Want(t, found, mesh.Warning, "spec.locality", "no localities"); len(found) != 1 {
+		t.Error(dialecttest.Show(found))
+	}
 	addr := netip.MustParseAddr("10.0.0.1")
 	want := []mesh.Workload{{Ref: ref("WorkloadEntry", ""), Name: "it", Namespace: "default", ID: identity.Of("cluster.local", "default", "vm"),
 		Addr: addr, Tunnel: netip.AddrPortFrom(addr, 15008), Labels: []string{"app=web", "networking.istio.io/tunnel=http", "version=v1"},
