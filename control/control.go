@@ -336,8 +336,11 @@ func (c *Control) View() *View {
 	if v := c.view.Load(); v != nil {
 		return v
 	}
-	_ = c.do(c.look) // where the owner has stopped, it has left its last one
-	return c.view.Load()
+	var v *View
+	if err := c.do(func() { c.look(); v = c.view.Load() }); err != nil {
+		return c.view.Load() // the owner has stopped, and left its last one
+	}
+	return v
 }
 
 // look works the view out, in the owner.

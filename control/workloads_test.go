@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/weft-mesh/weft/config"
@@ -244,6 +245,32 @@ type broken struct{}
 
 func (broken) Run(context.Context, func(source.Event)) error {
 	return errors.New("no inotify instances are left")
+}
+
+// Whoever asks gets an answer, however fast things change meanwhile.
+func TestViewWhileThingsChange(t *testing.T) {
+	p := run(t, options(t, state(t)))
+	var busy sync.WaitGroup
+	for n := range 4 {
+		busy.Go(func() {
+			for range 10 {
+				w, err := p.Register(Registration{Namespace: "default", Service: fmt.Sprint("s", n), Account: "a", Ports: []Port{{Number: 80}}}, os.Getuid())
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if v := p.View(); v == nil || v.Mesh.Workloads[w.Key()] == nil {
+					t.Errorf("%v does not know %s", v, w.Key())
+				}
+				p.Deregister(w.Key(), w.Token)
+			}
+		})
+	}
+	busy.Wait()
+	p.stop()
+	if v := p.View(); v == nil || len(v.Mesh.Workloads) > 0 {
+		t.Errorf("%v", v)
+	}
 }
 
 func TestLoad(t *testing.T) {
