@@ -290,9 +290,14 @@ func TestUnanswered(t *testing.T) {
 // TestUpstream: the engine is told how to connect as the pool's policy says.
 func TestUpstream(t *testing.T) {
 	w := newWorld(t, service(func(p *config.Port) {
+		oneRule(func(r *mesh.Rule) { r.Backends, r.Retry = to(target(host, "")), &retry.Policy{} })(p)
 		p.Pools[0].Policy = mesh.Outbound{Connect: &traffic.Connect{Timeout: time.Second}, Secure: &traffic.Secure{Mode: traffic.Clear}}
 	}))
-	if u := w.call(nil).Upstream; u.Connect.Timeout != time.Second || u.Secure.Mode != traffic.Clear || u.Proto != traffic.HTTP1 {
+	c := w.call(nil)
+	if c.Attempts != 1 {
+		t.Errorf("%d attempts where none is made again", c.Attempts)
+	}
+	if u := c.Upstream; u.Connect.Timeout != time.Second || u.Secure.Mode != traffic.Clear || u.Proto != traffic.HTTP1 {
 		t.Errorf("%+v", u)
 	}
 }

@@ -2,6 +2,7 @@ package mesh_test
 
 import (
 	"net/netip"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -211,6 +212,42 @@ func TestWhoIsCalled(t *testing.T) {
 			if got := s.Endpoints(svc, &svc.Ports[0], nil); (len(got) == 1) != x.want || x.want && got[0].Draining != x.draining {
 				t.Errorf("%d, %s: %+v", n, name, got)
 			}
+		}
+	}
+}
+
+// TestSubsetsAndTargets: an address of which nothing is known has no labels; a port may be known by its name alone.
+func TestSubsetsAndTargets(t *testing.T) {
+	addr := netip.MustParseAddr("10.0.0.1")
+	w := mesh.Workload{Name: "w", Namespace: "default", Addr: addr, Labels: []string{"version=v1"}, Ready: true, Ports: []mesh.WorkloadPort{{Name: "web", Number: 8080}}}
+	set := mesh.EndpointSet{Host: host, Ports: []mesh.Port{{Number: 80}}, Addrs: []mesh.EndpointAddr{{Addr: addr, Ready: true}, {Addr: netip.MustParseAddr("192.0.2.1"), Ready: true}}}
+	s, svc := snapshot(mesh.Part{Workloads: []mesh.Workload{w}, Endpoints: []mesh.EndpointSet{set}})
+	for n, labels := range [][]string{{"version=v2"}, {"version=v1"}, nil} {
+		if got := s.Endpoints(svc, &svc.Ports[0], labels); len(got) != n {
+			t.Errorf("%q: %+v", labels, got)
+		}
+	}
+	for _, x := range []struct {
+		port mesh.Port
+		want uint16
+		ok   bool
+	}{{mesh.Port{Number: 80}, 80, true}, {mesh.Port{Number: 80, Target: 81}, 81, true}, {mesh.Port{Number: 80, TargetName: "web"}, 8080, true}, {mesh.Port{TargetName: "none"}, 0, false}} {
+		if got, ok := mesh.TargetOf(&w, &x.port); got != x.want || ok != x.ok {
+			t.Errorf("%+v: %d %v", x.port, got, ok)
+		}
+	}
+}
+
+// TestEmpty: a part that says one thing, whichever, is not empty.
+func TestEmpty(t *testing.T) {
+	if !(&mesh.Part{}).Empty() {
+		t.Error("nothing is something")
+	}
+	for i := range reflect.TypeFor[mesh.Part]().NumField() {
+		p := mesh.Part{}
+		f := reflect.ValueOf(&p).Elem().Field(i)
+		if f.Set(reflect.MakeSlice(f.Type(), 1, 1)); p.Empty() {
+			t.Errorf("%s is nothing", reflect.TypeFor[mesh.Part]().Field(i).Name)
 		}
 	}
 }

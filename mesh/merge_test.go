@@ -86,6 +86,15 @@ func TestWhoChooses(t *testing.T) {
 			t.Errorf("%s: %q, want %q", x.name, got, x.want)
 		}
 	}
+	s, svc := snapshot(mesh.Part{Routes: []mesh.Route{others}})
+	if how := s.Calling(svc, 80, mesh.Caller{Namespace: "default"}); how.Route != (decision.Ref{}) {
+		t.Errorf("calls that no rule is for go to the service: %v", how.Route)
+	}
+	others.Rules = nil
+	s, svc = snapshot(mesh.Part{Routes: []mesh.Route{others}})
+	if how := s.Calling(svc, 80, mesh.Caller{Namespace: "default"}); how.Route.Name != "vs" {
+		t.Errorf("a route without rules matches no call: %v", how.Route)
+	}
 }
 
 // TestMostSpecificFirst: the precedence of the Gateway API (HTTPRouteRule.matches).

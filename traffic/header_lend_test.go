@@ -26,6 +26,15 @@ func TestLend(t *testing.T) {
 	}
 }
 
+// TestLendKeepsLittle: one call with large headers does not make its memory large for all that follow.
+func TestLendKeepsLittle(t *testing.T) {
+	var h Header
+	h.Lend(strings.Repeat("x", 2*maxRoom))
+	if h.reset(); cap(h.room) > maxRoom {
+		t.Errorf("%d bytes are kept", cap(h.room))
+	}
+}
+
 func TestSecret(t *testing.T) {
 	var h Header
 	h.Receive("a", "1")

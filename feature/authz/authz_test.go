@@ -118,6 +118,14 @@ func TestEgress(t *testing.T) {
 	}
 }
 
+// TestDestOfACallIn: a rule for endpoints is for calls that go out: of one that comes in there is none, and nothing is allowed by it.
+func TestDestOfACallIn(t *testing.T) {
+	e := Engine{Closed: closed, Tiers: []Tier{{Effect: Allow, Rules: []Rule{{Dest: []match.Source{{}}}}}}}
+	if v := e.Judge(&(&traffictest.Host{}).Call().Attrs, nil); v.Outcome != decision.Deny {
+		t.Error(v)
+	}
+}
+
 func TestTrailSaysWhatWasPassedOver(t *testing.T) {
 	c := (&traffictest.Host{}).Call()
 	c.Trail = &decision.Trail{}
