@@ -16,6 +16,8 @@ var inside = map[[2]string]string{
 	{"dialect/all", "dialect/*"}:                          "it is their list",
 	{"proxy", "proxy/*"}:                                  "its protocols and its start have folders of their own",
 	{"proxy/plane", "proxy/h2"}:                           "the control plane is reached over the same HTTP/2 as everything else",
+	{"proxy/h1", "proxy/buffer"}:                          "bytes on their way take from one set of pools, whatever the protocol",
+	{"proxy/h2", "proxy/buffer"}:                          "bytes on their way take from one set of pools, whatever the protocol",
 	{"cli", "cli/transcript"}:                             "weft test runs transcripts",
 	{"examples/bookinfo", "examples/bookinfo/*"}:          "one program",
 	{"examples/bookinfo/echo", "examples/bookinfo/serve"}: "it serves as the shop does",

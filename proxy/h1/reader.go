@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/weft-mesh/weft/proxy/buffer"
 	"github.com/weft-mesh/weft/traffic"
 )
 
@@ -16,8 +17,8 @@ const tick = 500 * time.Millisecond
 type reader struct {
 	conn net.Conn
 	gone <-chan struct{} // the caller of the call being read for
-	buf  *block
-	r, w int // buf[r:w] is unused
+	buf  []byte          // of the pools, all of its room
+	r, w int             // buf[r:w] is unused
 	bulk bool
 	one  [1]byte
 
@@ -33,7 +34,7 @@ func (r *reader) bytes() []byte {
 	if r.buf == nil {
 		return nil
 	}
-	return r.buf.b[r.r:r.w]
+	return r.buf[r.r:r.w]
 }
 
 func (r *reader) use(n int) { r.r += n }
@@ -41,7 +42,7 @@ func (r *reader) use(n int) { r.r += n }
 // release gives the buffer back if nothing is in it.
 func (r *reader) release() {
 	if r.buf != nil && r.r == r.w {
-		putBlock(r.buf)
+		buffer.Put(r.buf)
 		r.buf, r.r, r.w = nil, 0, 0
 	}
 }
@@ -49,8 +50,8 @@ func (r *reader) release() {
 // preload puts bytes that someone else read from the connection before its own.
 func (r *reader) preload(b []byte) {
 	if len(b) > 0 {
-		r.buf = getBlock(len(b) + small/2)
-		r.w = copy(r.buf.b, b)
+		r.buf = block(len(b) + small/2)
+		r.w = copy(r.buf, b)
 	}
 }
 
@@ -135,7 +136,7 @@ func (r *reader) interrupt(on bool) {
 // space returns where to read to. Who has waited long without bytes waits for one byte, without a buffer.
 func (r *reader) space(parked bool) []byte {
 	if r.r == r.w {
-		if r.r, r.w = 0, 0; parked || r.buf != nil && r.bulk != (len(r.buf.b) > small) {
+		if r.r, r.w = 0, 0; parked || r.buf != nil && r.bulk != (len(r.buf) > small) {
 			r.release()
 		}
 		if parked {
@@ -144,34 +145,34 @@ func (r *reader) space(parked bool) []byte {
 	}
 	switch {
 	case r.buf == nil && r.bulk:
-		r.buf = getBlock(large)
+		r.buf = block(large)
 	case r.buf == nil:
-		r.buf = getBlock(small)
-	case r.w == len(r.buf.b) && r.r > 0:
-		r.w = copy(r.buf.b, r.buf.b[r.r:r.w])
+		r.buf = block(small)
+	case r.w == len(r.buf) && r.r > 0:
+		r.w = copy(r.buf, r.buf[r.r:r.w])
 		r.r = 0
-	case r.w == len(r.buf.b):
+	case r.w == len(r.buf):
 		r.grow()
 	}
-	return r.buf.b[r.w:]
+	return r.buf[r.w:]
 }
 
 func (r *reader) grow() {
-	b := getBlock(4 * len(r.buf.b))
-	r.w = copy(b.b, r.buf.b[r.r:r.w])
+	b := block(4 * len(r.buf))
+	r.w = copy(b, r.buf[r.r:r.w])
 	r.r = 0
-	putBlock(r.buf)
+	buffer.Put(r.buf)
 	r.buf = b
 }
 
 func (r *reader) took(n int) {
 	if r.buf == nil {
-		r.buf = getBlock(small)
-		r.buf.b[0], r.w = r.one[0], 1
+		r.buf = block(small)
+		r.buf[0], r.w = r.one[0], 1
 		return
 	}
 	r.w += n
-	r.bulk = r.w == len(r.buf.b) || r.bulk && n > small
+	r.bulk = r.w == len(r.buf) || r.bulk && n > small
 }
 
 // discard reads and drops bytes until the peer closes, n have come, or the time is up.

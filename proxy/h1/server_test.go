@@ -482,7 +482,7 @@ func TestIdleHoldsNothing(t *testing.T) {
 	ask(t, nc, br, "GET", "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
 	r.note(func() {
 		for _, c := range r.idle {
-			if c.in.buf != nil || c.out.block != nil {
+			if c.in.buf != nil || c.out.out != nil {
 				t.Error("an idle connection to a callee holds a buffer")
 			}
 		}
@@ -492,7 +492,7 @@ func TestIdleHoldsNothing(t *testing.T) {
 		for c := range r.conns {
 			c.Shutdown() // makes what its goroutine did visible here
 			c.in.mu.Lock()
-			if c.in.buf != nil && c.in.r != c.in.w || c.out.block != nil {
+			if c.in.buf != nil && c.in.r != c.in.w || c.out.out != nil {
 				t.Error("an idle connection of a caller holds a buffer")
 			}
 			c.in.mu.Unlock()

@@ -4,6 +4,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/weft-mesh/weft/proxy/buffer"
 	"github.com/weft-mesh/weft/wire/http1"
 )
 
@@ -16,8 +17,7 @@ var crlf = []byte("\r\n")
 type writer struct {
 	conn    net.Conn
 	limit   time.Duration // of a write; 0: none
-	block   *block
-	out     []byte // what waits
+	out     []byte        // what waits; nil: there is no buffer
 	armed   time.Time
 	parts   [3][]byte
 	vec     net.Buffers
@@ -33,9 +33,8 @@ func newWriter(conn net.Conn, limit time.Duration) writer {
 
 // buffer returns what waits, to append to and hand to keep.
 func (w *writer) buffer() []byte {
-	if w.block == nil {
-		w.block = getBlock(small)
-		w.out = w.block.b[:0]
+	if w.out == nil {
+		w.out = buffer.Get(small)
 	}
 	return w.out
 }
@@ -44,10 +43,10 @@ func (w *writer) keep(b []byte) { w.out = b }
 
 // release gives the buffer back; what waits is dropped.
 func (w *writer) release() {
-	if w.block != nil {
-		putBlock(w.block)
+	if w.out != nil {
+		buffer.Put(w.out)
 	}
-	w.block, w.out = nil, nil
+	w.out = nil
 }
 
 // arm moves the write deadline if it comes too early. A write never meets a deadline nearer than limit.

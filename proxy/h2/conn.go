@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/weft-mesh/weft/proxy/buffer"
 	"github.com/weft-mesh/weft/wire/http2"
 )
 
@@ -97,7 +98,7 @@ func (c *conn) start(hello string, settings ...http2.Setting) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	before := c.out // a Drain or Close that was earlier than Serve
-	c.out = append(getBuffer(0), hello...)
+	c.out = append(buffer.Get(0), hello...)
 	c.out = http2.AppendSettings(c.out, settings...)
 	if n := c.opts.ConnWindow - http2.DefaultWindow; n > 0 {
 		c.out = http2.WindowUpdate{Increment: n}.Append(c.out)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/weft-mesh/weft/proxy/buffer"
 	"github.com/weft-mesh/weft/wire/http2"
 )
 
@@ -30,7 +31,7 @@ func (r *reader) init(maxHeaderList uint32) {
 
 func (r *reader) release() {
 	if len(r.buf) > len(r.small) {
-		putBuffer(r.buf)
+		buffer.Put(r.buf)
 	}
 	r.buf, r.block.buf, r.section = nil, nil, http2.Section{}
 }
@@ -107,7 +108,7 @@ func (c *conn) readMore(need int) error {
 
 // enlarge moves to a large buffer: the small one was filled by one read, or a frame does not fit.
 func (c *conn) enlarge() {
-	big := getBuffer(64 << 10)
+	big := buffer.Get(64 << 10)
 	big = big[:cap(big)]
 	c.w = copy(big, c.buf[c.r:c.w])
 	c.r, c.buf = 0, big
@@ -123,7 +124,7 @@ func (c *conn) rest() bool {
 	}
 	c.nc.SetReadDeadline(time.Time{})
 	if c.w == 0 && len(c.buf) > len(c.small) {
-		putBuffer(c.buf)
+		buffer.Put(c.buf)
 		c.buf = c.small[:]
 		c.watch.large.Store(false)
 	}

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/weft-mesh/weft/proxy/buffer"
 	"github.com/weft-mesh/weft/traffic"
 	"github.com/weft-mesh/weft/wire/http2"
 )
@@ -165,7 +166,7 @@ func (c *conn) sendReset(id uint32, code http2.ErrCode) {
 func (s *stream) drop() {
 	s.discard = true
 	s.c.credit(int64(len(s.in)))
-	putBuffer(s.in)
+	buffer.Put(s.in)
 	s.in = nil
 }
 
@@ -175,7 +176,7 @@ func (s *stream) keep(p []byte) {
 		s.c.credit(int64(len(p)))
 		return
 	}
-	s.in = append(grow(s.in, len(p)), p...)
+	s.in = append(buffer.Grow(s.in, len(p)), p...)
 	s.readable.Signal()
 }
 
@@ -202,7 +203,7 @@ func (s *stream) read() ([]byte, error) {
 func (s *stream) consumed() {
 	n := int64(len(s.lent))
 	if s.lent != nil {
-		putBuffer(s.lent)
+		buffer.Put(s.lent)
 		s.lent = nil
 	}
 	s.credit(n)

@@ -4,6 +4,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/weft-mesh/weft/proxy/buffer"
 	"github.com/weft-mesh/weft/wire/http2"
 )
 
@@ -66,7 +67,7 @@ func (c *conn) flush() bool {
 	c.writes++
 	c.mu.Unlock()
 	_, err := c.nc.Write(b)
-	putBuffer(b)
+	buffer.Put(b)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.writing = false
@@ -102,7 +103,7 @@ func (c *conn) farewell() {
 		_, _ = c.nc.Write(b) // the last words; the connection ends
 	}
 	if b != nil {
-		putBuffer(b)
+		buffer.Put(b)
 	}
 	if !c.linger {
 		c.nc.Close()
@@ -110,7 +111,7 @@ func (c *conn) farewell() {
 }
 
 // room makes space for n more bytes in the buffer. Called with the lock.
-func (c *conn) room(n int) { c.out = grow(c.out, n) }
+func (c *conn) room(n int) { c.out = buffer.Grow(c.out, n) }
 
 // control makes room for a small frame in answer to the peer, and fails if answers pile up. Called with the lock.
 func (c *conn) control() error {

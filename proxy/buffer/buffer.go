@@ -1,4 +1,6 @@
-package h2
+// Package buffer lends memory for bytes that are on their way: both protocols take from the same pools, so that a proxy between
+// them holds what the busier one needs and not both.
+package buffer
 
 import "sync"
 
@@ -9,8 +11,8 @@ var pool4K, pool16K, pool64K, pool256K, pool1M = sync.Pool{New: func() any { ret
 	sync.Pool{New: func() any { return new([256 << 10]byte) }},
 	sync.Pool{New: func() any { return new([1 << 20]byte) }}
 
-// getBuffer returns an empty buffer with room for n bytes.
-func getBuffer(n int) []byte {
+// Get returns an empty buffer with room for n bytes, and all the room that its size has.
+func Get(n int) []byte {
 	switch {
 	case n <= 4<<10:
 		return pool4K.Get().(*[4 << 10]byte)[:0]
@@ -26,8 +28,8 @@ func getBuffer(n int) []byte {
 	return make([]byte, 0, n)
 }
 
-// putBuffer gives up b; sizes that no pool has are left to the collector.
-func putBuffer(b []byte) {
+// Put gives up b; sizes that no pool has are left to the collector.
+func Put(b []byte) {
 	b = b[:cap(b)]
 	switch len(b) {
 	case 4 << 10:
@@ -43,12 +45,12 @@ func putBuffer(b []byte) {
 	}
 }
 
-// grow returns b with room for n more bytes.
-func grow(b []byte, n int) []byte {
+// Grow returns b with room for n more bytes, in another buffer if need be.
+func Grow(b []byte, n int) []byte {
 	if cap(b)-len(b) >= n {
 		return b
 	}
-	g := append(getBuffer(len(b)+n), b...)
-	putBuffer(b)
+	g := append(Get(len(b)+n), b...)
+	Put(b)
 	return g
 }
