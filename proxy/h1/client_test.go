@@ -129,7 +129,9 @@ func TestIdleRace(t *testing.T) {
 	}
 	call.Finish(time.Now())
 	close(closing)
-	time.Sleep(50 * time.Millisecond)
+	for cl.probe.look(cl.nc) == sawNothing {
+		time.Sleep(time.Millisecond)
+	}
 	again(call, "GET", "/")
 	if err := cl.RoundTrip(call); err != ErrStale || !errors.Is(err, traffic.ErrRefused) {
 		t.Errorf("closed before it was used again: %v", err)
