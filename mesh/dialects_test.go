@@ -238,6 +238,25 @@ func TestSubsetsAndTargets(t *testing.T) {
 	}
 }
 
+// TestPodThatIsNotKnown: "a mesh address that is not known is refused with that reason, never sent in plaintext" (DESIGN section 2):
+// an endpoint that is said to be a workload's is none until that one is known at the address.
+func TestPodThatIsNotKnown(t *testing.T) {
+	addr, other := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2")
+	set := mesh.EndpointSet{Host: host, Ports: []mesh.Port{{Number: 80}}, Addrs: []mesh.EndpointAddr{{Addr: addr, Workload: "default/w", Ready: true}}}
+	w := mesh.Workload{Name: "w", Namespace: "default", Addr: addr, Ready: true}
+	elsewhere, another := w, w
+	elsewhere.Addr, another.Name = other, "another"
+	for name, x := range map[string]struct {
+		there []mesh.Workload
+		want  int
+	}{"nobody": {nil, 0}, "the workload": {[]mesh.Workload{w}, 1}, "it is elsewhere": {[]mesh.Workload{elsewhere}, 0}, "another": {[]mesh.Workload{another}, 0}} {
+		s, svc := snapshot(mesh.Part{Workloads: x.there, Endpoints: []mesh.EndpointSet{set}})
+		if got := s.Endpoints(svc, &svc.Ports[0], nil); len(got) != x.want || x.want > 0 && got[0].Workload == nil {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+}
+
 // TestEmpty: a part that says one thing, whichever, is not empty.
 func TestEmpty(t *testing.T) {
 	if !(&mesh.Part{}).Empty() {

@@ -122,9 +122,11 @@ type EndpointSet struct {
 	Addrs []EndpointAddr
 }
 
-// EndpointAddr is one of them. One that is a Workload's takes identity and labels from there.
+// EndpointAddr is one of them. One that is a Workload's takes identity and labels from there; where a source says whose it is, it is
+// left out as long as that one is not known there, since it may have an identity, and calls to none would go out in the clear.
 type EndpointAddr struct {
 	Addr     netip.Addr
+	Workload string // key; empty: whichever has the address, if any
 	Zone     string
 	Ready    bool
 	Draining bool

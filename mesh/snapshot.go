@@ -253,6 +253,11 @@ func (s *Snapshot) ofSets(sets []*EndpointSet, port *Port, labels []string) (out
 		}
 		for _, a := range set.Addrs {
 			w := s.at(a.Addr)
+			if a.Workload != "" {
+				if w = s.Workloads[a.Workload]; w == nil || w.Addr != a.Addr {
+					continue
+				}
+			}
 			if !a.Ready && !a.Draining || len(labels) > 0 && (w == nil || !sub.Match(w.Labels)) {
 				continue
 			}

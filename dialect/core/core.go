@@ -67,9 +67,9 @@ func endpointSlice() dialect.Kind {
 	k.Schema.SetEnum("addressType", "IPv4", "IPv6", "FQDN").Require("addressType", "endpoints[].addresses")
 	k.Schema.SetEnum("ports[].protocol", "TCP", "UDP", "SCTP")
 	k.Fields = []string{"addressType", "endpoints[].addresses", "endpoints[].conditions.ready", "endpoints[].conditions.serving",
-		"endpoints[].conditions.terminating", "ports[].name", "ports[].port", "ports[].protocol",
+		"endpoints[].conditions.terminating", "endpoints[].targetRef.kind", "endpoints[].targetRef.name", "ports[].name", "ports[].port", "ports[].protocol",
 		"ports[].appProtocol"}
-	k.Ignored["endpoints[].targetRef.*"] = "a workload is found by its address"
+	k.Ignored["endpoints[].targetRef.*"] = "kind and name say which pod it is"
 	k.Ignored["endpoints[].nodeName"] = "it says where the endpoint is, which callers do not ask yet"
 	k.Ignored["endpoints[].zone"] = k.Ignored["endpoints[].nodeName"]
 	k.Unsupported["endpoints[].hints"] = "calls go to the endpoints of all zones alike"

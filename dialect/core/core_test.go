@@ -309,7 +309,7 @@ warning endpoints[5].addresses[1]: an endpoint's addresses beyond the first have
 		Addrs: []mesh.EndpointAddr{
 			{Addr: netip.MustParseAddr("10.0.0.1"), Zone: "a", Ready: true}, {Addr: netip.MustParseAddr("10.0.0.2")},
 			{Addr: netip.MustParseAddr("10.0.0.3"), Ready: true, Draining: true}, {Addr: netip.MustParseAddr("10.0.0.4"), Draining: true},
-			{Addr: netip.MustParseAddr("10.0.0.5"), Draining: true}, {Addr: netip.MustParseAddr("10.0.0.6"), Ready: true}},
+			{Addr: netip.MustParseAddr("10.0.0.5"), Workload: "shop/p", Draining: true}, {Addr: netip.MustParseAddr("10.0.0.6"), Ready: true}},
 	}
 	if got := parts[0].Endpoints; len(got) != 1 || !reflect.DeepEqual(got[0], want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
@@ -403,7 +403,7 @@ metadata: {name: e, labels: {kubernetes.io/service-name: s}}
 addressType: IPv4
 ports: [{name: http, port: 80, protocol: TCP, appProtocol: http}]
 endpoints:
-- {addresses: [10.0.0.1], zone: z, conditions: {ready: true}}
+- {addresses: [10.0.0.1], zone: z, conditions: {ready: true}, targetRef: {kind: Pod, name: p}}
 - {addresses: [10.0.0.2], zone: z, conditions: {serving: true, terminating: true}}
 `)
 }

@@ -69,16 +69,19 @@ func (r *reader) endpoint(at string, family discoveryv1.AddressType, e discovery
 		case i > 0:
 			r.Warn(field, "an endpoint's addresses beyond the first have no effect", "make it an endpoint of its own")
 		default:
-			set.Addrs = append(set.Addrs, addressOf(addr, e))
+			set.Addrs = append(set.Addrs, r.addressOf(addr, e))
 		}
 	}
 }
 
-func addressOf(addr netip.Addr, e discoveryv1.Endpoint) mesh.EndpointAddr {
+func (r *reader) addressOf(addr netip.Addr, e discoveryv1.Endpoint) mesh.EndpointAddr {
 	out := mesh.EndpointAddr{Addr: addr, Zone: ptr.Deref(e.Zone, ""), Ready: ptr.Deref(e.Conditions.Ready, true),
 		Draining: ptr.Deref(e.Conditions.Terminating, false)}
 	if out.Draining {
 		out.Ready = ptr.Deref(e.Conditions.Serving, out.Ready)
+	}
+	if t := e.TargetRef; t != nil && t.Kind == "Pod" { // of the slice's namespace, as its selector is
+		out.Workload = r.Object.Namespace + "/" + t.Name
 	}
 	return out
 }
