@@ -16,12 +16,16 @@ func Read(kinds []Kind, o *Object, v View) (mesh.Part, []mesh.Finding) {
 	if k == nil {
 		return mesh.Part{}, found
 	}
-	found = check(k, fieldsOf(k), o)
-	if anyError(found) {
-		return mesh.Part{}, append(found, despiteHead(k, found, o, v)...)
+	return judge(k, check(k, fieldsOf(k), o), o, v)
+}
+
+// judge lowers an object of which flaws are known already, and returns all that there is to say of it.
+func judge(k *Kind, flaws []mesh.Finding, o *Object, v View) (mesh.Part, []mesh.Finding) {
+	if anyError(flaws) {
+		return mesh.Part{}, append(slices.Clip(flaws), despiteHead(k, flaws, o, v)...)
 	}
-	part, more := lower(k, o, v)
-	return part, append(found, more...)
+	part, found := lower(k, o, v)
+	return part, append(slices.Clip(flaws), found...)
 }
 
 // despiteHead is what lowering finds in an object of which nothing but the version or the name is wrong, so that its author meets

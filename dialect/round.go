@@ -121,12 +121,7 @@ func (r *round) lower(e *entry) {
 	if e.kind == nil {
 		return
 	}
-	if !anyError(e.flaws) {
-		part, found := lower(e.kind, e.object, view{r.set, e})
-		e.part, e.found = part, append(slices.Clip(e.flaws), found...)
-	} else {
-		e.found = append(slices.Clip(e.flaws), despiteHead(e.kind, e.flaws, e.object, view{r.set, e})...)
-	}
+	e.part, e.found = judge(e.kind, e.flaws, e.object, view{r.set, e})
 	if !anyError(e.found) {
 		e.good = e.object
 		r.show(e, e.object)

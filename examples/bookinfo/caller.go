@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// Called is what a caller tells of a call that it made.
-type Called struct {
+// outcome is what a caller tells of a call that it made.
+type outcome struct {
 	Status int         `json:"status,omitempty"` // 0: no answer
 	Header http.Header `json:"header,omitempty"`
 	Body   string      `json:"body,omitempty"`
@@ -40,10 +40,10 @@ func newCaller(setup) (http.Handler, error) {
 	return mux, nil
 }
 
-func callHTTP(client *http.Client, r *http.Request) (out Called) {
+func callHTTP(client *http.Client, r *http.Request) (out outcome) {
 	req, err := http.NewRequestWithContext(r.Context(), r.Method, r.URL.Query().Get("url"), r.Body)
 	if err != nil {
-		return Called{Error: err.Error()}
+		return outcome{Error: err.Error()}
 	}
 	req.ContentLength = r.ContentLength
 	for name, values := range r.Header {
@@ -53,11 +53,11 @@ func callHTTP(client *http.Client, r *http.Request) (out Called) {
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return Called{Error: err.Error()}
+		return outcome{Error: err.Error()}
 	}
 	defer resp.Body.Close()
 	b, err := io.ReadAll(io.LimitReader(resp.Body, callBody))
-	out = Called{Status: resp.StatusCode, Header: resp.Header, Body: string(b)}
+	out = outcome{Status: resp.StatusCode, Header: resp.Header, Body: string(b)}
 	if err != nil {
 		out.Error = err.Error()
 	}
@@ -65,18 +65,18 @@ func callHTTP(client *http.Client, r *http.Request) (out Called) {
 }
 
 // callTCP sends text and returns what has come back when the other side has nothing more to say.
-func callTCP(ctx context.Context, q url.Values) Called {
+func callTCP(ctx context.Context, q url.Values) outcome {
 	var d net.Dialer
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	c, err := d.DialContext(ctx, "tcp", q.Get("addr"))
 	if err != nil {
-		return Called{Error: err.Error()}
+		return outcome{Error: err.Error()}
 	}
 	defer c.Close()
 	_ = c.SetDeadline(time.Now().Add(callTimeout))
 	if _, err := io.WriteString(c, q.Get("send")); err != nil {
-		return Called{Error: err.Error()}
+		return outcome{Error: err.Error()}
 	}
 	if half, ok := c.(interface{ CloseWrite() error }); ok {
 		_ = half.CloseWrite()
@@ -86,7 +86,7 @@ func callTCP(ctx context.Context, q url.Values) Called {
 		err = fmt.Errorf("%s closed the connection without a byte", q.Get("addr"))
 	}
 	if err != nil {
-		return Called{Body: string(b), Error: err.Error()}
+		return outcome{Body: string(b), Error: err.Error()}
 	}
-	return Called{Status: http.StatusOK, Body: string(b)}
+	return outcome{Status: http.StatusOK, Body: string(b)}
 }

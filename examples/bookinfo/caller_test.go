@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-func called(t *testing.T, h http.Handler, target string, header map[string]string) (out Called) {
+func called(t *testing.T, h http.Handler, target string, header map[string]string) (out outcome) {
 	t.Helper()
 	w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, target, nil)
 	for k, v := range header {

@@ -8,7 +8,6 @@ package files
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/weft-mesh/weft/dialect"
@@ -117,6 +116,3 @@ func settle(ctx context.Context, w *watcher) error {
 		}
 	}
 }
-
-// equal says whether two lists of findings are the same.
-func equal(a, b []dialect.Located) bool { return slices.Equal(a, b) }

@@ -54,7 +54,7 @@ func (t *tree) look(w *watcher) (e source.Event, more bool) {
 	w.end()
 	more = t.update(&walk)
 	e.Put, e.Delete, e.Findings = t.changes(t.notices(walk.lost))
-	t.said = !equal(t.found, e.Findings)
+	t.said = !slices.Equal(t.found, e.Findings)
 	t.found = e.Findings
 	return e, more
 }

@@ -8,16 +8,16 @@ import (
 	"errors"
 )
 
-// PrefixLen is the length of what stands before each message: a flag and four bytes of length.
-const PrefixLen = 5
+// prefixLen is the length of what stands before each message: a flag and four bytes of length.
+const prefixLen = 5
 
 // ErrTooLarge is returned for a message above the reader's limit.
 var ErrTooLarge = errors.New("gRPC message larger than the limit")
 
 var errFlag = errors.New("gRPC message with an unknown compressed flag")
 
-// AppendPrefix writes the prefix of a message of n bytes.
-func AppendPrefix(b []byte, compressed bool, n int) []byte {
+// appendPrefix writes the prefix of a message of n bytes.
+func appendPrefix(b []byte, compressed bool, n int) []byte {
 	flag := byte(0)
 	if compressed {
 		flag = 1
@@ -27,24 +27,24 @@ func AppendPrefix(b []byte, compressed bool, n int) []byte {
 
 // AppendMessage writes a message with its prefix.
 func AppendMessage(b []byte, compressed bool, message []byte) []byte {
-	return append(AppendPrefix(b, compressed, len(message)), message...)
+	return append(appendPrefix(b, compressed, len(message)), message...)
 }
 
-// Prefix is what stands before a message.
-type Prefix struct {
+// prefix is what stands before a message.
+type prefix struct {
 	Compressed bool
 	Length     uint32
 }
 
-// ParsePrefix reads the first PrefixLen bytes of b; false if there are fewer. A flag that is neither 0 nor 1 is an error.
-func ParsePrefix(b []byte) (Prefix, bool, error) {
-	if len(b) < PrefixLen {
-		return Prefix{}, false, nil
+// parsePrefix reads the first prefixLen bytes of b; false if there are fewer. A flag that is neither 0 nor 1 is an error.
+func parsePrefix(b []byte) (prefix, bool, error) {
+	if len(b) < prefixLen {
+		return prefix{}, false, nil
 	}
 	if b[0] > 1 {
-		return Prefix{}, true, errFlag
+		return prefix{}, true, errFlag
 	}
-	return Prefix{b[0] == 1, binary.BigEndian.Uint32(b[1:])}, true, nil
+	return prefix{b[0] == 1, binary.BigEndian.Uint32(b[1:])}, true, nil
 }
 
 // Reader takes messages out of a stream of bytes that comes in pieces of any size. The zero value is ready and has no limit.
@@ -58,18 +58,18 @@ func (r *Reader) Feed(p []byte) { r.buf = append(r.buf, p...) }
 
 // Next takes the next whole message, lent until the next Feed; false: there is none yet.
 func (r *Reader) Next() (message []byte, compressed, ok bool, err error) {
-	p, ok, err := ParsePrefix(r.buf)
+	p, ok, err := parsePrefix(r.buf)
 	if !ok || err != nil {
 		return nil, false, false, err
 	}
 	if r.Limit > 0 && p.Length > r.Limit {
 		return nil, false, false, ErrTooLarge
 	}
-	end := PrefixLen + int(p.Length)
+	end := prefixLen + int(p.Length)
 	if len(r.buf) < end {
 		return nil, false, false, nil
 	}
-	message = r.buf[PrefixLen:end:end]
+	message = r.buf[prefixLen:end:end]
 	if r.buf = r.buf[end:]; len(r.buf) == 0 {
 		r.buf = nil
 	}
