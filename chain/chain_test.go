@@ -302,6 +302,28 @@ func TestUpstream(t *testing.T) {
 	}
 }
 
+// TestTrailOfConnections: what policies say of connections is told, with their names.
+func TestTrailOfConnections(t *testing.T) {
+	for want, policy := range map[string]mesh.Outbound{
+		"":                           {},
+		"tls dr: in the clear":       {Secure: &traffic.Secure{Ref: ref("dr"), Mode: traffic.Clear}},
+		"tls dr: TLS to api.example": {Secure: &traffic.Secure{Ref: ref("dr"), Mode: traffic.Simple, SNI: "api.example"}},
+		"connect pool: within 3s":    {Connect: &traffic.Connect{Ref: ref("pool"), Timeout: 3 * time.Second}},
+	} {
+		w := newWorld(t, service(func(p *config.Port) { p.Pools[0].Policy = policy }))
+		c := w.call(func(c *traffic.Call) { c.Trail = &decision.Trail{} })
+		got := ""
+		for _, s := range c.Trail.Steps {
+			if s.Stage == "tls" || s.Stage == "connect" {
+				got += s.Stage + " " + s.Verdict.Ref.Name + ": " + s.Note
+			}
+		}
+		if got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
 // TestEgress: what a caller may not reach is a denial, and no failure of the endpoint's.
 func TestEgress(t *testing.T) {
 	w := newWorld(t)
@@ -461,7 +483,10 @@ func TestNewerControlPlane(t *testing.T) {
 	_, err := chain.NewService(cfg, chain.NewState(), nil, nil, traffictest.Epoch)
 	_, err2 := chain.NewInbound(&config.Workload{Inbound: mesh.Inbound{MTLS: &mtls.Policy{Ref: ref("new"), Mode: mtls.Strict + 1}}})
 	_, err3 := chain.NewInbound(&config.Workload{Inbound: mesh.Inbound{MTLS: &mtls.Policy{Ref: ref("new"), Ports: []mtls.Port{{Mode: mtls.Strict + 1}}}}})
-	for _, err := range []error{err, err2, err3} {
+	_, err4 := chain.NewService(service(func(p *config.Port) {
+		p.Pools[0].Policy.Secure = &traffic.Secure{Mode: traffic.Simple + 1}
+	}), chain.NewState(), nil, nil, traffictest.Epoch)
+	for _, err := range []error{err, err2, err3, err4} {
 		if err == nil || !strings.Contains(err.Error(), "older than the control plane") {
 			t.Errorf("%v", err)
 		}

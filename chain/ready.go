@@ -28,11 +28,23 @@ func ready(cfg *config.Service, egress []authz.Engine) error {
 				return refused(cfg, p, &p.Rules[j].Ref, err)
 			}
 		}
+		for j := range p.Pools {
+			if err := readyPool(&p.Pools[j]); err != nil {
+				return refused(cfg, p, &p.Pools[j].Policy.Secure.Ref, err)
+			}
+		}
 		for j := range p.Profile {
 			if err := readyRule(&p.Profile[j]); err != nil {
 				return refused(cfg, p, &p.Profile[j].Ref, err)
 			}
 		}
+	}
+	return nil
+}
+
+func readyPool(p *config.Pool) error {
+	if s := p.Policy.Secure; s != nil && s.Mode > traffic.Simple {
+		return fmt.Errorf("TLS mode %d is not known; the proxy may be older than the control plane", s.Mode)
 	}
 	return nil
 }

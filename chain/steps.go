@@ -82,5 +82,21 @@ type upstream struct {
 
 func (h *upstream) Serve(c *traffic.Call) error {
 	c.Upstream, c.Attempts = h.u, max(c.Attempts, 1) // where nothing is tried again, nobody has counted
+	h.explain(c.Trail)
 	return h.next.Serve(c)
+}
+
+// explain notes what policies say of connections; where none speaks there is nothing to note.
+func (h *upstream) explain(t *decision.Trail) {
+	if t == nil {
+		return
+	}
+	s, n := &h.u.Secure, &h.u.Connect
+	if s.Ref != (decision.Ref{}) {
+		how := [...]string{traffic.Mutual: "mutual TLS with endpoints that have an identity", traffic.Clear: "in the clear", traffic.Simple: "TLS to " + s.SNI}
+		t.Took("tls", decision.Verdict{Ref: &s.Ref, Reason: decision.Matched}, how[s.Mode])
+	}
+	if n.Ref != (decision.Ref{}) && n.Timeout > 0 {
+		t.Took("connect", decision.Verdict{Ref: &n.Ref, Reason: decision.Matched}, "within "+n.Timeout.String())
+	}
 }

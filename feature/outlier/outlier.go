@@ -1,6 +1,7 @@
 package outlier
 
 import (
+	"cmp"
 	"sync/atomic"
 	"time"
 )
@@ -84,7 +85,10 @@ func (p *Policy) eject(s *State, was int64, now time.Time) bool {
 	if was > 0 {
 		n -= min(n, uint32(now.Sub(time.Unix(0, was))/p.interval()))
 	}
-	span := min(p.base()*time.Duration(n+1), p.max())
+	span := p.max()
+	if times := time.Duration(n) + 1; times <= span/p.base() {
+		span = times * p.base()
+	}
 	if !s.until.CompareAndSwap(was, now.Add(span).UnixNano()) {
 		return false
 	}
@@ -94,23 +98,10 @@ func (p *Policy) eject(s *State, was int64, now time.Time) bool {
 	return true
 }
 
-func (p *Policy) base() time.Duration     { return or(p.Base, 30*time.Second) }
-func (p *Policy) interval() time.Duration { return or(p.Interval, 10*time.Second) }
-func (p *Policy) max() time.Duration      { return or(p.Max, max(p.base(), 300*time.Second)) }
-
-func (p *Policy) maxPercent() uint32 {
-	if p.MaxPercent == 0 {
-		return 10
-	}
-	return p.MaxPercent
-}
-
-func or(d, zero time.Duration) time.Duration {
-	if d == 0 {
-		return zero
-	}
-	return d
-}
+func (p *Policy) base() time.Duration     { return cmp.Or(p.Base, 30*time.Second) }
+func (p *Policy) interval() time.Duration { return cmp.Or(p.Interval, 10*time.Second) }
+func (p *Policy) max() time.Duration      { return max(p.base(), 300*time.Second) }
+func (p *Policy) maxPercent() uint32      { return cmp.Or(p.MaxPercent, 10) }
 
 // Snapshot is State as a value: for explain against a live proxy, and for the admin page.
 type Snapshot struct {

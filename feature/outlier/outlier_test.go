@@ -94,11 +94,11 @@ func TestPanic(t *testing.T) {
 
 // TestLonger: each ejection is longer, up to the maximum, and one is forgiven for each interval of good behaviour.
 func TestLonger(t *testing.T) {
-	policy := &outlier.Policy{Consecutive: 1, Base: 10 * time.Second, Max: 25 * time.Second, Interval: time.Minute}
+	policy := &outlier.Policy{Consecutive: 1, Base: 125 * time.Second, Interval: time.Minute}
 	var s outlier.State
 	now := start
-	for _, x := range []struct{ wait, want time.Duration }{{0, 10 * time.Second}, {0, 20 * time.Second}, {0, 25 * time.Second},
-		{2 * time.Minute, 20 * time.Second}, {time.Hour, 10 * time.Second}} {
+	for _, x := range []struct{ wait, want time.Duration }{{0, 125 * time.Second}, {0, 250 * time.Second}, {0, 300 * time.Second},
+		{2 * time.Minute, 250 * time.Second}, {time.Hour, 125 * time.Second}} {
 		now = now.Add(x.wait)
 		if !policy.Observe(&s, outlier.Failure, now, 2, 0) {
 			t.Fatal("not ejected")
@@ -107,6 +107,16 @@ func TestLonger(t *testing.T) {
 			t.Errorf("out for %v, want %v", got, x.want)
 		}
 		now = s.Snapshot().Until
+	}
+}
+
+// TestVeryLong: a Base that nobody lives to see ejects as long as that.
+func TestVeryLong(t *testing.T) {
+	policy := &outlier.Policy{Consecutive: 1, Base: 200 * 365 * 24 * time.Hour}
+	var s outlier.State
+	s.Restore(outlier.Snapshot{Ejections: 9})
+	if policy.Observe(&s, outlier.Failure, start, 2, 0); s.Snapshot().Until.Sub(start) != policy.Base {
+		t.Errorf("out until %v", s.Snapshot().Until)
 	}
 }
 

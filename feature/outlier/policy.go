@@ -13,9 +13,8 @@ type Policy struct {
 	Consecutive uint32        `pb:"2"` // failures in a row: 5xx, gRPC server errors, no answer
 	Gateway     uint32        `pb:"3"` // failures in a row of 502, 503, 504 or no answer
 	Local       uint32        `pb:"4"` // failures in a row without an answer; set: those count in no other
-	Base        time.Duration `pb:"5"` // left out for this long, times the number of ejections so far [30 s]
-	Max         time.Duration `pb:"6"` // at most this long [the larger of Base and 300 s]
-	MaxPercent  uint32        `pb:"7"` // of the endpoints may be out at once; one always may while another is well [10]
-	MinHealth   uint32        `pb:"8"` // percent that must be well, or nothing is left out [0]
-	Interval    time.Duration `pb:"9"` // in which an endpoint that behaves has one ejection forgiven [10 s]
+	Base        time.Duration `pb:"5"` // left out for this long, times the number of ejections so far; 300 s or Base at most [30 s]
+	MaxPercent  uint32        `pb:"6"` // of the endpoints may be out at once; one always may while another is well [10]
+	MinHealth   uint32        `pb:"7"` // percent that must be well, or nothing is left out [0]
+	Interval    time.Duration `pb:"8"` // in which an endpoint that behaves has one ejection forgiven [10 s]
 }
