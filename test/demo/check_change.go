@@ -189,7 +189,7 @@ func (c *checker) killed() (string, error) {
 		back := time.Since(at)
 		time.Sleep(500 * time.Millisecond) // for what it has still to say
 		after, err := c.held()
-		return fmt.Sprintf("away 2 s, all %d workloads back after %.1f s, with the endpoints of %d services at least", len(c.runs), back.Seconds(), len(before)),
+		return fmt.Sprintf("away 2 s, all %d workloads back after %.1f s; %d resources at their proxies, none with fewer endpoints than before", len(c.runs), back.Seconds(), len(before)),
 			errors.Join(err, less(before, after, true))
 	})
 }
