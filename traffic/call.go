@@ -109,7 +109,7 @@ func (c *Call) Tried() []*Endpoint { return c.tried }
 // said so. Response headers set before stay.
 func (c *Call) Reply(status int, v decision.Verdict) error {
 	if c.Proto == GRPC {
-		return c.ReplyGRPC(GRPCCode(status, v.Reason), v)
+		return c.ReplyGRPC(grpcCode(status, v.Reason), v)
 	}
 	c.Response.Status, c.Response.Local = status, true
 	c.Because(v)

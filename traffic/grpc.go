@@ -4,38 +4,38 @@ import "github.com/weft-mesh/weft/decision"
 
 // The gRPC status codes that a mesh itself has reason to send (grpc/grpc doc/statuscodes.md).
 const (
-	GRPCUnknown          = 2
-	GRPCDeadlineExceeded = 4
-	GRPCPermissionDenied = 7
-	GRPCUnimplemented    = 12
-	GRPCInternal         = 13
-	GRPCUnavailable      = 14
-	GRPCUnauthenticated  = 16
+	codeUnknown          = 2
+	codeDeadlineExceeded = 4
+	codePermissionDenied = 7
+	codeUnimplemented    = 12
+	codeInternal         = 13
+	codeUnavailable      = 14
+	codeUnauthenticated  = 16
 )
 
-// GRPCCode is the code for an HTTP status (grpc/grpc doc/http-grpc-status-mapping.md: 400, 401, 403, 404, then 429, 502, 503
+// grpcCode is the code for an HTTP status (grpc/grpc doc/http-grpc-status-mapping.md: 400, 401, 403, 404, then 429, 502, 503
 // and 504 as UNAVAILABLE, all else UNKNOWN), but where the reason says more: a deadline that passed is DEADLINE_EXCEEDED, and a
 // rule without a backend is UNAVAILABLE (Gateway API, GRPCRouteRule.backendRefs).
-func GRPCCode(status int, why decision.Reason) int {
+func grpcCode(status int, why decision.Reason) int {
 	switch why {
 	case decision.TimedOut:
-		return GRPCDeadlineExceeded
+		return codeDeadlineExceeded
 	case decision.NoBackend:
-		return GRPCUnavailable
+		return codeUnavailable
 	}
 	switch status {
 	case 400:
-		return GRPCInternal
+		return codeInternal
 	case 401:
-		return GRPCUnauthenticated
+		return codeUnauthenticated
 	case 403:
-		return GRPCPermissionDenied
+		return codePermissionDenied
 	case 404:
-		return GRPCUnimplemented
+		return codeUnimplemented
 	case 429, 502, 503, 504:
-		return GRPCUnavailable
+		return codeUnavailable
 	}
-	return GRPCUnknown
+	return codeUnknown
 }
 
 // HTTPStatus is the status for a gRPC code (googleapis google/rpc/code.proto); 500 for what is no code.

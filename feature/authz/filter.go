@@ -13,7 +13,7 @@ type inbound struct {
 	next    traffic.Handler
 }
 
-// With judges calls into a workload: every engine that judges the port has to let a call pass. Nobody may be asked: no cost.
+// With judges calls into a workload: every engine that judges the port has to let a call pass. No engines: no cost.
 func With(engines []Engine) traffic.Wrap {
 	if len(engines) == 0 {
 		return nil
