@@ -116,9 +116,7 @@ func TestEnvironment(t *testing.T) {
 		{Name: "plain", Namespace: "other-one", Host: "plain.other-one.svc.cluster.local", IP: "240.0.0.4", Ports: []control.Port{{Number: 81}}},
 	}}
 	w := &workload{member: &member{given: given, reg: control.Registration{Ports: []control.Port{{Number: 9080}, {Number: 9090}}}}}
-	for _, v := range []virtual{{original: netip.MustParseAddrPort("240.0.0.2:80"), at: netip.MustParseAddrPort("127.128.9.2:10080"), host: "plain.default.svc.cluster.local"}} {
-		w.virtual = append(w.virtual, v)
-	}
+	w.virtual = []virtual{{original: netip.MustParseAddrPort("240.0.0.2:80"), at: netip.MustParseAddrPort("127.128.9.2:10080"), host: "plain.default.svc.cluster.local"}}
 	got := env(w.environment())
 	for name, want := range map[string]string{
 		"POD_NAME": "web-1", "POD_NAMESPACE": "default", "POD_IP": "127.64.0.9", "HOSTNAME": "web-1", "HOST": "127.64.0.9", "PORT": "9080", "UNTOUCHED": "a=b",

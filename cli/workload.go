@@ -324,7 +324,10 @@ func (w *workload) stopProxy() {
 	}
 	_ = w.proxy.Process.Signal(syscall.SIGTERM)
 	select {
-	case <-w.proxied:
+	case err := <-w.proxied:
+		if err != nil {
+			fmt.Fprintln(w.errs, "weft run: the proxy ended:", err)
+		}
 	case <-time.After(proxyWait):
 		w.killProxy()
 	}

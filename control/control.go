@@ -68,6 +68,7 @@ type Control struct {
 	syncing   int                    // sources that have not yet given all they have; of the owner
 	restored  map[dialect.Key]string // objects of an earlier run, with their files, that no source has given yet; of the owner
 	unread    map[string][]string    // by source, files and directories that can't be read; of the owner
+	unheard   map[string]bool        // workloads of an earlier run whose proxies have not said yet what they hold; of the owner
 
 	work   chan func()
 	done   chan struct{}        // closed when the owner has stopped
@@ -99,7 +100,7 @@ func New(opts Options) (*Control, error) {
 	}
 	c := &Control{opts: opts, state: dir(opts.State), publisher: newPublisher(), work: make(chan func(), 64), done: make(chan struct{}),
 		synced: make(chan struct{}), ackWait: make(chan struct{}), syncing: len(opts.Sources),
-		restored: map[dialect.Key]string{}, unread: map[string][]string{}, handshakes: handshakeTime, news: make(chan struct{}, 1)}
+		restored: map[dialect.Key]string{}, unread: map[string][]string{}, unheard: map[string]bool{}, handshakes: handshakeTime, news: make(chan struct{}, 1)}
 	if err := c.state.prepare(); err != nil {
 		return nil, err
 	}
@@ -135,7 +136,7 @@ func (c *Control) restore() error {
 	c.apply(objects, nil)
 	var runs []*dialect.Object
 	for _, w := range workloads {
-		c.registry.byKey[w.Key()] = w
+		c.registry.byKey[w.Key()], c.unheard[w.Key()] = w, true
 		runs = append(runs, c.model.present(w, workloads)...)
 	}
 	c.apply(runs, nil)

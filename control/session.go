@@ -78,7 +78,9 @@ func (s *session) Take(up *stream.Up) error {
 		for _, w := range up.Subscribe {
 			s.c.publisher.subscribe(s, w.Name, w.Version)
 		}
+		delete(s.c.unheard, s.workload)
 	})
+	s.c.acknowledged() // it may have said that it has all
 	for _, name := range up.Unsubscribe {
 		s.c.nacks.clear(s.workload, name)
 	}

@@ -37,6 +37,7 @@ func (c *Control) Deregister(key, token string) {
 }
 
 func (c *Control) absent(w *Workload) {
+	delete(c.unheard, w.Key())
 	c.rooted.forget(w.Key())
 	c.nacks.forget(w.Key())
 	c.apply(c.left(w))
@@ -62,7 +63,8 @@ func (c *Control) left(w *Workload) (put []*dialect.Object, gone []dialect.Key) 
 	return put, gone
 }
 
-// Drain keeps new calls from w and returns when every proxy that calls its services knows, or ctx ends.
+// Drain keeps new calls from w and returns when every proxy that calls its services knows, or ctx ends. After a restart it is not
+// known whom a proxy calls before that one is back.
 func (c *Control) Drain(ctx context.Context, key, token string) error {
 	if err := c.registry.check(key, token); err != nil {
 		return err
@@ -83,7 +85,7 @@ func (c *Control) Drain(ctx context.Context, key, token string) error {
 		return err
 	}
 	return c.settled(ctx, func() bool {
-		return !slices.ContainsFunc(hosts, c.lagging)
+		return (len(c.unheard) == 0 || len(c.unheard) == 1 && c.unheard[key]) && !slices.ContainsFunc(hosts, c.lagging)
 	})
 }
 

@@ -174,6 +174,32 @@ func TestDrainThatIsHeldUp(t *testing.T) {
 	}
 }
 
+// A proxy that is not back yet after a restart goes on calling: it has to hear of it first.
+func TestDrainSoonAfterARestart(t *testing.T) {
+	o := options(t, state(t))
+	p := run(t, o)
+	w, a, b := p.register("ratings", "v1"), p.register("a", ""), p.register("b", "")
+	p.stop()
+	p = run(t, o)
+	done := make(chan error, 1)
+	go func() { done <- p.Drain(t.Context(), w.Key(), w.Token) }()
+	eventually(t, "it drains", func() bool { return p.View().Mesh.Workloads[w.Key()].Draining })
+	x := p.proxy(a)
+	x.want(host("ratings"))
+	if got := draining(t, x.get()[host("ratings")]); !slices.Equal(got, []bool{true}) {
+		t.Errorf("a proxy that is back is told %v", got)
+	}
+	select {
+	case err := <-done:
+		t.Fatalf("it did not wait for the other one: %v", err)
+	default:
+	}
+	p.Deregister(b.Key(), b.Token) // its process has ended meanwhile
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
 // A workload that comes back while it drains is not called again.
 func TestDrainOverARestart(t *testing.T) {
 	o := options(t, state(t))

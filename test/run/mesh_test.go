@@ -73,7 +73,8 @@ func newMesh(t testing.TB, uid int, objects ...string) *mesh {
 	}
 	m := &mesh{t: t, dir: dir, state: filepath.Join(dir, "state"), conf: filepath.Join(dir, "conf"), uid: uid}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	if err := os.Mkdir(m.conf, 0o755); err != nil {
+	temp := filepath.Join(dir, "tmp") // for every user
+	if err := errors.Join(os.Mkdir(m.conf, 0o755), os.Mkdir(temp, 0o700), os.Chmod(temp, 0o777|os.ModeSticky)); err != nil {
 		t.Fatal(err)
 	}
 	if uid >= 0 {
@@ -125,7 +126,7 @@ func (m *mesh) as(uid int, state string, args ...string) *process {
 		i = len(args)
 	}
 	c := exec.Command(program("weft"), slices.Concat(args[:i], []string{"--state", state}, args[i:])...)
-	c.Env = append(os.Environ(), "HOME="+m.dir)
+	c.Env = append(os.Environ(), "HOME="+m.dir, "TMPDIR="+filepath.Join(m.dir, "tmp"))
 	c.Dir = m.dir
 	if uid >= 0 {
 		c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid)}}
