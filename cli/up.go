@@ -54,7 +54,7 @@ the user. Up runs until it is interrupted; proxies go on without it.`,
 			return f.up(ctx, c.OutOrStdout(), c.ErrOrStderr())
 		},
 	}
-	c.Flags().StringArrayVarP(&f.files, "file", "f", nil, "file or directory of configuration; may be given again")
+	c.Flags().StringArrayVarP(&f.files, "file", "f", nil, "file or directory of configuration, which workloads cannot write; links in it may not lead out of it; may be given again")
 	c.Flags().StringVar(&f.trustDomain, "trust-domain", defaultTrustDomain, "trust domain of the identities")
 	c.Flags().DurationVar(&f.lifetime, "cert-lifetime", 24*time.Hour, "lifetime of workloads' certificates; they are renewed at half of it")
 	c.Flags().StringArrayVar(&f.allow, "allow", nil, "UID:NAMESPACE/ACCOUNT that another user of this machine may claim, * for any; your own user may claim all")
@@ -94,17 +94,17 @@ func (f *upFlags) up(ctx context.Context, out, errs io.Writer) error {
 	opts := control.Options{State: f.state, TrustDomain: f.trustDomain, CertLifetime: f.lifetime, Allow: rules, Changed: told.changed,
 		Log: slog.New(slog.NewTextHandler(errs, &slog.HandlerOptions{Level: level}))}
 	for _, path := range f.files {
-		abs, err := filepath.Abs(path)
+		real, err := realPath(path)
 		if err != nil {
 			return fmt.Errorf("-f %s: %w", path, err)
 		}
-		opts.Rules = append(opts.Rules, abs)
+		opts.Rules = append(opts.Rules, real)
 	}
 	if f.sockets != f.state {
 		opts.Private = []string{f.sockets}
 	}
 	if len(f.files) > 0 {
-		opts.Sources = []source.Source{files.New(files.Options{Paths: f.files, Kinds: all.Kinds(f.trustDomain)})}
+		opts.Sources = []source.Source{files.New(files.Options{Paths: f.files, Kinds: all.Kinds(f.trustDomain), Within: opts.Rules})}
 	}
 	ctl, err := control.New(opts)
 	if err != nil {
@@ -176,6 +176,15 @@ func prepareSockets(dir string) error {
 		return fmt.Errorf("--sockets %s: it has to be your own, and no other user may write to it; choose another, or: chmod go-w %s", dir, dir)
 	}
 	return nil
+}
+
+// realPath is absolute and without links.
+func realPath(path string) (string, error) {
+	real, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return "", err
+	}
+	return filepath.Abs(real)
 }
 
 func readable(paths []string) error {

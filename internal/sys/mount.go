@@ -22,10 +22,19 @@ func Bind(from, to string) error {
 	return nil
 }
 
-// ReadOnly keeps what runs in this mount namespace from writing under path, a file or directory, and what is mounted there.
-func ReadOnly(path string) error {
+// Pin makes a mount point of a file or directory: what runs in this mount namespace can't rename or remove it (EBUSY; rename(2)), and
+// finds there what it found before.
+func Pin(path string) error {
 	if err := unix.Mount(path, path, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
 		return fmt.Errorf("bind %s to itself: %w", path, err)
+	}
+	return nil
+}
+
+// ReadOnly keeps what runs in this mount namespace from writing under path, a file or directory, and what is mounted there.
+func ReadOnly(path string) error {
+	if err := Pin(path); err != nil {
+		return err
 	}
 	attr := &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}
 	if err := unix.MountSetattr(unix.AT_FDCWD, path, unix.AT_RECURSIVE, attr); err != nil {

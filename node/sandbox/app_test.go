@@ -17,6 +17,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/google/nftables"
 	"github.com/weft-mesh/weft/internal/sys"
@@ -80,6 +81,19 @@ func app(verb string, args []string) (string, error) {
 			f.Close()
 		}
 		return "may write", err
+	case "rename":
+		return "renamed", os.Rename(args[0], args[1])
+	case "exchange":
+		return "exchanged", exchange(args[0], args[1])
+	case "remove":
+		return "removed", syscall.Rmdir(args[0])
+	case "below": // as root of a user and a mount namespace of its own
+		return below(args...)
+	case "unbind": // the mounts below a directory, by a mount of it that shall not have them
+		if err := syscall.Mount(args[0], args[1], "", syscall.MS_BIND, ""); err != nil {
+			return "", err
+		}
+		return "bound", os.Rename(filepath.Join(args[1], args[2]), filepath.Join(args[1], "moved"))
 	case "umount":
 		return "unmounted", syscall.Unmount(args[0], syscall.MNT_DETACH)
 	case "in-a-container": // whose /proc is partly covered, so that no other may be mounted
@@ -173,9 +187,28 @@ func files() (string, error) {
 	return strings.Join(out, "\n"), err
 }
 
+// exchange is renameat2(2) with RENAME_EXCHANGE.
+func exchange(a, b string) error {
+	number := map[string]uintptr{"amd64": 316, "arm64": 276}[runtime.GOARCH]
+	from, err := syscall.BytePtrFromString(a)
+	if err != nil {
+		return err
+	}
+	to, err := syscall.BytePtrFromString(b)
+	if err != nil {
+		return err
+	}
+	here := ^uintptr(99) // AT_FDCWD, -100
+	_, _, errno := syscall.Syscall6(number, here, uintptr(unsafe.Pointer(from)), here, uintptr(unsafe.Pointer(to)), 2, 0)
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}
+
 // below runs a verb as root of a user namespace of its own.
-func below(verb string) (string, error) {
-	cmd := exec.Command("/proc/self/exe", verb)
+func below(verb ...string) (string, error) {
+	cmd := exec.Command("/proc/self/exe", verb...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
 		UidMappings: []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}},

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 
 	"github.com/weft-mesh/weft/internal/sys"
@@ -28,6 +29,9 @@ func build(s *Spec) (limits []string, _ *setupError) {
 		limit(sys.SetHostname(s.Hostname), "the host name is the machine's")
 	}
 	limit(sys.MountProc(), "/proc shows the machine's processes, under other numbers than the workload knows")
+	if err := pin(slices.Concat(s.Hide, s.ReadOnly)); err != nil {
+		return nil, failed("directories", err)
+	}
 	if err := hide(s.Hide); err != nil { // a secret in sight is no matter of limits
 		return nil, failed("hide", err)
 	}

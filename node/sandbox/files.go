@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/weft-mesh/weft/internal/sys"
@@ -80,6 +82,32 @@ func hide(paths []string) error {
 			err = sys.Bind("/dev/null", path)
 		}
 		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pin makes a mount point of each directory above the paths, for nobody renames or removes one: else what is hidden or protected could
+// be moved away, and something else put in its place for those outside. It comes before hide and protect, and each directory after the
+// ones above it, because a mount covers what was mounted below it before.
+func pin(paths []string) error {
+	var dirs []string
+	for _, path := range paths {
+		real, err := filepath.EvalSymlinks(path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission): // as in hide and protect
+			continue
+		case err != nil:
+			return err
+		}
+		for dir := filepath.Dir(real); dir != "/"; dir = filepath.Dir(dir) {
+			dirs = append(dirs, dir)
+		}
+	}
+	slices.Sort(dirs) // a directory comes before what is in it
+	for _, dir := range slices.Compact(dirs) {
+		if err := sys.Pin(dir); err != nil {
 			return err
 		}
 	}

@@ -29,7 +29,7 @@ type Spec struct {
 	// do something for it outside. Those that don't exist are skipped. OutsideDoors lists the usual ones.
 	Hide []string
 	// ReadOnly lists files and directories that the application may read and not write, though its user may: what the mesh
-	// is configured by. Those that don't exist are skipped.
+	// is configured by. Those that don't exist are skipped. Directories above those in Hide and ReadOnly can't be renamed.
 	ReadOnly []string
 	// Executable is what runs as the sandbox's init: a program whose main function begins with Main. Its init keeps its
 	// memory as long as the application lives, so a small one pays. Zero: the running program.

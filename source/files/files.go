@@ -19,6 +19,10 @@ type Options struct {
 	Paths []string         // files, and directories with all below; in this order
 	Kinds []dialect.Kind   // which objects have a namespace
 	Now   func() time.Time // [time.Now]
+
+	// Within bounds where links lead: what is neither at nor below one of these paths, absolute and without links, is not read, and
+	// an Error finding says so. Who can't write below them then can't change what is read. nil: anywhere.
+	Within []string
 }
 
 // Files is a Source.

@@ -47,7 +47,7 @@ func newTree(opts Options) *tree {
 // once.
 func (t *tree) look(w *watcher) (e source.Event, more bool) {
 	w.begin()
-	walk := walk{enter: w.enter, seen: map[string]bool{}}
+	walk := walk{enter: w.enter, seen: map[string]bool{}, within: t.opts.Within}
 	for _, p := range t.opts.Paths {
 		walk.root(p)
 	}
@@ -94,7 +94,7 @@ func (t *tree) refresh(f *file, at found, now time.Time) (more bool) {
 	if f.info != nil && !f.suspect && sameInfo(f.info, at.info) && f.read.Sub(f.info.ModTime()) > fresh {
 		return false
 	}
-	data, err := read(at.name)
+	data, err := read(at.real)
 	if err != nil {
 		f.found = []dialect.Located{trouble(at.name, err, len(f.objects) > 0)}
 		f.info = nil

@@ -1,6 +1,7 @@
 package files
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -14,11 +15,14 @@ type walk struct {
 	seen  map[string]bool // by the path without links
 	files []found
 	lost  []lost
+
+	within []string // Options.Within
 }
 
-// found is a file by the name that leads to it.
+// found is a file by the name that leads to it, and by the one without links.
 type found struct {
 	name string
+	real string
 	info fs.FileInfo
 }
 
@@ -42,6 +46,9 @@ func (w *walk) root(name string) {
 
 func (w *walk) path(name string, named bool) {
 	real, err := filepath.EvalSymlinks(name)
+	if err == nil {
+		err = w.confine(real)
+	}
 	if err != nil {
 		w.miss(name, err, named)
 		return
@@ -59,8 +66,20 @@ func (w *walk) path(name string, named bool) {
 		if real != name {
 			w.enter(filepath.Dir(real), filepath.Base(real))
 		}
-		w.files = append(w.files, found{name, info})
+		w.files = append(w.files, found{name, real, info})
 	}
+}
+
+// confine returns an error for what lies outside of the paths that bound the walk.
+func (w *walk) confine(real string) error {
+	if w.within == nil {
+		return nil
+	}
+	real, err := filepath.Abs(real)
+	if err == nil && !slices.ContainsFunc(w.within, func(dir string) bool { return (&lost{name: dir}).covers(real) }) {
+		err = fmt.Errorf("a link leads to %s, outside of what was named at the start; name that too and start again, or put it here", real)
+	}
+	return err
 }
 
 // miss notes what can't be read. In a directory a name may be gone when it is looked up, or be a link to nowhere; a path that

@@ -29,11 +29,17 @@ type running struct {
 
 func run(t *testing.T, dir string, paths ...string) *running {
 	t.Helper()
+	return runWith(t, dir, files.Options{Paths: paths})
+}
+
+func runWith(t *testing.T, dir string, opts files.Options) *running {
+	t.Helper()
+	opts.Kinds, opts.Now = kinds, func() time.Time { return t0 }
 	r := &running{t: t, dir: dir, events: make(chan source.Event, 100), objects: map[string]string{}}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
 	go func() {
-		done <- files.New(files.Options{Paths: paths, Kinds: kinds, Now: func() time.Time { return t0 }}).Run(ctx, func(e source.Event) { r.events <- e })
+		done <- files.New(opts).Run(ctx, func(e source.Event) { r.events <- e })
 	}()
 	t.Cleanup(func() {
 		cancel()
@@ -256,6 +262,58 @@ func TestRunLinks(t *testing.T) {
 	r.await("a=2 b=1", 0)
 	write(t, elsewhere, "more/b.yaml", spec("b", "2"))
 	r.await("a=2 b=2", 0)
+}
+
+// Where bounds are named, a link leads no further: who may not write there does not decide what is read.
+func TestRunWithin(t *testing.T) {
+	dir, elsewhere := realTempDir(t), realTempDir(t)
+	write(t, dir, "in/a.yaml", spec("a", "1"))
+	write(t, elsewhere, "b.yaml", spec("b", "1"))
+	link := func(target, name string) {
+		t.Helper()
+		_ = os.Remove(filepath.Join(dir, name))
+		if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link("in", "given") // as `weft up -f given` has it
+	link("a.yaml", "in/same.yaml")
+	link(elsewhere+"/b.yaml", "in/out.yaml")
+	r := runWith(t, dir, files.Options{Paths: []string{filepath.Join(dir, "given")}, Within: []string{filepath.Join(dir, "in")}})
+	r.await("a=1", 1)
+	if want := "a link leads to " + elsewhere + "/b.yaml, outside of what was named"; !strings.Contains(r.found[0].Text, want) {
+		t.Errorf("got %q, want %q", r.found[0].Text, want)
+	}
+	link("a.yaml", "in/out.yaml")
+	r.await("a=1", 0)
+	link(elsewhere, "given")
+	r.await("a=1", 1) // what it said last stays in force
+	if len(r.deleted) > 0 {
+		t.Errorf("%v was deleted", r.deleted)
+	}
+}
+
+// A name that begins as a bound does is not within it.
+func TestWithinIsByDirectory(t *testing.T) {
+	dir := realTempDir(t)
+	write(t, dir, "mesh/a.yaml", spec("a", "1"))
+	write(t, dir, "mesh2/b.yaml", spec("b", "1"))
+	if err := os.Symlink("../mesh2", filepath.Join(dir, "mesh/more")); err != nil {
+		t.Fatal(err)
+	}
+	objects, found := files.Load(files.Options{Paths: []string{filepath.Join(dir, "mesh")}, Kinds: kinds, Within: []string{filepath.Join(dir, "mesh")}})
+	if len(objects) != 1 || len(found) != 1 {
+		t.Errorf("got %d objects and %v", len(objects), found)
+	}
+}
+
+func realTempDir(t *testing.T) string {
+	t.Helper()
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 // One file, named by itself: its neighbours are nothing to us.
