@@ -12,11 +12,13 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
 
@@ -97,6 +99,59 @@ func (raw) Marshal(v any) (mem.BufferSlice, error) {
 func (raw) Unmarshal(data mem.BufferSlice, v any) error {
 	*v.(*[]byte) = data.Materialize()
 	return nil
+}
+
+// pipes is a listener whose connections are made by dial, within the process.
+type pipes chan net.Conn
+
+func (p pipes) Accept() (net.Conn, error) {
+	if c, ok := <-p; ok {
+		return c, nil
+	}
+	return nil, net.ErrClosed
+}
+
+func (p pipes) Close() error   { close(p); return nil }
+func (p pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }
+
+func (p pipes) dial(context.Context, string) (net.Conn, error) {
+	near, far := net.Pipe()
+	p <- far
+	return near, nil
+}
+
+// A proxy asks for a sign of life every 10 s (proxy/plane), and nothing is sent in a mesh where nothing changes.
+func TestSilentStreamLives(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, l := &plane{}, make(pipes)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- server.Serve(ctx, l, p) }()
+		conn, err := grpc.NewClient("passthrough:pipe", grpc.WithContextDialer(l.dial), grpc.WithTransportCredentials(insecure.NewCredentials()),
+			grpc.WithDefaultCallOptions(grpc.ForceCodecV2(raw{})), grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := conn.NewStream(ctx, &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, stream.MethodStream)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := &client{t, s}
+		c.say(stream.Up{Hello: hello})
+		if _, err := c.receive(); err != nil { // the greeting
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour) // of the bubble's time
+		go func() { p.last().downs <- &stream.Down{Nonce: 7} }()
+		if d, err := c.receive(); err != nil || d.Nonce != 7 {
+			t.Errorf("%+v, %v", d, err)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		conn.Close()
+	})
 }
 
 // serve answers on a Unix socket until the test ends, and returns a client.
