@@ -15,6 +15,7 @@ import (
 	"github.com/weft-mesh/weft/proxy/h1"
 	"github.com/weft-mesh/weft/proxy/h2"
 	"github.com/weft-mesh/weft/traffic"
+	"github.com/weft-mesh/weft/wire/http1"
 )
 
 // forward sends an attempt of a call out of the workload to c.To.
@@ -153,10 +154,16 @@ func unreached(c *traffic.Call) error {
 	case decision.ConnectFailed.String():
 		return drop(c, fmt.Errorf("%w: the application of %s does not take connections from its proxy", traffic.ErrConnect, c.To.Workload))
 	case decision.ResetByPeer.String():
+		if c.Response.Status == 502 {
+			return drop(c, fmt.Errorf("%w: the application of %s: %w", traffic.ErrReset, c.To.Workload, errNoHTTP))
+		}
 		return drop(c, fmt.Errorf("%w: the application of %s broke the call off", traffic.ErrReset, c.To.Workload))
 	}
 	return nil
 }
+
+// errNoHTTP is an answer that another proxy could not read.
+var errNoHTTP = &http1.Error{Status: 502, Reason: "the answer is no HTTP", Rule: "RFC 9110 section 15.6.3"}
 
 // refused ends a tunnel that the callee's proxy did not open. Denials stand, anything else may go better elsewhere.
 func refused(c *traffic.Call) error {
@@ -207,13 +214,22 @@ func (p *Proxy) deliver(c *traffic.Call) error {
 }
 
 // forwardPlain sends a call to what is no proxy, in the protocol that it speaks.
-func (p *Proxy) forwardPlain(c *traffic.Call, at place, timeout time.Duration) error {
-	switch proto := spoken(c); proto {
+func (p *Proxy) forwardPlain(c *traffic.Call, at place, timeout time.Duration) (err error) {
+	switch spoken(c) {
 	case traffic.TCP:
 		return p.forwardTCP(c, at, timeout)
 	case traffic.HTTP1:
-		return p.forwardHTTP1(c, at, timeout)
+		err = p.forwardHTTP1(c, at, timeout)
+	default:
+		err = p.forwardHTTP2(c, at)
 	}
+	if err == nil {
+		p.dates.add(&c.Response, p.now)
+	}
+	return err
+}
+
+func (p *Proxy) forwardHTTP2(c *traffic.Call, at place) error {
 	for n := 1; ; n++ {
 		l, err := p.links.get(c, at)
 		if err != nil {

@@ -5,8 +5,12 @@ import (
 	"encoding/hex"
 	"net/netip"
 	"strconv"
+	"sync/atomic"
+	"time"
 
+	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/traffic"
+	"github.com/weft-mesh/weft/wire/http1"
 )
 
 // Headers that proxies tell each other by, under the protocol "weft/1". They never reach an application, and are taken from
@@ -27,6 +31,35 @@ func withoutH2C(c *traffic.Call) {
 	}
 }
 
+// within is the way of a call, or, of one that may be forwarded no further, an answer: "Each intermediary that receives a TRACE or
+// OPTIONS request containing a Max-Forwards header field MUST check and update its value" (RFC 9110 section 7.6.2).
+func within(c *traffic.Call, way traffic.Handler) traffic.Handler {
+	if c.Method != "OPTIONS" && c.Method != "TRACE" {
+		return way
+	}
+	v, _ := c.Header.Get("max-forwards")
+	switch n, ok := http1.ParseLength(v); {
+	case !ok:
+		return way
+	case n == 0:
+		return lastHop{}
+	default:
+		c.Header.Set("max-forwards", strconv.FormatInt(n-1, 10))
+		return way
+	}
+}
+
+// lastHop answers in its own name. It has nothing to say of what it can do, and does not show a TRACE what hops before it have added.
+type lastHop struct{}
+
+func (lastHop) Serve(c *traffic.Call) error {
+	status := 200
+	if c.Method == "TRACE" {
+		status = 501
+	}
+	return c.Reply(status, decision.Verdict{})
+}
+
 // identify gives a call an id, unless it has one: it is what a person looks for in the records of all proxies on its way.
 func identify(h *traffic.Header) {
 	if _, ok := h.Get("x-request-id"); ok {
@@ -43,6 +76,29 @@ func identify(h *traffic.Header) {
 	}
 	hex.Encode(s[24:], id[10:])
 	h.Add("x-request-id", h.Lend(string(s[:])))
+}
+
+// dates is the text of the latest second that an answer was dated with.
+type dates struct{ last atomic.Pointer[dated] }
+
+type dated struct {
+	second int64
+	text   string
+}
+
+// add dates an answer that has no date: a recipient with a clock "MUST record the time it was received and append a corresponding
+// Date header field" when it forwards it (RFC 9110 section 6.6.1).
+func (d *dates) add(r *traffic.Response, now func() time.Time) {
+	if _, ok := r.Header.Get("date"); ok || r.Status < 200 {
+		return
+	}
+	t := now()
+	x := d.last.Load()
+	if x == nil || x.second != t.Unix() {
+		x = &dated{t.Unix(), t.UTC().Format("Mon, 02 Jan 2006 15:04:05 GMT")}
+		d.last.Store(x)
+	}
+	r.Header.Add("date", x.text)
 }
 
 // take removes a header and returns its value.

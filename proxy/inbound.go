@@ -119,6 +119,7 @@ func (in *inbound) enter(c *traffic.Call, s *span) {
 	if c.Proto != traffic.TCP {
 		chain.FromPeer(&c.Header)
 		c.Header.Add("x-forwarded-client-cert", in.xfcc)
+		way = within(c, way)
 	}
 	s.serve(c, way, false)
 	in.p.lasts(c, in)
@@ -306,7 +307,7 @@ func (in *inbound) serveHTTP(c *traffic.Call) {
 	chain.FromOutside(&c.Header)
 	chain.Forwarded(&c.Header, addrText(&c.Header, c.Source.Addr.Addr()), "http")
 	identify(&c.Header)
-	s.serve(c, way, true)
+	s.serve(c, within(c, way), true)
 	in.p.lasts(c, in)
 }
 

@@ -206,7 +206,7 @@ func (o *outbound) serveHTTP(c *traffic.Call) {
 	}
 	chain.FromApp(&c.Header)
 	identify(&c.Header)
-	s.serve(c, o, false)
+	s.serve(c, within(c, o), false)
 	o.p.lasts(c, o)
 }
 

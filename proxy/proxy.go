@@ -26,6 +26,7 @@ type Proxy struct {
 	state  *chain.State // what was learnt from calls
 	renew  *renew.Renewer
 	memory memory // which ports speak what
+	dates  dates
 
 	self    atomic.Pointer[self] // nil: not known yet
 	useSelf sync.Mutex           // held while self is changed

@@ -31,11 +31,13 @@ func answer(c *traffic.Call, err error, outside bool) {
 // verdict says what a call without a response head is answered with.
 func verdict(c *traffic.Call, err error) (int, decision.Verdict) {
 	status, v := chain.Unanswered(c, err)
-	if v.Reason != decision.ResetByPeer {
-		return status, v
-	}
 	var bad *http1.Error
 	switch {
+	case status == 499 && errors.Is(err, h1.ErrSlow): // the caller's body, that was on its way to another proxy
+		status, v.Reason = 408, decision.Malformed
+	case status == 499 && errors.As(err, &bad):
+		status, v.Reason = bad.Status, decision.Malformed
+	case v.Reason != decision.ResetByPeer:
 	case errors.Is(err, errUnavailable):
 		v.Reason = decision.NoService
 	case errors.Is(err, h1.ErrRequest):

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -192,7 +193,7 @@ func (c *Client) interim() {
 // deliver hands the final head over.
 func (c *Client) deliver() error {
 	r := &c.call.Response
-	if c.res.Status == 101 && c.call.Upgrade == "" {
+	if c.res.Status == 101 && (c.call.Upgrade == "" || !strings.EqualFold(c.res.Upgrade, c.call.Upgrade)) {
 		c.Close()
 		c.pump.stop()
 		return errors.Join(traffic.ErrReset, http1.ErrUnasked)

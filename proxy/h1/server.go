@@ -219,6 +219,9 @@ func (c *Conn) begin(n int) error {
 	if err := req.Parse(own(&call.Header, c.in.bytes()[:n])); err != nil {
 		return err
 	}
+	if req.Scheme == "https" && c.scheme == "http" {
+		return http1.ErrUnsecured
+	}
 	c.in.use(n)
 	call.Proto, call.Method, call.Scheme, call.Authority = traffic.HTTP1, req.Method, c.scheme, req.Authority
 	call.Path, call.Query, call.Upgrade = traffic.NormalPath(req.Path), req.Query, strings.ToLower(req.Upgrade)

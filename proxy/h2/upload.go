@@ -27,7 +27,7 @@ func (s *call) upload() {
 	cl.mu.Lock()
 	defer cl.mu.Unlock()
 	if err != nil && !errors.Is(err, errStopped) && !errors.Is(err, traffic.ErrInterrupted) && s.err == nil {
-		s.reset(http2.Cancel, fmt.Errorf("the request's body broke off (%v): %w", err, traffic.ErrCanceled))
+		s.reset(http2.Cancel, fmt.Errorf("the request's body broke off (%w): %w", err, traffic.ErrCanceled))
 	}
 	s.uploading = false
 	s.uploaded.Broadcast()

@@ -32,21 +32,21 @@ var (
 	ErrNoHost    = &Error{400, "no Host field", "RFC 9112 section 3.2"}
 	ErrTwoHosts  = &Error{400, "more than one Host field", "RFC 9112 section 3.2"}
 	ErrHost      = &Error{400, "the Host field is not a host with an optional port", "RFC 9110 section 7.2"}
+	ErrUnsecured = &Error{421, "an https target that came in the clear", "RFC 9110 section 7.4"}
 	ErrExpect    = &Error{417, "an expectation other than 100-continue", "RFC 9110 section 10.1.1"}
 
-	ErrLength       = &Error{400, "the Content-Length is not a number that fits", "RFC 9110 section 8.6"}
-	ErrTwoLengths   = &Error{400, "more than one Content-Length", "RFC 9112 section 6.3"}
-	ErrBothLengths  = &Error{400, "Content-Length beside Transfer-Encoding", "RFC 9112 section 6.1"}
-	ErrCoding       = &Error{400, "the last transfer coding is not chunked, or chunked comes twice", "RFC 9112 section 6.3"}
-	ErrOtherCoding  = &Error{501, "a transfer coding other than chunked", "RFC 9112 section 6.1"}
-	ErrCodingIn10   = &Error{400, "Transfer-Encoding in an HTTP/1.0 message", "RFC 9112 section 6.1"}
-	ErrConnectBody  = &Error{400, "CONNECT with a body", "RFC 9110 section 9.3.6"}
-	ErrStatus       = &Error{502, "the status line is malformed", "RFC 9112 section 4"}
-	ErrUnasked      = &Error{502, "101 to a request that did not ask for an upgrade", "RFC 9110 section 15.2.2"}
-	ErrChunkSize    = &Error{400, "the chunk size is not a hexadecimal number that fits", "RFC 9112 section 7.1"}
-	ErrChunkEnd     = &Error{400, "the chunk does not end where its size says", "RFC 9112 section 7.1"}
-	ErrExtension    = &Error{400, "the chunk extension is malformed", "RFC 9112 section 7.1.1"}
-	ErrExtensions   = &Error{400, "the chunk extensions are too large", "RFC 9112 section 7.1.1"}
-	ErrTruncated    = &Error{400, "the connection was closed in the middle of the body", "RFC 9112 section 8"}
-	ErrTrailerField = &Error{400, "the trailer section is malformed", "RFC 9112 section 7.1.2"}
+	ErrLength      = &Error{400, "the Content-Length is not a number that fits", "RFC 9110 section 8.6"}
+	ErrTwoLengths  = &Error{400, "more than one Content-Length", "RFC 9112 section 6.3"}
+	ErrBothLengths = &Error{400, "Content-Length beside Transfer-Encoding", "RFC 9112 section 6.1"}
+	ErrCoding      = &Error{400, "the last transfer coding is not chunked, or chunked comes twice", "RFC 9112 section 6.3"}
+	ErrOtherCoding = &Error{501, "a transfer coding other than chunked", "RFC 9112 section 6.1"}
+	ErrCodingIn10  = &Error{400, "Transfer-Encoding in an HTTP/1.0 message", "RFC 9112 section 6.1"}
+	ErrConnectBody = &Error{400, "CONNECT with a body", "RFC 9110 section 9.3.6"}
+	ErrStatus      = &Error{502, "the status line is malformed", "RFC 9112 section 4"}
+	ErrUnasked     = &Error{502, "101 to a request that did not ask for that upgrade", "RFC 9110 section 7.8"}
+	ErrChunkSize   = &Error{400, "the chunk size is not a hexadecimal number that fits", "RFC 9112 section 7.1"}
+	ErrChunkEnd    = &Error{400, "the chunk does not end where its size says", "RFC 9112 section 7.1"}
+	ErrExtension   = &Error{400, "the chunk extension is malformed", "RFC 9112 section 7.1.1"}
+	ErrExtensions  = &Error{400, "the chunk extensions are too large", "RFC 9112 section 7.1.1"}
+	ErrTruncated   = &Error{400, "the connection was closed in the middle of the body", "RFC 9112 section 8"}
 )
