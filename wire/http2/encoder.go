@@ -57,7 +57,7 @@ func (e *Encoder) AppendStart(b []byte) []byte {
 // AppendField writes one field. Secret ones, by name or because secret says so, are never indexed.
 func (e *Encoder) AppendField(b []byte, name, value string, secret bool) []byte {
 	k := lookupName(name)
-	for i := k.static; i > 0 && int(i) < len(staticTable) && staticTable[i].Name == name; i++ {
+	for i := k.static; !secret && i > 0 && int(i) < len(staticTable) && staticTable[i].Name == name; i++ {
 		if staticTable[i].Value == value && value != "" {
 			return appendInteger(b, 0x80, 7, uint32(i))
 		}
