@@ -15,7 +15,7 @@ RACE := ./chain/... ./control/... ./feature/... ./identity/cert/... ./internal/m
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 
-.PHONY: help deps build test lint fuzz bench demo demo-check docs clean
+.PHONY: help deps build test lint fuzz bench demo demo-check h2spec grpc-interop docs clean
 .DEFAULT_GOAL := help
 
 help: ## list what there is
@@ -71,6 +71,19 @@ demo: build ## the mesh and the sample shop on this machine, until Ctrl-C
 demo-check: build ## assert on the running mesh what it promises, with figures
 	@$(BUILD) -o bin/ ./test/demo
 	bin/demo -check
+
+h2spec: .cache/suites/h2spec build ## HTTP/2 by another project's suite, against each side of a proxy
+	$(BUILD) -o bin/ ./test/conformance
+	@bin/conformance h2spec
+
+grpc-interop: .cache/suites/h2spec build ## gRPC's own client and server, with two proxies and mutual TLS between them
+	$(BUILD) -o bin/ ./test/conformance
+	@bin/conformance grpc-interop
+
+# Their dependencies are a module's of its own. The first time takes minutes: gRPC's client brings xDS along.
+.cache/suites/h2spec: test/conformance/suites/go.mod test/conformance/suites/go.sum
+	cd test/conformance/suites && CGO_ENABLED=0 $(GO) build -trimpath -o $(CURDIR)/.cache/suites/ tool
+	@touch $@
 
 docs: ## write docs/support.md and docs/cli.md anew
 	$(GO) test -count=1 -run '^TestSupport$$' ./dialect/all -update

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/weft-mesh/weft/control"
+	"github.com/weft-mesh/weft/internal/proctest"
 	"github.com/weft-mesh/weft/node/sandbox"
 	"github.com/weft-mesh/weft/observe/stat"
 )
@@ -27,7 +28,7 @@ type checker struct {
 	caller  string          // the calling workload's
 	client  *http.Client
 	faults  string // while this file exists, one of the ratings answers with the status in it
-	flaky   *process
+	flaky   *proctest.Process
 	current context.Context
 }
 
@@ -68,11 +69,11 @@ func check(ctx context.Context, bin, only string, log io.Writer) error {
 	if err != nil {
 		return err
 	}
-	defer s.stop()
-	if err := sandbox.Probe(s.weft()[0]); err != nil {
+	defer s.Stop()
+	if err := sandbox.Probe(s.Weft()[0]); err != nil {
 		return fmt.Errorf("what is asserted holds for workloads in namespaces of their own: %w", err)
 	}
-	c := &checker{shop: s, client: newClient(), current: ctx, faults: filepath.Join(s.dir, "faults")}
+	c := &checker{shop: s, client: newClient(), current: ctx, faults: filepath.Join(s.Dir, "faults")}
 	began := time.Now()
 	if err := c.begin(ctx); err != nil {
 		return err
@@ -106,17 +107,17 @@ func check(ctx context.Context, bin, only string, log io.Writer) error {
 }
 
 func (c *checker) begin(ctx context.Context) (err error) {
-	if c.page, err = freePort(); err != nil {
+	if c.page, err = proctest.FreePort(); err != nil {
 		return err
 	}
-	if c.caller, err = freePort(); err != nil {
+	if c.caller, err = proctest.FreePort(); err != nil {
 		return err
 	}
 	c.others = map[string]bool{}
 	for _, addr := range loopback {
 		c.others[addr] = reachable(addr)
 	}
-	if err := c.startUp(ctx); err != nil {
+	if err := c.StartUp(ctx); err != nil {
 		return err
 	}
 	if _, err := c.bookinfo("caller", "v1", c.caller, nil); err != nil {
@@ -126,7 +127,7 @@ func (c *checker) begin(ctx context.Context) (err error) {
 		return err
 	}
 	tcp := []string{"--service", "database", "--service-account", "database", "--port", "5432/tcp"}
-	if _, err := c.run("database", nil, tcp, filepath.Join(c.bin, "bookinfo"), "echo", "-port", "9080", "-tcp-port", "5432", "-grpc-port", "off"); err != nil {
+	if _, err := c.Run("database", nil, tcp, filepath.Join(c.Bin, "bookinfo"), "echo", "-port", "9080", "-tcp-port", "5432", "-grpc-port", "off"); err != nil {
 		return err
 	}
 	if err := c.startShop(ctx, c.page); err != nil {
@@ -214,7 +215,7 @@ func (c *checker) apply(name, yaml string) (gone func(), err error) {
 }
 
 // file is apart from the files of the shop.
-func (c *checker) file(name string) string { return filepath.Join(c.config, "check-"+name+".yaml") }
+func (c *checker) file(name string) string { return filepath.Join(c.Config, "check-"+name+".yaml") }
 
 // with applies configuration for the time of an assertion: seen has to succeed within 3 s, and again without it.
 func (c *checker) with(name, yaml string, seen func() error, then func() (string, error)) (string, error) {
@@ -242,7 +243,7 @@ func (c *checker) with(name, yaml string, seen func() error, then func() (string
 
 // status is the control plane's.
 func (c *checker) status() (s control.Status, err error) {
-	out, err := c.command(c.current, "status", "-o", "json")
+	out, err := c.Command(c.current, "status", "-o", "json")
 	if err == nil {
 		err = json.Unmarshal([]byte(out), &s)
 	}

@@ -89,7 +89,7 @@ func (c *checker) badChange() (string, error) {
 			return "", err
 		}
 		time.Sleep(500 * time.Millisecond)
-		return "finding: " + strings.ReplaceAll(said, c.config+"/", ""), c.only(20, "v2", reviewsURL, nil)
+		return "finding: " + strings.ReplaceAll(said, c.Config+"/", ""), c.only(20, "v2", reviewsURL, nil)
 	})
 }
 
@@ -136,7 +136,7 @@ func (c *checker) rotated() (string, error) {
 	tunnel := net.JoinHostPort(ratings.Address, "15008")
 	before, _ := stranger(tunnel)
 	return c.underLoad(reviewsURL, func() (string, error) {
-		out, err := c.command(c.current, "identity", "rotate")
+		out, err := c.Command(c.current, "identity", "rotate")
 		if err != nil {
 			return "", err
 		}
@@ -169,10 +169,10 @@ func (c *checker) killed() (string, error) {
 		if err != nil {
 			return "", err
 		}
-		c.up.kill()
+		c.Up.Kill()
 		time.Sleep(2 * time.Second)
 		at := time.Now()
-		if err := c.startUp(c.current); err != nil {
+		if err := c.StartUp(c.current); err != nil {
 			return "", err
 		}
 		var fewer error
@@ -189,7 +189,7 @@ func (c *checker) killed() (string, error) {
 		back := time.Since(at)
 		time.Sleep(500 * time.Millisecond) // for what it has still to say
 		after, err := c.held()
-		return fmt.Sprintf("away 2 s, all %d workloads back after %.1f s; %d resources at their proxies, none with fewer endpoints than before", len(c.runs), back.Seconds(), len(before)),
+		return fmt.Sprintf("away 2 s, all %d workloads back after %.1f s; %d resources at their proxies, none with fewer endpoints than before", len(c.Runs), back.Seconds(), len(before)),
 			errors.Join(err, less(before, after, true))
 	})
 }
@@ -202,8 +202,8 @@ func (c *checker) held() (map[string]int, error) {
 		return nil, err
 	}
 	out := map[string]int{}
-	if n := len(s.Proxies); n != len(c.runs) {
-		err = fmt.Errorf("%d workloads are registered, want %d", n, len(c.runs))
+	if n := len(s.Proxies); n != len(c.Runs) {
+		err = fmt.Errorf("%d workloads are registered, want %d", n, len(c.Runs))
 	}
 	for _, p := range s.Proxies {
 		if !p.Connected {
@@ -232,7 +232,7 @@ func less(before, after map[string]int, whole bool) error {
 
 func (c *checker) workloadKilled() (string, error) {
 	return c.underLoad("http://ratings:9080/ratings/0", func() (string, error) {
-		c.flaky.kill()
+		c.flaky.Kill()
 		return "one of two ratings killed", c.eventually(5*time.Second, func() error {
 			s, err := c.status()
 			if err != nil {

@@ -8,12 +8,13 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/weft-mesh/weft/internal/proctest"
 )
 
 func main() {
@@ -53,15 +54,15 @@ func demo(ctx context.Context, bin, at string, rate int, log io.Writer) error {
 	if err != nil {
 		return err
 	}
-	defer s.stop()
+	defer s.Stop()
 	if at == "" {
-		if at, err = freePort(); err != nil {
+		if at, err = proctest.FreePort(); err != nil {
 			return err
 		}
 	}
 	began := time.Now()
 	fmt.Println("starting the mesh and the shop ...")
-	if err := s.startUp(ctx); err != nil {
+	if err := s.StartUp(ctx); err != nil {
 		return err
 	}
 	if err := s.startShop(ctx, at); err != nil {
@@ -74,11 +75,11 @@ func demo(ctx context.Context, bin, at string, rate int, log io.Writer) error {
              %[3]s explain --state %[4]s --from productpage --to http://reviews:9080/reviews/1
   Ctrl-C stops everything.
 
-`, time.Since(began).Seconds(), at, s.weft()[0], s.state())
+`, time.Since(began).Seconds(), at, s.Weft()[0], s.State())
 	l := startLoad(ctx, "http://"+at+"/productpage", time.Second/time.Duration(max(rate, 1)), nil)
 	defer l.stop()
 	for {
-		table, err := s.command(ctx, "stat", "--window", "2s")
+		table, err := s.Command(ctx, "stat", "--window", "2s")
 		if ctx.Err() != nil {
 			fmt.Println("stopping ...")
 			return nil
@@ -101,13 +102,13 @@ func (s *shop) startShop(ctx context.Context, at string) error {
 			return err
 		}
 	}
-	page := s.runs[len(s.runs)-1]
+	page := s.Runs[len(s.Runs)-1]
 	client := newClient()
 	defer client.CloseIdleConnections()
-	return s.await(ctx, page, 40*time.Second, "serve the product page", func() error {
-		for _, p := range s.runs {
-			if !p.running() {
-				return fmt.Errorf("%s ended (%v):\n%s", p.name, p.err, p.out)
+	return s.Await(ctx, page, 40*time.Second, "serve the product page", func() error {
+		for _, p := range s.Runs {
+			if err := p.Ended(); err != nil {
+				return err
 			}
 		}
 		status, body, err := get(ctx, client, "http://"+at+"/productpage", nil)
@@ -116,14 +117,4 @@ func (s *shop) startShop(ctx context.Context, at string) error {
 		}
 		return err
 	})
-}
-
-// freePort is an address that nobody listens on now.
-func freePort() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	return l.Addr().String(), nil
 }
