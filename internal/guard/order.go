@@ -19,6 +19,7 @@ var inside = map[[2]string]string{
 	{"proxy/h1", "proxy/buffer"}:                          "bytes on their way take from one set of pools, whatever the protocol",
 	{"proxy/h2", "proxy/buffer"}:                          "bytes on their way take from one set of pools, whatever the protocol",
 	{"cli", "cli/transcript"}:                             "weft test runs transcripts",
+	{"test/bench", "test/bench/*"}:                        "one program",
 	{"examples/bookinfo", "examples/bookinfo/*"}:          "one program",
 	{"examples/bookinfo/echo", "examples/bookinfo/serve"}: "it serves as the shop does",
 }

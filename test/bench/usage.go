@@ -1,0 +1,139 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// usage is CPU time at a moment.
+type usage struct {
+	proxies []time.Duration // of each proxy and its children
+	others  time.Duration   // of callers, application and the bench
+	busy    []time.Duration // of each core, whoever used it
+}
+
+// watched are the processes that usage counts, by ID.
+type watched struct {
+	Proxies []int `json:"proxies"`
+	Others  []int `json:"others"`
+}
+
+func (w *watched) now() (u usage, err error) {
+	for _, pid := range w.Proxies {
+		d, err := cpuOf(pid)
+		if err != nil {
+			return u, err
+		}
+		u.proxies = append(u.proxies, d)
+	}
+	for _, pid := range append([]int{os.Getpid()}, w.Others...) {
+		d, err := cpuOf(pid)
+		if err != nil {
+			return u, err
+		}
+		u.others += d
+	}
+	u.busy, err = busy()
+	return u, err
+}
+
+// cpuOf is what a process and its children have used, user and system, in nanoseconds (proc_pid_schedstat: time on the CPU).
+func cpuOf(pid int) (d time.Duration, err error) {
+	tasks, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+	if err != nil {
+		return 0, fmt.Errorf("process %d has ended: %w", pid, err)
+	}
+	for _, t := range tasks {
+		dir := fmt.Sprintf("/proc/%d/task/%s/", pid, t.Name())
+		b, err := os.ReadFile(dir + "schedstat")
+		if err != nil {
+			continue // a thread that has just ended
+		}
+		ns, _, _ := strings.Cut(string(b), " ")
+		n, err := strconv.ParseInt(ns, 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("%sschedstat: %w", dir, err)
+		}
+		d += time.Duration(n)
+		for _, child := range children(dir) {
+			more, err := cpuOf(child)
+			if err != nil {
+				return 0, err
+			}
+			d += more
+		}
+	}
+	return d, nil
+}
+
+// children are the processes that a thread has started.
+func children(dir string) (out []int) {
+	b, _ := os.ReadFile(dir + "children")
+	for _, f := range strings.Fields(string(b)) {
+		if pid, err := strconv.Atoi(f); err == nil {
+			out = append(out, pid)
+		}
+	}
+	return out
+}
+
+// family is a process with its children and theirs.
+func family(pid int) []int {
+	out := []int{pid}
+	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/", pid))
+	for _, dir := range tasks {
+		for _, child := range children(dir) {
+			out = append(out, family(child)...)
+		}
+	}
+	return out
+}
+
+// tick is the unit of /proc/stat (USER_HZ, 100 on every Linux).
+const tick = 10 * time.Millisecond
+
+// busy is the time that each core was not idle, its hypervisor's thefts included.
+func busy() (out []time.Duration, err error) {
+	b, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return nil, err
+	}
+	for line := range strings.Lines(string(b)) {
+		f := strings.Fields(line)
+		if len(f) < 9 || !strings.HasPrefix(f[0], "cpu") || f[0] == "cpu" {
+			continue
+		}
+		var d time.Duration
+		for _, i := range []int{1, 2, 3, 6, 7, 8} { // user nice system irq softirq steal
+			n, err := strconv.ParseInt(f[i], 10, 64)
+			if err != nil {
+				return nil, fmt.Errorf("/proc/stat: %w", err)
+			}
+			d += time.Duration(n) * tick
+		}
+		out = append(out, d)
+	}
+	return out, nil
+}
+
+// memory is a process family's resident memory, and the part of it that is of no file, in bytes.
+func memory(pid int) (rss, anonymous int) {
+	for _, p := range family(pid) {
+		b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", p))
+		rss += field(b, "VmRSS:")
+		anonymous += field(b, "RssAnon:")
+	}
+	return rss, anonymous
+}
+
+func field(status []byte, name string) int {
+	_, rest, _ := bytes.Cut(status, []byte("\n"+name))
+	line, _, _ := bytes.Cut(rest, []byte(" kB"))
+	n, _ := strconv.Atoi(string(bytes.TrimSpace(line)))
+	return n << 10
+}
