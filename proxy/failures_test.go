@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/http"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -315,6 +316,24 @@ func TestTightened(t *testing.T) {
 	_, err = rpc.Recv()
 	must(t, err)
 
+	more, body := io.Pipe()
+	defer body.Close()
+	go io.WriteString(body, "one\n")
+	streams := map[string]io.Reader{}
+	for _, x := range []struct {
+		name, method, path string
+		body               io.Reader
+	}{{"of unknown length", "POST", "/echo", more}, {"long", "GET", "/bytes?n=100000000", nil}} {
+		req, err := http.NewRequestWithContext(t.Context(), x.method, "http://callee"+x.path, x.body)
+		must(t, err)
+		resp, err := client(t, a.at("240.0.0.1:80")).Do(req)
+		must(t, err)
+		defer resp.Body.Close()
+		_, err = io.ReadFull(resp.Body, make([]byte, 4))
+		must(t, err)
+		streams[x.name] = resp.Body
+	}
+
 	b.cfg.Inbound.Authz = []authz.Engine{closed("still-allowed", "caller")}
 	b.apply()
 	time.Sleep(50 * time.Millisecond)
@@ -330,7 +349,12 @@ func TestTightened(t *testing.T) {
 	if _, err := rpc.Recv(); err == nil {
 		t.Error("the gRPC stream goes on")
 	}
-	for _, r := range b.records.wait(t, 2) {
+	for name, r := range streams {
+		if n, err := io.Copy(io.Discard, r); err == nil || isTimeout(err) {
+			t.Errorf("an answer %s goes on: %d bytes, %v", name, n, err)
+		}
+	}
+	for _, r := range b.records.wait(t, 4) {
 		if r.Deciding.Ref == nil || r.Deciding.Ref.Name != "not-any-more" {
 			t.Errorf("%+v", r)
 		}

@@ -192,11 +192,14 @@ func drop(c *traffic.Call, err error) error {
 func (l *link) watch(c *traffic.Call) {
 	n, _ := c.Header.Get("content-length")
 	m, _ := c.Response.Header.Get("content-length")
-	if c.Proto == traffic.TCP || len(n) > 6 || len(m) > 6 { // a million bytes have seven digits
+	if c.Proto == traffic.TCP || big(n) || big(m) {
 		l.bulk.Add(1)
 		c.AtEnd((*bulk)(l))
 	}
 }
+
+// big says whether a content-length is of a million bytes, which have seven digits, or more.
+func big(length string) bool { return len(length) > 6 }
 
 type bulk link
 

@@ -9,7 +9,8 @@ import (
 	"github.com/weft-mesh/weft/traffic"
 )
 
-// living are the calls that may last: connections, upgrades, event streams and gRPC calls. When a policy is tightened, those that it does not let
+// living are the calls that may last: connections, upgrades, gRPC calls, and those of which either side may send for long, since it does
+// not say how much or says that it is a lot. When a policy is tightened, those that it does not let
 // pass any more are broken off.
 type living struct {
 	mu   sync.Mutex
@@ -47,12 +48,14 @@ func (p *Proxy) lasts(c *traffic.Call, by judge) {
 	p.live.open[l] = struct{}{}
 }
 
+// mayLast leaves out what most calls are, for whom being watched would cost an allocation and a lock.
 func mayLast(c *traffic.Call) bool {
 	if c.Proto == traffic.TCP || c.Proto == traffic.GRPC || c.Upgrade != "" || c.Method == "CONNECT" {
 		return true
 	}
-	kind, _ := c.Response.Header.Get("content-type")
-	return kind == "text/event-stream"
+	n, _ := c.Header.Get("content-length")
+	m, _ := c.Response.Header.Get("content-length")
+	return n == "" && c.Body != nil || m == "" || big(n) || big(m)
 }
 
 // End lets go of the call, and notes why it was broken off if it was.

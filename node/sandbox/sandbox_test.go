@@ -587,7 +587,7 @@ func TestUnprivileged(t *testing.T) {
 	if err := copyFile(binary, "/proc/self/exe"); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(binary, "-test.v", "-test.timeout=60s")
+	cmd := exec.Command(binary, "-test.v", "-test.timeout=5m")
 	cmd.Dir = "/"
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
