@@ -213,7 +213,7 @@ func (w *world) production(app map[uint16]string) (from, to *node) {
 }
 
 // accept serves the connections of a listener that ends with the benchmark.
-func accept(b *testing.B, l net.Listener, serve func(net.Conn)) string {
+func accept(b testing.TB, l net.Listener, serve func(net.Conn)) string {
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	open := map[net.Conn]bool{}
@@ -245,7 +245,7 @@ func accept(b *testing.B, l net.Listener, serve func(net.Conn)) string {
 }
 
 // answers is an application that answers each request without a body with 1 KB, and allocates nothing.
-func answers(b *testing.B) string {
+func answers(b testing.TB) string {
 	answer := []byte("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 1024\r\n\r\n" + string(bytes.Repeat([]byte("x"), 1024)))
 	return accept(b, listen(b), func(c net.Conn) {
 		r := bufio.NewReader(c)

@@ -48,14 +48,25 @@ func (p *Proxy) converse(s *slot, t talk) {
 	case traffic.Detect:
 		p.detect(s, t)
 	default:
-		read, proto, err := first(s.Conn, p.opts.Idle, nil)
+		read, proto, err := first(s.Conn, min(tick, t.h1.Idle), nil)
 		switch {
 		case len(read) == 0:
+			p.silent(s, t, err)
 		case err == nil && proto == traffic.HTTP2:
 			p.http(s, read, t, proto)
 		default:
 			p.http(s, read, t, traffic.HTTP1) // what is not HTTP gets HTTP's answer to that
 		}
+	}
+}
+
+// tick is how long a silent connection holds a goroutine.
+const tick = 500 * time.Millisecond
+
+// silent lets a connection rest that has not said anything yet, and is not to be answered before it has.
+func (p *Proxy) silent(s *slot, t talk, err error) {
+	if isTimeout(err) {
+		s.rests(t.h1.Idle, func() { p.converse(s, t) })
 	}
 }
 
@@ -72,9 +83,15 @@ func (p *Proxy) http(s *slot, read []byte, t talk, proto traffic.Proto) {
 		_ = srv.Serve() // breaches were reported
 		return
 	}
+	p.http1(s, read, t)
+}
+
+func (p *Proxy) http1(s *slot, read []byte, t talk) {
 	c := t.h1.NewConn(s.Conn, read, t.host, t.info, "http")
 	s.becomes(c.Shutdown, nil)
-	_ = c.Serve() // what the caller did wrong was reported
+	if err := c.Serve(); err == h1.ErrIdle { // what the caller did wrong was reported
+		s.rests(t.h1.Idle, func() { p.http1(s, nil, t) })
+	}
 }
 
 // readConn is a connection of which the first bytes were read already.
@@ -193,7 +210,7 @@ func (p *Proxy) detect(s *slot, t talk) {
 		p.tunnel(s, nil, t)
 		return
 	case known == theCaller || !t.probe:
-		wait = p.opts.Idle
+		wait = min(tick, t.h1.Idle)
 	}
 	read, proto, err := first(s.Conn, wait, nil)
 	if len(read) == 0 && isTimeout(err) && wait == patience {
@@ -203,6 +220,7 @@ func (p *Proxy) detect(s *slot, t talk) {
 	}
 	switch {
 	case len(read) == 0:
+		p.silent(s, t, err)
 		return
 	case err == nil:
 		p.memory.note(t.remember, theCaller)

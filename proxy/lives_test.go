@@ -29,9 +29,9 @@ import (
 	"github.com/weft-mesh/weft/traffic"
 )
 
-// load calls until stop, and counts what fails.
-func load(t *testing.T, c *http.Client, url string) (stop func() (calls, failed int64)) {
-	var calls, failed atomic.Int64
+// load calls until stop, and counts what fails. more waits for calls that begin and end from now on.
+func load(t *testing.T, c *http.Client, url string) (more func(), stop func() (calls, failed int64)) {
+	var calls, ended, failed atomic.Int64
 	var last atomic.Pointer[string]
 	done := make(chan struct{})
 	var wg sync.WaitGroup
@@ -59,10 +59,16 @@ func load(t *testing.T, c *http.Client, url string) (stop func() (calls, failed 
 					failed.Add(1)
 					last.Store(&why)
 				}
+				ended.Add(1)
 			}
 		})
 	}
-	return func() (int64, int64) {
+	more = func() {
+		t.Helper()
+		want := ended.Load() + 24 // of 4 callers: at least 20 begin now
+		eventually(t, "called again", func() bool { return ended.Load() >= want })
+	}
+	return more, func() (int64, int64) {
 		close(done)
 		wg.Wait()
 		if s := last.Load(); s != nil {
@@ -80,8 +86,8 @@ func TestRotation(t *testing.T) {
 	must(t, err)
 	defer long.Close()
 	io.WriteString(long, "hello\n")
-	stop := load(t, c, "http://callee/")
-	time.Sleep(100 * time.Millisecond)
+	more, stop := load(t, c, "http://callee/")
+	more()
 	old := a.store.OwnRoot()
 
 	must(t, w.ca.Begin(nil, time.Now()))
@@ -96,8 +102,8 @@ func TestRotation(t *testing.T) {
 	must(t, w.ca.Retire(true, time.Now()))
 	w.trust()
 	both("the old root is gone", func(n *node) bool { return len(n.store.Bundle(domain).Roots()) == 1 })
-	time.Sleep(200 * time.Millisecond)
-	if calls, failed := stop(); failed > 0 || calls < 20 {
+	more()
+	if calls, failed := stop(); failed > 0 {
 		t.Errorf("%d of %d calls failed", failed, calls)
 	}
 	// The connection that lasts rests on the old root: it has a moment to end by itself, and is cut then.
@@ -115,12 +121,12 @@ func TestDrain(t *testing.T) {
 	svc := w.serve("callee", "240.0.0.1", 80, traffic.HTTP1, one.endpoint(80), two.endpoint(80))
 	a := w.start("caller-1", nil, func(n *node, o *proxy.Options) { n.to(o, "240.0.0.1:80") })
 	c := client(t, a.at("240.0.0.1:80"))
-	stop := load(t, c, "http://callee/delay?ms=20")
-	time.Sleep(100 * time.Millisecond)
+	more, stop := load(t, c, "http://callee/delay?ms=20")
+	more()
 	svc.Ports[0].Pools[0].Endpoints[0].Draining = true // the control plane tells the callers first
 	w.publish(svc)
-	time.Sleep(100 * time.Millisecond)
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	more()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if err := one.Drain(ctx); err != nil {
 		t.Errorf("drain: %v", err)
@@ -129,8 +135,8 @@ func TestDrain(t *testing.T) {
 		t.Error("ready while draining")
 	}
 	one.stop()
-	time.Sleep(50 * time.Millisecond)
-	if calls, failed := stop(); failed > 0 || calls < 20 {
+	more()
+	if calls, failed := stop(); failed > 0 {
 		t.Errorf("%d of %d calls failed", failed, calls)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/weft-mesh/weft/chain"
 	"github.com/weft-mesh/weft/config"
 	"github.com/weft-mesh/weft/feature/authz"
+	"github.com/weft-mesh/weft/internal/sys"
 	"github.com/weft-mesh/weft/proxy/dns"
 	"github.com/weft-mesh/weft/proxy/h1"
 	"github.com/weft-mesh/weft/proxy/renew"
@@ -37,6 +38,7 @@ type Proxy struct {
 	live     living   // calls that last
 	mirrors  atomic.Int32
 	out, in  h1.Server
+	poller   *sys.Poller // of connections that idle
 
 	ctx   context.Context    // ends with the proxy
 	end   context.CancelFunc // ends it
@@ -58,14 +60,18 @@ func New(o Options) (*Proxy, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Proxy{opts: o, state: chain.NewState()}
+	poller, err := sys.NewPoller()
+	if err != nil {
+		return nil, err
+	}
+	p := &Proxy{opts: o, state: chain.NewState(), poller: poller}
 	p.ctx, p.end = context.WithCancel(context.Background())
 	p.store = newStore(o.Config, p)
 	p.renew = renew.New(renew.Options{ID: o.ID, Store: o.Cert, Certify: o.Certify, Clock: o.Clock, Failed: o.Warn, Renewed: p.store.stir})
 	p.links.p, p.plain.p, p.sessions.p = p, p, p
 	p.plain.init()
-	p.out = h1.Server{Serve: serveOutbound, Done: p.done, Refused: p.refusedHTTP, Trailer: chain.FromApp, Idle: o.Idle}
-	p.in = h1.Server{Serve: servePublished, Done: p.done, Refused: p.refusedHTTP, Trailer: chain.FromOutside, Idle: min(o.Idle, time.Minute)}
+	p.out = h1.Server{Serve: serveOutbound, Done: p.done, Refused: p.refusedHTTP, Trailer: chain.FromApp, Idle: o.Idle, Parks: true}
+	p.in = h1.Server{Serve: servePublished, Done: p.done, Refused: p.refusedHTTP, Trailer: chain.FromOutside, Idle: min(o.Idle, time.Minute), Parks: true}
 	p.restore()
 	for _, name := range []string{p.selfName(), config.Name(config.KindTrust, o.ID.TrustDomain)} {
 		if e, fresh := p.store.entry(name, p.now()); fresh || !e.known {
@@ -123,6 +129,7 @@ func (p *Proxy) Run(ctx context.Context) error {
 	if p.opts.Certify != nil {
 		p.tasks.Go(func() { p.renew.Run(p.ctx) })
 	}
+	p.tasks.Go(func() { _ = p.poller.Run(p.ctx) }) // an error is that of a descriptor which nobody else has
 	p.tasks.Go(p.keep)
 	<-ctx.Done()
 	p.close()
@@ -152,6 +159,7 @@ func (p *Proxy) keep() {
 				p.save()
 			}
 		case <-tick.C:
+			p.poller.Expire(p.now())
 			p.plain.idle(p.now())
 			p.links.idle(p.now())
 			p.store.idle(p.now().Add(-p.opts.Forget))

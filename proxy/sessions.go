@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/weft-mesh/weft/internal/sys"
 )
 
 var errDraining = errors.New("the proxy is about to stop")
@@ -21,6 +23,10 @@ type slot struct {
 	drain func()
 	stale func() bool // it must not go on, because a root was retired
 	bound bool        // its end is near
+
+	parked *sys.Parked // it idles, and nobody serves it
+	idle   time.Duration
+	next   func() // serves it when there is something to read; set by rests
 }
 
 // sessions are the connections that were accepted and are open.
@@ -85,6 +91,55 @@ func (s *sessions) count() int {
 	return len(s.open)
 }
 
+// rests lets the connection idle without a goroutine once its server has returned: next serves it again when there is something to
+// read. It is closed after idle.
+func (x *slot) rests(idle time.Duration, next func()) {
+	x.idle, x.next = idle, next
+	x.becomes(x.wake, nil)
+}
+
+// end closes the connection, whoever serves it.
+func (x *slot) end() {
+	x.wake() // while the descriptor is its own
+	x.Conn.Close()
+}
+
+func (x *slot) wake() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.parked != nil {
+		x.parked.Wake()
+	}
+}
+
+// park waits for the connection in the poller; false: it cannot be waited for there, or nobody wants it.
+func (x *slot) park(resume func()) bool {
+	c, ok := x.Conn.(sys.Conn)
+	if !ok || x.next == nil {
+		return false
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.p.sessions.draining() { // one that drains later finds it parked, and wakes it
+		return false
+	}
+	now := x.p.now()
+	parked, err := x.p.poller.Park(c, now.Add(x.idle), func() {
+		x.mu.Lock()
+		x.parked = nil
+		x.mu.Unlock()
+		if x.p.sessions.draining() || !x.p.now().Before(now.Add(x.idle)) {
+			x.next = nil
+		}
+		resume()
+	})
+	if err != nil {
+		return false // it was closed, or the proxy ends
+	}
+	x.parked = parked
+	return true
+}
+
 // becomes says how the connection is drained from now on. A proxy that drains already does so at once.
 func (x *slot) becomes(drain func(), stale func() bool) {
 	x.mu.Lock()
@@ -113,7 +168,7 @@ func (x *slot) retire(grace time.Duration) {
 	x.mu.Unlock()
 	if due {
 		x.finish()
-		time.AfterFunc(grace, func() { x.Conn.Close() })
+		time.AfterFunc(grace, x.end)
 	}
 }
 
@@ -151,7 +206,7 @@ func (s *sessions) close() {
 	}
 	s.mu.Unlock()
 	for _, x := range s.all() {
-		x.Conn.Close()
+		x.end()
 	}
 }
 
@@ -198,12 +253,25 @@ func (p *Proxy) acceptLoop(l net.Listener, add func(net.Conn) *slot, serve func(
 			continue
 		}
 		open.Add(1)
-		p.tasks.Go(func() {
-			defer open.Add(-1)
-			defer p.sessions.remove(x)
-			defer nc.Close()
-			serve(x)
+		p.tasks.Add(1)
+		x.next = func() { serve(x) }
+		go p.attend(x, func() {
+			nc.Close()
+			p.sessions.remove(x)
+			open.Add(-1)
+			p.tasks.Done()
 		})
+	}
+}
+
+// attend serves a connection as long as there is something to do, and again when there is; over is called at its end.
+func (p *Proxy) attend(x *slot, over func()) {
+	if next := x.next; next != nil {
+		x.next = nil
+		next()
+	}
+	if !x.park(func() { p.attend(x, over) }) {
+		over()
 	}
 }
 

@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"io"
 	"net"
-	"runtime"
 	"testing"
-	"time"
 
 	"github.com/weft-mesh/weft/traffic"
 )
@@ -152,30 +150,5 @@ func BenchmarkDownload(b *testing.B) {
 			}
 			n += k
 		}
-	}
-}
-
-// TestMemoryOfIdleConnections reports what an idle caller's connection costs, its goroutine and the socket's half in Go too.
-func TestMemoryOfIdleConnections(t *testing.T) {
-	if testing.Short() || race {
-		t.Skip("it waits until connections are parked")
-	}
-	r, _, get := quiet(t, answerer(t, getResponse))
-	get()
-	var before, after runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&before)
-	const n = 200
-	for range n {
-		dial(t, r.addr())
-	}
-	time.Sleep(4 * tick)
-	runtime.GC()
-	runtime.GC() // pools give up what nobody uses at the second
-	runtime.ReadMemStats(&after)
-	each := (int64(after.HeapInuse+after.StackInuse) - int64(before.HeapInuse+before.StackInuse)) / n
-	t.Logf("%d bytes for an idle connection and the test's own end of it", each)
-	if each > 12<<10 {
-		t.Errorf("%d bytes for each idle connection", each)
 	}
 }

@@ -3,7 +3,7 @@
 //
 // It promises that one message ends where the next begins: what the codec in wire/http1 refuses closes the connection, and a
 // connection is used again only when both sides have finished cleanly. It promises bounded memory: a connection holds a
-// buffer while bytes are in flight, and none while it waits for long. It starts one goroutine only: the pump of a Client that has
+// buffer while bytes are in flight, and one that idles need not hold anything (Server.Parks). It starts one goroutine only: the pump of a Client that has
 // a request body to send which is not there yet; it ends before the call does. A caller that leaves is noticed within two seconds.
 //
 // The errors of RoundTrip wrap those of package traffic. ErrRefused: the request never reached the callee. ErrReset: it may
@@ -35,6 +35,9 @@ var (
 
 	// ErrLeft is a caller whose connection ended in the middle of a request or a response.
 	ErrLeft = errors.New("the caller closed the connection")
+
+	// ErrIdle is no error: a connection has been silent for a moment, see Server.Parks.
+	ErrIdle = errors.New("the connection idles")
 
 	errClosed = errors.New("the body was closed")
 )

@@ -30,6 +30,7 @@ type relay struct {
 	ended   []ended
 	refused []error
 	wg      sync.WaitGroup
+	idled   chan *Conn // those that Serve handed back
 }
 
 type ended struct {
@@ -40,7 +41,7 @@ type ended struct {
 }
 
 func newRelay(t testing.TB, to string, adjust func(*relay)) *relay {
-	r := &relay{t: t, to: to, conns: map[*Conn]bool{}}
+	r := &relay{t: t, to: to, conns: map[*Conn]bool{}, idled: make(chan *Conn)}
 	r.s = &Server{Serve: r.serve, Done: r.done, Refused: func(_ *traffic.Conn, err error) { r.note(func() { r.refused = append(r.refused, err) }) }}
 	r.o.Release = r.release
 	if adjust != nil {
@@ -65,15 +66,26 @@ func (r *relay) accept() {
 		if err != nil {
 			return
 		}
-		c := r.s.NewConn(nc, nil, r, &traffic.Conn{}, "http")
-		r.note(func() { r.conns[c] = true })
-		r.wg.Add(1)
-		go func() {
-			defer r.wg.Done()
-			c.Serve()
-			r.note(func() { delete(r.conns, c) })
-		}()
+		r.wg.Go(func() {
+			for r.attend(nc) == ErrIdle {
+			}
+		})
 	}
+}
+
+func (r *relay) attend(nc net.Conn) error {
+	c := r.s.NewConn(nc, nil, r, &traffic.Conn{}, "http")
+	r.note(func() { r.conns[c] = true })
+	err := c.Serve()
+	r.note(func() { delete(r.conns, c) })
+	if err == ErrIdle {
+		select {
+		case r.idled <- c:
+		case <-r.t.Context().Done():
+			nc.Close()
+		}
+	}
+	return err
 }
 
 // stop ends everything, and fails the test if a goroutine stays.

@@ -20,7 +20,6 @@ type reader struct {
 	buf  []byte          // of the pools, all of its room
 	r, w int             // buf[r:w] is unused
 	bulk bool
-	one  [1]byte
 
 	mu          sync.Mutex // of what follows
 	armed       time.Time  // the deadline that is set; zero: none, or it has fired
@@ -57,19 +56,12 @@ func (r *reader) preload(b []byte) {
 
 // fill waits until there are more bytes, at most until the given time (zero: for ever). io.EOF: the peer has half-closed.
 // Bytes lent before are gone.
-func (r *reader) fill(until time.Time) error { return r.wait(until, 0) }
-
-// park is fill for a connection that has been silent for long: it holds no buffer meanwhile.
-func (r *reader) park(until time.Time) error { return r.wait(until, parked) }
-
-const parked = 2 // wakes: the first may come at once
-
-func (r *reader) wait(until time.Time, wakes int) error {
+func (r *reader) fill(until time.Time) error {
 	for {
 		if err := r.arm(until); err != nil {
 			return err
 		}
-		n, err := r.conn.Read(r.space(wakes >= parked))
+		n, err := r.conn.Read(r.space())
 		switch {
 		case n > 0:
 			r.took(n)
@@ -82,7 +74,6 @@ func (r *reader) wait(until time.Time, wakes int) error {
 		if err := r.woken(until); err != nil {
 			return err
 		}
-		wakes++
 	}
 }
 
@@ -133,14 +124,11 @@ func (r *reader) interrupt(on bool) {
 	}
 }
 
-// space returns where to read to. Who has waited long without bytes waits for one byte, without a buffer.
-func (r *reader) space(parked bool) []byte {
+// space returns where to read to.
+func (r *reader) space() []byte {
 	if r.r == r.w {
-		if r.r, r.w = 0, 0; parked || r.buf != nil && r.bulk != (len(r.buf) > small) {
+		if r.r, r.w = 0, 0; r.buf != nil && r.bulk != (len(r.buf) > small) {
 			r.release()
-		}
-		if parked {
-			return r.one[:]
 		}
 	}
 	switch {
@@ -166,11 +154,6 @@ func (r *reader) grow() {
 }
 
 func (r *reader) took(n int) {
-	if r.buf == nil {
-		r.buf = block(small)
-		r.buf[0], r.w = r.one[0], 1
-		return
-	}
 	r.w += n
 	r.bulk = r.w == len(r.buf) || r.bulk && n > small
 }

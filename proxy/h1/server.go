@@ -26,6 +26,9 @@ type Server struct {
 	// Trailer takes from a request's trailers what may not come from its sender. [all come through]
 	Trailer func(h *traffic.Header)
 
+	// Parks says that whoever serves a connection can wait for its next byte without it: Serve returns ErrIdle then. [Serve waits]
+	Parks bool
+
 	Limits   http1.Limits  // of heads and trailers
 	Head     time.Duration // for the whole head of a request, from its first byte [30 s]
 	Idle     time.Duration // for the first byte of a request [1 h]
@@ -92,11 +95,27 @@ func (s *Server) NewConn(nc net.Conn, read []byte, host traffic.Host, info *traf
 	return c
 }
 
-// Serve answers requests until the connection ends, and closes it. The error says what the caller did wrong, if it did.
+// Serve answers requests until the connection ends, and closes it. The error says what the caller did wrong, if it did; ErrIdle
+// says that the connection goes on, and that a new Conn is to serve it when there is something to read.
 func (c *Conn) Serve() error {
-	defer c.close()
+	err := c.serve()
+	if err != ErrIdle {
+		c.nc.Close()
+	}
+	c.watch.stop()
+	c.in.use(len(c.in.bytes()))
+	c.in.release()
+	c.out.release()
+	c.letGo()
+	return err
+}
+
+func (c *Conn) serve() error {
 	for {
 		err := c.head()
+		if err == ErrIdle {
+			return err
+		}
 		if err != nil {
 			return c.refuse(err)
 		}
@@ -120,15 +139,6 @@ func (c *Conn) Shutdown() {
 // Close ends the connection whatever it is doing.
 func (c *Conn) Close() { c.nc.Close() }
 
-func (c *Conn) close() {
-	c.watch.stop()
-	c.nc.Close()
-	c.in.use(len(c.in.bytes()))
-	c.in.release()
-	c.out.release()
-	c.letGo()
-}
-
 // letGo gives the exchange back, without what it refers to.
 func (c *Conn) letGo() {
 	if c.x != nil {
@@ -139,8 +149,8 @@ func (c *Conn) letGo() {
 	}
 }
 
-// errIdle is an end between two requests: nobody did anything wrong.
-var errIdle = errors.New("idle")
+// errOver is an end between two requests: nobody did anything wrong.
+var errOver = errors.New("over")
 
 // head reads the head of the next request into c.x.
 func (c *Conn) head() error {
@@ -173,32 +183,45 @@ func (c *Conn) head() error {
 func (c *Conn) cut(err error) error {
 	switch {
 	case len(bytes.Trim(c.in.bytes(), "\r\n")) == 0:
-		return errIdle
+		return errOver
 	case err == io.EOF:
 		return http1.ErrTruncated
 	}
 	return err
 }
 
-// await waits for the first byte of a request. After a while without one it holds neither buffer nor exchange.
+// await waits for the first byte of a request, for long only if nobody else can.
 func (c *Conn) await() error {
 	if len(c.in.bytes()) > 0 {
 		return nil
 	}
 	if !c.rest(true) {
-		return errIdle
+		return errOver
 	}
 	now := time.Now()
 	err := c.in.fill(now.Add(min(tick, c.s.Idle)))
 	if err == ErrSlow && c.s.Idle > tick {
+		if c.s.Parks {
+			return c.idles()
+		}
 		c.letGo()
-		err = c.in.park(now.Add(c.s.Idle))
+		err = c.in.fill(now.Add(c.s.Idle))
 	}
 	c.rest(false)
 	if err != nil {
-		return errIdle
+		return errOver
 	}
 	return nil
+}
+
+// idles gives the connection up, unless it was told to end meanwhile.
+func (c *Conn) idles() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.draining {
+		return errOver
+	}
+	return ErrIdle
 }
 
 // rest notes that the connection idles, or does no more; false: it is to be closed instead.

@@ -503,16 +503,18 @@ func TestIdleHoldsNothing(t *testing.T) {
 	}
 }
 
-// TestParked: a connection that was parked serves as before.
-func TestParked(t *testing.T) {
-	r := newRelay(t, backend(t, echo), nil)
+// TestParks: a connection that idles is handed back, open and with nothing lost, and a new Conn serves it as before.
+func TestParks(t *testing.T) {
+	r := newRelay(t, backend(t, echo), func(r *relay) { r.s.Parks = true })
 	nc := dial(t, r.addr())
 	br := bufio.NewReader(nc)
-	for range 2 {
+	for range 3 {
 		if q, body := ask(t, nc, br, "GET", "GET /x HTTP/1.1\r\nHost: h\r\n\r\n"); q.StatusCode != 200 || !strings.HasPrefix(body, "GET /x") {
 			t.Errorf("%v %q", q, body)
 		}
-		time.Sleep(2*tick + tick/2)
+		if c := <-r.idled; c.in.buf != nil || c.out.out != nil || c.x != nil {
+			t.Error("a connection that idles holds a buffer or an exchange")
+		}
 	}
 }
 

@@ -1,0 +1,160 @@
+package sys
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Poller waits until there is something to read from connections, with some 50 bytes for each where a goroutine that waits in Read
+// has a stack of 2 to 8 KB. It is for those that have been silent for a while: to park one costs two system calls.
+type Poller struct {
+	epoll *os.File
+	raw   syscall.RawConn
+
+	mu     sync.Mutex
+	parked []*Parked // by descriptor
+	closed bool
+}
+
+// Parked is a connection that a Poller waits for.
+type Parked struct {
+	p     *Poller
+	fd    int32 // -1: it does not wait any more
+	until int64 // Unix seconds; 0: for ever
+	wake  func()
+}
+
+// NewPoller makes a poller; Run makes it work.
+func NewPoller() (*Poller, error) {
+	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("poller: %w", os.NewSyscallError("epoll_create1", err))
+	}
+	if err := unix.SetNonblock(fd, true); err != nil { // so that the runtime's own poller waits for this one: no thread is held
+		unix.Close(fd)
+		return nil, fmt.Errorf("poller: %w", err)
+	}
+	f := os.NewFile(uintptr(fd), "poller")
+	raw, err := f.SyscallConn()
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("poller: %w", err)
+	}
+	return &Poller{epoll: f, raw: raw}, nil
+}
+
+// Park calls wake, once and on a goroutine of its own, when c has something to read or has ended, when until has passed (zero:
+// never; to the second, seen by Expire), when Wake is called, or when the poller ends; seldom without cause. Until then nobody reads
+// c. Whoever closes c calls Wake: the descriptor may soon be another connection's.
+func (p *Poller) Park(c Conn, until time.Time, wake func()) (*Parked, error) {
+	w := &Parked{p: p, fd: -1, wake: wake}
+	if !until.IsZero() {
+		w.until = until.Unix() + 1
+	}
+	err := control(c, func(fd int) error {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.closed {
+			return os.ErrClosed
+		}
+		e := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLONESHOT, Fd: int32(fd)}
+		if err := unix.EpollCtl(p.fd(), unix.EPOLL_CTL_ADD, fd, &e); err != nil {
+			return os.NewSyscallError("epoll_ctl", err)
+		}
+		for len(p.parked) <= fd {
+			p.parked = append(p.parked, nil)
+		}
+		w.fd, p.parked[fd] = int32(fd), w
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("park a connection: %w", err)
+	}
+	return w, nil
+}
+
+// fd is the poller's own; the file stays open as long as the lock is held and closed is false.
+func (p *Poller) fd() (fd int) {
+	_ = p.raw.Control(func(x uintptr) { fd = int(x) }) // fails when closed, which it is not
+	return fd
+}
+
+// Wake ends the wait, if nothing else has.
+func (w *Parked) Wake() {
+	w.p.mu.Lock()
+	defer w.p.mu.Unlock()
+	w.end()
+}
+
+// end needs the lock.
+func (w *Parked) end() {
+	if w.fd < 0 {
+		return
+	}
+	if !w.p.closed { // a descriptor that was closed has left by itself: the error says no more than that
+		_ = unix.EpollCtl(w.p.fd(), unix.EPOLL_CTL_DEL, int(w.fd), nil)
+	}
+	w.p.parked[w.fd], w.fd = nil, -1
+	go w.wake()
+}
+
+// Expire wakes those whose time has passed.
+func (p *Poller) Expire(now time.Time) {
+	p.wake(func(w *Parked) bool { return w.until > 0 && now.Unix() >= w.until })
+}
+
+func (p *Poller) wake(which func(*Parked) bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, w := range p.parked {
+		if w != nil && which(w) {
+			w.end()
+		}
+	}
+}
+
+// Run waits until ctx ends; then all who are parked are woken, and the poller is closed.
+func (p *Poller) Run(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() { p.epoll.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	var events [64]unix.EpollEvent
+	n := 0
+	err := error(nil)
+	for ctx.Err() == nil && err == nil {
+		if werr := p.raw.Read(func(fd uintptr) bool {
+			n, err = unix.EpollWait(int(fd), events[:], 0)
+			if err == unix.EINTR {
+				n, err = 0, nil
+			}
+			return n > 0 || err != nil
+		}); werr != nil {
+			break
+		}
+		p.arrived(events[:max(n, 0)])
+	}
+	p.mu.Lock()
+	p.closed = true
+	p.mu.Unlock()
+	p.wake(func(*Parked) bool { return true })
+	p.epoll.Close()
+	if err != nil {
+		return fmt.Errorf("poller: %w", os.NewSyscallError("epoll_wait", err))
+	}
+	return ctx.Err()
+}
+
+func (p *Poller) arrived(events []unix.EpollEvent) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, e := range events {
+		if w := p.parked[e.Fd]; w != nil {
+			w.end()
+		}
+	}
+}

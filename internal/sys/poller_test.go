@@ -1,0 +1,149 @@
+package sys
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+)
+
+// poller runs one for the length of the test.
+func poller(t *testing.T) *Poller {
+	p, err := NewPoller()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, end := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { p.Run(ctx) })
+	t.Cleanup(func() { end(); wg.Wait() })
+	return p
+}
+
+// ends returns two ends of a connection.
+func ends(t *testing.T) (a, b *net.TCPConn) {
+	l, err := ListenTCP(netip.MustParseAddrPort("127.0.0.1:0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	a, err = DialTCP(t.Context(), l.Addr().(*net.TCPAddr).AddrPort(), DialOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b = c.(*net.TCPConn)
+	t.Cleanup(func() { a.Close(); b.Close() })
+	return a, b
+}
+
+func park(t *testing.T, p *Poller, c *net.TCPConn, until time.Time) (*Parked, chan struct{}) {
+	woken := make(chan struct{}, 2)
+	w, err := p.Park(c, until, func() { woken <- struct{}{} })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w, woken
+}
+
+func TestParkedIsWokenOnce(t *testing.T) {
+	p := poller(t)
+	for name, wake := range map[string]func(far, near *net.TCPConn, w *Parked){
+		"bytes":            func(far, _ *net.TCPConn, _ *Parked) { far.Write([]byte("x")) },
+		"end":              func(far, _ *net.TCPConn, _ *Parked) { far.Close() },
+		"half-close":       func(far, _ *net.TCPConn, _ *Parked) { far.CloseWrite() },
+		"reset":            func(far, _ *net.TCPConn, _ *Parked) { far.SetLinger(0); far.Close() },
+		"Wake":             func(_, _ *net.TCPConn, w *Parked) { w.Wake() },
+		"Wake after close": func(_, near *net.TCPConn, w *Parked) { near.Close(); w.Wake() },
+		"its time":         func(_, _ *net.TCPConn, _ *Parked) { p.Expire(time.Unix(2000, 0)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			far, near := ends(t)
+			w, woken := park(t, p, near, time.Unix(1000, 0))
+			p.Expire(time.Unix(999, 0))
+			if len(woken) > 0 {
+				t.Fatal("woken before anything happened")
+			}
+			wake(far, near, w)
+			<-woken
+			w.Wake()
+			p.Expire(time.Unix(5000, 0))
+			select {
+			case <-woken:
+				t.Error("woken twice")
+			default:
+			}
+		})
+	}
+}
+
+// TestParkAgain: bytes that came before are seen, and a connection can be parked any number of times.
+func TestParkAgain(t *testing.T) {
+	p := poller(t)
+	far, near := ends(t)
+	for range 3 {
+		if _, err := far.Write([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		_, woken := park(t, p, near, time.Time{})
+		<-woken
+		if n, err := near.Read(make([]byte, 8)); n == 0 {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestDescriptorUsedAgain: one that was closed without Wake does not end the wait of the next connection with its number.
+func TestDescriptorUsedAgain(t *testing.T) {
+	p := poller(t)
+	_, near := ends(t)
+	w, first := park(t, p, near, time.Time{})
+	near.Close()
+	w.Wake()
+	<-first
+	far, again := ends(t)
+	_, woken := park(t, p, again, time.Time{})
+	w.Wake()
+	if len(p.waiting()) != 1 {
+		t.Fatal("a wait that is over ended another one's")
+	}
+	far.Write([]byte("x"))
+	<-woken
+}
+
+// waiting are those that are parked.
+func (p *Poller) waiting() (out []*Parked) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, w := range p.parked {
+		if w != nil {
+			out = append(out, w)
+		}
+	}
+	return out
+}
+
+func TestPollerEnds(t *testing.T) {
+	p, err := NewPoller()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, end := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- p.Run(ctx) }()
+	_, near := ends(t)
+	_, woken := park(t, p, near, time.Time{})
+	end()
+	if err := <-done; err != context.Canceled {
+		t.Error(err)
+	}
+	<-woken
+	if _, err := p.Park(near, time.Time{}, func() { t.Error("woken by a poller that has ended") }); err == nil {
+		t.Error("a poller that has ended parks")
+	}
+}

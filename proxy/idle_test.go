@@ -1,0 +1,172 @@
+package proxy_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"runtime"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/weft-mesh/weft/proxy"
+	"github.com/weft-mesh/weft/traffic"
+)
+
+const aRequest = "GET / HTTP/1.1\r\nHost: callee\r\n\r\n"
+
+// socket is a caller that holds no memory of Go's.
+type socket int
+
+func dialSockets(t testing.TB, addr string, n int) []socket {
+	t.Helper()
+	at := netip.MustParseAddrPort(addr)
+	all := make([]socket, 0, n)
+	t.Cleanup(func() {
+		for _, s := range all {
+			syscall.Close(int(s))
+		}
+	})
+	for range n {
+		fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+		must(t, err)
+		all = append(all, socket(fd))
+		must(t, syscall.Connect(fd, &syscall.SockaddrInet4{Port: int(at.Port()), Addr: at.Addr().As4()}))
+	}
+	return all
+}
+
+func (s socket) Write(p []byte) (int, error) { return syscall.Write(int(s), p) }
+
+func (s socket) Read(p []byte) (int, error) {
+	n, err := syscall.Read(int(s), p)
+	if n == 0 && err == nil {
+		err = io.EOF
+	}
+	return max(n, 0), err
+}
+
+// answered sends a request, reads its answer of 1 KB with buf, and says what went wrong.
+func answered(rw io.ReadWriter, buf []byte) error {
+	if _, err := io.WriteString(rw, aRequest); err != nil {
+		return err
+	}
+	for got := 0; got < 1024; {
+		n, err := rw.Read(buf)
+		if err != nil {
+			return err
+		}
+		got += n
+	}
+	return nil
+}
+
+// held is the memory of objects and stacks once nothing is being freed any more. The runtime's poller has 0.2 KB more for each
+// connection, outside of both.
+func held() int {
+	for range 4 { // pools give up what nobody uses at the second, stacks shrink by half each time
+		runtime.GC()
+	}
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int(m.HeapAlloc + m.StackInuse)
+}
+
+// TestIdleConnections: those that have been silent for a moment, before their first request or after it, hold no goroutine and at
+// most 1.5 KB, and serve as before.
+func TestIdleConnections(t *testing.T) {
+	w := newWorld(t)
+	from, to := w.production(map[uint16]string{80: answers(t)})
+	n := 400
+	if raceEnabled {
+		n = 40
+	}
+	buf := make([]byte, 8<<10)
+	for addr, used := range map[string]bool{from.at("240.0.0.1:80"): true, to.pub[80].Addr().String(): false} {
+		t.Run(fmt.Sprintf("used=%v", used), func(t *testing.T) {
+			at := settled(t)
+			rest := func() { // a few connections to the application stay
+				eventually(t, "without goroutines for connections that idle", func() bool { return runtime.NumGoroutine() <= at+n/8 })
+			}
+			for _, s := range dialSockets(t, addr, n) { // what a crowd leaves behind is not an idle connection's
+				must(t, answered(s, buf))
+			}
+			rest()
+			stay := settled(t)
+			before := held()
+			open := dialSockets(t, addr, n)
+			for _, s := range open {
+				if used {
+					must(t, answered(s, buf))
+				}
+			}
+			rest()
+			if settled(t) > stay {
+				stay = -1 // another connection to the application, which is no idle one
+			}
+			each := (held() - before) / n
+			t.Logf("%d bytes for each", each)
+			if each > 1536 && stay >= 0 && !raceEnabled {
+				t.Errorf("%d bytes for each connection that idles", each)
+			}
+			for range 2 {
+				for _, s := range open {
+					must(t, answered(s, buf))
+				}
+				rest()
+			}
+		})
+	}
+}
+
+// settled waits until the number of goroutines has not changed for a while, and returns it.
+func settled(t testing.TB) int {
+	t.Helper()
+	n, same := runtime.NumGoroutine(), 0
+	eventually(t, "quiet", func() bool {
+		if now := runtime.NumGoroutine(); now != n {
+			n, same = now, 0
+		}
+		same++
+		return same > 70 // longer than connections are waited for
+	})
+	return n
+}
+
+// TestIdleEnds: whatever ends a connection that nobody serves, it does end.
+func TestIdleEnds(t *testing.T) {
+	for name, end := range map[string]func(n *node){
+		"drain": func(n *node) { must(n.w.t, n.Drain(n.w.t.Context())) },
+		"stop":  func(n *node) { n.stop() },
+		"time":  func(*node) {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			callee := w.start("callee-1", map[uint16]string{80: answers(t)}, func(n *node, o *proxy.Options) {
+				n.publish(o, 80)
+				if name == "time" {
+					o.Idle = time.Second
+				}
+			})
+			callee.cfg.Ports[0].Proto = traffic.HTTP1
+			at := settled(t)
+			for _, used := range []bool{true, false} {
+				c, err := net.Dial("tcp", callee.pub[80].Addr().String())
+				must(t, err)
+				defer c.Close()
+				if used {
+					must(t, answered(c, make([]byte, 8<<10)))
+				}
+				defer func() {
+					if _, err := bufio.NewReader(c).ReadByte(); err != io.EOF {
+						t.Errorf("used=%v: %v, want the connection's end", used, err)
+					}
+				}()
+			}
+			eventually(t, "at rest", func() bool { return runtime.NumGoroutine() <= at+1 }) // the application serves a connection
+			end(callee)
+		})
+	}
+}
