@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/weft-mesh/weft/chain"
 	"github.com/weft-mesh/weft/config"
@@ -66,7 +67,8 @@ func (p *Proxy) serveIn(s *slot) {
 	srv := h2.NewServer(tc, h2.ServerOptions{Options: p.h2Options(), MaxStreams: maxStreams, Trailer: chain.FromPeer, Host: in,
 		Conn: &traffic.Conn{Source: in.from, Secure: true}}, in.serveStream)
 	s.becomes(srv.Drain, func() bool { return !p.opts.Cert.Trusts(peer) })
-	s.retire(p.opts.Grace) // the root may have gone while the handshake ran
+	defer time.AfterFunc(peer.NotAfter.Sub(p.now()), srv.Drain).Stop() // whoever has no newer certificate makes no new calls
+	s.retire(p.opts.Grace)                                             // the root may have gone while the handshake ran
 	if err := srv.Serve(); err != nil && p.ctx.Err() == nil {
 		p.opts.Warn(err)
 	}

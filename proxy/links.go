@@ -54,8 +54,11 @@ func (l *link) crowded() bool {
 	return n > backlog
 }
 
-// usable says whether the link takes calls.
-func (l *link) usable() bool { return !l.stale.Load() && l.Usable() && (!l.limit || l.left.Load() > 0) }
+// usable says whether the link takes calls: none once the certificate has expired that its peer has shown.
+func (l *link) usable(now time.Time) bool {
+	expired := !l.peer.NotAfter.IsZero() && now.After(l.peer.NotAfter)
+	return !expired && !l.stale.Load() && l.Usable() && (!l.limit || l.left.Load() > 0)
+}
 
 // links are the connections that carry many calls, by place.
 type links struct {
@@ -101,7 +104,7 @@ func (ls *links) get(c *traffic.Call, w place) (*link, error) {
 	x := ls.at(w)
 	x.mu.Lock()
 	x.used = ls.p.now()
-	best, crowded := x.best()
+	best, crowded := x.best(x.used)
 	if best != nil && !crowded {
 		x.mu.Unlock()
 		return best, nil
@@ -121,12 +124,12 @@ func (ls *links) get(c *traffic.Call, w place) (*link, error) {
 }
 
 // best returns the usable link with the fewest calls that has room for one more. It needs the lock.
-func (x *linked) best() (best *link, crowded bool) {
+func (x *linked) best(now time.Time) (best *link, crowded bool) {
 	n := 0
 	keep := x.links[:0]
 	for _, l := range x.links {
-		if !l.usable() {
-			l.Drain() // one that has carried as many calls as it may ends with the last of them
+		if !l.usable(now) {
+			l.Drain() // it ends with the last of its calls
 			continue
 		}
 		keep = append(keep, l)
@@ -336,7 +339,7 @@ func (ls *links) idle(now time.Time) {
 	defer ls.mu.Unlock()
 	for w, x := range ls.places {
 		x.mu.Lock()
-		x.best() // lets go of what is closed
+		x.best(now) // lets go of what is closed
 		if len(x.links) == 0 && x.dial == nil && now.Sub(x.used) > time.Minute {
 			delete(ls.places, w)
 		}

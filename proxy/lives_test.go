@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -111,6 +112,71 @@ func TestRotation(t *testing.T) {
 	if _, err := io.ReadAll(long); isTimeout(err) {
 		t.Error("a connection on the retired root goes on")
 	}
+}
+
+// TestExpired: "certificate expired, CA unreachable: refuse, with that reason" (DESIGN section 10), also where a connection is open.
+func TestExpired(t *testing.T) {
+	var ahead atomic.Int64
+	w := newWorld(t)
+	s := startEcho(t, echo.Options{})
+	b := w.start("callee-1", apps(s), nil)
+	w.serve("callee", "240.0.0.1", 80, traffic.HTTP1, b.endpoint(80))
+	w.serve("stream", "240.0.0.2", 90, traffic.TCP, b.endpoint(90))
+	a := w.start("caller-1", nil, func(n *node, o *proxy.Options) {
+		n.to(o, "240.0.0.1:80", "240.0.0.2:90")
+		o.Clock = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+		n.store = cert.NewStore(o.Clock)
+		o.Cert, o.Certify = n.store, func(ctx context.Context, csr []byte) ([][]byte, error) {
+			if ahead.Load() > 0 {
+				return nil, errors.New("the authority is away")
+			}
+			return n.certify(ctx, csr)
+		}
+	})
+	c := client(t, a.at("240.0.0.1:80"))
+	if resp, body := get(t, c, "http://callee/"); resp.StatusCode != 200 {
+		t.Fatal(resp.Status, body)
+	}
+	long, err := net.Dial("tcp", a.at("240.0.0.2:90"))
+	must(t, err)
+	defer long.Close()
+	long.SetDeadline(time.Now().Add(5 * time.Second))
+	r := bufio.NewReader(long)
+	say := func() {
+		t.Helper()
+		io.WriteString(long, "hello\n")
+		if line, err := r.ReadString('\n'); line != "hello\n" {
+			t.Fatal(line, err)
+		}
+	}
+	say()
+	ahead.Store(int64(25 * time.Hour))
+	if resp, body := get(t, c, "http://callee/"); resp.StatusCode != 503 || !strings.Contains(body, "expired") {
+		t.Errorf("%s: %s", resp.Status, body)
+	}
+	say() // what is under way goes on
+}
+
+// TestExpiredCaller: a callee takes no new calls over a connection whose caller has shown a certificate that has expired since; a
+// caller that has another connects anew, and no call fails.
+func TestExpiredCaller(t *testing.T) {
+	w := newWorld(t)
+	s := startEcho(t, echo.Options{})
+	b := w.start("callee-1", apps(s), func(_ *node, o *proxy.Options) {
+		o.Clock = func() time.Time { return time.Now().Add(24*time.Hour - 200*time.Millisecond) } // callers' certificates end soon
+	})
+	w.serve("callee", "240.0.0.1", 80, traffic.HTTP1, b.endpoint(80))
+	a := w.start("caller-1", nil, func(n *node, o *proxy.Options) { n.to(o, "240.0.0.1:80") })
+	c := client(t, a.at("240.0.0.1:80"))
+	n := 0
+	eventually(t, "connected anew", func() bool {
+		if resp, body := get(t, c, "http://callee/"); resp.StatusCode != 200 {
+			t.Fatal(resp.Status, body)
+		}
+		n++
+		rs := b.records.wait(t, n)
+		return rs[n-1].From.Addr != rs[0].From.Addr
+	})
 }
 
 // TestDrain: calls under way end, new ones are made elsewhere, and none fails.

@@ -168,7 +168,7 @@ func (g *generation) ready(now time.Time) error {
 
 // Trusts reports whether a connection that was made with peer could be made again as far as roots are concerned: both
 // the peer's root and our own are in the bundles in force, and have not expired. Leaves that have expired since do not
-// count: a connection may outlive them, and Peer.NotAfter says when it begins to.
+// count: calls under way may outlive them; after Peer.NotAfter a connection takes no new ones.
 //
 // Whoever keeps connections asks after it has put a new one where OnChange's function will find it, so that a root that
 // goes in between is noticed by one or the other.
