@@ -32,7 +32,7 @@ type upFlags struct {
 	state, sockets, trustDomain string
 	files, allow                []string
 	lifetime                    time.Duration
-	verbose                     bool
+	verbose, unguarded          bool
 }
 
 func upCommand() *cobra.Command {
@@ -43,7 +43,11 @@ func upCommand() *cobra.Command {
 		Long: `Up reads Kubernetes-style YAML of every dialect from files and directories, watches them, issues identities and serves
 proxies. A change takes effect within a second; an object whose new version is bad stays as it was, and a finding says why.
 Workloads are started with weft run. State (keys, the last good configuration) and sockets are in a directory that is private to
-the user. Up runs until it is interrupted; proxies go on without it.`,
+the user. Up runs until it is interrupted; proxies go on without it.
+
+Up does not start, with exit code 1, where an object that says who may call is refused and no earlier version of it is known, nor
+where a file cannot be read that may hold one: calls would pass that it forbids. While it runs, such an object is an error in its
+log, and what was in force stays.`,
 		Example: `  weft up -f mesh/
   weft up -f mesh/ -f more.yaml --cert-lifetime 1h
   weft up -f mesh/ --allow 1001:shop/* --allow 1002:default/batch`,
@@ -60,6 +64,7 @@ the user. Up runs until it is interrupted; proxies go on without it.`,
 	c.Flags().StringArrayVar(&f.allow, "allow", nil, "UID:NAMESPACE/ACCOUNT that another user of this machine may claim, * for any; your own user may claim all")
 	c.Flags().BoolVarP(&f.verbose, "verbose", "v", false, "log every certificate and workload")
 	c.Flags().StringVar(&f.sockets, "sockets", "", "directory for the sockets, where users of --allow can reach them [the state directory]")
+	c.Flags().BoolVar(&f.unguarded, "start-unguarded", false, "start although a policy is refused that no earlier version stands for: calls pass that it forbids")
 	stateFlag(c, &f.state)
 	return c
 }
@@ -91,7 +96,7 @@ func (f *upFlags) up(ctx context.Context, out, errs io.Writer) error {
 		level = slog.LevelInfo
 	}
 	told := &findings{out: errs, said: map[string]bool{}}
-	opts := control.Options{State: f.state, TrustDomain: f.trustDomain, CertLifetime: f.lifetime, Allow: rules, Changed: told.changed,
+	opts := control.Options{State: f.state, TrustDomain: f.trustDomain, CertLifetime: f.lifetime, Allow: rules, Unguarded: f.unguarded, Changed: told.changed,
 		Log: slog.New(slog.NewTextHandler(errs, &slog.HandlerOptions{Level: level}))}
 	for _, path := range f.files {
 		real, err := realPath(path)
@@ -110,7 +115,11 @@ func (f *upFlags) up(ctx context.Context, out, errs io.Writer) error {
 	if err != nil {
 		return err
 	}
-	return f.serve(ctx, ctl, len(rules) > 1, out)
+	err = f.serve(ctx, ctl, len(rules) > 1, out)
+	if errors.Is(err, control.ErrUnguarded) {
+		err = &failure{1, fmt.Errorf("%w\nmend it, or take it out of the configuration; --start-unguarded starts all the same", err)}
+	}
+	return err
 }
 
 // serve answers once all configuration has been read.

@@ -37,6 +37,7 @@ type Options struct {
 	Log          *slog.Logger    // [slog.Default()]
 	Private      []string        // files and directories, beside State, that applications must not see: whoever can use the sockets there acts for the user
 	Rules        []string        // absolute paths of configuration that a workload of this machine must not write
+	Unguarded    bool            // begin although a policy is refused of which no earlier version is known: what it forbids passes
 	Changed      func(*View)     // hears of changes since Run, soon after them; it may be nil
 }
 
@@ -160,7 +161,14 @@ func (c *Control) Run(ctx context.Context) error {
 	for i, s := range c.opts.Sources {
 		name := strconv.Itoa(i)
 		running.Go(func() {
-			if err := s.Run(ctx, func(e source.Event) { _ = c.do(func() { c.take(name, e) }) }); err != nil && ctx.Err() == nil {
+			emit := func(e source.Event) {
+				_ = c.do(func() {
+					if err := c.take(name, e); err != nil {
+						cancel(err)
+					}
+				})
+			}
+			if err := s.Run(ctx, emit); err != nil && ctx.Err() == nil {
 				cancel(fmt.Errorf("source of configuration: %w", err))
 			}
 		})
@@ -217,8 +225,9 @@ func (c *Control) do(f func()) error {
 // Synced is closed when every source has given all it has.
 func (c *Control) Synced() <-chan struct{} { return c.synced }
 
-// take brings an event of a source into the mesh.
-func (c *Control) take(source string, e source.Event) {
+// take brings an event of a source into the mesh. An error means that calls would pass which its policies forbid, were the mesh to
+// begin.
+func (c *Control) take(source string, e source.Event) error {
 	c.model.objects.Report(source, e.Findings)
 	for _, o := range e.Put {
 		delete(c.restored, o.Key())
@@ -233,9 +242,15 @@ func (c *Control) take(source string, e source.Event) {
 		c.syncing--
 	}
 	c.change(e.Put, slices.Concat(e.Delete, c.outdated()))
-	if e.Synced && c.syncing == 0 {
-		close(c.synced)
+	if !e.Synced || c.syncing > 0 {
+		c.warn(e.Put)
+		return nil
 	}
+	if err := c.guarded(); err != nil {
+		return err
+	}
+	close(c.synced)
+	return nil
 }
 
 // outdated takes out of restored what no source has any more, once all have given what they have. What stood in a file that can't
@@ -256,12 +271,18 @@ func (c *Control) outdated() (gone []dialect.Key) {
 func (c *Control) unreadable(file string) bool {
 	for _, lost := range c.unread {
 		for _, at := range lost {
-			if rest, below := strings.CutPrefix(file, at); below && (rest == "" || os.IsPathSeparator(rest[0]) || strings.HasSuffix(at, "/")) {
+			if within(file, at) {
 				return true
 			}
 		}
 	}
 	return false
+}
+
+// within says whether a file is at or below a path.
+func within(file, at string) bool {
+	rest, below := strings.CutPrefix(file, at)
+	return below && (rest == "" || os.IsPathSeparator(rest[0]) || strings.HasSuffix(at, "/"))
 }
 
 // change applies what sources say, keeps what is good of it, and lets it be known.

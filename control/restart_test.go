@@ -76,7 +76,7 @@ func TestLastGoodOverARestart(t *testing.T) {
 		t.Run(x.name, func(t *testing.T) {
 			o := options(t, state(t), newFeed(synced(first)))
 			run(t, o).stop()
-			o.Sources = []source.Source{newFeed(x.now)}
+			o.Sources, o.Unguarded = []source.Source{newFeed(x.now)}, true
 			p := run(t, o)
 			if got := services(p.View()); !slices.Equal(got, x.want) {
 				t.Errorf("services %v, want %v", got, x.want)

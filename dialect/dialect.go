@@ -69,6 +69,7 @@ type Kind struct {
 	Name     string
 	Versions []string // accepted, the best first
 	Cluster  bool     // objects have no namespace
+	Guards   bool     // objects say who may call, or that calls are encrypted: without one, calls may pass that it forbids
 	Schema   *Schema  // of the whole object below metadata
 	// Fields have an effect: paths as "spec.http[].match[].headers{}.exact", where "[]" is a list's element and "{}" a map's;
 	// one that ends in ".*" covers all below it. The last "[]" or "{}" of a list or map of plain values may be left out.
@@ -94,6 +95,12 @@ type Kind struct {
 // Cluster makes k a kind whose objects have no namespace.
 func Cluster(k Kind) Kind {
 	k.Cluster = true
+	return k
+}
+
+// Guard makes k a kind whose objects say who may call.
+func Guard(k Kind) Kind {
+	k.Guards = true
 	return k
 }
 

@@ -122,6 +122,20 @@ func (s *Set) Parts() map[Key]mesh.Part {
 	return out
 }
 
+// Unguarded returns why no version of an object is in force whose kind guards calls; none: one is, or it guards nothing.
+func (s *Set) Unguarded(k Key) (why []Located) {
+	e := s.entries[k]
+	if e == nil || e.kind == nil || !e.kind.Guards || e.shown != nil {
+		return nil
+	}
+	for _, f := range e.found {
+		if f.Level == mesh.Error {
+			why = append(why, Located{e.object.At(f.Field), f})
+		}
+	}
+	return why
+}
+
 // Report keeps what a source has to say of what it could not read, in place of what it said before.
 func (s *Set) Report(source string, found []Located) { s.reports[source] = found }
 

@@ -17,9 +17,9 @@ const (
 // Kinds returns Cilium's kinds, for a mesh whose identities are of trustDomain.
 func Kinds(trustDomain string) []dialect.Kind {
 	return []dialect.Kind{
-		networkPolicy("CiliumNetworkPolicy", trustDomain),
-		dialect.Cluster(networkPolicy("CiliumClusterwideNetworkPolicy", trustDomain)),
-		cidrGroupKind(),
+		dialect.Guard(networkPolicy("CiliumNetworkPolicy", trustDomain)),
+		dialect.Guard(dialect.Cluster(networkPolicy("CiliumClusterwideNetworkPolicy", trustDomain))),
+		dialect.Guard(cidrGroupKind()),
 
 		dialect.Cluster(later("CiliumEgressGatewayPolicy", "calls leave the mesh by no gateway", "v2")),
 		later("CiliumLocalRedirectPolicy", "calls are not turned to pods of the same node", "v2"),

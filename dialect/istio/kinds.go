@@ -40,8 +40,8 @@ func Kinds(trustDomain string) []dialect.Kind {
 		virtualServiceKind(),
 		destinationRuleKind(),
 		workloadEntryKind(trustDomain),
-		peerAuthenticationKind(),
-		authorizationPolicyKind(trustDomain),
+		dialect.Guard(peerAuthenticationKind()),
+		dialect.Guard(authorizationPolicyKind(trustDomain)),
 
 		later[*networking.ServiceEntry](networkingGroup, "ServiceEntry", networkingVersions,
 			"services outside of the mesh cannot be added yet, so calls to its hosts find no service"),

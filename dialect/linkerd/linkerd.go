@@ -29,11 +29,11 @@ const (
 func Kinds(trustDomain string) []dialect.Kind {
 	return []dialect.Kind{
 		serviceProfileKind(trustDomain),
-		serverKind(trustDomain),
-		authorizationPolicyKind(trustDomain),
-		serverAuthorizationKind(trustDomain),
-		meshTLSKind(trustDomain),
-		networkKind(trustDomain),
+		dialect.Guard(serverKind(trustDomain)),
+		dialect.Guard(authorizationPolicyKind(trustDomain)),
+		dialect.Guard(serverAuthorizationKind(trustDomain)),
+		dialect.Guard(meshTLSKind(trustDomain)),
+		dialect.Guard(networkKind(trustDomain)),
 
 		later(policyGroup, "HTTPLocalRateLimitPolicy", shape[rateLimitSpec](), "v1alpha1", "no calls are limited by it"),
 		later(policyGroup, "EgressNetwork", shape[egressSpec](), "v1alpha1",

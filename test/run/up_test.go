@@ -72,6 +72,25 @@ func TestUpWithBrokenYAML(t *testing.T) {
 	}
 }
 
+// A policy that is refused at the very start: calls would pass that it forbids, so there is no mesh, unless one asks for it.
+func TestUpWithARefusedPolicy(t *testing.T) {
+	const mistake = "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: all}\nspec:\n  mtls: {mode: STRICTEST}\n"
+	for text, says := range map[string]string{
+		mistake: "objects0.yaml:5: error: PeerAuthentication default/all (istio): spec.mtls.mode: ",
+		strings.Replace(mistake, "{name: all}", "{name: all", 1): "objects0.yaml:",
+	} {
+		m := newMesh(t, -1, text)
+		p := m.weft("up", "-f", m.conf)
+		if p.code() != 1 || !strings.HasPrefix(p.out.String(), "weft: calls would pass") || !strings.Contains(p.out.String(), says) ||
+			!strings.Contains(p.out.String(), "--start-unguarded starts all the same\n") {
+			t.Errorf("exit code %d:\n%s", p.code(), p.out)
+		}
+		m.start("--start-unguarded")
+		m.up.says("error: ")
+		m.up.end()
+	}
+}
+
 func TestUpEndsCleanly(t *testing.T) {
 	m := begin(t)
 	m.up.end()

@@ -1,0 +1,69 @@
+package control
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/weft-mesh/weft/dialect"
+	"github.com/weft-mesh/weft/mesh"
+)
+
+// ErrUnguarded is of a control plane that does not begin: configuration that says who may call, or may say so, is refused, and no
+// earlier version of it is known. Its text has a line for each.
+var ErrUnguarded = errors.New("calls would pass that the configuration may forbid, for this is refused and no earlier version of it is known:")
+
+// guarded looks at what all sources have given: nil if the mesh may begin.
+func (c *Control) guarded() error {
+	all := c.model.objects.All()
+	if c.opts.Unguarded {
+		c.warn(all)
+		return nil
+	}
+	var lines []string
+	for _, f := range c.unknown() {
+		lines = append(lines, f.String())
+	}
+	for _, o := range all {
+		for _, f := range c.model.objects.Unguarded(o.Key()) {
+			lines = append(lines, f.String())
+		}
+	}
+	if len(lines) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w\n%s", ErrUnguarded, strings.Join(lines, "\n"))
+}
+
+// unknown is what could not be read and may be a policy: nothing that an earlier run read stands for it.
+func (c *Control) unknown() (out []dialect.Located) {
+	for _, f := range c.model.objects.Findings() {
+		if f.Ref.Kind == dialect.FileKind && f.Level == mesh.Error && !c.remembered(f.File) {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// remembered says whether something is in force that stood in a file, or below a directory, that can't be read.
+func (c *Control) remembered(at string) bool {
+	for _, file := range c.restored {
+		if within(file, at) {
+			return true
+		}
+	}
+	return false
+}
+
+// warn logs those policies among objects that are not in force. While the mesh runs, what was in force stays, and that is all
+// that can be done.
+func (c *Control) warn(objects []*dialect.Object) {
+	if c.syncing > 0 {
+		return
+	}
+	for _, o := range objects {
+		for _, f := range c.model.objects.Unguarded(o.Key()) {
+			c.opts.Log.Error("a policy is refused, and no earlier version of it is known: calls pass that it forbids", "why", f.String())
+		}
+	}
+}

@@ -1,0 +1,134 @@
+package control
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/weft-mesh/weft/dialect"
+	"github.com/weft-mesh/weft/dialect/all"
+	"github.com/weft-mesh/weft/source"
+)
+
+// bad are objects of each kind that says who may call, each with a mistake, and the field that it is in.
+var bad = map[string]string{
+	`{apiVersion: security.istio.io/v1, kind: AuthorizationPolicy, metadata: {name: x}, spec: {action: DENY, rules: many}}`:                                    "spec.rules",
+	`{apiVersion: security.istio.io/v1, kind: PeerAuthentication, metadata: {name: x}, spec: {mtls: {mode: STRICTEST}}}`:                                       "spec.mtls.mode",
+	`{apiVersion: policy.linkerd.io/v1beta3, kind: Server, metadata: {name: x}, spec: {podSelector: {}}}`:                                                      "spec.port",
+	`{apiVersion: policy.linkerd.io/v1alpha1, kind: AuthorizationPolicy, metadata: {name: x}, spec: {requiredAuthenticationRefs: []}}`:                         "spec.targetRef",
+	`{apiVersion: policy.linkerd.io/v1beta1, kind: ServerAuthorization, metadata: {name: x}, spec: {server: {name: a}}}`:                                       "spec.client",
+	`{apiVersion: policy.linkerd.io/v1alpha1, kind: MeshTLSAuthentication, metadata: {name: x}, spec: {}}`:                                                     "spec",
+	`{apiVersion: policy.linkerd.io/v1alpha1, kind: NetworkAuthentication, metadata: {name: x}, spec: {networks: [{cidr: everywhere}]}}`:                       "spec.networks[0].cidr",
+	`{apiVersion: cilium.io/v2, kind: CiliumNetworkPolicy, metadata: {name: x}, spec: {endpointSelector: {}, ingressDeny: [{fromEntities: many}]}}`:            "spec.ingressDeny[0].fromEntities",
+	`{apiVersion: cilium.io/v2, kind: CiliumClusterwideNetworkPolicy, metadata: {name: x}, spec: {endpointSelector: {}, ingressDeny: [{fromEntities: many}]}}`: "spec.ingressDeny[0].fromEntities",
+	`{apiVersion: cilium.io/v2, kind: CiliumCIDRGroup, metadata: {name: x}, spec: {externalCIDRs: [everywhere]}}`:                                              "spec.externalCIDRs[0]",
+}
+
+const strict = `{apiVersion: security.istio.io/v1, kind: PeerAuthentication, metadata: {name: x}, spec: {mtls: {mode: STRICT}}}`
+
+// begins runs a control plane until it has read its sources, and says why it did not begin.
+func begins(t *testing.T, o Options) error {
+	t.Helper()
+	c, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- c.Run(ctx) }()
+	select {
+	case <-c.Synced():
+		cancel()
+		return <-ended
+	case err := <-ended:
+		return err
+	}
+}
+
+func TestRefusedPolicyAtTheStart(t *testing.T) {
+	for text, field := range bad {
+		o := options(t, state(t), newFeed(synced(parse(t, text))))
+		err := begins(t, o)
+		if !errors.Is(err, ErrUnguarded) || !strings.Contains(err.Error(), "\ntest.yaml:1: error: ") || !strings.Contains(err.Error(), field) {
+			t.Errorf("%s: %v, want %s named", text, err, field)
+		}
+		if err := begins(t, o); !errors.Is(err, ErrUnguarded) {
+			t.Errorf("%s: %v at the second start: nothing that was refused is kept as good", text, err)
+		}
+	}
+}
+
+func TestWhatMayBegin(t *testing.T) {
+	mistake := strings.Replace(strict, "STRICT", "STRICTEST", 1)
+	const route = `{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: x}, spec: {hosts: 7}}`
+	for _, x := range []struct {
+		name       string
+		first, now source.Event
+		unguarded  bool
+		refused    bool
+	}{
+		{name: "a bad route, which forbids nothing", now: synced(parse(t, route))},
+		{name: "a bad policy of which an earlier version is known", first: synced(parse(t, strict)), now: synced(parse(t, mistake))},
+		{name: "another's earlier version", first: synced(parse(t, strings.Replace(strict, "name: x", "name: other", 1))), now: synced(parse(t, mistake)), refused: true},
+		{name: "a bad policy, and its author wants it so", now: synced(parse(t, mistake)), unguarded: true},
+		{name: "a file that may hold one", now: synced(nil, lost("a.yaml")), refused: true},
+		{name: "one that was read before", first: synced(in("a.yaml", parse(t, strict))), now: synced(nil, lost("a.yaml"))},
+		{name: "a file that may hold one, and its author wants it so", now: synced(nil, lost("a.yaml")), unguarded: true},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			o := options(t, state(t), newFeed(x.first))
+			if x.first.Synced {
+				run(t, o).stop()
+			}
+			o.Sources, o.Unguarded = []source.Source{newFeed(x.now)}, x.unguarded
+			if err := begins(t, o); errors.Is(err, ErrUnguarded) != x.refused || err != nil && !x.refused {
+				t.Errorf("%v, want refused %v", err, x.refused)
+			}
+		})
+	}
+}
+
+// While the mesh runs a bad policy does not end it: what is in force stays, and the log says at the level of errors what is not.
+func TestRefusedPolicyWhileItRuns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		f := newFeed(synced(parse(t, strict)))
+		o := options(t, state(t), f)
+		o.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelError}))
+		p := run(t, o)
+		was := p.View().Mesh
+		f.emit(t, source.Event{Put: parse(t, strings.Replace(strict, "STRICT", "STRICTEST", 1))})
+		if log.Len() > 0 {
+			t.Errorf("%s: the last good version is in force", log.String())
+		}
+		other := strings.Replace(strings.Replace(strict, "STRICT", "STRICTEST", 1), "name: x", "name: other", 1)
+		f.emit(t, source.Event{Put: append(parse(t, other), parse(t, twoServices)...)})
+		if got := log.String(); strings.Count(got, "level=ERROR") != 1 || !strings.Contains(got, "PeerAuthentication default/other") || !strings.Contains(got, "spec.mtls.mode") {
+			t.Errorf("log %q", got)
+		}
+		now := p.View()
+		if len(now.Mesh.Services) != len(was.Services)+2 || len(now.Findings) != 2 {
+			t.Errorf("%d services, findings %v", len(now.Mesh.Services), now.Findings)
+		}
+		p.stop()
+	})
+}
+
+// Every object that is refused and guards something is one that this test knows.
+func TestKindsThatGuard(t *testing.T) {
+	known := map[dialect.Key]bool{}
+	for text := range bad {
+		k := parse(t, text)[0].Key()
+		known[dialect.Key{Group: k.Group, Kind: k.Kind}] = true
+	}
+	for _, k := range all.Kinds(domain) {
+		if key := (dialect.Key{Group: k.Group, Kind: k.Name}); k.Guards != known[key] {
+			t.Errorf("%s of %s guards: %v", k.Name, k.Group, k.Guards)
+		}
+	}
+}
