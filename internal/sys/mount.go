@@ -32,12 +32,18 @@ func Pin(path string) error {
 }
 
 // ReadOnly keeps what runs in this mount namespace from writing under path, a file or directory, and what is mounted there.
-func ReadOnly(path string) error {
+func ReadOnly(path string) error { return readOnly(path, unix.AT_RECURSIVE) }
+
+// Fix keeps what runs in this mount namespace from making and removing files in the directory dir. Devices there can be written as
+// before, and so can what is mounted below.
+func Fix(dir string) error { return readOnly(dir, 0) }
+
+func readOnly(path string, how uint) error {
 	if err := Pin(path); err != nil {
 		return err
 	}
 	attr := &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}
-	if err := unix.MountSetattr(unix.AT_FDCWD, path, unix.AT_RECURSIVE, attr); err != nil {
+	if err := unix.MountSetattr(unix.AT_FDCWD, path, how, attr); err != nil {
 		return fmt.Errorf("make %s read-only: %w (needs Linux 5.12)", path, err)
 	}
 	return nil

@@ -94,6 +94,12 @@ func app(verb string, args []string) (string, error) {
 			return "", err
 		}
 		return "bound", os.Rename(filepath.Join(args[1], args[2]), filepath.Join(args[1], "moved"))
+	case "create":
+		f, err := os.CreateTemp(args[0], "weft-sandbox-test")
+		if err == nil {
+			err = errors.Join(f.Close(), os.Remove(f.Name()))
+		}
+		return "created", err
 	case "umount":
 		return "unmounted", syscall.Unmount(args[0], syscall.MNT_DETACH)
 	case "in-a-container": // whose /proc is partly covered, so that no other may be mounted

@@ -52,6 +52,7 @@ func build(s *Spec) (limits []string, _ *setupError) {
 	// one bound of the machine, so a busy one would use it up. Kernels that hide the setting keep theirs.
 	_ = write("/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_time_wait", "5")
 	limit(lockSettings(), "what its user may change of the machine's settings, the workload may")
+	limit(fixDevices(), "what its user may do to the machine's devices, the workload may")
 	return limits, nil
 }
 
@@ -64,6 +65,15 @@ func lockSettings() error {
 		}
 	}
 	return nil
+}
+
+// fixDevices keeps the workload of a root user from removing /dev/null, say, which is everybody's. Shared memory stays writable,
+// also where it is no file system of its own.
+func fixDevices() error {
+	if err := sys.Bind("/dev/shm", "/dev/shm"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return sys.Fix("/dev")
 }
 
 func write(path, value string) error {

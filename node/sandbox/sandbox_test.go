@@ -304,6 +304,9 @@ func TestNoWayToTheMachine(t *testing.T) {
 		{[]string{"write", "/proc/sys/kernel/core_pattern"}, "error"},
 		{[]string{"write", "/proc/sys/net/ipv4/ip_forward"}, "error"},
 		{[]string{"write", "/proc/sysrq-trigger"}, "error"},
+		{[]string{"write", "/dev/null"}, "may write"},
+		{[]string{"create", "/dev"}, "read-only file system"},
+		{[]string{"create", "/dev/shm"}, "created"},
 		{[]string{"ids"}, fmt.Sprintf("%d %d", os.Getuid(), os.Getgid())},
 	} {
 		t.Run(strings.Join(c.args, " "), func(t *testing.T) {
