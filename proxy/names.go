@@ -10,6 +10,11 @@ import (
 
 // resolve is the proxy's names: of services, as its workload may write them.
 func (p *Proxy) resolve(ctx context.Context, name string) ([]netip.Addr, bool, error) {
+	if p.away.Load() {
+		ended, end := context.WithCancel(ctx)
+		end()
+		ctx = ended // what is not known is asked for, and not waited for
+	}
 	for _, host := range p.hosts(strings.TrimSuffix(name, ".")) {
 		svc, err := p.service(ctx, host)
 		if err != nil {

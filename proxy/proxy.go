@@ -37,6 +37,7 @@ type Proxy struct {
 	sessions sessions // connections that were accepted
 	live     living   // calls that last
 	mirrors  atomic.Int32
+	away     atomic.Bool // the control plane: what is not known yet is not going to be soon
 	out, in  h1.Server
 	poller   *sys.Poller // of connections that idle
 
@@ -90,6 +91,10 @@ func (p *Proxy) selfName() string { return config.Name(config.KindWorkload, p.op
 func (p *Proxy) Apply(updates []stream.Update) map[string]error {
 	return p.store.Apply(updates, p.now())
 }
+
+// Away tells that the control plane is away, or back. Names that are not known are then answered at once with a failure: resolvers
+// walk through their search lists, and would wait for each.
+func (p *Proxy) Away(away bool) { p.away.Store(away) }
 
 // Ready says why calls cannot be served now, or nil.
 func (p *Proxy) Ready() error {

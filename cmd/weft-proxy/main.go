@@ -133,6 +133,7 @@ func (s *server) status(err error) {
 		s.log.Info("the control plane is back")
 	}
 	s.away = err != nil
+	s.proxy.Away(s.away)
 }
 
 func (s *server) options() (*proxy.Options, error) {
