@@ -76,6 +76,7 @@ type Control struct {
 	synced chan struct{}        // closed when all sources have given what they have
 	view   atomic.Pointer[View] // nil: something has changed, and nobody has asked since
 	news   chan struct{}        // holds one: there is something to tell
+	unkept chan struct{}        // holds one: the objects are others than those in the state directory
 
 	ackMu    sync.Mutex
 	ackWait  chan struct{} // closed and made anew whenever a proxy acknowledges, or is gone
@@ -101,7 +102,8 @@ func New(opts Options) (*Control, error) {
 	}
 	c := &Control{opts: opts, state: dir(opts.State), publisher: newPublisher(), work: make(chan func(), 64), done: make(chan struct{}),
 		synced: make(chan struct{}), ackWait: make(chan struct{}), syncing: len(opts.Sources),
-		restored: map[dialect.Key]string{}, unread: map[string][]string{}, unheard: map[string]bool{}, handshakes: handshakeTime, news: make(chan struct{}, 1)}
+		restored: map[dialect.Key]string{}, unread: map[string][]string{}, unheard: map[string]bool{}, handshakes: handshakeTime,
+		news: make(chan struct{}, 1), unkept: make(chan struct{}, 1)}
 	if err := c.state.prepare(); err != nil {
 		return nil, err
 	}
@@ -175,17 +177,21 @@ func (c *Control) Run(ctx context.Context) error {
 	}
 	if len(c.opts.Sources) == 0 {
 		c.change(nil, c.outdated())
+		c.save("objects.json", c.good())
 		close(c.synced)
 	}
 	grace := time.AfterFunc(c.opts.Grace, func() { c.expire() })
 	if c.opts.Changed != nil {
 		running.Go(func() { c.tell(ctx) })
 	}
+	running.Go(func() { c.keeper(ctx) })
 	c.own(ctx)
 	c.look()
+	good := c.good()
 	grace.Stop()
 	close(c.done)
 	running.Wait()
+	c.save("objects.json", good)
 	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
 		return err
 	}
@@ -249,6 +255,7 @@ func (c *Control) take(source string, e source.Event) error {
 	if err := c.guarded(); err != nil {
 		return err
 	}
+	c.save("objects.json", c.good())
 	close(c.synced)
 	return nil
 }
@@ -285,12 +292,48 @@ func within(file, at string) bool {
 	return below && (rest == "" || os.IsPathSeparator(rest[0]) || strings.HasSuffix(at, "/"))
 }
 
-// change applies what sources say, keeps what is good of it, and lets it be known.
+// change applies what sources say, and has what is good of it kept.
 func (c *Control) change(put []*dialect.Object, gone []dialect.Key) {
 	c.apply(put, gone)
 	if len(put)+len(gone) > 0 {
-		c.save("objects.json", slices.DeleteFunc(c.model.objects.Good(), func(o *dialect.Object) bool { return o.Source.File == runFile }))
+		stir(c.unkept)
 	}
+}
+
+func stir(one chan struct{}) {
+	select {
+	case one <- struct{}{}:
+	default:
+	}
+}
+
+// keepPause gathers changes that come together. A control plane that is killed meanwhile will know a state that is older by this.
+const keepPause = time.Second
+
+// keeper writes objects to the state directory, beside the owner: to encode 10,000 takes a tenth of a second, and a disk its time.
+func (c *Control) keeper(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-c.unkept:
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(keepPause):
+		}
+		var good []*dialect.Object
+		if c.do(func() { good = c.good() }) != nil {
+			return
+		}
+		c.save("objects.json", good)
+	}
+}
+
+// good is the last good version of each object that came from a file.
+func (c *Control) good() []*dialect.Object {
+	return slices.DeleteFunc(c.model.objects.Good(), func(o *dialect.Object) bool { return o.Source.File == runFile })
 }
 
 // apply changes objects, and tells proxies what follows.
@@ -302,10 +345,7 @@ func (c *Control) apply(put []*dialect.Object, gone []dialect.Key) {
 	c.publisher.update(c.model.snap, touched)
 	c.view.Store(nil)
 	if c.syncing == 0 {
-		select {
-		case c.news <- struct{}{}:
-		default:
-		}
+		stir(c.news)
 	}
 }
 

@@ -1,6 +1,8 @@
 package control
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -267,5 +269,72 @@ func TestSavedObjectsAreTheFilesAlone(t *testing.T) {
 	}
 	if n := len(p.model.parts); n != 2 {
 		t.Errorf("%d parts are kept of 2 objects", n)
+	}
+}
+
+// Changes that come together are written once, soon after them, and a control plane that ends leaves what it knew last.
+func TestObjectsAreKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFeed(synced(parse(t, twoServices)))
+		o := options(t, state(t), f)
+		p := run(t, o)
+		at := filepath.Join(o.State, "objects.json")
+		kept := func() (os.FileInfo, int) {
+			t.Helper()
+			info, err := os.Stat(at)
+			var objects []*dialect.Object
+			if err := errors.Join(err, p.state.load("objects.json", &objects)); err != nil {
+				t.Fatal(err)
+			}
+			return info, len(objects)
+		}
+		first, n := kept()
+		if n != 2 {
+			t.Errorf("%d objects are kept when the sources have been read", n)
+		}
+		for i := range 3 {
+			f.emit(t, source.Event{Put: parse(t, strings.ReplaceAll(twoServices, "name: r", fmt.Sprintf("name: x%d", i)))})
+		}
+		if now, _ := kept(); !os.SameFile(first, now) {
+			t.Error("each change is written")
+		}
+		time.Sleep(2 * keepPause)
+		synctest.Wait()
+		second, n := kept()
+		if n != 8 {
+			t.Errorf("%d objects are kept of 8", n)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if now, _ := kept(); !os.SameFile(second, now) {
+			t.Error("what has not changed is written again")
+		}
+		f.emit(t, source.Event{Delete: []dialect.Key{parse(t, twoServices)[0].Key()}})
+		p.stop()
+		if _, n := kept(); n != 7 {
+			t.Errorf("%d objects are kept at the end, want 7", n)
+		}
+	})
+}
+
+// BenchmarkChange is one object that changes among many, as a source of files tells of it: what it costs the owner, and what it
+// costs in all until the state is written.
+func BenchmarkChange(b *testing.B) {
+	for _, n := range []int{100, 10_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			var text strings.Builder
+			for i := range n {
+				fmt.Fprintf(&text, "---\napiVersion: v1\nkind: Service\nmetadata: {name: s%d}\nspec: {selector: {app: s%[1]d}, ports: [{port: 80, name: http}]}\n", i)
+			}
+			f := newFeed(synced(parse(b, text.String())))
+			p := run(b, options(b, state(b), f))
+			changed := [][]*dialect.Object{parse(b, strings.ReplaceAll(twoServices, "9080", "80"))[:1], parse(b, twoServices)[:1]}
+			b.ResetTimer()
+			for i := range b.N {
+				if err := p.do(func() { _ = p.take("0", source.Event{Put: changed[i%2]}) }); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
