@@ -25,7 +25,7 @@ import (
 
 type runFlags struct {
 	state, namespace, service, version, account, name string
-	ports, labels, publish                            []string
+	ports, labels, publish, trusted                   []string
 	noNamespace                                       bool
 	accessLog                                         string
 }
@@ -61,6 +61,7 @@ be executed, 127 it is not there, 2 the flags are wrong.`,
 	c.Flags().StringArrayVar(&f.ports, "port", nil, "port that the process listens on: PORT, PORT/PROTOCOL (http, http2, grpc, tcp) or NAME=PORT/PROTOCOL; may be given again")
 	c.Flags().StringArrayVar(&f.labels, "label", nil, "KEY=VALUE; may be given again")
 	c.Flags().StringArrayVar(&f.publish, "publish", nil, "ADDRESS:PORT:PORT on this machine that leads, through its proxy, to a port of the process; may be given again")
+	c.Flags().StringArrayVar(&f.trusted, "trusted-proxy", nil, "ADDRESS or ADDRESS/BITS of proxies in front of --publish whose x-forwarded-* counts; may be given again")
 	c.Flags().BoolVar(&f.noNamespace, "no-namespace", false, "use loopback addresses even where namespaces are allowed")
 	c.Flags().StringVar(&f.accessLog, "access-log", "off", "one line per call on standard error: off, text or json")
 	_ = c.MarkFlagRequired("service")
@@ -128,6 +129,21 @@ func parseWays(list []string) (out []way, err error) {
 	return out, nil
 }
 
+// parsePrefixes reads addresses and ranges of them.
+func parsePrefixes(list []string) (out []netip.Prefix, err error) {
+	for _, s := range list {
+		p, err := netip.ParsePrefix(s)
+		if a, isAddr := netip.ParseAddr(s); isAddr == nil {
+			p, err = netip.PrefixFrom(a, a.BitLen()), nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("--trusted-proxy %q: want ADDRESS or ADDRESS/BITS, as 10.0.0.0/8", s)
+		}
+		out = append(out, p)
+	}
+	return out, nil
+}
+
 func (f *runFlags) run(ctx context.Context, args []string, errs io.Writer) error {
 	reg, err := f.registration()
 	if err != nil {
@@ -137,13 +153,17 @@ func (f *runFlags) run(ctx context.Context, args []string, errs io.Writer) error
 	if err != nil {
 		return err
 	}
+	trusted, err := parsePrefixes(f.trusted)
+	if err != nil {
+		return err
+	}
 	if err := executableFor(args[0]); err != nil {
 		return err
 	}
 	if f.state, err = filepath.Abs(f.state); err != nil { // the sandbox knows no other
 		return err
 	}
-	status, err := f.live(ctx, reg, ways, args, errs)
+	status, err := f.live(ctx, reg, &workload{flags: f, errs: errs, ways: ways, trusted: trusted, args: args})
 	if err != nil {
 		return &failure{exitSelf, err}
 	}
@@ -174,8 +194,7 @@ func executableFor(name string) error {
 }
 
 // live is the workload's life, from its registration to the end of its process.
-func (f *runFlags) live(ctx context.Context, reg control.Registration, ways []way, args []string, errs io.Writer) (status int, err error) {
-	w := &workload{flags: f, errs: errs, ways: ways, args: args}
+func (f *runFlags) live(ctx context.Context, reg control.Registration, w *workload) (status int, err error) {
 	if w.proxyExe, err = proxyPath(); err != nil {
 		return 0, err
 	}
@@ -186,7 +205,7 @@ func (f *runFlags) live(ctx context.Context, reg control.Registration, ways []wa
 	reg.Admin = filepath.Join(w.dir.path, "admin.sock")
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	if w.member, err = join(ctx, f.state, reg, errs); err != nil {
+	if w.member, err = join(ctx, f.state, reg, w.errs); err != nil {
 		return 0, err
 	}
 	defer w.member.leave()

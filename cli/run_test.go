@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/netip"
 	"os"
@@ -41,6 +42,18 @@ func TestPorts(t *testing.T) {
 		}
 		if err != nil && !strings.Contains(err.Error(), "grpc http http2 tcp") {
 			t.Errorf("%v does not say what there is", err)
+		}
+	}
+}
+
+func TestTrustedProxies(t *testing.T) {
+	got, err := parsePrefixes([]string{"10.0.0.0/8", "192.0.2.1", "2001:db8::/32", "::1"})
+	if want := "[10.0.0.0/8 192.0.2.1/32 2001:db8::/32 ::1/128]"; err != nil || fmt.Sprint(got) != want {
+		t.Errorf("%v %v, want %s", got, err, want)
+	}
+	for _, bad := range []string{"", "10.0.0.0/33", "lb.example", "10.0.0.0/"} {
+		if got, err := parsePrefixes([]string{bad}); err == nil || !strings.Contains(err.Error(), "10.0.0.0/8") {
+			t.Errorf("%q: %v %v", bad, got, err)
 		}
 	}
 }

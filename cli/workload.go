@@ -26,6 +26,7 @@ type workload struct {
 	errs     io.Writer
 	proxyExe string
 	ways     []way
+	trusted  []netip.Prefix
 	args     []string
 
 	dir      *runDir
@@ -133,7 +134,7 @@ func (w *workload) startProxy(ctx context.Context) error {
 func (w *workload) launch(ready *os.File) (err error) {
 	c := &launch.Config{Workload: w.member.given.Workload, Account: w.member.reg.Account, TrustDomain: w.member.given.TrustDomain,
 		Token: w.member.given.Token, Control: meshSocket(w.flags.state), Admin: w.member.reg.Admin, Log: w.flags.accessLog,
-		App: w.member.reg.Address, Cache: filepath.Join(w.dir.path, "config")}
+		App: w.member.reg.Address, Trusted: w.trusted, Cache: filepath.Join(w.dir.path, "config")}
 	files := []*os.File{nil} // the configuration's
 	add := func(f *os.File) int {
 		files = append(files, f)

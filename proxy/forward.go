@@ -300,9 +300,12 @@ func portName(port uint16) string { return strconv.Itoa(int(port)) }
 
 // refusedHTTP counts requests that were none.
 func (p *Proxy) refusedHTTP(_ *traffic.Conn, err error) {
-	if errors.Is(err, h1.ErrSlow) {
+	switch {
+	case errors.Is(err, h1.ErrSlow):
 		p.opts.Refused("slow-request")
-		return
+	case errors.Is(err, h1.ErrCrowded):
+		p.opts.Refused("crowded")
+	default:
+		p.opts.Refused("malformed-request")
 	}
-	p.opts.Refused("malformed-request")
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -31,6 +32,7 @@ type inbound struct {
 	from    traffic.Peer
 	secure  bool
 	tunnels bool // its streams are tunnels only
+	trusted bool // a proxy in front of the mesh, whose x-forwarded-* counts
 	xfcc    string
 
 	mu    sync.Mutex
@@ -275,6 +277,7 @@ func (r refusal) Serve(c *traffic.Call) error {
 // servePub serves a connection from outside of the mesh to one port of the workload.
 func (p *Proxy) servePub(s *slot, port uint16) {
 	in := &inbound{engine: engine{p}, from: traffic.Peer{Addr: addrOf(s.Conn)}, ports: map[uint16]*arrival{}}
+	in.trusted = p.trusts(in.from.Addr.Addr())
 	me, err := p.known()
 	if err != nil {
 		p.opts.Refused("no-configuration")
@@ -286,6 +289,11 @@ func (p *Proxy) servePub(s *slot, port uint16) {
 	}
 	p.converse(s, talk{host: in, info: in.at(port).conn, proto: proto, remember: "app:" + portName(port), h1: &p.in, h2: servePublishedStream,
 		tcp: in.serveTCP, probe: true})
+}
+
+// trusts says whether a caller from outside is a proxy whose word on forwarding counts.
+func (p *Proxy) trusts(a netip.Addr) bool {
+	return slices.ContainsFunc(p.opts.Trusted, func(x netip.Prefix) bool { return x.Contains(a) })
 }
 
 // servePublished is the HTTP/1.1 server's.
@@ -306,7 +314,11 @@ func (in *inbound) serveHTTP(c *traffic.Call) {
 	s := in.p.start(c, observe.Destination)
 	way := in.arrive(c, c.Port())
 	withoutH2C(c)
-	chain.FromOutside(&c.Header)
+	if in.trusted {
+		chain.FromTrusted(&c.Header, in.p.trusts)
+	} else {
+		chain.FromOutside(&c.Header)
+	}
 	chain.Forwarded(&c.Header, addrText(&c.Header, c.Source.Addr.Addr()), "http")
 	identify(&c.Header)
 	s.serve(c, within(c, way), true)

@@ -38,6 +38,7 @@ type Options struct {
 	Published []Published  // in the clear, from outside the mesh
 	DNS       []net.PacketConn
 	DNSStream []net.Listener
+	Trusted   []netip.Prefix   // addresses of proxies in front of Published whose x-forwarded-* counts [nobody's does]
 	Resolvers []netip.AddrPort // for names that are not the mesh's [such names do not exist]
 
 	// DialApp connects to the workload's application, inside its namespace. From is the workload that calls, if that is known: a
@@ -81,6 +82,7 @@ const (
 	handshakeTime = 10 * time.Second // for TLS, from its first byte to its last
 	connectTime   = 10 * time.Second // to a callee, where no policy says another time
 	appTime       = 5 * time.Second  // to the application
+	minRate       = 240              // bytes a second of a request's body from outside, after a minute (Kestrel's rate; it allows 5 s)
 	halfOpen      = 5 * time.Minute  // a TCP connection of which one side has ended, without a byte
 )
 

@@ -33,6 +33,9 @@ var (
 	// ErrSlow is a peer that stopped in the middle of a message for longer than the time limit.
 	ErrSlow = errors.New("the peer sends or takes nothing")
 
+	// ErrCrowded is a head that did not come at once while too many others are waited for.
+	ErrCrowded = errors.New("too many heads are waited for")
+
 	// ErrLeft is a caller whose connection ended in the middle of a request or a response.
 	ErrLeft = errors.New("the caller closed the connection")
 

@@ -14,8 +14,9 @@ import (
 type requestBody struct {
 	incoming
 	c       *Conn
-	waits   bool // for 100, as far as Next knows
-	expects bool // the caller waits for 100: it may send the body or not
+	waits   bool          // for 100, as far as Next knows
+	expects bool          // the caller waits for 100: it may send the body or not
+	waited  time.Duration // for bytes, where there is a minimum rate
 
 	use   sync.Mutex // held by Next
 	mu    sync.Mutex // of what follows
@@ -24,6 +25,7 @@ type requestBody struct {
 	stop  bool // Interrupt
 	shut  bool // Close
 	over  bool // Next has returned the end, or nobody will call it again
+	broke bool // it ended in an error: what follows is no request
 	half  bool // the callee has half-closed the tunnel
 	calls uint // of Next, and one more while in it
 }
@@ -40,8 +42,8 @@ const (
 // start readies the body of the request that c.x.req is, and gives it to the call if there is one.
 func (b *requestBody) start(c *Conn) {
 	req := &c.x.req
-	b.c, b.waits, b.expects, b.mode = c, req.Expects, req.Expects, plain
-	b.stop, b.shut, b.over, b.half = false, false, false, false
+	b.c, b.waits, b.expects, b.waited, b.mode = c, req.Expects, req.Expects, 0, plain
+	b.stop, b.shut, b.over, b.broke, b.half = false, false, false, false, false
 	b.cond.L = &b.mu
 	if req.Method == "CONNECT" || req.Upgrade != "" {
 		b.mode = pending
@@ -63,7 +65,7 @@ func (b *requestBody) Next() ([]byte, error) {
 	}
 	data, err := b.read(m, half)
 	b.c.x.call.Sent += int64(len(data))
-	b.exit(err != nil && err != traffic.ErrInterrupted)
+	b.exit(err)
 	return data, err
 }
 
@@ -87,14 +89,20 @@ func (b *requestBody) enter() (m mode, half bool, err error) {
 	return b.mode, b.half, err
 }
 
-func (b *requestBody) exit(over bool) {
+func (b *requestBody) exit(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.calls++
-	if over {
-		b.over = true
+	if err != nil && err != traffic.ErrInterrupted {
+		b.over, b.broke = true, err != io.EOF
 		b.cond.Broadcast()
 	}
+}
+
+func (b *requestBody) isBroken() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.broke
 }
 
 func (b *requestBody) read(m mode, half bool) (data []byte, err error) {
@@ -107,7 +115,7 @@ func (b *requestBody) read(m mode, half bool) (data []byte, err error) {
 		}
 		b.waits = false
 	}
-	switch data, err = b.next(time.Now().Add(b.c.s.Body)); err {
+	switch data, err = b.timed(); err {
 	case ErrSlow:
 		b.err = err
 	case io.EOF:
@@ -116,6 +124,19 @@ func (b *requestBody) read(m mode, half bool) (data []byte, err error) {
 			b.c.s.Trailer(&b.c.x.call.Trailer)
 		}
 	}
+	return data, err
+}
+
+// timed is next within the time that the server allows. Where there is a minimum rate, a body's time is Body and what its bytes so
+// far have earned; only that counts in which the caller was waited for.
+func (b *requestBody) timed() ([]byte, error) {
+	s, now := b.c.s, time.Now()
+	if s.Rate <= 0 {
+		return b.next(now.Add(s.Body))
+	}
+	earned := time.Duration(float64(b.c.x.call.Sent) / float64(s.Rate) * float64(time.Second))
+	data, err := b.next(now.Add(min(s.Body, s.Body+earned-b.waited)))
+	b.waited += time.Since(now)
 	return data, err
 }
 

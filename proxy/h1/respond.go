@@ -97,7 +97,7 @@ func (c *Conn) startResponse(call *traffic.Call, persists bool) (f http1.Framing
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.final = true
-	keep = persists && !c.draining && !c.x.body.expects
+	keep = persists && !c.draining && !c.x.body.expects && !(call.Response.Local && c.x.body.isBroken())
 	at := len(c.out.buffer())
 	b, f, ok := c.appendResponse(c.out.out, call, keep)
 	if !ok { // it came from a filter or by HTTP/2, and would have become a second response
@@ -359,6 +359,8 @@ func (c *Conn) refuse(err error) error {
 	case errors.As(err, &bad):
 	case errors.Is(err, ErrSlow):
 		bad = &http1.Error{Status: 408, Reason: "the head took too long", Rule: "RFC 9110 section 15.5.9"}
+	case errors.Is(err, ErrCrowded):
+		bad = &http1.Error{Status: 503, Reason: ErrCrowded.Error(), Rule: "RFC 9110 section 15.6.4"}
 	default:
 		return nil
 	}

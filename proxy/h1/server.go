@@ -7,6 +7,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -21,7 +22,7 @@ type Server struct {
 	// Done hears of the end of each call that Serve got, when both bodies have ended: the place to finish and record it. What
 	// broke a response off is in c.Response.Err. Strings of the call are good until it returns. [nobody hears]
 	Done func(c *traffic.Call)
-	// Refused hears of each caller that was turned away before there was a call: an *http1.Error, or ErrSlow. [nobody hears]
+	// Refused hears of each caller that was turned away before there was a call: an *http1.Error, ErrSlow or ErrCrowded. [nobody hears]
 	Refused func(info *traffic.Conn, err error)
 	// Trailer takes from a request's trailers what may not come from its sender. [all come through]
 	Trailer func(h *traffic.Header)
@@ -33,10 +34,13 @@ type Server struct {
 	Head     time.Duration // for the whole head of a request, from its first byte [30 s]
 	Idle     time.Duration // for the first byte of a request [1 h]
 	Body     time.Duration // for the next bytes of a request's body, while they are waited for [60 s]
+	Rate     int           // bytes a second that a request's body has to bring while it is waited for, beyond a first Body of time [any]
+	Heads    int64         // bytes of memory that heads of which a part is missing may hold, all connections together [64 MiB]
 	Write    time.Duration // for a write to make progress [60 s]
 	HalfOpen time.Duration // a tunnel that the callee has half-closed is cut after so long without a byte from the caller [5 min]
 
 	once sync.Once
+	held atomic.Int64 // against Heads
 }
 
 func (s *Server) defaults() {
@@ -48,6 +52,9 @@ func (s *Server) defaults() {
 		if *d.d <= 0 {
 			*d.d = d.v
 		}
+	}
+	if s.Heads <= 0 {
+		s.Heads = 64 << 20
 	}
 	if s.Done == nil {
 		s.Done = func(*traffic.Call) {}
@@ -161,22 +168,33 @@ func (c *Conn) head() error {
 		c.x = exchanges.Get().(*exchange)
 	}
 	c.x.scan = http1.Scan{}
-	var until time.Time
-	for {
-		n, err := c.x.scan.Head(c.in.bytes(), &c.s.Limits)
-		if err != nil {
-			return err
-		}
-		if n > 0 {
-			return c.begin(n)
-		}
-		if until.IsZero() {
-			until = time.Now().Add(c.s.Head)
+	n, err := c.x.scan.Head(c.in.bytes(), &c.s.Limits)
+	if n == 0 && err == nil {
+		n, err = c.missing()
+	}
+	if err != nil {
+		return err
+	}
+	return c.begin(n)
+}
+
+// missing waits for the rest of a head. All that wait so share a bound on memory: nobody knows yet who they are.
+func (c *Conn) missing() (n int, err error) {
+	until, held := time.Now().Add(c.s.Head), 0
+	defer func() { c.s.held.Add(-int64(held)) }()
+	for n == 0 {
+		more := len(c.in.buf) - held
+		if held += more; c.s.held.Add(int64(more)) > c.s.Heads {
+			return 0, ErrCrowded
 		}
 		if err := c.in.fill(until); err != nil {
-			return c.cut(err)
+			return 0, c.cut(err)
+		}
+		if n, err = c.x.scan.Head(c.in.bytes(), &c.s.Limits); err != nil {
+			return 0, err
 		}
 	}
+	return n, nil
 }
 
 // cut is an end in the middle of a head. The empty line that some senders put behind a body is not a head.
