@@ -234,16 +234,13 @@ func (r *reader) budget(field string, b *networking.TrafficPolicy_RetryBudget) *
 	if b == nil {
 		return nil
 	}
-	out := &retry.Budget{Ref: r.Rule(field), Percent: 20, Window: r.positive(field+".budgetInterval", b.BudgetInterval.AsDuration())}
+	out := &retry.Budget{Ref: r.Rule(field), Window: r.positive(field+".budgetInterval", b.BudgetInterval.AsDuration())}
 	switch p := b.Percent; {
 	case p == nil:
 	case !(p.Value >= 0 && p.Value <= 100):
 		r.Refuse(field+".percent", fmt.Sprintf("%v is not a percentage", p.Value), "use a number from 0 to 100")
-	case p.Value == 0:
-		out.Percent = 1
-		r.Warn(field+".percent", "weft's budget is at least 1 percent", "set retries.attempts to 0 in the VirtualService for no retries")
 	default:
-		out.Percent = uint32(math.Ceil(p.Value))
+		out.Percent = new(uint32(math.Ceil(p.Value)))
 	}
 	return out
 }

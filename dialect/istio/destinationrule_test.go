@@ -143,8 +143,9 @@ func TestRetryBudget(t *testing.T) {
 		fields string
 		want   retry.Budget
 	}{
-		{"{}", retry.Budget{Percent: 20}},
-		{"{percent: 12.5, budgetInterval: 5s}", retry.Budget{Percent: 13, Window: 5 * time.Second}},
+		{"{}", retry.Budget{}},
+		{"{percent: 0}", retry.Budget{Percent: new(uint32(0))}}, // unset and zero are different
+		{"{percent: 12.5, budgetInterval: 5s}", retry.Budget{Percent: new(uint32(13)), Window: 5 * time.Second}},
 	} {
 		c.want.Ref = at
 		if d := dialecttest.Diff(&c.want, backend(t, "trafficPolicy: {retryBudget: "+c.fields+"}").Policy.Budget); d != "" {

@@ -193,17 +193,10 @@ func (r *reader) budget(b *retryBudget) (*retry.Budget, bool) {
 		r.Warn("spec.retryBudget.ttl", b.TTL+" is outside of 1s to 60s: "+off, "write a duration from 1s to 60s")
 		return nil, false
 	}
-	out := &retry.Budget{Ref: r.Ref.At("retryBudget"), Window: ttl, Percent: uint32(math.Round(b.RetryRatio * 100)),
-		MinPerSecond: uint32(b.MinRetriesPerSecond)}
-	r.least("spec.retryBudget.retryRatio", &out.Percent, "0.01")
-	r.least("spec.retryBudget.minRetriesPerSecond", &out.MinPerSecond, "1")
-	return out, true
-}
-
-// least: in a retry.Budget zero stands for the mesh's own value.
-func (r *reader) least(field string, n *uint32, least string) {
-	if *n == 0 {
-		*n = 1
-		r.Info(field, "the least that weft's budget knows is "+least+", which is used", "")
+	percent := uint32(math.Round(b.RetryRatio * 100))
+	if percent == 0 && b.RetryRatio > 0 {
+		percent = 1
+		r.Info("spec.retryBudget.retryRatio", "a share below 0.01 counts as 0.01", "")
 	}
+	return &retry.Budget{Ref: r.Ref.At("retryBudget"), Window: ttl, Percent: &percent, MinPerSecond: new(uint32(b.MinRetriesPerSecond))}, true
 }

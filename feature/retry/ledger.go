@@ -23,13 +23,19 @@ func (l *Ledger) Withdraw(b *Budget, now time.Time) bool {
 	at := b.epoch(now)
 	s := slot(&l.retries, at)
 	s.add(1)
-	allowed := sum(&l.calls, at)*uint64(cmp.Or(b.Percent, 20))/100 +
-		uint64(cmp.Or(b.MinPerSecond, 10))*uint64(b.window())/uint64(time.Second)
+	allowed := sum(&l.calls, at)*orElse(b.Percent, 20)/100 + orElse(b.MinPerSecond, 10)*uint64(b.window())/uint64(time.Second)
 	if sum(&l.retries, at) <= allowed {
 		return true
 	}
 	s.add(-1)
 	return false
+}
+
+func orElse(n *uint32, unset uint64) uint64 {
+	if n == nil {
+		return unset
+	}
+	return uint64(*n)
 }
 
 func (b *Budget) window() time.Duration { return cmp.Or(b.Window, 10*time.Second) }

@@ -30,11 +30,12 @@ type Policy struct {
 	ResetSafe bool          `pb:"12"` // as Reset, for methods that are idempotent (RFC 9110 section 9.2.2) alone
 }
 
-// Budget bounds retries as a share of calls; shared by all calls from one proxy to one service. It is always there.
+// Budget bounds retries as a share of calls; shared by all calls from one proxy to one service. It is always there. Nil and zero
+// fields take the value in brackets; a pointer to 0 allows none.
 type Budget struct {
 	Ref          decision.Ref  `pb:"1"`
-	Percent      uint32        `pb:"2"` // retries per 100 calls [20]
-	MinPerSecond uint32        `pb:"3"` // retries a second that are allowed in any case [10]
+	Percent      *uint32       `pb:"2"` // retries per 100 calls [20]
+	MinPerSecond *uint32       `pb:"3"` // retries a second that are allowed in any case [10]
 	Window       time.Duration `pb:"4"` // in which calls count [10 s]
 }
 

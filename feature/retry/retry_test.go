@@ -200,7 +200,7 @@ func (*leaving) Sleep(*traffic.Call, time.Duration) error { return traffic.ErrCa
 
 func TestBudget(t *testing.T) {
 	var l Ledger
-	b := &Budget{Percent: 20, MinPerSecond: 1, Window: 10 * time.Second}
+	b := &Budget{Percent: new(uint32(20)), MinPerSecond: new(uint32(1)), Window: 10 * time.Second}
 	now := traffictest.Epoch
 	for range 100 {
 		l.Deposit(b, now)
@@ -231,7 +231,7 @@ func TestBudget(t *testing.T) {
 // TestBudgetHoldsUnderFailure: when everything fails, retries stay a fifth of calls, over any length of time.
 func TestBudgetHoldsUnderFailure(t *testing.T) {
 	var l Ledger
-	b := &Budget{MinPerSecond: 1}
+	b := &Budget{MinPerSecond: new(uint32(1))}
 	now, retries := traffictest.Epoch, 0
 	const seconds, rate = 300, 100
 	for range seconds * rate {
@@ -252,7 +252,7 @@ func TestBudgetHoldsUnderFailure(t *testing.T) {
 func TestWindowChanges(t *testing.T) {
 	for _, w := range [][2]time.Duration{{10 * time.Second, time.Second}, {time.Second, 10 * time.Second}, {time.Second, time.Minute}, {1, time.Second}} {
 		var l Ledger
-		before, after := &Budget{Window: w[0]}, &Budget{Window: w[1], MinPerSecond: 1}
+		before, after := &Budget{Window: w[0]}, &Budget{Window: w[1], MinPerSecond: new(uint32(1))}
 		for range 1000 {
 			l.Deposit(before, traffictest.Epoch)
 			l.Withdraw(before, traffictest.Epoch)
@@ -267,9 +267,34 @@ func TestWindowChanges(t *testing.T) {
 	}
 }
 
+// TestNoneIsNotUnset: a budget that says 0 allows none; one that says nothing has the mesh's own share.
+func TestNoneIsNotUnset(t *testing.T) {
+	for _, x := range []struct {
+		b    Budget
+		want int
+	}{
+		{Budget{}, 120}, // 20 % of 100, and 10 a second of 10
+		{Budget{Percent: new(uint32(0))}, 100},
+		{Budget{MinPerSecond: new(uint32(0))}, 20},
+		{Budget{Percent: new(uint32(0)), MinPerSecond: new(uint32(0))}, 0},
+	} {
+		var l Ledger
+		for range 100 {
+			l.Deposit(&x.b, traffictest.Epoch)
+		}
+		n := 0
+		for l.Withdraw(&x.b, traffictest.Epoch) {
+			n++
+		}
+		if n != x.want {
+			t.Errorf("%+v: %d retries of 100 calls, wanted %d", x.b, n, x.want)
+		}
+	}
+}
+
 func TestLaggingClock(t *testing.T) {
 	var l Ledger
-	b := &Budget{MinPerSecond: 1}
+	b := &Budget{MinPerSecond: new(uint32(1))}
 	for i := range 100 {
 		l.Deposit(b, traffictest.Epoch.Add(-time.Duration(i%3)*time.Second))
 	}
@@ -282,7 +307,7 @@ func TestLedgerIsShared(t *testing.T) {
 	var l Ledger
 	var wg sync.WaitGroup
 	var mu sync.Mutex
-	b, given := &Budget{Percent: 10, MinPerSecond: 1, Window: 10 * time.Second}, 0
+	b, given := &Budget{Percent: new(uint32(10)), MinPerSecond: new(uint32(1)), Window: 10 * time.Second}, 0
 	for i := range 8 {
 		wg.Go(func() {
 			n := 0
@@ -328,7 +353,7 @@ func TestValidate(t *testing.T) {
 
 func benchmark(b *testing.B, answers ...func(*traffic.Call) error) {
 	h, c, conn, l := &traffictest.Host{}, &traffic.Call{}, &traffic.Conn{}, &Ledger{}
-	s := traffic.Chain(traffic.Forward{}, With(policy, &Budget{Percent: 100}, l, nil))
+	s := traffic.Chain(traffic.Forward{}, With(policy, &Budget{Percent: new(uint32(100))}, l, nil))
 	i := 0
 	h.Answer = func(c *traffic.Call) error { i++; return answers[i%len(answers)](c) }
 	b.ReportAllocs()
