@@ -22,20 +22,23 @@ import (
 
 // rule is the way of a call that a route's rule has taken, in order.
 //
-//   - A redirect needs no backend, and nothing that changes a call on its way to one.
 //   - A fault stands for a callee that fails, whatever the rule does for its calls: an abort is not retried and a delay does not
 //     count towards the rule's timeout, as in Envoy, whose fault filter stands before its router.
 //   - Headers, then rewrite: the edits of headers may name the authority, and the rewrite's word is the last. Response edits
 //     reach the answers of all that follows.
+//   - A redirect and the rule's own answer are such, as in Envoy and as the Gateway API has it ("All filters are expected to be
+//     compatible with each other", HTTPRouteRule.filters). A redirect is made of the call as it came, so that where it has one,
+//     the request is not edited; neither needs a backend.
 //   - A copy is made of the call as it is sent, so after both; outside of retries, so once.
 //   - Classes say what a failure is, for the retries and the ejections that follow.
 //   - The timeout bounds all attempts and the pauses between them; an attempt's own stands inside, where Rewind undoes it.
 //   - The backend is drawn by the call's lot: all attempts go to the same one, each to an endpoint of its own.
 func (b *builder) rule(r *mesh.Rule) traffic.Handler {
 	return traffic.Chain(b.split(r),
-		redirect.With(r.Redirect),
 		fault.With(r.Fault),
-		headers.With(r.Headers),
+		headers.With(edited(r)),
+		redirect.With(r.Redirect),
+		fault.With(r.Answer),
 		rewrite.With(r.Rewrite),
 		mirror.With(r.Mirrors, b.mirrors(r)),
 		classify.With(r.Classify),
@@ -43,6 +46,14 @@ func (b *builder) rule(r *mesh.Rule) traffic.Handler {
 		retry.With(r.Retry, b.budget, b.ledger, b.room),
 		timeout.Attempt(r.Timeout),
 	)
+}
+
+// edited are the edits of a rule: of responses alone, where it redirects.
+func edited(r *mesh.Rule) *headers.Policy {
+	if r.Headers == nil || r.Redirect == nil {
+		return r.Headers
+	}
+	return &headers.Policy{Ref: r.Headers.Ref, Response: r.Headers.Response}
 }
 
 // pool is the way of one attempt to a service or subset of it, in order. Limits come before the choice, so that what is over

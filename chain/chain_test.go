@@ -441,6 +441,7 @@ func TestLastGoodStays(t *testing.T) {
 	for name, edit := range map[string]func(*mesh.Rule){
 		"match": func(r *mesh.Rule) { r.Matches = bad }, "rewrite": func(r *mesh.Rule) { r.Rewrite = &rewrite.Policy{Regex: "("} },
 		"redirect": func(r *mesh.Rule) { r.Redirect = &redirect.Policy{Status: 200} }, "fault": func(r *mesh.Rule) { r.Fault = &fault.Policy{AbortShare: 1} },
+		"answer":  func(r *mesh.Rule) { r.Answer = &fault.Policy{AbortShare: 1} },
 		"timeout": func(r *mesh.Rule) { r.Timeout = &timeout.Policy{Request: -1} }, "retry": func(r *mesh.Rule) { r.Retry = &retry.Policy{Attempts: -1} },
 		"mirror":  func(r *mesh.Rule) { r.Mirrors = []mirror.Policy{{Share: mirror.All + 1}} },
 		"headers": func(r *mesh.Rule) { r.Headers = &headers.Policy{Request: headers.Edit{Remove: []string{""}}} },

@@ -7,6 +7,7 @@ import (
 	"github.com/weft-mesh/weft/config"
 	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/feature/authz"
+	"github.com/weft-mesh/weft/feature/fault"
 	"github.com/weft-mesh/weft/feature/headers"
 	"github.com/weft-mesh/weft/mesh"
 	"github.com/weft-mesh/weft/traffic"
@@ -61,8 +62,10 @@ func readyRule(r *mesh.Rule) error {
 	if r.Rewrite != nil {
 		errs = append(errs, r.Rewrite.Compile())
 	}
-	if r.Fault != nil {
-		errs = append(errs, r.Fault.Validate())
+	for _, p := range []*fault.Policy{r.Fault, r.Answer} {
+		if p != nil {
+			errs = append(errs, p.Validate())
+		}
 	}
 	if r.Timeout != nil {
 		errs = append(errs, r.Timeout.Validate())

@@ -53,9 +53,6 @@ func (r *reader) filters(x *rule) (out filtered) {
 		}
 	}
 	out.headers = policy(ref, edits)
-	if out.redirect != nil && len(edits.Response.Set)+len(edits.Response.Add)+len(edits.Response.Remove) > 0 {
-		r.Warn(x.field+".filters", "the answer of a redirect is made before response headers are edited: they stay as they are", "")
-	}
 	return out
 }
 

@@ -121,16 +121,20 @@ func (r *reader) checkRedirect(field string, x *networking.HTTPRedirect, w way) 
 	}
 }
 
-// fault lowers a fault, or a fixed answer, which is a fault of all calls.
-func (r *reader) fault(field string, h *networking.HTTPRoute) *fault.Policy {
-	p := &fault.Policy{Ref: r.Rule(field)}
-	if d := h.DirectResponse; d != nil {
-		p.Status, p.AbortShare = r.status(field+".directResponse.status", int32(d.Status)), million
-		return p
+// answer lowers a fixed answer, of all calls.
+func (r *reader) answer(field string, h *networking.HTTPRoute) *fault.Policy {
+	d := h.DirectResponse
+	if d == nil {
+		return nil
 	}
+	return &fault.Policy{Ref: r.Rule(field), Status: r.status(field+".directResponse.status", int32(d.Status)), AbortShare: million}
+}
+
+func (r *reader) fault(field string, h *networking.HTTPRoute) *fault.Policy {
 	if h.Fault == nil {
 		return nil
 	}
+	p := &fault.Policy{Ref: r.Rule(field)}
 	field += ".fault"
 	if h.Timeout != nil || h.Retries != nil {
 		r.Info(field, "where faults are injected, the rule's timeout and retries do not count", "")

@@ -150,7 +150,7 @@ func (r *reader) action(field string, h *networking.HTTPRoute) mesh.Rule {
 	rule := mesh.Rule{Rule: route.Rule{Ref: r.Rule(field)}}
 	rule.Backends = r.backends(field, h)
 	rule.Headers = r.headers(field+".headers", rule.Ref, h.Headers)
-	rule.Fault = r.fault(field, h)
+	rule.Fault, rule.Answer = r.fault(field, h), r.answer(field, h)
 	rule.Mirrors = r.mirrors(field, h)
 	rule.Timeout = r.timeout(field, h)
 	rule.Retry = r.retry(field, h)

@@ -537,11 +537,11 @@ func TestHeaders(t *testing.T) {
 	}
 }
 
-// TestDirectResponse: a status is an abort of every call.
+// TestDirectResponse: the rule answers every call itself.
 func TestDirectResponse(t *testing.T) {
 	part, found := lower(t, http("- directResponse: {status: 418, body: {string: hi}}"))
 	dialecttest.Want(t, found, mesh.Warning, "spec.http[0].directResponse.body", "no body")
-	if d := dialecttest.Diff(&fault.Policy{Ref: ref("VirtualService", "http[0]"), Status: 418, AbortShare: 1_000_000}, part.Routes[0].Rules[0].Fault); d != "" {
+	if d := dialecttest.Diff(&fault.Policy{Ref: ref("VirtualService", "http[0]"), Status: 418, AbortShare: 1_000_000}, part.Routes[0].Rules[0].Answer); d != "" {
 		t.Error(d)
 	}
 }
