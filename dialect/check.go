@@ -102,6 +102,10 @@ func (c *checker) object(p *place, s *Schema, f *field, v map[string]any, around
 		}
 		at := p.child(key)
 		if s.Type == MapType {
+			if _, err := strconv.ParseUint(key, 10, 32); s.Numbers && err != nil {
+				c.add(mesh.Error, at, "a whole number is expected as the key, and this is "+show(key), "")
+				continue
+			}
 			c.value(at, s.Elem, f.step("{}"), v[key], around)
 		} else if inner := s.inner(key); inner != nil {
 			c.value(at, inner, f.step(key), v[key], around)
@@ -143,6 +147,9 @@ func plainElem(s *Schema) bool {
 // every field may be.
 func mismatch(s *Schema, v any) (text, remedy string) {
 	if v == nil || fits(s.Type, v) {
+		if text = outside(s.Range, v); text != "" {
+			return text, ""
+		}
 		return enum(s, v)
 	}
 	switch v := v.(type) {
@@ -165,6 +172,20 @@ func mismatch(s *Schema, v any) (text, remedy string) {
 		return show(v) + " is not " + s.Type.String(), remedy
 	}
 	return s.Type.String() + " is expected here, and this is " + show(v), remedy
+}
+
+// outside says that a whole number is out of its range.
+func outside(r [2]float64, v any) string {
+	f, isFloat := v.(float64)
+	if n, isInt := v.(int64); isInt {
+		f = float64(n)
+	} else if !isFloat {
+		return ""
+	}
+	if r == ([2]float64{}) || f >= r[0] && f <= r[1] {
+		return ""
+	}
+	return fmt.Sprintf("%v is outside of %.0f to %.0f", v, r[0], r[1])
 }
 
 const yamlWords = "YAML reads y, n, yes, no, on and off as true and false: write it in quotes"

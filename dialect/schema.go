@@ -32,6 +32,8 @@ type Schema struct {
 	Enum     []string           // strings that are allowed; nil: any
 	Required []string           // of an object
 	OneOf    [][]string         // of an object: of each group at most one may be set
+	Range    [2]float64         // of a whole number: the least and the most; zero: any
+	Numbers  bool               // of a map: its keys are whole numbers of 32 bits without a sign
 }
 
 // At returns the schema at path, as "spec.http[].match[].headers{}.exact": "[]" is a list's element and "{}" a map's. Nil:

@@ -64,7 +64,14 @@ func (b *builder) of(t reflect.Type) *Schema {
 	case reflect.Slice, reflect.Array:
 		return &Schema{Type: ListType, Elem: b.of(t.Elem())}
 	}
-	return &Schema{Type: scalar(t.Kind())}
+	s := &Schema{Type: scalar(t.Kind())}
+	switch t.Kind() {
+	case reflect.Int32:
+		s.Range = rangeOf(protoreflect.Int32Kind)
+	case reflect.Uint32:
+		s.Range = rangeOf(protoreflect.Uint32Kind)
+	}
+	return s
 }
 
 func scalar(k reflect.Kind) Type {

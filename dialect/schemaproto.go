@@ -1,6 +1,8 @@
 package dialect
 
 import (
+	"math"
+
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -28,7 +30,11 @@ var known = map[protoreflect.FullName]Type{
 
 func (b *builder) message(d protoreflect.MessageDescriptor) *Schema {
 	if t, ok := known[d.FullName()]; ok {
-		return &Schema{Type: t}
+		s := &Schema{Type: t}
+		if t == IntType {
+			s.Range = rangeOf(d.Fields().ByName("value").Kind())
+		}
+		return s
 	}
 	if s, begun := b.messages[d.FullName()]; begun {
 		return s
@@ -60,7 +66,7 @@ func jsonNames(fields protoreflect.FieldDescriptors) (out []string) {
 func (b *builder) field(f protoreflect.FieldDescriptor) *Schema {
 	switch {
 	case f.IsMap():
-		return &Schema{Type: MapType, Elem: b.single(f.MapValue())}
+		return &Schema{Type: MapType, Elem: b.single(f.MapValue()), Numbers: f.MapKey().Kind() == protoreflect.Uint32Kind}
 	case f.IsList():
 		return &Schema{Type: ListType, Elem: b.single(f)}
 	}
@@ -80,7 +86,18 @@ func (b *builder) single(f protoreflect.FieldDescriptor) *Schema {
 	case protoreflect.FloatKind, protoreflect.DoubleKind:
 		return &Schema{Type: NumberType}
 	}
-	return &Schema{Type: IntType}
+	return &Schema{Type: IntType, Range: rangeOf(f.Kind())}
+}
+
+// rangeOf is of a kind of whole numbers; what is not written with 32 bits holds any.
+func rangeOf(k protoreflect.Kind) [2]float64 {
+	switch k {
+	case protoreflect.Int32Kind, protoreflect.Sint32Kind, protoreflect.Sfixed32Kind:
+		return [2]float64{math.MinInt32, math.MaxInt32}
+	case protoreflect.Uint32Kind, protoreflect.Fixed32Kind:
+		return [2]float64{0, math.MaxUint32}
+	}
+	return [2]float64{}
 }
 
 func enumNames(values protoreflect.EnumValueDescriptors) (out []string) {

@@ -71,6 +71,7 @@ func TestPeerAuthenticationMistakes(t *testing.T) {
 	}{
 		{`{portLevelMtls: {"80": {mode: DISABLE}}}`, mesh.Error, "spec.portLevelMtls", "beside a selector"},
 		{`{selector: {matchLabels: {a: b}}, portLevelMtls: {"0": {mode: DISABLE}}}`, mesh.Error, "spec.portLevelMtls.0", "1 to 65535"},
+		{"{selector: {matchLabels: {a: b}}, portLevelMtls: {http: {mode: DISABLE}}}", mesh.Error, "spec.portLevelMtls.http", "a whole number"},
 		{"{mtls: {mode: strict}}", mesh.Error, "spec.mtls.mode", "did you mean STRICT?"},
 		{"{mode: STRICT}", mesh.Warning, "spec.mode", "did you mean mtls.mode?"},
 		{"{selector: {labels: {a: b}}}", mesh.Warning, "spec.selector.labels", "did you mean selector.matchLabels?"},

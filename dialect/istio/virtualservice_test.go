@@ -596,6 +596,8 @@ func TestVirtualServiceMistakes(t *testing.T) {
 		{"{}", mesh.Error, "", "neither route nor redirect"},
 		{"{route: [{destination: {subset: v1}}]}", mesh.Error, ".route[0].destination.host", "required"},
 		{"{route: [{destination: {host: '*.example.com'}}]}", mesh.Error, ".route[0].destination.host", "wildcard"},
+		{"{route: [{destination: {host: reviews}, weight: 4294967296}]}", mesh.Error, ".route[0].weight", "4294967296 is outside of"},
+		{"{route: [{destination: {host: reviews, port: {number: -1}}}]}", mesh.Error, ".route[0].destination.port.number", "-1 is outside of 0"},
 		{"{route: [{destination: {host: reviews, port: {number: 70000}}}]}", mesh.Error, ".route[0].destination.port.number", "not a port"},
 		{"{match: [{uri: {regex: '/['}}], route: [{destination: {host: reviews}}]}", mesh.Error, ".match[0].uri.regex", "RE2"},
 		{"{match: [{uri: {exact: /a, prefix: /b}}], route: [{destination: {host: reviews}}]}", mesh.Error, ".match[0].uri.prefix", "only one of"},
