@@ -69,6 +69,18 @@ func TestProfileUnderAnyWinner(t *testing.T) {
 	}
 }
 
+// TestSubsetBeforeService: a subset's policy goes before its service's, field by field.
+func TestSubsetBeforeService(t *testing.T) {
+	p := mesh.BackendPolicy{Ref: ref(decision.Istio, "default", "dr"), Host: host,
+		Policy:  mesh.Outbound{Breaker: &breaker.Policy{MaxRequests: 1}, Secure: &traffic.Secure{Mode: traffic.Clear}},
+		Subsets: []mesh.Subset{{Name: "v1", Policy: mesh.Outbound{Breaker: &breaker.Policy{MaxRequests: 2}}}}}
+	s, svc := snapshot(mesh.Part{Backends: []mesh.BackendPolicy{p}})
+	got := s.Calling(svc, 80, mesh.Caller{}).Subsets[0].Policy
+	if got.Breaker.MaxRequests != 2 || got.Secure == nil || got.Secure.Mode != traffic.Clear {
+		t.Errorf("the subset is called by %+v", got)
+	}
+}
+
 // TestPoliciesForSome: a backend policy for some callers, or for a port, goes before what is around it, field by field.
 func TestPoliciesForSome(t *testing.T) {
 	limit := func(n uint32) mesh.Outbound { return mesh.Outbound{Breaker: &breaker.Policy{MaxRequests: n}} }

@@ -58,6 +58,8 @@ func TestWhoChooses(t *testing.T) {
 	wild.Host, wild.Rules = "*.default.svc.cluster.local", []mesh.Rule{rule("wild")}
 	consumer := gw
 	consumer.Ref.Namespace, consumer.Consumer, consumer.Rules = "shop", "shop", []mesh.Rule{rule("consumer")}
+	own := vs
+	own.Ref.Namespace, own.Consumer, own.Rules = "shop", "shop", []mesh.Rule{rule("own")}
 	port := gw
 	port.Port, port.Rules = 81, []mesh.Rule{rule("port81")}
 	others := vs
@@ -78,6 +80,7 @@ func TestWhoChooses(t *testing.T) {
 		{"HTTPRoutes are pooled, the oldest first", []mesh.Route{gw, gw2}, "default", 80, "gw2 gw"},
 		{"a consumer route displaces the others for its namespace", []mesh.Route{gw, consumer, vs}, "shop", 80, "consumer"},
 		{"and for no other", []mesh.Route{gw, consumer, vs}, "default", 80, "gw"},
+		{"but not those of a dialect that goes before its own", []mesh.Route{gw, own}, "shop", 80, "gw"},
 		{"a route for one port leaves the other to the next rank", []mesh.Route{port, vs}, "default", 80, "vs"},
 		{"a route all of whose rules are others' says nothing", []mesh.Route{others}, "default", 80, ""},
 	} {
