@@ -67,9 +67,9 @@ bench: ## Go benchmarks; BENCH=regexp BENCHTIME=1s
 ENVOY_VERSION := 1.40.0
 
 # CASE, PEERS and CALLERS are lists with commas; test/bench/cases.go has the cases.
-bench-proxy: build deps-bench ## weft's proxy beside others in one run; CASE=... PEERS=... CALLERS=... ROUNDS=15
+bench-proxy: build deps-bench ## weft's proxy beside others in one run; CASE=... PEERS=... CALLERS=... ROUNDS=15 WRITE=docs
 	@$(BUILD) -o bin/ ./test/bench
-	bin/bench $(if $(CASE),-case $(CASE)) $(if $(PEERS),-peers $(PEERS)) $(if $(CALLERS),-callers $(CALLERS)) $(if $(ROUNDS),-rounds $(ROUNDS))
+	bin/bench $(if $(CASE),-case $(CASE)) $(if $(PEERS),-peers $(PEERS)) $(if $(CALLERS),-callers $(CALLERS)) $(if $(ROUNDS),-rounds $(ROUNDS)) $(if $(WRITE),-write $(WRITE))
 
 deps-bench: .cache/bench/relay .cache/bench/envoy-$(ENVOY_VERSION) ## get the proxies that weft's is measured beside
 
@@ -80,6 +80,7 @@ deps-bench: .cache/bench/relay .cache/bench/envoy-$(ENVOY_VERSION) ## get the pr
 	@mkdir -p .cache/bench; missing=; \
 	command -v nginx >/dev/null && [ -e /usr/lib/nginx/modules/ngx_stream_module.so ] || missing="nginx-light libnginx-mod-stream"; \
 	command -v haproxy >/dev/null || missing="$$missing haproxy"; \
+	command -v nft >/dev/null && command -v ip >/dev/null || missing="$$missing nftables iproute2"; \
 	command -v cc >/dev/null || missing="$$missing gcc libc6-dev"; \
 	command -v python3 >/dev/null && python3 -m pip --version >/dev/null 2>&1 || missing="$$missing python3-pip"; \
 	if [ -n "$$missing" ]; then \

@@ -48,8 +48,10 @@ func run(ctx context.Context, args []string) error {
 			if err := json.Unmarshal([]byte(args[1]), &o); err != nil {
 				return err
 			}
-			a, err := runLoad(&o)
+			a, err := o.run()
 			return errors.Join(err, json.NewEncoder(os.Stdout).Encode(a))
+		case "slow":
+			return load.Slow(ctx, &load.Spec{Addr: args[1], Host: "app"}, func() { fmt.Println("reading") })
 		case "reverse":
 			var r reverse
 			if err := json.Unmarshal([]byte(args[1]), &r); err != nil {
@@ -63,6 +65,7 @@ func run(ctx context.Context, args []string) error {
 
 type flags struct {
 	cases, peers, callers, cache string
+	raw, docs                    string
 	rounds, nice                 int
 	window                       time.Duration
 	bound                        float64
@@ -74,6 +77,8 @@ func parse(args []string) (f flags, err error) {
 	fs.StringVar(&f.peers, "peers", "", "peers, with commas [all]")
 	fs.StringVar(&f.callers, "callers", "", "numbers of callers, with commas [the case's main one; of all cases, all]")
 	fs.StringVar(&f.cache, "cache", ".cache/bench", "directory with the peers' programs")
+	fs.StringVar(&f.raw, "raw", "", "file for the raw figures [none]")
+	fs.StringVar(&f.docs, "write", "", "directory for performance.md, its picture and the raw figures [none]")
 	fs.IntVar(&f.rounds, "rounds", 15, "rounds of each measurement")
 	fs.IntVar(&f.nice, "nice", -20, "priority of proxies, callers and application alike, so that what else runs here disturbs less")
 	fs.DurationVar(&f.window, "window", 500*time.Millisecond, "time that is counted, in each round")
@@ -89,6 +94,11 @@ func compare(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	if os.Getenv(lossEnv) != "" {
+		if err := enterAlone(); err != nil {
+			return err
+		}
+	}
 	if runtime.NumCPU() < 2 {
 		return errors.New("there have to be two cores: one for the proxies, one for everything else")
 	}
@@ -101,15 +111,19 @@ func compare(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	passed, failed := 0, 0
+	var all results
 	for i := range chosen {
-		p, n, err := b.one(ctx, &chosen[i], &f)
+		r, err := b.one(ctx, &chosen[i], &f)
 		if err != nil {
 			return err
 		}
-		passed, failed = passed+p, failed+n
+		all.Groups, all.Verdicts = append(all.Groups, r.Groups...), append(all.Verdicts, r.Verdicts...)
 	}
-	fmt.Printf("%d passed, %d failed\n", passed, failed)
+	if err := all.write(&f, b.tools); err != nil {
+		return err
+	}
+	failed := all.failed()
+	fmt.Printf("%d passed, %d failed\n", len(all.Verdicts)-failed, failed)
 	if failed > 0 {
 		return errors.New("targets are missed")
 	}
@@ -131,38 +145,58 @@ func choose(list string) (out []benchCase, err error) {
 }
 
 // one measures a case, prints its tables and checks its targets.
-func (b *bench) one(ctx context.Context, c *benchCase, f *flags) (passed, failed int, err error) {
-	callers := c.callers
-	if f.cases != "" {
-		callers = callers[len(callers)-1:]
+func (b *bench) one(ctx context.Context, c *benchCase, f *flags) (out results, err error) {
+	if c.variants[0].plan.Loss && os.Getenv(lossEnv) == "" {
+		out, err = b.alone(ctx, c, f)
+	} else {
+		out, err = b.groups(ctx, c, f)
 	}
-	if f.callers != "" {
-		callers = nil
-		for s := range strings.SplitSeq(f.callers, ",") {
-			n, err := strconv.Atoi(s)
-			if err != nil {
-				return 0, 0, err
-			}
-			callers = append(callers, n)
-		}
+	for _, g := range out.Groups {
+		g.print(os.Stdout)
+		list := g.check()
+		out.Verdicts = append(out.Verdicts, list...)
+		tell(os.Stdout, list)
+	}
+	return out, err
+}
+
+func (b *bench) groups(ctx context.Context, c *benchCase, f *flags) (out results, err error) {
+	callers, err := f.callersOf(c)
+	if err != nil {
+		return out, err
 	}
 	for _, v := range c.variants {
 		for _, n := range callers {
 			g, err := b.measure(ctx, c, v, n)
 			if err != nil {
-				return 0, 0, err
+				return out, err
 			}
-			g.print(os.Stdout)
-			p, q := g.check(os.Stdout)
-			passed, failed = passed+p, failed+q
+			out.Groups = append(out.Groups, g)
 		}
 	}
-	return passed, failed, nil
+	return out, nil
+}
+
+func (f *flags) callersOf(c *benchCase) (out []int, err error) {
+	switch {
+	case f.callers == "" && f.cases == "":
+		return c.callers, nil
+	case f.callers == "":
+		return c.callers[len(c.callers)-1:], nil
+	}
+	for s := range strings.SplitSeq(f.callers, ",") {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 1 {
+			return nil, fmt.Errorf("%q is no number of callers", s)
+		}
+		out = append(out, n)
+	}
+	return out, nil
 }
 
 func newBench(f *flags) (b *bench, err error) {
 	priority = f.nice
-	b = &bench{log: os.Stderr, rounds: f.rounds, window: f.window, bound: f.bound}
+	b = &bench{log: os.Stderr, rounds: f.rounds, window: f.window, bound: f.bound, backends: map[int]*backend{}}
 	if f.peers != "" {
 		b.peers = strings.Split(f.peers, ",")
 	}
@@ -172,17 +206,12 @@ func newBench(f *flags) (b *bench, err error) {
 	if b.dir, err = os.MkdirTemp("", "weft-bench-"); err != nil {
 		return nil, err
 	}
-	b.backend, b.ports, err = startBackend(b.tools, answerSize)
-	if err != nil {
-		b.stop()
-		return nil, err
-	}
 	return b, nil
 }
 
 func (b *bench) stop() {
-	if b.backend != nil {
-		b.backend.stop()
+	for _, x := range b.backends {
+		x.proc.stop()
 	}
 	os.RemoveAll(b.dir)
 }

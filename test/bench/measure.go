@@ -1,15 +1,12 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"os/exec"
+	"os"
 	"slices"
-	"strconv"
+	"strings"
 	"time"
 
 	"github.com/weft-mesh/weft/test/bench/load"
@@ -17,111 +14,149 @@ import (
 
 // bench is a run of the benchmark.
 type bench struct {
-	tools   *tools
-	dir     string
-	log     io.Writer
-	rounds  int
-	window  time.Duration
-	bound   float64  // of foreign use of a core
-	peers   []string // empty: all
-	backend *process
-	ports   map[load.Protocol]uint16
+	tools    *tools
+	dir      string
+	log      io.Writer
+	rounds   int
+	window   time.Duration
+	bound    float64          // of foreign use of a core
+	peers    []string         // empty: all
+	backends map[int]*backend // by the size of their answers
+	again    int              // attempts that may still be made in this group, beyond one for each round and peer
 }
 
-// sample is what one round says of one peer. Times are in microseconds, memory in bytes.
-type sample struct {
-	CPU       float64   `json:"cpu"`            // of the proxies, user and system, per request
-	Each      []float64 `json:"each,omitempty"` // of it, each proxy's
-	Rate      float64   `json:"rate"`
-	P50       float64   `json:"p50"`
-	P90       float64   `json:"p90"`
-	P99       float64   `json:"p99"`
-	RSS       int       `json:"rss"`
-	Anonymous int       `json:"anonymous"`
-	Foreign   float64   `json:"foreign"`         // of a core, by others, where it was worst
-	Noisy     bool      `json:"noisy,omitempty"` // above the bound, after all attempts
-	Attempts  int       `json:"attempts"`
+// contender is a peer with one kind of a variant.
+type contender struct {
+	name string
+	peer *peer
+	v    variant
+	plan *plan
+	up   *running // nil: it does not run
 }
 
-// group is one table: what was measured side by side.
-type group struct {
-	Case    string              `json:"case"`
-	Title   string              `json:"title"`
-	Variant string              `json:"variant,omitempty"`
-	Callers int                 `json:"callers"`
-	Unit    string              `json:"unit"`
-	Peers   []string            `json:"peers"` // in order
-	Samples map[string][]sample `json:"samples"`
-	Failed  map[string]string   `json:"failed,omitempty"`
-}
-
-// measure does all rounds of a variant, the peers taking turns in each.
+// measure does all rounds of a variant, the contenders taking turns in each.
 func (b *bench) measure(ctx context.Context, c *benchCase, v variant, callers int) (*group, error) {
-	g := &group{Case: c.name, Title: c.title, Variant: v.name, Callers: callers, Unit: v.unit, Samples: map[string][]sample{}, Failed: map[string]string{}}
-	if g.Unit == "" {
-		g.Unit = "request"
+	if v.spec.Callers = callers; v.unit == "" {
+		v.unit = "request"
 	}
-	p, err := b.complete(v.plan)
+	g := &group{Case: c.name, Title: c.title, Variant: v.name, Callers: callers, Unit: v.unit, Memory: v.fresh, Samples: map[string][]sample{}, Failed: map[string]string{}}
+	list, err := b.contenders(c, v)
 	if err != nil {
 		return nil, err
 	}
-	v.spec.Callers, v.spec.Warm, v.spec.For = callers, b.window/3, b.window
-	up := map[string]*running{}
 	defer func() {
-		for _, r := range up {
-			r.stop()
+		for _, x := range list {
+			x.stop()
 		}
 	}()
-	for _, x := range peers {
-		if !b.wants(c, &v, &x, p) {
-			continue
-		}
-		g.Peers = append(g.Peers, x.name)
-		r, err := x.start(ctx, b.tools, p)
-		if err != nil {
-			g.Failed[x.name] = err.Error()
-			continue
-		}
-		up[x.name] = r
+	rounds := b.rounds
+	if v.rounds > 0 {
+		rounds = min(rounds, v.rounds)
 	}
-	for range b.rounds {
-		for _, name := range g.Peers {
-			if up[name] == nil {
+	b.again = rounds * len(list) / 2
+	for _, x := range list {
+		g.Peers = append(g.Peers, x.name)
+	}
+	for range rounds {
+		for _, x := range list {
+			if g.Failed[x.name] != "" {
 				continue
 			}
-			s, err := b.round(ctx, up[name], v.spec)
+			s, err := b.turn(ctx, x)
 			if ctx.Err() != nil {
 				return nil, ctx.Err()
 			}
 			if err != nil {
-				g.Failed[name] = err.Error()
-				delete(g.Samples, name)
-				up[name].stop()
-				delete(up, name)
+				g.Failed[x.name] = err.Error()
+				delete(g.Samples, x.name)
+				x.stop()
 				continue
 			}
-			g.Samples[name] = append(g.Samples[name], s)
+			g.Samples[x.name] = append(g.Samples[x.name], s)
 		}
 	}
 	return g, nil
 }
 
-func (b *bench) wants(c *benchCase, v *variant, x *peer, p *plan) bool {
-	list := v.peers
-	if list == nil {
-		list = c.peers
+// turn is one round of one contender.
+func (b *bench) turn(ctx context.Context, x *contender) (s sample, err error) {
+	if x.up == nil {
+		if x.up, err = x.peer.start(ctx, b.tools, x.plan); err != nil {
+			return s, err
+		}
+		if x.plan.Loss {
+			if err := lose(ctx, x.up.between); err != nil {
+				return s, err
+			}
+		}
 	}
-	if list != nil && !slices.Contains(list, x.name) || x.can != nil && !x.can(p) {
+	s, err = b.round(ctx, x)
+	if x.v.fresh {
+		x.stop()
+	}
+	return s, err
+}
+
+func (x *contender) stop() {
+	if x.up != nil {
+		x.up.stop()
+		x.up = nil
+	}
+}
+
+// contenders are the peers that a case asks for and that can, in each of its kinds.
+func (b *bench) contenders(c *benchCase, v variant) (out []*contender, err error) {
+	kinds := v.kinds
+	if kinds == nil {
+		kinds = []kind{{}}
+	}
+	for i := range peers {
+		for _, k := range kinds {
+			x := &contender{peer: &peers[i], name: peers[i].name, v: v}
+			if k.change != nil {
+				k.change(&x.v)
+			}
+			if x.plan, err = b.complete(x.v.plan); err != nil {
+				return nil, err
+			}
+			if !b.wants(c, x.peer, x.plan) || x.v.fresh && x.name == direct {
+				continue
+			}
+			if k.name != "" && x.name != direct {
+				x.name += " " + k.name
+			}
+			if out = append(out, x); x.name == direct {
+				break
+			}
+		}
+	}
+	return out, nil
+}
+
+func (b *bench) wants(c *benchCase, x *peer, p *plan) bool {
+	if c.peers != nil && !slices.Contains(c.peers, x.name) || x.can != nil && !x.can(p) {
 		return false
 	}
 	return x.name == direct || len(b.peers) == 0 || slices.Contains(b.peers, x.name)
 }
 
 // complete fills in what depends on the machine.
-func (b *bench) complete(p plan) (*plan, error) {
-	p.Dir, p.Ports = b.dir, b.ports
-	if p.Next == nil {
-		p.Next = []string{local(p.AppPort())}
+func (b *bench) complete(p plan) (_ *plan, err error) {
+	if p.Answer == 0 {
+		p.Answer = answerSize
+	}
+	if b.backends[p.Answer] == nil {
+		if b.backends[p.Answer], err = startBackend(b.tools, p.Answer); err != nil {
+			return nil, err
+		}
+	}
+	p.Ports = b.backends[p.Answer].ports
+	if p.Dir, err = os.MkdirTemp(b.dir, ""); err != nil {
+		return nil, err
+	}
+	p.Next = []string{local(p.AppPort())}
+	for i := 1; i < p.Endpoints; i++ { // all of 127.0.0.0/8 is this machine, and the application listens on every address
+		p.Next = append(p.Next, fmt.Sprintf("127.1.0.%d:%d", i, p.AppPort()))
 	}
 	if p.Routes == nil {
 		p.Routes = routesOf()
@@ -137,10 +172,16 @@ const attempts = 3
 
 // round measures once, or again where others disturbed it or something went wrong; of disturbed attempts only, the least disturbed
 // one counts, and is marked.
-func (b *bench) round(ctx context.Context, r *running, spec load.Spec) (best sample, err error) {
+func (b *bench) round(ctx context.Context, x *contender) (best sample, err error) {
 	found := false
-	for n := 1; n <= attempts; n++ {
-		s, wrong := b.once(ctx, r, spec)
+	for n := 1; n <= attempts && ctx.Err() == nil; n++ {
+		if n > 1 {
+			if found && b.again == 0 {
+				break
+			}
+			b.again = max(b.again-1, 0)
+		}
+		s, wrong := b.once(ctx, x)
 		if wrong != nil {
 			err = wrong
 			continue
@@ -148,7 +189,7 @@ func (b *bench) round(ctx context.Context, r *running, spec load.Spec) (best sam
 		if s.Noisy = s.Foreign > b.bound; !found || s.Foreign < best.Foreign {
 			best, found = s, true
 		}
-		if best.Attempts = n; !s.Noisy {
+		if best.Attempts = n; !s.Noisy || x.v.fresh { // what others use does not change memory
 			break
 		}
 	}
@@ -158,96 +199,50 @@ func (b *bench) round(ctx context.Context, r *running, spec load.Spec) (best sam
 	return best, err
 }
 
-// order is what a process that makes requests is told, and answer what it says.
-type (
-	order struct {
-		Spec  load.Spec `json:"spec"`
-		Watch watched   `json:"watch"`
+func (b *bench) once(ctx context.Context, x *contender) (s sample, err error) {
+	r := x.up
+	o := order{Spec: x.v.spec, TLS: nil}
+	o.Spec.Addr, o.Spec.Warm, o.Spec.For = r.addr, b.window/3, b.window
+	switch {
+	case x.v.fresh: // time for all to connect, and then for proxies to find that they idle
+		o.Spec.Warm, o.Spec.For = 10*time.Second, 2*time.Second
+	case x.plan.Loss: // a packet that is lost again costs at least 0.4 s (RTO, RFC 6298, Linux: 200 ms and then double)
+		o.Spec.For = 4 * b.window
 	}
-	answer struct {
-		load.Result
-		CPU     []time.Duration `json:"cpu"` // of each proxy, in the time that was counted
-		Foreign float64         `json:"foreign"`
+	if x.plan.CalleeOnly {
+		o.TLS = &tlsEnd{ALPN: r.alpn, Cert: r.cert, Key: r.key}
 	}
-)
-
-func (b *bench) once(ctx context.Context, r *running, spec load.Spec) (s sample, err error) {
-	spec.Addr = r.addr
-	o := order{Spec: spec}
 	for _, p := range r.procs {
 		o.Watch.Proxies = append(o.Watch.Proxies, p.pid())
 	}
-	for _, p := range append([]*process{b.backend}, r.others...) {
+	for _, p := range append([]*process{b.backends[x.plan.Answer].proc}, r.others...) {
 		o.Watch.Others = append(o.Watch.Others, p.pid())
+	}
+	if x.v.beside {
+		slow, err := b.slow(o.Spec)
+		if err != nil {
+			return s, err
+		}
+		defer slow.stop()
+		o.Watch.Others = append(o.Watch.Others, slow.pid())
 	}
 	a, err := b.order(ctx, o)
 	if err != nil {
 		return s, err
 	}
-	n := float64(a.Requests)
-	s = sample{Rate: n / a.Took.Seconds(), P50: micros(a.P50), P90: micros(a.P90), P99: micros(a.P99), Foreign: a.Foreign}
-	for _, d := range a.CPU {
-		s.Each = append(s.Each, micros(d)/n)
-		s.CPU += micros(d) / n
-	}
-	for _, p := range r.procs {
-		rss, anonymous := memory(p.pid())
-		s.RSS += rss
-		s.Anonymous += anonymous
-	}
-	return s, nil
+	return a.sample(), nil
 }
 
-func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
-
-// order runs a process that makes requests.
-func (b *bench) order(ctx context.Context, o order) (a answer, err error) {
-	arg, err := json.Marshal(o)
+// slow starts who reads 1 GB slowly.
+func (b *bench) slow(s load.Spec) (*process, error) {
+	p, err := spawn{name: "slow caller", core: otherCore, argv: []string{b.tools.self, "slow", s.Addr}}.start()
 	if err != nil {
-		return a, err
+		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, o.Spec.Warm+o.Spec.For+20*time.Second)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, "taskset", "-c", strconv.Itoa(otherCore), b.tools.self, "load", string(arg))
-	var out, errs bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &errs
-	cmd.Env = append(cmd.Environ(), "GOMAXPROCS=1", "GOGC=400")
-	if err := begin(cmd); err != nil {
-		return a, err
-	}
-	if err := cmd.Wait(); err != nil {
-		return a, fmt.Errorf("callers: %w: %s", err, errs.String())
-	}
-	if err := json.Unmarshal(out.Bytes(), &a); err != nil {
-		return a, err
-	}
-	if a.Errors > 0 {
-		return a, fmt.Errorf("%d errors, the first: %s", a.Errors, a.Error)
-	}
-	if a.Requests == 0 {
-		return a, errors.New("no request was answered")
-	}
-	return a, nil
-}
-
-// runLoad is the process that order starts.
-func runLoad(o *order) (a answer, err error) {
-	var before, after usage
-	a.Result, err = load.Run(&o.Spec, load.Hooks{
-		Begin: func() (err error) { before, err = o.Watch.now(); return err },
-		End:   func() (err error) { after, err = o.Watch.now(); return err },
+	return p, p.await(func() error {
+		if !strings.Contains(p.out.String(), "reading") {
+			return fmt.Errorf("it has not begun")
+		}
+		return nil
 	})
-	if err != nil {
-		return a, err
-	}
-	var own time.Duration
-	for i := range after.proxies {
-		a.CPU = append(a.CPU, after.proxies[i]-before.proxies[i])
-		own += a.CPU[i]
-	}
-	for core := range after.busy {
-		mine := map[int]time.Duration{proxyCore: own, otherCore: after.others - before.others}[core]
-		a.Foreign = max(a.Foreign, (after.busy[core]-before.busy[core]-mine).Seconds()/a.Took.Seconds())
-	}
-	return a, nil
 }

@@ -22,10 +22,13 @@ type peer struct {
 
 // running is a peer that serves, or nobody: then callers go to the application itself.
 type running struct {
-	addr   string
-	procs  []*process // the proxies
-	others []*process // what runs beside them
-	close  func()     // after the processes have ended; nil: nothing is left
+	addr      string
+	alpn      string     // of addr, if TLS is spoken there
+	cert, key string     // files that who connects there shows
+	between   uint16     // port between the proxies
+	procs     []*process // the proxies
+	others    []*process // what runs beside them
+	close     func()     // after the processes have ended; nil: nothing is left
 }
 
 func (r *running) stop() {
@@ -53,7 +56,7 @@ var peers = []peer{
 	}},
 	{relay, func(p *plan) bool { return !p.Pair && len(p.Next) == 1 }, startRelay},
 	{weft, nil, startWeft},
-	{"nginx", nil, of("nginx.conf.tmpl", false, func(t *tools, config string) []string { return []string{t.nginx, "-c", config} })},
+	{"nginx", func(p *plan) bool { return p.TCP() || p.Routes[0].Nginx != "" }, of("nginx.conf.tmpl", false, func(t *tools, config string) []string { return []string{t.nginx, "-c", config} })},
 	{"haproxy", func(p *plan) bool { return !p.Pair || !p.HTTP2() }, of("haproxy.cfg.tmpl", false, haproxyArgs)},
 	{"haproxy-h2", func(p *plan) bool { return p.Pair && !p.TCP() }, of("haproxy.cfg.tmpl", true, haproxyArgs)},
 	{"envoy", func(p *plan) bool { return !p.Pair || !p.HTTP2() }, of("envoy.yaml.tmpl", false, envoyArgs)},
@@ -81,10 +84,12 @@ func (p *plan) sides(h2 bool) ([]*side, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []*side{
-		{plan: p, Side: "callee", ListenPort: between, Next: p.Next, TLSIn: true, H2In: h2 || p.HTTP2(), H2Out: p.HTTP2()},
-		{plan: p, Side: "caller", ListenPort: port, Next: []string{local(between)}, TLSOut: true, H2In: p.HTTP2(), H2Out: h2 || p.HTTP2(), OnceOut: p.Once},
-	}, nil
+	callee := &side{plan: p, Side: "callee", ListenPort: between, Next: p.Next, TLSIn: true, H2In: h2 || p.HTTP2(), H2Out: p.HTTP2()}
+	caller := &side{plan: p, Side: "caller", ListenPort: port, Next: []string{local(between)}, TLSOut: true, H2In: p.HTTP2(), H2Out: h2 || p.HTTP2(), OnceOut: p.Once}
+	if p.CalleeOnly {
+		return []*side{callee}, nil
+	}
+	return []*side{callee, caller}, nil
 }
 
 // starts runs one process for each side; the last one is the callers'.
@@ -100,7 +105,7 @@ func starts(p *plan, h2 bool, each func(*side) (spawn, error)) (r *running, err 
 			r.stop()
 			return nil, err
 		}
-		x.core = proxyCore
+		x.core = p.core()
 		proc, err := x.start()
 		if err == nil {
 			r.procs = append(r.procs, proc)
@@ -111,6 +116,9 @@ func starts(p *plan, h2 bool, each func(*side) (spawn, error)) (r *running, err 
 			return nil, err
 		}
 		r.addr = local(s.ListenPort)
+		if s.TLSIn {
+			r.between, r.alpn, r.cert, r.key = s.ListenPort, map[bool]string{true: "h2", false: "http/1.1"}[s.H2In], p.Cert, p.Key
+		}
 	}
 	return r, nil
 }
@@ -133,8 +141,11 @@ func render(name, to string, data any) error {
 func of(name string, h2 bool, argv func(t *tools, config string) []string) func(context.Context, *tools, *plan) (*running, error) {
 	return func(_ context.Context, t *tools, p *plan) (*running, error) {
 		return starts(p, h2, func(s *side) (spawn, error) {
+			if name == "nginx.conf.tmpl" && p.Protocol == load.HTTP2 && s.Side != "caller" {
+				s.Next = []string{local(p.Ports[load.HTTP1])} // it speaks HTTP/1.1 to applications
+			}
 			ext := filepath.Ext(name[:len(name)-len(".tmpl")])
-			config := filepath.Join(p.Dir, fmt.Sprintf("%s-%s-%v%s", name, s.Side, h2, ext))
+			config := filepath.Join(p.Dir, fmt.Sprintf("%s-%d%s", name, s.ListenPort, ext))
 			return spawn{name: name, argv: argv(t, config)}, render(name, config, s)
 		})
 	}
@@ -153,26 +164,39 @@ func startNetHTTP(_ context.Context, t *tools, p *plan) (*running, error) {
 	})
 }
 
+// core is where proxies run.
+func (p *plan) core() string {
+	if p.Unpinned {
+		return otherCore + "," + proxyCore
+	}
+	return proxyCore
+}
+
 // procs is the environment of proxies in Go.
 func (p *plan) procs() []string { return []string{fmt.Sprintf("GOMAXPROCS=%d", max(p.Procs, 1))} }
 
-// startBackend starts the application.
-func startBackend(t *tools, size int) (*process, map[load.Protocol]uint16, error) {
+// backend is the application.
+type backend struct {
+	proc  *process
+	ports map[load.Protocol]uint16
+}
+
+func startBackend(t *tools, size int) (*backend, error) {
 	b := load.Backend{Ports: map[load.Protocol]uint16{}, Bytes: size}
 	for _, p := range []load.Protocol{load.HTTP1, load.HTTP2, load.GRPC, load.Stream, load.Echo, load.Source, load.Sink} {
 		port, err := freePort()
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		b.Ports[p] = port
 	}
 	arg, err := json.Marshal(b)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	proc, err := spawn{name: "application", core: otherCore, argv: []string{t.self, "serve", string(arg)}, env: []string{"GOMAXPROCS=1"}}.start()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	return proc, b.Ports, proc.listening(b.Ports[load.HTTP1])
+	return &backend{proc, b.Ports}, proc.listening(b.Ports[load.HTTP1])
 }

@@ -6,7 +6,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -14,8 +13,8 @@ import (
 
 // The proxies have one core to themselves; callers, application and everything else have the other.
 const (
-	otherCore = 0
-	proxyCore = 1
+	otherCore = "0"
+	proxyCore = "1"
 )
 
 // process is one that the bench has started.
@@ -30,7 +29,7 @@ type process struct {
 // spawn says what to start.
 type spawn struct {
 	name  string
-	core  int
+	core  string
 	argv  []string
 	env   []string
 	files []*os.File // from descriptor 3
@@ -38,7 +37,7 @@ type spawn struct {
 
 func (s spawn) start() (*process, error) {
 	p := &process{name: s.name, out: &output{}, done: make(chan struct{})}
-	p.cmd = exec.Command("taskset", append([]string{"-c", strconv.Itoa(s.core)}, s.argv...)...)
+	p.cmd = exec.Command("taskset", append([]string{"-c", s.core}, s.argv...)...)
 	p.cmd.Env, p.cmd.ExtraFiles = append(os.Environ(), s.env...), s.files
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
 	if err := begin(p.cmd); err != nil {

@@ -2,9 +2,9 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -14,7 +14,8 @@ import (
 type usage struct {
 	proxies []time.Duration // of each proxy and its children
 	others  time.Duration   // of callers, application and the bench
-	busy    []time.Duration // of each core, whoever used it
+	busy    time.Duration   // of all cores, whoever used them
+	at      time.Time
 }
 
 // watched are the processes that usage counts, by ID.
@@ -38,6 +39,7 @@ func (w *watched) now() (u usage, err error) {
 		}
 		u.others += d
 	}
+	u.at = time.Now()
 	u.busy, err = busy()
 	return u, err
 }
@@ -85,9 +87,9 @@ func children(dir string) (out []int) {
 // family is a process with its children and theirs.
 func family(pid int) []int {
 	out := []int{pid}
-	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/", pid))
-	for _, dir := range tasks {
-		for _, child := range children(dir) {
+	tasks, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid)) // none: it has ended
+	for _, t := range tasks {
+		for _, child := range children(fmt.Sprintf("/proc/%d/task/%s/", pid, t.Name())) {
 			out = append(out, family(child)...)
 		}
 	}
@@ -97,28 +99,24 @@ func family(pid int) []int {
 // tick is the unit of /proc/stat (USER_HZ, 100 on every Linux).
 const tick = 10 * time.Millisecond
 
-// busy is the time that each core was not idle, its hypervisor's thefts included.
-func busy() (out []time.Duration, err error) {
+// busy is the time that cores were not idle, the hypervisor's thefts included: the first line of /proc/stat.
+func busy() (d time.Duration, err error) {
 	b, err := os.ReadFile("/proc/stat")
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
-	for line := range strings.Lines(string(b)) {
-		f := strings.Fields(line)
-		if len(f) < 9 || !strings.HasPrefix(f[0], "cpu") || f[0] == "cpu" {
-			continue
-		}
-		var d time.Duration
-		for _, i := range []int{1, 2, 3, 6, 7, 8} { // user nice system irq softirq steal
-			n, err := strconv.ParseInt(f[i], 10, 64)
-			if err != nil {
-				return nil, fmt.Errorf("/proc/stat: %w", err)
-			}
-			d += time.Duration(n) * tick
-		}
-		out = append(out, d)
+	f := strings.Fields(string(b))
+	if len(f) < 9 || f[0] != "cpu" {
+		return 0, errors.New("/proc/stat does not begin with the sum of all cores")
 	}
-	return out, nil
+	for _, i := range []int{1, 2, 3, 6, 7, 8} { // user nice system irq softirq steal
+		n, err := strconv.ParseInt(f[i], 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("/proc/stat: %w", err)
+		}
+		d += time.Duration(n) * tick
+	}
+	return d, nil
 }
 
 // memory is a process family's resident memory, and the part of it that is of no file, in bytes.

@@ -3,6 +3,10 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,6 +22,7 @@ import (
 	"github.com/weft-mesh/weft/control"
 	"github.com/weft-mesh/weft/internal/sys"
 	"github.com/weft-mesh/weft/proxy/launch"
+	"github.com/weft-mesh/weft/proxy/plane"
 )
 
 // mesh is a control plane, weft up as users start it, and the workloads that the bench registers with it as weft run does. Only the
@@ -36,7 +42,7 @@ func startWeft(ctx context.Context, t *tools, p *plan) (_ *running, err error) {
 	if m.dir, err = os.MkdirTemp("", "weft-bench-"); err != nil { // a path short enough for sockets
 		return nil, err
 	}
-	r := &running{close: m.close}
+	r := &running{close: m.close, between: control.TunnelPort}
 	if err := m.start(ctx, r); err != nil {
 		r.stop()
 		return nil, err
@@ -99,6 +105,9 @@ func (m *mesh) proxies(ctx context.Context, r *running) error {
 	if p.Inbound {
 		return nil
 	}
+	if p.CalleeOnly {
+		return m.stranger(ctx, r, apps[0])
+	}
 	caller, err := m.register(ctx, control.Registration{Service: "caller", Account: "caller"})
 	if err != nil {
 		return err
@@ -147,6 +156,40 @@ func (m *mesh) caller(r *running, as *control.Registered) error {
 		return x.start(r)
 	}
 	return errors.New("the control plane knows no service app")
+}
+
+// stranger is a workload without a proxy: whoever measures has its identity, and is the callee's peer.
+func (m *mesh) stranger(ctx context.Context, r *running, app *control.Registered) error {
+	as, err := m.register(ctx, control.Registration{Service: "caller", Account: "caller"})
+	if err != nil {
+		return err
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return err
+	}
+	id, err := url.Parse("spiffe://" + as.TrustDomain + "/ns/default/sa/caller")
+	if err != nil {
+		return err
+	}
+	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{URIs: []*url.URL{id}}, key)
+	if err != nil {
+		return err
+	}
+	chain, err := plane.Plane{Socket: filepath.Join(m.dir, "state", "mesh.sock")}.Certify(ctx, as.Workload, as.Token, csr)
+	if err != nil {
+		return err
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return err
+	}
+	var certs []byte
+	for _, c := range chain {
+		certs = append(certs, pemOf("CERTIFICATE", c)...)
+	}
+	r.addr, r.alpn, r.cert, r.key = app.Tunnel, "h2", filepath.Join(m.dir, "cert.pem"), filepath.Join(m.dir, "key.pem")
+	return errors.Join(os.WriteFile(r.cert, certs, 0o600), os.WriteFile(r.key, pemOf("PRIVATE KEY", der), 0o600))
 }
 
 // register makes a workload known, as weft run does; it is one as long as the connection is open.
@@ -226,7 +269,7 @@ func (x *proxyStart) start(r *running) error {
 		return err
 	}
 	defer config.Close()
-	p, err := spawn{name: "weft-proxy", core: proxyCore, argv: []string{filepath.Join(m.tools.bin, "weft-proxy")}, env: m.plan.procs(),
+	p, err := spawn{name: "weft-proxy", core: m.plan.core(), argv: []string{filepath.Join(m.tools.bin, "weft-proxy")}, env: m.plan.procs(),
 		files: append([]*os.File{config}, x.files...)}.start()
 	told.Close()
 	if err != nil {

@@ -28,6 +28,7 @@ type Spec struct {
 	Callers  int           `json:"callers"`           // each has one request under way
 	PerConn  int           `json:"perConn,omitempty"` // callers that share a connection, for HTTP/2 and gRPC [1]
 	Rate     int           `json:"rate,omitempty"`    // requests a second, evenly spaced, whenever answers come [as fast as answers come]
+	Idle     bool          `json:"idle,omitempty"`    // each caller makes one request before anything is counted, and none after it
 	Warm     time.Duration `json:"warm"`              // not counted
 	For      time.Duration `json:"for"`               // counted
 	Host     string        `json:"host,omitempty"`

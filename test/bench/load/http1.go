@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"syscall"
 )
 
 // message reads the framing of HTTP/1.1 messages, and little more of them: both ends are ours, only what is between them is not.
@@ -125,19 +126,45 @@ func checkStatus(head []byte) error {
 	return nil
 }
 
+// BigPath is answered with 1 GB.
+const BigPath = "/big"
+
+const bigSize = 1 << 30
+
 // http1Server answers each request, when it has ended, with the same response.
 type http1Server struct {
 	quiet
 	m      message
 	answer []byte
+	big    int // what is left to be sent of a big answer
 }
+
+func (s *http1Server) writable(c *conn) error {
+	for range 4 {
+		if s.big == 0 {
+			return nil
+		}
+		n := min(s.big, len(zeros))
+		s.big -= n
+		if err := c.send(zeros[:n]); err != nil || len(c.out) > 0 {
+			return err
+		}
+	}
+	return c.interest(syscall.EPOLLIN | syscall.EPOLLOUT)
+}
+
+var zeros = make([]byte, 256<<10)
 
 func (s *http1Server) received(c *conn, p []byte) (taken int, err error) {
 	for taken < len(p) {
-		n, _, done, err := s.m.next(p[taken:])
+		n, head, done, err := s.m.next(p[taken:])
 		taken += n
 		if err != nil || !done {
 			return taken, err
+		}
+		if bytes.HasPrefix(head, []byte("GET "+BigPath)) {
+			s.big = bigSize
+			return taken, errors.Join(c.send(fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", bigSize)), s.writable(c))
 		}
 		if err := c.send(s.answer); err != nil {
 			return taken, err

@@ -39,7 +39,8 @@ type conn struct {
 	h      handler
 	accept func(fd int) // of a listener
 	in     []byte       // received and not taken
-	out    []byte       // to be written; send lends it
+	out    []byte       // to be written
+	owned  bool         // it is a copy
 	want   uint32       // events that epoll was told of
 	dead   bool
 }
@@ -235,24 +236,29 @@ func (c *conn) read() {
 // send writes p, now or as soon as the kernel takes it; until then p is lent.
 func (c *conn) send(p []byte) error {
 	if len(c.out) > 0 {
-		c.out = append(c.out[:len(c.out):len(c.out)], p...)
+		c.own()
+		c.out = append(c.out, p...)
 		return nil
 	}
 	n, err := c.write(p)
 	if err != nil || n == len(p) {
 		return err
 	}
-	c.out = p[n:]
+	c.out, c.owned = p[n:], false
 	return c.interest(syscall.EPOLLIN | syscall.EPOLLOUT)
+}
+
+// own makes a copy of what waits, if it is lent.
+func (c *conn) own() {
+	if !c.owned {
+		c.out, c.owned = bytes.Clone(c.out), true
+	}
 }
 
 // sendCopy is send for bytes that the caller needs again.
 func (c *conn) sendCopy(p []byte) error {
-	waiting := len(c.out) > 0
 	err := c.send(p)
-	if !waiting {
-		c.out = bytes.Clone(c.out)
-	}
+	c.own()
 	return err
 }
 

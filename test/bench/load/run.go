@@ -27,7 +27,8 @@ type run struct {
 	seen     histogram
 	callers  []*caller
 
-	idle    []*caller       // with a rate: those without a request
+	idle    []*caller       // those without a request
+	begun   int             // callers that have had one
 	backlog []time.Duration // with a rate: when requests were due that wait for a caller
 
 	first  error
@@ -54,6 +55,9 @@ func Run(s *Spec, hooks Hooks) (Result, error) {
 	}
 	if err := r.phase(s.Warm); err != nil {
 		return Result{}, err
+	}
+	if s.Idle && len(r.idle) < s.Callers && r.first == nil {
+		return Result{}, fmt.Errorf("%d of %d callers had an answer after %v", len(r.idle), s.Callers, s.Warm)
 	}
 	if err := hooks.Begin(); err != nil {
 		return Result{}, err
@@ -122,6 +126,13 @@ func (r *run) done(k *caller) error {
 		r.seen.add(now - k.began)
 	}
 	switch {
+	case r.spec.Idle:
+		r.idle = append(r.idle, k)
+		if r.begun == len(r.callers) {
+			return nil
+		}
+		k = r.callers[r.begun]
+		r.begun++
 	case r.spec.Rate == 0:
 		k.began = now
 	case len(r.backlog) > 0:
@@ -158,7 +169,11 @@ func (r *run) open() error {
 	if err := r.connect(); err != nil {
 		return err
 	}
-	for _, k := range r.callers {
+	for i, k := range r.callers {
+		if r.spec.Idle && i == atOnce {
+			return nil
+		}
+		r.begun++
 		if r.spec.Rate > 0 {
 			r.idle = append(r.idle, k)
 			continue
@@ -170,6 +185,9 @@ func (r *run) open() error {
 	}
 	return nil
 }
+
+// atOnce is how many callers that will idle make their requests at the same time.
+const atOnce = 16
 
 func (r *run) connect() error {
 	s := r.spec

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"bytes"
+	_ "embed" // the page
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"text/template"
+	"time"
+)
+
+//go:embed performance.md.tmpl
+var pageText string
+
+var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{"table": markdown}).Parse(pageText))
+
+// page is docs/performance.md.
+func (r *results) page(f *flags, t *tools) ([]byte, error) {
+	var b bytes.Buffer
+	err := pageTemplate.Execute(&b, map[string]any{
+		"Results": r, "Failed": r.failed(), "Passed": len(r.Verdicts) - r.failed(), "Rounds": f.rounds, "Window": f.window, "Foreign": f.bound,
+		"Date": time.Now().UTC().Format(time.DateOnly), "CPU": processor(), "Cores": runtime.NumCPU(), "Kernel": kernel(), "Go": runtime.Version(),
+		"Versions": []string{said(t.nginx, "-v"), said(t.haproxy, "-v"), said(t.envoy, "--version")},
+	})
+	return b.Bytes(), err
+}
+
+// markdown is a group's table.
+func markdown(g *group) string {
+	var b strings.Builder
+	for i, row := range g.columns() {
+		for len(row) < len(g.columns()[0]) {
+			row = append(row, "")
+		}
+		fmt.Fprintf(&b, "| %s |\n", strings.Join(row, " | "))
+		if i == 0 {
+			b.WriteString("|" + strings.Repeat("---|", len(row)) + "\n")
+		}
+	}
+	return b.String()
+}
+
+// said is the version in the first line that a program says of itself.
+func said(program string, arg string) string {
+	out, err := exec.Command(program, arg).CombinedOutput()
+	if err != nil {
+		return err.Error()
+	}
+	line, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
+	if _, version, ok := strings.Cut(line, "version: "); ok { // Envoy begins with its path
+		return "Envoy " + version
+	}
+	line, _, _ = strings.Cut(line, " - https")
+	return line
+}
+
+func processor() string {
+	b, _ := os.ReadFile("/proc/cpuinfo") // where there is none, the name is missing
+	for line := range strings.Lines(string(b)) {
+		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
+			return strings.TrimSpace(value)
+		}
+	}
+	return runtime.GOARCH
+}
+
+func kernel() string {
+	b, _ := os.ReadFile("/proc/sys/kernel/osrelease")
+	return strings.TrimSpace(string(b))
+}
