@@ -5,6 +5,8 @@ LINT_VERSION := v2.15.0
 FUZZTIME ?= 20s
 BENCH ?= .
 BENCHTIME ?= 1s
+STREAMS ?= 20000
+SEED ?= 1
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 BUILD := CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-X github.com/weft-mesh/weft/cli.Version=$(VERSION)"
@@ -15,7 +17,7 @@ RACE := ./chain/... ./control/... ./feature/... ./identity/cert/... ./internal/m
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 
-.PHONY: help deps build test lint fuzz bench bench-proxy deps-bench demo demo-check h2spec grpc-interop docs clean
+.PHONY: help deps build test lint fuzz diff-fuzz bench bench-proxy deps-bench demo demo-check h2spec grpc-interop docs clean
 .DEFAULT_GOAL := help
 
 help: ## list what there is
@@ -60,6 +62,14 @@ fuzz: ## every fuzz target, FUZZTIME=20s each
 		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 5s "$$package" </dev/null 2>&1 | tee .cache/fuzz.log || \
 			{ grep -q 'context deadline exceeded' .cache/fuzz.log && ! grep -q 'Failing input' .cache/fuzz.log; }; \
 	done
+
+# The last line says how many streams were read alike, or refused by weft.
+diff-fuzz: deps ## compare what weft and nginx make of STREAMS=20000 streams of requests, SEED=1
+	@if ! command -v nginx >/dev/null && ! test -x /usr/sbin/nginx; then \
+		{ apt-get install -y -q nginx-light || { apt-get update -q && apt-get install -y -q nginx-light; }; } </dev/null >&2; \
+	fi
+	@$(GO) test -count=1 -v -timeout 60m -run '^TestStreamsAgainstNginx$$' ./proxy -args -nginx "$$(PATH=$$PATH:/usr/sbin command -v nginx)" -streams $(STREAMS) -seed $(SEED) \
+		>.cache/diff-fuzz.log; failed=$$?; grep -v -e '^=== ' -e '^PASS' -e '^ok' -e ' passed, ' .cache/diff-fuzz.log; grep ' passed, ' .cache/diff-fuzz.log; exit $$failed
 
 bench: ## Go benchmarks; BENCH=regexp BENCHTIME=1s
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -benchmem ./...

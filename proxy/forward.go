@@ -77,6 +77,7 @@ func (p *Proxy) announce(c *traffic.Call) {
 		h.Del(portHeader)
 		h.Del(protoHeader)
 		h.Del(serviceHeader)
+		h.Del(methodHeader)
 	} else {
 		chain.Forwarded(h, addrText(h, c.Source.Addr.Addr()), c.Scheme)
 	}
@@ -84,6 +85,9 @@ func (p *Proxy) announce(c *traffic.Call) {
 	h.Add(protoHeader, spoken(c).String())
 	if c.Target.Service != "" {
 		h.Add(serviceHeader, c.Target.Service)
+	}
+	if c.Upgrade != "" && c.Method != "GET" {
+		h.Add(methodHeader, c.Method)
 	}
 }
 

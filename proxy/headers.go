@@ -19,6 +19,7 @@ const (
 	portHeader    = "weft-port"    // of the application that is called
 	protoHeader   = "weft-proto"   // what it is to be spoken to in: http/1.1, http/2, grpc, tcp
 	serviceHeader = "weft-service" // the host that was called, for the callee's records
+	methodHeader  = "weft-method"  // of a request that asks for another protocol, if it is no GET: an extended CONNECT hides it
 	tryHeader     = "weft-try"     // of a connection whose protocol is not known yet: nothing may come of it
 	statusHeader  = "weft-status"  // of a response: what the application really answered
 )

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -138,9 +139,9 @@ func (in *inbound) address(c *traffic.Call, s *span) (port uint16, ok bool) {
 	port, ok = parsePort(take(&c.Header, portHeader))
 	c.Target.Service = serviceName(take(&c.Header, serviceHeader))
 	c.Proto = proto
-	if c.Upgrade != "" && proto == traffic.HTTP1 { // RFC 8441 carried it; it was a GET (RFC 6455 section 4.1)
-		c.Method = "GET"
-		ok = ok && c.Upgrade != "h2c" // see withoutH2C, which the caller's proxy should have asked
+	if c.Upgrade != "" && proto == traffic.HTTP1 { // RFC 8441 carried it
+		c.Method = cmp.Or(take(&c.Header, methodHeader), "GET")
+		ok = ok && c.Method != "CONNECT" && c.Upgrade != "h2c" // see withoutH2C, which the caller's proxy should have asked
 	}
 	return port, ok
 }

@@ -102,7 +102,7 @@ type way struct {
 
 // ways starts proxies around an application: a caller's alone, a caller's and a callee's, and a callee's alone. The service that
 // callers dial is declared to be HTTP.
-func ways(t testing.TB, app *rawApp, change func(*proxy.Options)) []way {
+func ways(t testing.TB, app net.Listener, change func(*proxy.Options)) []way {
 	w := newWorld(t)
 	more := func(o *proxy.Options) {
 		if change != nil {

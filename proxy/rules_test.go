@@ -122,6 +122,7 @@ var rules = []rule{
 	{name: "9110 7.8 MUST ignore Upgrade of HTTP/1.0", send: "GET / HTTP/1.0\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n", want: "200", app: "!upgrade"},
 	{name: "9113 3.1 h2c is obsolete", send: g + "Connection: upgrade, http2-settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\n\r\n", want: "200", app: "!upgrade|!h2c|!http2-settings"},
 	{name: "9110 7.8 an upgrade that is asked for and not made", send: g + "Connection: upgrade\r\nUpgrade: websocket\r\n\r\n", want: "200", app: "connection: upgrade\r\n|upgrade: websocket\r\n", back: "!upgrade"},
+	{name: "9110 7.8 a request of another method that asks for it stays what it is", send: "POST /exec HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: SPDY/3.1\r\n\r\n", want: "200", app: "POST /exec HTTP/1.1\r\n|upgrade: spdy/3.1\r\n"},
 	{name: "9110 7.8 MUST NOT switch to what was not asked for", send: g + "Connection: upgrade\r\nUpgrade: websocket\r\n\r\n", answer: "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: other\r\n\r\n", leave: true, again: true, want: "502", app: "upgrade: websocket"},
 	{name: "9110 9.3.6 CONNECT without a port", send: "CONNECT b.example HTTP/1.1\r\nHost: b.example\r\n\r\n", want: "400"},
 	{name: "9110 9.3.6 a CONNECT that is refused is a response like any other", send: "CONNECT b.example:1 HTTP/1.1\r\nHost: b.example:1\r\n\r\n", answer: "HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno", want: "403", app: "CONNECT b.example:1 HTTP/1.1\r\n|host: b.example:1\r\n", back: "\r\n\r\nno"},

@@ -155,3 +155,33 @@ func FuzzRequest(f *testing.F) {
 		section(trailers).Trailers()
 	})
 }
+
+// FuzzResponse: what is taken of a response or of trailers could stand in HTTP/1.1 as it is.
+func FuzzResponse(f *testing.F) {
+	f.Add(":status=200\nx=y\ncontent-length=3")
+	f.Add(":status=103\nlink=</a>")
+	f.Add(":status=200\n:status=204")
+	f.Add("x=y\ngrpc-status=0")
+	f.Add("transfer-encoding=chunked")
+	f.Fuzz(func(t *testing.T, text string) {
+		if r, err := section(text).Response(); err == nil {
+			if r.Status < 100 || r.Status > 999 || r.Status == 101 || r.Length < -1 {
+				t.Errorf("%q: %d, length %d", text, r.Status, r.Length)
+			}
+			checkPlain(t, r.Fields)
+		}
+		if s := section(text); s.Trailers() == nil {
+			checkPlain(t, s.Fields)
+		}
+	})
+}
+
+// checkPlain checks that fields have names and values that no reader could take for anything else.
+func checkPlain(t *testing.T, fields []Field) {
+	t.Helper()
+	for _, f := range fields {
+		if f.Name == "" || strings.Trim(f.Name, "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz") != "" || strings.ContainsAny(f.Value, "\x00\r\n") || ConnectionSpecific(f.Name) {
+			t.Errorf("%q: %q", f.Name, f.Value)
+		}
+	}
+}
