@@ -108,31 +108,37 @@ func (b *builder) port(host string, c *config.Port) traffic.Handler {
 // heads is the way of calls with a head: one table of routes for each rule of the profile, and one for what none of them names.
 // A profile's word counts where the route's rule has none.
 func (b *builder) heads(c *config.Port, plain *mesh.Rule) traffic.Handler {
-	rest := b.table(c, plain, nil)
+	routes := matchers(c.Rules)
+	rest := b.table(c, routes, plain, nil)
 	if len(c.Profile) == 0 {
 		return rest
 	}
-	p := &profile{rest: rest}
+	p := &profile{rules: matchers(c.Profile), rest: rest}
 	for i := range c.Profile {
-		p.rules = append(p.rules, c.Profile[i].Rule)
-		p.next = append(p.next, b.table(c, plain, &c.Profile[i]))
+		p.next = append(p.next, b.table(c, routes, plain, &c.Profile[i]))
 	}
 	return p
 }
 
-func (b *builder) table(c *config.Port, plain, known *mesh.Rule) traffic.Handler {
+func matchers(rules []mesh.Rule) *route.Rules {
+	list := make([]route.Rule, len(rules))
+	for i := range rules {
+		list[i] = rules[i].Rule
+	}
+	return route.NewRules(list)
+}
+
+func (b *builder) table(c *config.Port, routes *route.Rules, plain, known *mesh.Rule) traffic.Handler {
 	if c.Route == (decision.Ref{}) {
 		r := withDefaults(under(plain, known))
 		return b.rule(&r)
 	}
-	var rules []route.Rule
 	var next []traffic.Handler
 	for i := range c.Rules {
 		r := withDefaults(under(&c.Rules[i], known))
-		rules = append(rules, r.Rule)
 		next = append(next, b.rule(&r))
 	}
-	return route.NewTable(&c.Route, rules, next)
+	return route.NewTable(&c.Route, routes, next)
 }
 
 // under returns r with what it leaves unset taken from a profile's rule.

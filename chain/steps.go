@@ -21,13 +21,13 @@ func (h *byHead) Serve(c *traffic.Call) error {
 
 // profile picks the table of the profile's rule that a call is of.
 type profile struct {
-	rules []route.Rule
+	rules *route.Rules
 	next  []traffic.Handler
 	rest  traffic.Handler
 }
 
 func (p *profile) Serve(c *traffic.Call) error {
-	i, v := route.Find(p.rules, &c.Attrs)
+	i, v := p.rules.Find(&c.Attrs)
 	if i < 0 {
 		return p.rest.Serve(c)
 	}

@@ -160,19 +160,29 @@ func (a *Attrs) Remote() netip.Addr {
 
 // Param returns the first query parameter of a name, decoded. It allocates only where there is something to decode.
 func (a *Attrs) Param(name string) (string, bool) {
-	for rest := a.Query; rest != ""; {
-		var pair string
-		pair, rest, _ = strings.Cut(rest, "&")
-		k, v, _ := strings.Cut(pair, "=")
-		if unescape(k) == name {
-			return unescape(v), true
+	for k, v := range a.Params {
+		if k == name {
+			return Unescape(v), true
 		}
 	}
 	return "", false
 }
 
-// unescape leaves what is not well escaped as it is.
-func unescape(s string) string {
+// Params yields the query parameters in order: the name, and the value as it is on the wire, for Unescape. It allocates only where
+// there is something to decode.
+func (a *Attrs) Params(yield func(name, value string) bool) {
+	for rest := a.Query; rest != ""; {
+		var pair string
+		pair, rest, _ = strings.Cut(rest, "&")
+		k, v, _ := strings.Cut(pair, "=")
+		if !yield(Unescape(k), v) {
+			return
+		}
+	}
+}
+
+// Unescape decodes a part of a query; what is not well escaped it leaves as it is.
+func Unescape(s string) string {
 	if u, err := url.QueryUnescape(s); err == nil {
 		return u
 	}

@@ -1,6 +1,7 @@
 package authz
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -8,6 +9,7 @@ import (
 	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/identity"
 	"github.com/weft-mesh/weft/match"
+	"github.com/weft-mesh/weft/match/matchtest"
 	"github.com/weft-mesh/weft/traffic"
 	"github.com/weft-mesh/weft/traffic/traffictest"
 )
@@ -141,6 +143,56 @@ func TestTrailSaysWhatWasPassedOver(t *testing.T) {
 	}
 }
 
+// TestJudgeAgrees: "A plain linear evaluator, which also lists what was considered and lost, must pick the same winner as the compiled
+// one" (DESIGN section 12).
+func TestJudgeAgrees(t *testing.T) {
+	denied := 0
+	for seed := range uint64(25) {
+		r := matchtest.Of(seed)
+		e := Engine{}
+		for _, effect := range []Effect{Deny, Allow, DenyLast} {
+			tier := Tier{Effect: effect}
+			for range 9 + r.IntN(4) {
+				tier.Rules = append(tier.Rules, random(r))
+			}
+			e.Tiers = append(e.Tiers, tier)
+		}
+		if err := e.Compile(); err != nil {
+			t.Fatal(err)
+		}
+		for range 40 {
+			a, peer := r.Attrs(), new(traffic.Peer)
+			if *peer = r.Peer(); r.IntN(2) == 0 {
+				peer = nil
+			}
+			got := e.Judge(a, peer)
+			if got.Outcome == decision.Deny {
+				denied++
+			}
+			a.Trail = &decision.Trail{}
+			if want := e.Judge(a, peer); got != want {
+				t.Fatalf("seed %d: %v, want %v, of %+v to %+v", seed, got, want, a, peer)
+			}
+		}
+	}
+	if denied < 100 || denied > 900 {
+		t.Errorf("%d of 1000 calls were denied: too few or too many to tell", denied)
+	}
+}
+
+func random(r matchtest.Random) (x Rule) {
+	for range 1 + r.IntN(2) {
+		x.From, x.To = append(x.From, r.Source()), append(x.To, r.Request())
+	}
+	if r.IntN(2) == 0 {
+		x.Dest = append(x.Dest, r.Source())
+	}
+	for range r.IntN(4) {
+		x.When = append(x.When, r.Condition())
+	}
+	return x
+}
+
 func TestOrder(t *testing.T) {
 	for _, x := range []struct{ a, b Effect }{{Deny, Allow}, {Allow, DenyLast}, {Deny, DenyLast}} {
 		if Order(Tier{Effect: x.a}, Tier{Effect: x.b}) >= 0 || Order(Tier{Effect: x.b}, Tier{Effect: x.a}) <= 0 {
@@ -203,6 +255,78 @@ func BenchmarkInbound(b *testing.B) {
 		c.Path = "/api/items"
 		if _ = s.Serve(c); c.Response.Status != 200 {
 			b.Fatal(c.Verdicts())
+		}
+	}
+}
+
+// many are n rules that differ in one thing; the last is for the caller of BenchmarkJudge.
+var many = map[string]func(i int) Rule{
+	"principal": func(i int) Rule {
+		return Rule{From: []match.Source{{Principals: is(fmt.Sprintf("cluster.local/ns/team-%d/sa/app", i))}}, To: []match.Request{api}}
+	},
+	"namespace": func(i int) Rule { return Rule{From: []match.Source{{Namespaces: is(fmt.Sprintf("team-%d", i))}}} },
+	"account":   func(i int) Rule { return Rule{From: []match.Source{{Accounts: is(fmt.Sprintf("team-%d/app", i))}}} },
+	"label": func(i int) Rule {
+		return Rule{From: []match.Source{{Selectors: []match.Selector{{Labels: []string{"app=web", fmt.Sprint("team=", i)}}}}}}
+	},
+	"network": func(i int) Rule {
+		return Rule{From: []match.Source{{Networks: []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 0}), 24)}}}}
+	},
+	"condition": func(i int) Rule {
+		return Rule{When: []match.Condition{{Key: match.RequestHeader, Name: "x-team", Values: is(fmt.Sprint(i))}}}
+	},
+	"prefix": func(i int) Rule {
+		return Rule{To: []match.Request{{Paths: []match.String{{Kind: match.Prefix, Value: fmt.Sprintf("/api/%d/", i)}}}}}
+	},
+	"regex": func(i int) Rule {
+		return Rule{To: []match.Request{{Paths: []match.String{{Kind: match.Regex, Value: fmt.Sprintf(".*/%d/x", i)}}}}}
+	},
+}
+
+func lastOf(n int) *traffic.Attrs {
+	i := n - 1
+	a := &traffic.Attrs{Conn: &traffic.Conn{Source: traffic.Peer{ID: identity.Of("cluster.local", fmt.Sprint("team-", i), "app"), Labels: []string{"app=web", fmt.Sprint("team=", i)},
+		Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 7}), 1)}}, Proto: traffic.HTTP1, Method: "GET", Path: fmt.Sprintf("/api/%d/x", i)}
+	a.Header.Receive("x-team", fmt.Sprint(i))
+	return a
+}
+
+func engine(t testing.TB, n int, rule func(int) Rule) Engine {
+	tier := Tier{Effect: Allow}
+	for i := range n {
+		tier.Rules = append(tier.Rules, rule(i))
+	}
+	e := Engine{Closed: closed, Tiers: []Tier{tier}}
+	if err := e.Compile(); err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func TestJudgeAllocatesNothing(t *testing.T) {
+	for name, rule := range many {
+		e, a := engine(t, 100, rule), lastOf(100)
+		if n := testing.AllocsPerRun(100, func() {
+			if v := e.Judge(a, nil); v.Ref != &e.Tiers[0].Rules[99].Ref {
+				t.Fatal(name, v)
+			}
+		}); n != 0 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+	}
+}
+
+func BenchmarkJudge(b *testing.B) {
+	for name, rule := range many {
+		for _, n := range []int{1, 50, 1000, 10_000} {
+			e, a := engine(b, n, rule), lastOf(n)
+			for way, judge := range map[string]func() int{"linear": func() int { return e.Tiers[0].linear(a, nil) }, "index": func() int { return e.Tiers[0].first(a, nil) }} {
+				b.Run(fmt.Sprintf("%s/%d/%s", name, n, way), func(b *testing.B) {
+					for b.Loop() {
+						judge()
+					}
+				})
+			}
 		}
 	}
 }

@@ -34,6 +34,8 @@ type Rule struct {
 type Tier struct {
 	Effect Effect `pb:"1"`
 	Rules  []Rule `pb:"2"`
+	ready  bool
+	index  *match.Index // nil: they are asked in order
 }
 
 // Engine is one dialect's judgement of the calls into a workload, or out of it.
@@ -51,16 +53,32 @@ func (e *Engine) Judge(a *traffic.Attrs, peer *traffic.Peer) decision.Verdict {
 	}
 	for t := range e.Tiers {
 		tier := &e.Tiers[t]
-		for i := range tier.Rules {
-			if r := &tier.Rules[i]; r.match(a, peer, tier.Effect) {
-				return decision.Verdict{Ref: &r.Ref, Outcome: outcomes[tier.Effect], Reason: decision.Matched}
-			}
+		if i := tier.first(a, peer); i >= 0 {
+			return decision.Verdict{Ref: &tier.Rules[i].Ref, Outcome: outcomes[tier.Effect], Reason: decision.Matched}
 		}
 	}
 	if e.Closed != nil {
 		return decision.Verdict{Ref: e.Closed, Outcome: decision.Deny, Reason: decision.NoRuleAllows}
 	}
 	return decision.Verdict{}
+}
+
+// first returns the first rule that matches, or -1. A trail is to have those that were passed over, so then each is asked.
+func (t *Tier) first(a *traffic.Attrs, peer *traffic.Peer) int {
+	if t.index == nil || a.Trail != nil {
+		return t.linear(a, peer)
+	}
+	return t.index.First(a, peer, func(i int) bool { return t.Rules[i].match(a, peer, t.Effect) })
+}
+
+// linear is first, asking one after another.
+func (t *Tier) linear(a *traffic.Attrs, peer *traffic.Peer) int {
+	for i := range t.Rules {
+		if t.Rules[i].match(a, peer, t.Effect) {
+			return i
+		}
+	}
+	return -1
 }
 
 // tunnel is what a tunnel by CONNECT is judged as: TCP, since in its bytes there may be requests that nobody judges.
@@ -72,9 +90,11 @@ func tunnel(a *traffic.Attrs) *traffic.Attrs {
 
 var outcomes = [...]decision.Outcome{Allow: decision.Pass, Deny: decision.Deny, DenyLast: decision.Deny}
 
+func (e Effect) wide() bool { return e == Deny || e == DenyLast }
+
 // match: what needs a head counts as matching a call without one where the effect is to deny.
 func (r *Rule) match(a *traffic.Attrs, peer *traffic.Peer, e Effect) bool {
-	wide := e == Deny || e == DenyLast
+	wide := e.wide()
 	switch {
 	case !r.from(&a.Source):
 		a.Trail.Passed("authz", &r.Ref, "another source")
@@ -151,19 +171,50 @@ func (e *Engine) reads(of func(*Rule) []match.Source) bool {
 	})
 }
 
-// Compile readies the matchers, and refuses an effect that it does not know.
+// Compile readies the matchers, and refuses an effect that it does not know. What is ready it leaves as it is: calls may be judged by
+// it.
 func (e *Engine) Compile() error {
 	for t := range e.Tiers {
-		if x := e.Tiers[t].Effect; x > DenyLast {
-			return fmt.Errorf("authz: effect %d is not known; the proxy may be older than the control plane", x)
-		}
-		for i := range e.Tiers[t].Rules {
-			if err := e.Tiers[t].Rules[i].compile(); err != nil {
-				return fmt.Errorf("%v: %w", &e.Tiers[t].Rules[i].Ref, err)
-			}
+		if err := e.Tiers[t].compile(); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+func (t *Tier) compile() error {
+	if t.Effect > DenyLast {
+		return fmt.Errorf("authz: effect %d is not known; the proxy may be older than the control plane", t.Effect)
+	}
+	if t.ready {
+		return nil
+	}
+	for i := range t.Rules {
+		if err := t.Rules[i].compile(); err != nil {
+			return fmt.Errorf("%v: %w", &t.Rules[i].Ref, err)
+		}
+	}
+	t.ready, t.index = true, match.NewIndex(len(t.Rules), t.Effect.wide(), func(i int) match.Need { return t.Rules[i].need() })
+	return nil
+}
+
+// need is what a call has to have for the rule to match.
+func (r *Rule) need() match.Need {
+	var from, to, dest []match.Need
+	for i := range r.From {
+		from = append(from, r.From[i].Need(false))
+	}
+	for i := range r.To {
+		to = append(to, r.To[i].Need())
+	}
+	for i := range r.Dest {
+		dest = append(dest, r.Dest[i].Need(true))
+	}
+	all := []match.Need{match.Any(from...), match.Any(to...), match.Any(dest...)}
+	for i := range r.When {
+		all = append(all, r.When[i].Need())
+	}
+	return match.All(all...)
 }
 
 func (r *Rule) compile() error {

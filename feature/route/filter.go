@@ -8,19 +8,18 @@ import (
 // Table is a Handler: the first rule that matches serves the call. None: 404.
 type Table struct {
 	ref   *decision.Ref
-	rules []Rule
+	rules *Rules
 	next  []traffic.Handler
 }
 
-// NewTable makes a table of rules that are compiled; next[i] serves rule i. ref is the object that they belong to: what a call that
-// none matches is told.
-func NewTable(ref *decision.Ref, rules []Rule, next []traffic.Handler) *Table {
+// NewTable makes a table; next[i] serves rule i. ref is the object that the rules belong to: what a call that none matches is told.
+func NewTable(ref *decision.Ref, rules *Rules, next []traffic.Handler) *Table {
 	return &Table{ref, rules, next}
 }
 
 // Serve notes the rule that the call follows.
 func (t *Table) Serve(c *traffic.Call) error {
-	i, v := Find(t.rules, &c.Attrs)
+	i, v := t.rules.Find(&c.Attrs)
 	if i < 0 {
 		v.Ref = t.ref
 		c.Trail.Took("route", v, "no rule matches")

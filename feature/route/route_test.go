@@ -6,6 +6,7 @@ import (
 
 	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/match"
+	"github.com/weft-mesh/weft/match/matchtest"
 	"github.com/weft-mesh/weft/traffic"
 	"github.com/weft-mesh/weft/traffic/traffictest"
 )
@@ -35,7 +36,7 @@ func table(t testing.TB) *Table {
 			t.Fatal(err)
 		}
 	}
-	return NewTable(&object, rules, []traffic.Handler{named("v2"), named("canary")})
+	return NewTable(&object, NewRules(rules), []traffic.Handler{named("v2"), named("canary")})
 }
 
 func TestTable(t *testing.T) {
@@ -63,6 +64,32 @@ func TestBadRuleIsRefused(t *testing.T) {
 	r := Rule{Matches: []match.Request{{Paths: []match.String{{Kind: match.Regex, Value: "("}}}}}
 	if r.Compile() == nil {
 		t.Error("an expression that is none is taken")
+	}
+}
+
+// TestFindAgrees: "A plain linear evaluator, which also lists what was considered and lost, must pick the same winner as the compiled
+// one" (DESIGN section 12).
+func TestFindAgrees(t *testing.T) {
+	for seed := range uint64(40) {
+		r := matchtest.Of(seed)
+		list := make([]Rule, 9+r.IntN(30))
+		for i := range list {
+			for range 1 + r.IntN(2) {
+				list[i].Matches = append(list[i].Matches, r.Request())
+			}
+			if err := list[i].Compile(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		rules := NewRules(list)
+		for range 40 {
+			a := r.Attrs()
+			got, v := rules.Find(a)
+			a.Trail = &decision.Trail{}
+			if want, w := rules.Find(a); got != want || v != w {
+				t.Fatalf("seed %d: rule %d, want %d, of %+v: %v", seed, got, want, a, a.Trail)
+			}
+		}
 	}
 }
 
@@ -160,7 +187,7 @@ func TestWaysLeadWhereTheySay(t *testing.T) {
 func BenchmarkTableAndSplit(b *testing.B) {
 	tab := table(b)
 	w, next := weighted(90, 10)
-	tab.next[0] = NewSplitter(&tab.rules[0].Ref, w, next)
+	tab.next[0] = NewSplitter(&tab.rules.list[0].Ref, w, next)
 	h, c, conn := &traffictest.Host{}, &traffic.Call{}, &traffic.Conn{}
 	b.ReportAllocs()
 	for b.Loop() {
