@@ -405,17 +405,80 @@ func TestSlowStart(t *testing.T) {
 	}
 }
 
-func BenchmarkPick(b *testing.B) {
-	for _, alg := range []balance.Algorithm{balance.PeakEWMA, balance.LeastRequest, balance.RoundRobin, balance.Random, balance.RingHash} {
-		s := set(&balance.Policy{Algorithm: alg}, &outlier.Policy{Consecutive: 5}, 10)
-		a := &traffic.Attrs{Now: start}
-		b.Run(alg.String(), func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				a.Draw++
-				s.Pick(a, nil, "key")
+// many are n endpoints, of which the first out are ejected until a minute from start.
+func many(alg balance.Algorithm, n, out int, o *outlier.Policy) *balance.Set {
+	var eps []traffic.Endpoint
+	for i := range n {
+		eps = append(eps, traffic.Endpoint{Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 80)})
+	}
+	s := balance.NewSet()
+	s.Update(&balance.Policy{Algorithm: alg}, o, eps, start)
+	snaps := s.Snapshot()[:out]
+	for i := range snaps {
+		snaps[i].Outlier.Ejections, snaps[i].Outlier.Since, snaps[i].Outlier.Until = 1, start, start.Add(time.Minute)
+	}
+	s.Restore(snaps, start)
+	return s
+}
+
+var algorithms = []balance.Algorithm{balance.PeakEWMA, balance.LeastRequest, balance.RoundRobin, balance.Random, balance.RingHash}
+
+// TestEvenWithoutTheEjected: those that are left share what the ejected would have got, not those alone that come after them.
+func TestEvenWithoutTheEjected(t *testing.T) {
+	for _, alg := range algorithms[:4] {
+		s := many(alg, 20, 10, &outlier.Policy{MaxPercent: 100})
+		h := &host{start, func(string) (int, time.Duration) { return 200, 0 }}
+		got := send(t, s, h, 10_000, nil)
+		for addr, n := range got {
+			if sd := math.Sqrt(10_000 * 0.1 * 0.9); math.Abs(float64(n)-1000) > 5*sd && alg != balance.PeakEWMA {
+				t.Errorf("%v: %s got %d of 10,000, a tenth is its share", alg, addr, n)
 			}
-		})
+		}
+		if len(got) != 10 {
+			t.Errorf("%v: %d endpoints were called", alg, len(got))
+		}
+		h.now = start.Add(time.Minute)
+		if got = send(t, s, h, 1000, nil); len(got) != 20 {
+			t.Errorf("%v: %d were called when all were back", alg, len(got))
+		}
+	}
+}
+
+// TestPanic: where fewer are well than a policy wants, all are used.
+func TestPanic(t *testing.T) {
+	for out, want := range map[int]int{4: 6, 5: 5, 6: 10, 10: 10} {
+		s := many(balance.Random, 10, out, &outlier.Policy{MaxPercent: 100, MinHealth: 50})
+		if got := send(t, s, &host{start, fine}, 1000, nil); len(got) != want {
+			t.Errorf("%d of 10 ejected: %d were called, want %d", out, len(got), want)
+		}
+	}
+}
+
+func TestPickAllocatesNothing(t *testing.T) {
+	for _, alg := range algorithms {
+		s := many(alg, 200, 20, &outlier.Policy{MinHealth: 50})
+		a := &traffic.Attrs{Now: start}
+		if n := testing.AllocsPerRun(1000, func() { a.Draw++; s.Pick(a, nil, "key") }); n != 0 {
+			t.Errorf("%v: %v allocations", alg, n)
+		}
+	}
+}
+
+func BenchmarkPick(b *testing.B) {
+	for _, alg := range algorithms {
+		for _, n := range []int{1, 10, 200, 1000} {
+			for _, out := range []int{0, n / 2} {
+				s := many(alg, n, out, &outlier.Policy{Consecutive: 5, MinHealth: 10})
+				a := &traffic.Attrs{Now: start}
+				b.Run(fmt.Sprintf("%v/%d/%d-ejected", alg, n, out), func(b *testing.B) {
+					b.ReportAllocs()
+					for b.Loop() {
+						a.Draw++
+						s.Pick(a, nil, "key")
+					}
+				})
+			}
+		}
 	}
 }
 

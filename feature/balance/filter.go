@@ -62,9 +62,10 @@ func (e *Endpoint) End(c *traffic.Call, _, now time.Time) {
 	o := outcome(c)
 	out := 0
 	if o != outlier.Success {
-		out = v.out(now.UnixNano())
+		out = len(v.endpoints) - len(e.set.well(v, now.UnixNano()).endpoints)
 	}
 	if v.outlier.Observe(&e.outlier, o, now, len(v.endpoints), out) {
+		e.set.ejections.Add(1)
 		c.Because(decision.Verdict{Ref: &v.outlier.Ref, Reason: decision.Ejected})
 	}
 }

@@ -57,6 +57,11 @@ func hash(s string) uint64 {
 	return x ^ x>>33
 }
 
+// may says whether e is of those to choose from: a ring has all.
+func (c *candidates) may(e *Endpoint) bool {
+	return (c.pool == &c.v.pool || !e.outlier.Ejected(c.a.Now.UnixNano())) && !c.was(e)
+}
+
 // onRing returns the first endpoint from h on, around, that may be used.
 func (c *candidates) onRing(h uint64) *Endpoint {
 	ring := c.v.ring
@@ -65,7 +70,7 @@ func (c *candidates) onRing(h uint64) *Endpoint {
 		if i == len(ring) {
 			i = 0
 		}
-		if c.usable(ring[i].e) {
+		if c.may(ring[i].e) {
 			return ring[i].e
 		}
 		i++

@@ -26,6 +26,9 @@ type State struct {
 // Ejected says whether the endpoint is left out at now, in ns.
 func (s *State) Ejected(now int64) bool { return s.until.Load() > now }
 
+// Until is when the latest ejection ends, in ns; 0: there was none.
+func (s *State) Until() int64 { return s.until.Load() }
+
 // Observe takes the outcome of a call at now; total and out count the endpoints and those left out. It returns true if the
 // endpoint is ejected by this.
 func (p *Policy) Observe(s *State, o Outcome, now time.Time, total, out int) bool {
