@@ -24,14 +24,15 @@ type call struct {
 	timer     *time.Timer
 	armed     bool
 
-	connect  bool // CONNECT, plain or extended
-	upgrade  bool // an HTTP/1.1 upgrade that goes as an extended CONNECT
-	isHead   bool
-	headed   bool // the response's head has come
-	tunnel   bool // and opens a tunnel
-	proceed  bool // 100 (Continue) has come
-	informed int
-	interim  []interim
+	connect      bool // CONNECT, plain or extended
+	upgrade      bool // an HTTP/1.1 upgrade that goes as an extended CONNECT
+	isHead       bool
+	headed       bool // the response's head has come
+	tunnel       bool // and opens a tunnel
+	proceed      bool // 100 (Continue) has come
+	informed     int  // interim responses, and their size
+	informedSize uint32
+	interim      []interim
 }
 
 // interim is a 1xx response that RoundTrip has yet to pass on.
@@ -115,7 +116,7 @@ func (s *call) forget() {
 	default:
 	}
 	s.armed, s.headed, s.tunnel, s.proceed, s.started = false, false, false, false, false
-	s.informed, s.interim = 0, nil
+	s.informed, s.informedSize, s.interim = 0, 0, nil
 	callPool.Put(s)
 }
 

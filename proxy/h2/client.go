@@ -152,7 +152,7 @@ func (cl *Client) open(id uint32, _ bool) error {
 	cl.mu.Lock()
 	defer cl.mu.Unlock()
 	if cl.known(id) {
-		return nil
+		return cl.late(0, 1)
 	}
 	return &http2.Error{Code: http2.ProtocolError, Reason: "a server opens a stream"}
 }
@@ -160,11 +160,6 @@ func (cl *Client) open(id uint32, _ bool) error {
 // goAway fails the calls that the server surely did not act on: "streams with identifiers greater than the last stream
 // identifier" (RFC 9113 section 6.8). The others go on.
 func (cl *Client) goAway(f http2.GoAway) {
-	cl.mu.Lock()
-	defer cl.mu.Unlock()
-	if cl.err != nil {
-		return
-	}
 	cl.leave()
 	why := errUnsent
 	if f.Code != http2.NoError {

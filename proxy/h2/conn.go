@@ -21,7 +21,7 @@ type role interface {
 	known(id uint32) bool
 	// settled is called, with the lock, when the peer's settings have been applied.
 	settled()
-	// goAway takes a GOAWAY. Called without the lock.
+	// goAway takes a GOAWAY. Called with the lock.
 	goAway(f http2.GoAway)
 	// last is the last stream of the peer's for a GOAWAY. Called with the lock.
 	last() uint32
@@ -79,6 +79,9 @@ type floods struct {
 	control, reset   bucket
 	priority, window int // frames, set against streams opened and DATA sent
 	opened, sent     int
+
+	lateBytes    int64 // of streams that are over
+	lateSections int
 }
 
 func (c *conn) init(nc net.Conn, o Options, r role) {
@@ -219,11 +222,13 @@ func (c *conn) remove(s *stream) {
 type recent struct {
 	ids  []uint32
 	next int
+	all  int // that there ever were
 }
 
 const maxRecent = 256
 
 func (r *recent) add(id uint32) {
+	r.all++
 	if len(r.ids) < maxRecent {
 		r.ids = append(r.ids, id)
 		return

@@ -23,7 +23,10 @@ func (c *conn) data(h http2.FrameHeader, p []byte) error {
 	s := c.streams[h.Stream]
 	if s == nil {
 		c.credit(size)
-		return c.stray(h.Stream)
+		if err := c.stray(h.Stream); err != nil {
+			return err
+		}
+		return c.late(size, 0)
 	}
 	if err := s.judge(f, size); err != nil {
 		c.credit(size)

@@ -17,4 +17,18 @@
 // What a stream fails with wraps an error of package traffic: ErrRefused if the peer surely did not act on it, ErrReset,
 // ErrDeadline, ErrCanceled if our own caller went away; a *ResetError inside tells the code. Peers that abuse the protocol
 // lose their connection, or the stream, and the Reason is reported.
+//
+// # Bounds
+//
+// What a peer can make an end of a connection hold: bodies, ConnWindow; a field section that is coming, 4 MaxHeaderList; the requests
+// that a Server serves, 2 MaxStreams (a client's reset frees its place before serve returns), and their field sections, 8 MiB as
+// RFC 9113 section 6.5.2 counts; frames to be written, 1 MiB, and then a field section more for each stream that is open; interim
+// responses to a Client, MaxHeaderList a call; HPACK's tables, 4 KiB each.
+//
+// What it can make an end do: MaxControl frames a second, and as many at once, of those that move nothing (PING, SETTINGS, GOAWAY,
+// acknowledgements of them, DATA without bytes), one more for each DATA frame that does; MaxControl streams a second that are reset,
+// by either side, within 100 ms, or refused, or answered with 431, one more for each stream that ends well; WINDOW_UPDATE, MaxControl
+// and 10 for each stream and DATA frame; PRIORITY and unknown frames, MaxControl and 10 for each stream; for streams that are over,
+// what can have been under way; a field section, 64 frames and one FrameTimeout. Whoever goes beyond gets GOAWAY with
+// ENHANCE_YOUR_CALM. A SETTINGS frame costs one look at the streams.
 package h2

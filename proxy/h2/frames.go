@@ -31,17 +31,30 @@ func (c *conn) frame(h http2.FrameHeader, p []byte) error {
 	case http2.TypePing:
 		return c.ping(h, p)
 	case http2.TypeGoAway:
-		f, err := http2.ParseGoAway(h, p)
-		if err == nil {
-			c.role.goAway(f)
-		}
-		return err
+		return c.goAway(h, p)
 	case http2.TypePushPromise:
 		return http2.RefusePush(h)
 	case http2.TypePriority:
 		return c.priority(h, p)
 	}
 	return c.useless() // "Implementations MUST ignore and discard frames of unknown types" (section 5.5)
+}
+
+// goAway hears that the peer leaves (section 6.8): each time it costs a look at all streams.
+func (c *conn) goAway(h http2.FrameHeader, p []byte) error {
+	f, err := http2.ParseGoAway(h, p)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.floods.control.take(c.now, c.opts.MaxControl) {
+		return c.abuse(GoAwayFlood)
+	}
+	if c.err == nil {
+		c.role.goAway(f)
+	}
+	return nil
 }
 
 // streamError resets one stream if that is all that is wrong; a peer that causes too many loses the connection.
@@ -80,9 +93,21 @@ func (c *conn) stray(id uint32) error {
 		return &http2.Error{Code: http2.ProtocolError, Reason: "a frame for an idle stream"} // section 5.1
 	}
 	if c.resets.has(id) || c.draining || id&1 == 1 && c.isClient() {
-		return nil // it was under way when we reset the stream
+		return nil // see late
 	}
 	return &http2.Error{Stream: id, Code: http2.StreamClosed, Reason: "a frame for a closed stream"}
+}
+
+// late counts what is thrown away because its stream is over. The peer may have sent it before it knew, for each stream that we have
+// reset a window of bytes and two field sections. Called with the lock.
+func (c *conn) late(bytes int64, sections int) error {
+	f := &c.floods
+	f.lateBytes += bytes
+	f.lateSections += sections
+	if f.lateBytes > int64(c.opts.StreamWindow)*int64(1+c.resets.all) || f.lateSections > c.opts.MaxControl+2*c.resets.all {
+		return c.abuse(LateFlood)
+	}
+	return nil
 }
 
 func (c *conn) isClient() bool { _, ok := c.role.(*Client); return ok }
@@ -171,18 +196,25 @@ func (s *stream) widen(n int64) error {
 // settings obeys the peer (section 6.5).
 func (c *conn) settings(h http2.FrameHeader, p []byte) error {
 	f, err := http2.ParseSettings(h, p)
-	if err != nil || f.Ack {
+	if err != nil {
 		return err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.floods.control.take(c.now, c.opts.MaxControl) || f.Len() > 100 {
+	if !c.floods.control.take(c.now, c.opts.MaxControl) || f.Len() > maxSettings {
 		return c.abuse(SettingsFlood)
 	}
+	if f.Ack {
+		return nil
+	}
+	before := c.peer.window
 	for s := range f.All {
 		if err := c.setting(s); err != nil {
 			return err
 		}
+	}
+	if err := c.widenAll(c.peer.window - before); err != nil {
+		return err
 	}
 	if err := c.control(); err != nil {
 		return err
@@ -208,12 +240,20 @@ func (c *conn) setting(s http2.Setting) error {
 	case http2.SettingEnableConnect:
 		c.peer.connect = s.Value == 1
 	case http2.SettingInitialWindowSize:
-		delta := int64(s.Value) - c.peer.window
 		c.peer.window = int64(s.Value)
-		for _, st := range c.streams {
-			if st.widen(delta) != nil { // section 6.9.2
-				return &http2.Error{Code: http2.FlowControlError, Reason: "SETTINGS_INITIAL_WINDOW_SIZE makes a window too large"}
-			}
+	}
+	return nil
+}
+
+// widenAll changes the windows of all streams (section 6.9.2): once for a frame, however often the frame changes its mind. Called
+// with the lock.
+func (c *conn) widenAll(delta int64) error {
+	if delta == 0 {
+		return nil
+	}
+	for _, s := range c.streams {
+		if s.widen(delta) != nil {
+			return &http2.Error{Code: http2.FlowControlError, Reason: "SETTINGS_INITIAL_WINDOW_SIZE makes a window too large"}
 		}
 	}
 	return nil
@@ -227,12 +267,12 @@ func (c *conn) ping(h http2.FrameHeader, p []byte) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if !c.floods.control.take(c.now, c.opts.MaxControl) {
+		return c.abuse(PingFlood)
+	}
 	if f.Ack {
 		c.pong(f.Data)
 		return nil
-	}
-	if !c.floods.control.take(c.now, c.opts.MaxControl) {
-		return c.abuse(PingFlood)
 	}
 	if err := c.control(); err != nil {
 		return err

@@ -64,6 +64,8 @@ const (
 	EmptyFrameFlood   Reason = "empty-frame-flood"   // frames that carry nothing
 	PriorityFlood     Reason = "priority-flood"      // PRIORITY and unknown frames
 	WindowFlood       Reason = "window-update-flood" // WINDOW_UPDATE far beyond what was sent
+	GoAwayFlood       Reason = "goaway-flood"        //
+	LateFlood         Reason = "closed-stream-flood" // frames for streams that are over
 	WriteBacklog      Reason = "write-backlog"       // answers pile up because the peer does not read
 	StreamsRefused    Reason = "streams-refused"     // more streams than MaxStreams
 	WindowStall       Reason = "window-stall"        // StallTimeout
@@ -78,8 +80,10 @@ const (
 	highWater     = 64 << 10               // bytes of DATA that wait in the buffer for the next write
 	backlog       = 1 << 20                // bytes of anything that may wait there before the connection is given up
 	tableSize     = http2.DefaultTableSize
-	continuations = 64 // frames of one field section
-	interims      = 32 // 1xx responses to one request
+	continuations = 64      // frames of one field section
+	interims      = 32      // 1xx responses to one request; all together of MaxHeaderList
+	maxSettings   = 100     // in one frame
+	maxHeld       = 8 << 20 // size of the field sections of all requests that a Server serves: HPACK makes a few bytes thousands
 )
 
 func or[T comparable](v, zero T) T {

@@ -326,6 +326,9 @@ func TestAbuse(t *testing.T) {
 		{RapidReset, quiet, func(r *raw, i uint32) { r.headers(2*i+1, true, ":method", "GET") }},
 		{PingFlood, quiet, func(r *raw, i uint32) { r.WritePing(false, [8]byte{}) }},
 		{SettingsFlood, quiet, func(r *raw, i uint32) { r.WriteSettings() }}, // CVE-2019-9515
+		{PingFlood, quiet, func(r *raw, i uint32) { r.WritePing(true, [8]byte{}) }},
+		{SettingsFlood, quiet, func(r *raw, i uint32) { r.WriteSettingsAck() }},
+		{GoAwayFlood, quiet, func(r *raw, i uint32) { r.WriteGoAway(0, xhttp2.ErrCodeNo, nil) }},
 		{EmptyFrameFlood, quiet, func(r *raw, i uint32) { // CVE-2019-9518
 			if i == 0 {
 				r.headers(1, false, postFields...)

@@ -43,12 +43,13 @@ func (c *conn) readLoop() error {
 		if err != nil {
 			return err
 		}
-		c.watch.frames.Add(1)
-		if err = c.frame(h, p); err == nil {
-			continue
+		if err = c.frame(h, p); err != nil {
+			if err = c.streamError(err); err != nil {
+				return err
+			}
 		}
-		if err = c.streamError(err); err != nil {
-			return err
+		if !c.block.open { // FrameTimeout is for all frames of a field section together
+			c.watch.frames.Add(1)
 		}
 	}
 }

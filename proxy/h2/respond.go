@@ -22,7 +22,7 @@ func (st *Stream) wake() {
 func (st *Stream) sendInterim(status int, h *traffic.Header) {
 	st.c.mu.Lock()
 	defer st.c.mu.Unlock()
-	if st.headSent || st.unsendable() != nil || status < 100 || status > 199 || status == 101 {
+	if st.headSent || st.unsendable() != nil || status < 100 || status > 199 || status == 101 || len(st.c.out) > backlog {
 		return
 	}
 	if status == 100 {

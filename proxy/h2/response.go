@@ -42,7 +42,9 @@ func (s *call) fields(end bool) error {
 }
 
 func (s *call) informs(r *http2.Response, end bool) error {
-	if s.informed++; end || s.informed > interims {
+	s.informed++
+	s.informedSize += s.c.section.Size
+	if end || s.informed > interims || s.informedSize > s.c.opts.MaxHeaderList {
 		return &http2.Error{Code: http2.ProtocolError, Reason: "interim responses without a final one"}
 	}
 	if r.Status == 100 {

@@ -18,6 +18,7 @@ type Server struct {
 	wg    sync.WaitGroup // of workers
 
 	serving int       // streams inside serve; guarded by the lock, as are
+	held    int       // the size of their requests' field sections
 	idle    []*worker // those that wait for a stream, the latest last
 	spare   int       // how many waited all the time since the last tick
 	top     uint32    // the highest stream that the client opened
@@ -144,7 +145,7 @@ func (s *Server) open(id uint32, end bool) error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.resets.has(id) || s.err != nil {
-			return nil
+			return s.late(0, 1)
 		}
 		return &http2.Error{Code: http2.StreamClosed, Reason: "HEADERS for a closed stream"} // section 5.1
 	}
@@ -175,6 +176,8 @@ func (s *Server) open(id uint32, end bool) error {
 		st.length = r.Length
 	}
 	s.serving++
+	st.held = int(s.section.Size)
+	s.held += st.held
 	s.employ(st)
 	return nil
 }
@@ -188,12 +191,19 @@ func (s *Server) admit(id uint32, end bool) (bool, error) {
 		return false, nil
 	case s.closing:
 		s.resets.add(id) // above the last stream of our GOAWAY: ignored, with what follows
+		if !s.floods.reset.take(s.now, s.opts.MaxControl) {
+			return false, s.abuse(RapidReset)
+		}
 		return false, nil
+	case len(s.out) > backlog: // heads of answers, which no window holds back
+		return false, s.abuse(WriteBacklog)
 	}
 	s.top = id
 	switch {
 	case len(s.streams) >= int(s.o.MaxStreams), s.serving >= 2*int(s.o.MaxStreams):
 		return false, &http2.Error{Stream: id, Code: http2.RefusedStream, Reason: "too many streams"}
+	case s.held+int(s.section.Size) > maxHeld:
+		return false, &http2.Error{Stream: id, Code: http2.RefusedStream, Reason: "too many header fields at once"}
 	case s.section.TooLarge:
 		return false, s.tooLarge(id, end)
 	}
@@ -202,6 +212,9 @@ func (s *Server) admit(id uint32, end bool) (bool, error) {
 
 // tooLarge answers 431 without serving. Called with the lock.
 func (s *Server) tooLarge(id uint32, end bool) error {
+	if !s.floods.reset.take(s.now, s.opts.MaxControl) {
+		return s.abuse(HeaderTooLarge)
+	}
 	s.opts.Report(HeaderTooLarge)
 	if err := s.control(); err != nil {
 		return err

@@ -21,6 +21,7 @@ type Stream struct {
 	headSent  bool
 	responded bool
 	served    bool // serve has returned
+	held      int  // the size of its field section
 
 	pumping sync.Mutex   // guards from, so that a lost client interrupts only the body that is being read for it
 	from    traffic.Body // what Respond reads
@@ -36,6 +37,7 @@ func (st *Stream) run() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.serving--
+	s.held -= st.held
 	st.served = true
 	st.consumed()
 	if st.err == nil && !st.sendClosed {
