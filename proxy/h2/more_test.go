@@ -39,7 +39,7 @@ func tlsPair(t testing.TB) (client, server net.Conn) {
 func TestTLS(t *testing.T) {
 	noLeaks(t)
 	c, s := tlsPair(t)
-	fast := Options{FrameTimeout: 40 * time.Millisecond}
+	fast := Options{PingInterval: 40 * time.Millisecond, PingTimeout: time.Hour} // the clock ticks fast, and ends nothing
 	srv := NewServer(s, ServerOptions{Options: fast}, echo)
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve() }()
