@@ -207,7 +207,9 @@ func judged(in []byte, ours []string, back string, theirs []string, theirBack st
 		return n, refused
 	}
 	n, refused := accepts(back)
-	_, theyRefused := accepts(theirBack)
+	_, theyEnd := accepts(theirBack)
+	// net/http looks for keep-alive of HTTP/1.0 in the first Connection field only, and says in its answer that it will not go on.
+	theyEnd = theyEnd || strings.HasPrefix(theirBack[max(0, strings.LastIndex(theirBack, "HTTP/1.")):], "HTTP/1.0")
 	show := func(what string) error {
 		return fmt.Errorf("%s\nbytes  %q\nweft   %q\n       %q\nother  %q\n       %q", what, in, ours, back, theirs, theirBack)
 	}
@@ -216,7 +218,7 @@ func judged(in []byte, ours []string, back string, theirs []string, theirBack st
 	}
 	for i, q := range ours {
 		switch {
-		case i >= len(theirs) && theyRefused:
+		case i >= len(theirs) && theyEnd:
 			return nil
 		case i >= len(theirs):
 			return show("a request that the other does not see")
