@@ -17,7 +17,7 @@ RACE := ./chain/... ./control/... ./feature/... ./identity/cert/... ./internal/m
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 
-.PHONY: help deps build test lint fuzz diff-fuzz bench bench-proxy deps-bench demo demo-check h2spec grpc-interop docs clean
+.PHONY: help deps build test lint fuzz diff-fuzz bench bench-proxy deps-bench demo demo-check h2spec grpc-interop attack docs clean
 .DEFAULT_GOAL := help
 
 help: ## list what there is
@@ -127,6 +127,10 @@ grpc-interop: .cache/suites/h2spec build ## gRPC's own client and server, with t
 .cache/suites/h2spec: test/conformance/suites/go.mod test/conformance/suites/go.sum
 	cd test/conformance/suites && CGO_ENABLED=0 $(GO) build -trimpath -o $(CURDIR)/.cache/suites/ tool
 	@touch $@
+
+attack: build ## HTTP/2 that is meant to hurt: who sends it is closed and counted, and costs others little
+	$(BUILD) -o bin/ ./test/attack
+	@bin/attack
 
 docs: ## write docs/support.md and docs/cli.md anew
 	$(GO) test -count=1 -run '^TestSupport$$' ./dialect/all -update

@@ -1,0 +1,129 @@
+// Command attack sends HTTP/2 that is meant to hurt to a running proxy, and measures what it costs: whether the offender is closed and
+// counted, the CPU and memory of the proxy, and the latency of another client, beside the offender and beside a legitimate client of
+// the same bytes a second. What needs no clock is tested in proxy/h2; the bounds are in its package comment.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/weft-mesh/weft/internal/proctest"
+)
+
+func main() {
+	bin := flag.String("bin", "bin", "directory of weft, weft-proxy and attack")
+	only := flag.String("only", "", "the attacks whose names contain this")
+	rate := flag.Int("rate", 64<<10, "bytes a second, of an offender and of a legitimate client")
+	span := flag.Duration("span", 3*time.Second, "of each measurement")
+	verbose := flag.Bool("v", false, "show what the programs print")
+	flag.Parse()
+	if flag.Arg(0) == "serve" { // as the workload that is attacked
+		fmt.Fprintln(os.Stderr, "attack:", serve(flag.Arg(1)))
+		os.Exit(1)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	log := io.Writer(nil)
+	if *verbose {
+		log = os.Stderr
+	}
+	passed, failed, err := run(ctx, *bin, *only, *rate, *span, log)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "attack:", err)
+		failed++
+	}
+	fmt.Printf("%d passed, %d failed\n", passed, failed)
+	if failed > 0 {
+		stop()
+		os.Exit(1)
+	}
+}
+
+// large is a body that no window takes at once.
+const large = 1 << 20
+
+// serve is the application: it takes a body and answers, shortly but for /large.
+func serve(at string) error {
+	p := &http.Protocols{}
+	p.SetHTTP1(true)
+	p.SetUnencryptedHTTP2(true)
+	s := &http.Server{Protocols: p, ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, err := io.Copy(io.Discard, r.Body); err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		n := 100
+		if r.URL.Path == "/large" {
+			n = large
+		}
+		_, _ = w.Write(make([]byte, n))
+	})}
+	l, err := net.Listen("tcp", at)
+	if err != nil {
+		return err
+	}
+	return s.Serve(l)
+}
+
+const service = `
+apiVersion: v1
+kind: Service
+metadata: {name: server}
+spec:
+  selector: {app: server}
+  ports: [{port: 8080, appProtocol: http}]
+`
+
+func run(ctx context.Context, bin, only string, rate int, span time.Duration, log io.Writer) (passed, failed int, err error) {
+	if bin, err = filepath.Abs(bin); err != nil {
+		return 0, 0, err
+	}
+	mesh, err := proctest.New(bin, "weft-attack-", log, "attack")
+	if err != nil {
+		return 0, 0, err
+	}
+	defer mesh.Stop()
+	if err := os.WriteFile(filepath.Join(mesh.Config, "service.yaml"), []byte(service), 0o600); err != nil {
+		return 0, 0, err
+	}
+	if err := mesh.StartUp(ctx); err != nil {
+		return 0, 0, err
+	}
+	m := &meter{rate: rate, span: span}
+	if err := m.begin(ctx, mesh); err != nil {
+		return 0, 0, err
+	}
+	slow := m.start(ctx, slowHeaders) // takes longer than all others
+	for _, a := range attacks {
+		if !strings.Contains(a.name, only) {
+			continue
+		}
+		ok, err := m.measure(ctx, a)
+		if err != nil {
+			return passed, failed, err
+		}
+		if ok {
+			passed++
+		} else {
+			failed++
+		}
+	}
+	if strings.Contains(slowHeaders.name, only) {
+		if m.awaitSlow(ctx, slow) {
+			passed++
+		} else {
+			failed++
+		}
+	}
+	slow.stop()
+	return passed, failed, ctx.Err()
+}

@@ -1,0 +1,312 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/weft-mesh/weft/control"
+	"github.com/weft-mesh/weft/internal/proctest"
+	"github.com/weft-mesh/weft/internal/sys"
+	"github.com/weft-mesh/weft/proxy/h2"
+)
+
+// Bounds on time. What others do on this machine only makes figures worse, so that an attack has passed with its first round of
+// rounds that is within them.
+const (
+	slower  = 2.0                    // p99 of another client: times that beside a legitimate client ...
+	jitter  = 2 * time.Millisecond   // ... or, where that is small, so much more
+	dearer  = 1.25                   // CPU of an offender: times a legitimate client's ...
+	atLeast = 100 * time.Millisecond // ... or so much a second
+	rounds  = 3
+)
+
+// meter is the proxy that is attacked, and how.
+type meter struct {
+	rate  int
+	span  time.Duration
+	at    string // where the proxy serves clients
+	admin string // its Unix socket
+	pid   int
+}
+
+// begin starts the workload.
+func (m *meter) begin(ctx context.Context, mesh *proctest.Mesh) (err error) {
+	if m.at, err = proctest.FreePort(); err != nil {
+		return err
+	}
+	p, err := mesh.Run("server", nil, []string{"--service", "server", "--port", "8080/http", "--publish", m.at + ":8080"},
+		filepath.Join(mesh.Bin, "attack"), "serve", ":8080")
+	if err != nil {
+		return err
+	}
+	if err := mesh.Await(ctx, p, 30*time.Second, "answer", func() error { _, err := m.ask(ctx, http.DefaultClient); return err }); err != nil {
+		return err
+	}
+	out, err := mesh.Command(ctx, "status", "-o", "json")
+	if err != nil {
+		return err
+	}
+	var s control.Status
+	if err := json.Unmarshal([]byte(out), &s); err != nil || len(s.Proxies) != 1 {
+		return errors.Join(err, fmt.Errorf("want one proxy:\n%s", out))
+	}
+	m.admin = s.Proxies[0].Admin
+	m.pid, err = peerOf(m.admin)
+	return err
+}
+
+// peerOf is the process that listens on a Unix socket.
+func peerOf(path string) (int, error) {
+	c, err := net.Dial("unix", path)
+	if err != nil {
+		return 0, err
+	}
+	defer c.Close()
+	_, _, pid, err := sys.PeerCred(c.(*net.UnixConn))
+	return pid, err
+}
+
+// ask makes one request.
+func (m *meter) ask(ctx context.Context, c *http.Client) (time.Duration, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+m.at+"/", nil)
+	if err != nil {
+		return 0, err
+	}
+	began := time.Now()
+	resp, err := c.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	if _, err := io.Copy(io.Discard, resp.Body); err != nil || resp.StatusCode != http.StatusOK {
+		return 0, errors.Join(err, errors.New(resp.Status))
+	}
+	return time.Since(began), nil
+}
+
+// figures are what one measurement shows.
+type figures struct {
+	p99    time.Duration // of another client
+	cpu    time.Duration // of the proxy, in a second
+	memory int           // MiB more than before
+	failed int           // calls of the other client
+	first  error         // of them
+	calm   int64         // connections that were closed as they should be
+	conns  int64
+	heads  int64
+	counts map[string]float64
+}
+
+// beside measures while something goes on.
+func (m *meter) beside(ctx context.Context, a attack) (f figures, err error) {
+	before, err := m.counts(ctx)
+	if err != nil {
+		return f, err
+	}
+	rss := m.rss()
+	l := m.start(ctx, a)
+	began, cpu := time.Now(), m.cpu()
+	top := 0
+	f.p99, f.failed, f.first = m.other(ctx, func() { top = max(top, m.rss()) })
+	f.cpu = time.Duration(float64(m.cpu()-cpu) / time.Since(began).Seconds())
+	f.memory = top - rss
+	l.stop()
+	f.calm, f.conns, f.heads = l.calm.Load(), l.conns.Load(), l.heads.Load()
+	after, err := m.counts(ctx)
+	if err != nil {
+		return f, err
+	}
+	for k, n := range before {
+		after[k] -= n
+	}
+	f.counts = after
+	return f, ctx.Err()
+}
+
+// every is how often the other client asks, whether or not it was answered before.
+const every = 5 * time.Millisecond
+
+// other is another client, on a connection of its own; during is called each time.
+func (m *meter) other(ctx context.Context, during func()) (p99 time.Duration, failed int, first error) {
+	tr := &http.Transport{Protocols: &http.Protocols{}}
+	tr.Protocols.SetUnencryptedHTTP2(true)
+	defer tr.CloseIdleConnections()
+	c := &http.Client{Transport: tr, Timeout: 10 * time.Second}
+	var mu sync.Mutex
+	var took []time.Duration
+	var all sync.WaitGroup
+	t := time.NewTicker(every)
+	defer t.Stop()
+	for end := time.Now().Add(m.span); time.Now().Before(end) && ctx.Err() == nil; {
+		<-t.C
+		during()
+		all.Go(func() {
+			d, err := m.ask(ctx, c)
+			mu.Lock()
+			defer mu.Unlock()
+			if took = append(took, d); err != nil {
+				failed++
+				first = cmp.Or(first, err)
+			}
+		})
+	}
+	all.Wait()
+	slices.Sort(took)
+	if len(took) == 0 {
+		return 0, failed, first
+	}
+	return took[len(took)*99/100], failed, first
+}
+
+// legitimate asks for what an application has, in as few bytes as an offender, and reads the answers. Each goes as soon as it may.
+var legitimate = attack{name: "a legitimate client", conns: 1, do: func(p *peer) {
+	for id := uint32(1); p.write(headers(id, true, get)); id += 2 {
+		for int64(id/2)-p.heads.Load() > 100 { // no more at once than servers allow
+			select {
+			case <-p.ended:
+				return
+			case <-time.After(time.Millisecond):
+			}
+		}
+	}
+}}
+
+// measure prints a line for an attack, and says whether it has passed.
+func (m *meter) measure(ctx context.Context, a attack) (bool, error) {
+	var f, l figures
+	var broken []string
+	for range rounds {
+		var err error
+		if l, err = m.beside(ctx, legitimate); err != nil {
+			return false, err
+		}
+		if f, err = m.beside(ctx, a); err != nil {
+			return false, err
+		}
+		if broken = judge(a, f, l); len(broken) == 0 {
+			break
+		}
+	}
+	verdict := "ok    "
+	if len(broken) > 0 {
+		verdict = "FAILED"
+	}
+	fmt.Printf("%s  %-42s %s; CPU %3d ms/s (%d); RSS %+d MiB; p99 %.1f ms (%.1f)\n", verdict, a.name, f.end(a), f.cpu.Milliseconds(), l.cpu.Milliseconds(), f.memory,
+		millis(f.p99), millis(l.p99))
+	for _, b := range broken {
+		fmt.Println("          " + b)
+	}
+	return len(broken) == 0, nil
+}
+
+func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// end says what became of the offender.
+func (f *figures) end(a attack) string {
+	s := fmt.Sprintf("%d of %d connections closed", f.calm, f.conns)
+	if a.reason != "" {
+		s += fmt.Sprintf(", %.0f counted as %s", f.counts[string(a.reason)], a.reason)
+	}
+	return s
+}
+
+func judge(a attack, f, l figures) (broken []string) {
+	no := func(format string, args ...any) { broken = append(broken, fmt.Sprintf(format, args...)) }
+	if a.closed && f.calm == 0 {
+		no("no connection was closed with ENHANCE_YOUR_CALM")
+	}
+	if a.reason != "" && f.counts[string(a.reason)] == 0 {
+		no("nothing was counted as %s: %v", a.reason, f.counts)
+	}
+	if limit := max(time.Duration(slower*float64(l.p99)), l.p99+jitter); f.p99 > limit {
+		no("another client's p99 is %v, at most %v is wanted", f.p99, limit)
+	}
+	if f.failed > 0 {
+		no("%d calls of another client failed: %v", f.failed, f.first)
+	}
+	if limit := max(time.Duration(dearer*float64(l.cpu)), atLeast); f.cpu > limit {
+		no("the proxy takes %v of CPU a second, at most %v is wanted", f.cpu, limit)
+	}
+	if f.memory > a.memory {
+		no("the proxy takes %d MiB, at most %d is wanted", f.memory, a.memory)
+	}
+	return broken
+}
+
+// awaitSlow waits for the end of who was slow: FrameTimeout, to a quarter, after it began.
+func (m *meter) awaitSlow(ctx context.Context, l *load) bool {
+	for end := time.Now().Add(45 * time.Second); l.calm.Load() == 0 && time.Now().Before(end) && ctx.Err() == nil; {
+		time.Sleep(100 * time.Millisecond)
+	}
+	counts, err := m.counts(ctx)
+	ok := l.calm.Load() > 0 && counts[string(h2.SlowFrame)] > 0
+	verdict := map[bool]string{true: "ok    ", false: "FAILED"}[ok]
+	fmt.Printf("%s  %-42s %d of %d connections closed, %.0f counted as %s %v\n", verdict, slowHeaders.name, l.calm.Load(), l.conns.Load(), counts[string(h2.SlowFrame)],
+		h2.SlowFrame, err)
+	return ok
+}
+
+// counts are those of the proxy's metric of breaches, by reason.
+func (m *meter) counts(ctx context.Context) (map[string]float64, error) {
+	c := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "unix", m.admin)
+	}}}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://proxy/metrics", nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := c.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	out := map[string]float64{}
+	lines := bufio.NewScanner(resp.Body)
+	for lines.Scan() {
+		rest, ok := strings.CutPrefix(lines.Text(), `weft_refused_total{reason="`)
+		reason, value, _ := strings.Cut(rest, `"} `)
+		if n, err := strconv.ParseFloat(value, 64); ok && err == nil {
+			out[reason] = n
+		}
+	}
+	return out, lines.Err()
+}
+
+// cpu is the time that the proxy has had, user and system (proc_pid_stat(5)).
+func (m *meter) cpu() time.Duration {
+	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", m.pid))
+	f := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
+	if len(f) < 13 {
+		return 0
+	}
+	user, _ := strconv.Atoi(f[11])
+	system, _ := strconv.Atoi(f[12])
+	return time.Duration(user+system) * time.Second / 100 // USER_HZ
+}
+
+// rss is the proxy's memory in MiB.
+func (m *meter) rss() int {
+	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/statm", m.pid))
+	f := strings.Fields(string(b))
+	if len(f) < 2 {
+		return 0
+	}
+	pages, _ := strconv.Atoi(f[1])
+	return pages * os.Getpagesize() >> 20
+}

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"context"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/weft-mesh/weft/wire/http2"
+)
+
+// pace lets so many bytes pass in a second.
+type pace struct {
+	mu   sync.Mutex
+	rate float64
+	free time.Time // when the next may
+}
+
+func (p *pace) wait(ctx context.Context, n int) {
+	p.mu.Lock()
+	now := time.Now()
+	if p.free.Before(now.Add(-50 * time.Millisecond)) {
+		p.free = now.Add(-50 * time.Millisecond)
+	}
+	p.free = p.free.Add(time.Duration(float64(n) / p.rate * float64(time.Second)))
+	wait := p.free.Sub(now)
+	p.mu.Unlock()
+	if wait < time.Millisecond { // timers are no better than that
+		return
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(wait):
+	}
+}
+
+// peer is a client of one connection. It reads all that comes, and writes as fast as it may.
+type peer struct {
+	ctx   context.Context
+	nc    net.Conn
+	pace  *pace
+	ended chan struct{} // closed when the proxy has closed
+	calm  atomic.Bool   // with ENHANCE_YOUR_CALM
+	heads atomic.Int64  // HEADERS that have come
+}
+
+// dial connects and says hello.
+func dial(ctx context.Context, at string, pc *pace) (*peer, error) {
+	var d net.Dialer
+	nc, err := d.DialContext(ctx, "tcp", at)
+	if err != nil {
+		return nil, err
+	}
+	p := &peer{ctx: ctx, nc: nc, pace: pc, ended: make(chan struct{})}
+	go p.read()
+	p.write(http2.AppendSettings([]byte(http2.Preface)))
+	return p, nil
+}
+
+// write says whether there is more to be written.
+func (p *peer) write(b []byte) bool {
+	p.pace.wait(p.ctx, len(b))
+	select {
+	case <-p.ended:
+		return false
+	case <-p.ctx.Done():
+		return false
+	default:
+	}
+	_, err := p.nc.Write(b)
+	return err == nil
+}
+
+func (p *peer) read() {
+	defer close(p.ended)
+	buf := make([]byte, http2.HeaderLen+1<<14)
+	for {
+		if _, err := io.ReadFull(p.nc, buf[:http2.HeaderLen]); err != nil {
+			return
+		}
+		h, _ := http2.ParseFrameHeader(buf)
+		if h.Length > http2.DefaultFrameSize {
+			return
+		}
+		payload := buf[http2.HeaderLen : http2.HeaderLen+h.Length]
+		if _, err := io.ReadFull(p.nc, payload); err != nil {
+			return
+		}
+		switch h.Type {
+		case http2.TypeHeaders:
+			p.heads.Add(1)
+		case http2.TypeGoAway:
+			if f, err := http2.ParseGoAway(h, payload); err == nil && f.Code == http2.EnhanceYourCalm {
+				p.calm.Store(true)
+			}
+		}
+	}
+}
+
+// close waits for what the proxy still has to say, for a moment: an offender's last frames may have been on their way.
+func (p *peer) close() {
+	select {
+	case <-p.ended:
+	case <-p.ctx.Done():
+	}
+	p.nc.Close()
+	<-p.ended
+}
+
+// load is an offender at work: one or more connections, each made anew when it ends.
+type load struct {
+	cancel context.CancelFunc
+	all    sync.WaitGroup
+	calm   atomic.Int64 // connections that ended with ENHANCE_YOUR_CALM
+	conns  atomic.Int64
+	heads  atomic.Int64
+}
+
+// start attacks until stop.
+func (m *meter) start(ctx context.Context, a attack) *load {
+	l := &load{}
+	ctx, l.cancel = context.WithCancel(ctx)
+	pc := &pace{rate: float64(m.rate)}
+	for range a.conns {
+		l.all.Go(func() {
+			for ctx.Err() == nil {
+				l.one(ctx, m.at, a, pc)
+			}
+		})
+	}
+	return l
+}
+
+func (l *load) one(ctx context.Context, at string, a attack, pc *pace) {
+	p, err := dial(ctx, at, pc)
+	if err != nil {
+		return
+	}
+	defer context.AfterFunc(ctx, func() { p.nc.Close() })()
+	l.conns.Add(1)
+	a.do(p)
+	p.close()
+	l.heads.Add(p.heads.Load())
+	if p.calm.Load() {
+		l.calm.Add(1)
+	}
+}
+
+func (l *load) stop() {
+	l.cancel()
+	l.all.Wait()
+}
