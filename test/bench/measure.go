@@ -204,8 +204,8 @@ func (b *bench) once(ctx context.Context, x *contender) (s sample, err error) {
 	o := order{Spec: x.v.spec, TLS: nil}
 	o.Spec.Addr, o.Spec.Warm, o.Spec.For = r.addr, b.window/3, b.window
 	switch {
-	case x.v.fresh: // time for all to connect, and then for proxies to find that they idle
-		o.Spec.Warm, o.Spec.For = 10*time.Second, 2*time.Second
+	case x.v.fresh: // time for proxies to find that they idle
+		o.Spec.Warm, o.Spec.For = 0, 2*time.Second
 	case x.plan.Loss: // a packet that is lost again costs at least 0.4 s (RTO, RFC 6298, Linux: 200 ms and then double)
 		o.Spec.For = 4 * b.window
 	}

@@ -34,7 +34,7 @@ func (b *bench) order(ctx context.Context, o order) (a answer, err error) {
 	if err != nil {
 		return a, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, o.Spec.Warm+o.Spec.For+20*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, o.Spec.Warm+o.Spec.For+30*time.Second)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "taskset", "-c", otherCore, b.tools.self, "load", string(arg))
 	var out, errs bytes.Buffer

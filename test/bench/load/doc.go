@@ -29,7 +29,7 @@ type Spec struct {
 	PerConn  int           `json:"perConn,omitempty"` // callers that share a connection, for HTTP/2 and gRPC [1]
 	Rate     int           `json:"rate,omitempty"`    // requests a second, evenly spaced, whenever answers come [as fast as answers come]
 	Idle     bool          `json:"idle,omitempty"`    // each caller makes one request before anything is counted, and none after it
-	Warm     time.Duration `json:"warm"`              // not counted
+	Warm     time.Duration `json:"warm"`              // not counted; it lasts until every caller has had an answer
 	For      time.Duration `json:"for"`               // counted
 	Host     string        `json:"host,omitempty"`
 	Path     string        `json:"path,omitempty"`

@@ -14,6 +14,8 @@ type caller struct {
 	run   *run
 	self  interface{ begin() error }
 	began time.Duration // since the run's
+
+	served bool // it has had an answer
 }
 
 // run is a Spec under way.
@@ -29,6 +31,7 @@ type run struct {
 
 	idle    []*caller       // those without a request
 	begun   int             // callers that have had one
+	served  int             // callers that have had an answer
 	backlog []time.Duration // with a rate: when requests were due that wait for a caller
 
 	first  error
@@ -56,8 +59,8 @@ func Run(s *Spec, hooks Hooks) (Result, error) {
 	if err := r.phase(s.Warm); err != nil {
 		return Result{}, err
 	}
-	if s.Idle && len(r.idle) < s.Callers && r.first == nil {
-		return Result{}, fmt.Errorf("%d of %d callers had an answer after %v", len(r.idle), s.Callers, s.Warm)
+	if err := r.servedAll(); err != nil {
+		return Result{}, err
 	}
 	if err := hooks.Begin(); err != nil {
 		return Result{}, err
@@ -107,6 +110,22 @@ func (r *run) phase(d time.Duration) error {
 	}
 }
 
+// firstAnswers bounds the time that all callers together wait for their first answers: a handshake for each may be in it.
+const firstAnswers = 20 * time.Second
+
+// servedAll goes on until every caller has had an answer.
+func (r *run) servedAll() error {
+	for end := r.now() + firstAnswers; r.served < len(r.callers) && r.errors == 0; {
+		if r.now() > end {
+			return fmt.Errorf("%d of %d callers had an answer after %v", r.served, len(r.callers), firstAnswers)
+		}
+		if err := r.phase(10 * time.Millisecond); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // due begins a request that was to begin at a time, if a caller is there.
 func (r *run) due(at time.Duration) error {
 	if len(r.idle) == 0 {
@@ -122,6 +141,10 @@ func (r *run) due(at time.Duration) error {
 // done is called by a handler when a caller's request has been answered; it begins the next one.
 func (r *run) done(k *caller) error {
 	now := r.now()
+	if !k.served {
+		k.served = true
+		r.served++
+	}
 	if r.counting {
 		r.seen.add(now - k.began)
 	}
