@@ -234,13 +234,7 @@ func (r *Registry) NewCounts(name, help, label string) *Counts {
 }
 
 // Add counts an event.
-func (c *Counts) Add(value string) {
-	n := c.values.Get(observe.Name(value), maxValues)
-	if n == nil {
-		n = &c.over
-	}
-	n.Add(1)
-}
+func (c *Counts) Add(value string) { c.add(value, 1) }
 
 // All returns the counts by value.
 func (c *Counts) All() map[string]uint64 {

@@ -166,22 +166,43 @@ func (t *Table) Snapshot() Snapshot {
 	return s
 }
 
-// snapshot reads the calls last: Take counts them first, so that there are never more failures than calls.
 func (e *edge) snapshot(k key) Edge {
-	out := Edge{Reporter: k.reporter.String(), From: k.from, FromAccount: k.fromAccount, Service: k.service, Port: k.port, Subset: k.subset,
-		To: k.to, ToAccount: k.toAccount, Protocol: k.proto.String(), Failed: e.failed.Load(), Denied: e.denied.Load(),
-		Secure: e.secure.Load(), Retries: e.retries.Load(), Sent: e.sent.Load(), Received: e.received.Load(), Latency: Histogram{}}
+	out := k.edge()
 	for i := range e.latency {
 		if n := e.latency[i].Load(); n > 0 {
 			out.Latency[i] = n
 		}
 	}
+	e.words(&out)
+	for _, x := range e.fields(&out) {
+		*x.to = x.from.Load()
+	}
+	return out
+}
+
+// edge is one without counts.
+func (k key) edge() Edge {
+	return Edge{Reporter: k.reporter.String(), From: k.from, FromAccount: k.fromAccount, Service: k.service, Port: k.port, Subset: k.subset,
+		To: k.to, ToAccount: k.toAccount, Protocol: k.proto.String(), Latency: Histogram{}}
+}
+
+// counter is one of an edge and where it goes.
+type counter struct {
+	from *atomic.Uint64
+	to   *uint64
+}
+
+// fields lists the calls last: Take counts them first, so that there are never more failures than calls.
+func (e *edge) fields(x *Edge) [7]counter {
+	return [...]counter{{&e.failed, &x.Failed}, {&e.denied, &x.Denied}, {&e.secure, &x.Secure}, {&e.retries, &x.Retries}, {&e.sent, &x.Sent},
+		{&e.received, &x.Received}, {&e.calls, &x.Calls}}
+}
+
+func (e *edge) words(x *Edge) {
 	if s := e.denial.Load(); s != nil {
-		out.LastDenial = *s
+		x.LastDenial = *s
 	}
 	if s := e.failure.Load(); s != nil {
-		out.LastFailure = *s
+		x.LastFailure = *s
 	}
-	out.Calls = e.calls.Load()
-	return out
 }
