@@ -65,7 +65,7 @@ reads the configuration of Gateway API, Istio, Linkerd and Cilium as it is.`,
 		SilenceErrors: true,
 	}
 	root.AddCommand(upCommand(), runCommand(), analyzeCommand(), explainCommand(), testCommand(), statCommand(), edgesCommand(),
-		identityCommand(), statusCommand(), versionCommand())
+		identityCommand(), proxyCommand(), statusCommand(), versionCommand())
 	return root
 }
 

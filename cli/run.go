@@ -195,9 +195,11 @@ func executableFor(name string) error {
 
 // live is the workload's life, from its registration to the end of its process.
 func (f *runFlags) live(ctx context.Context, reg control.Registration, w *workload) (status int, err error) {
-	if w.proxyExe, err = proxyPath(); err != nil {
+	exe, err := proxyPath()
+	if err != nil {
 		return 0, err
 	}
+	w.proxies = newProxies(exe, w.errs)
 	if w.dir, err = newRunDir(f.state); err != nil {
 		return 0, err
 	}

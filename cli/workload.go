@@ -21,24 +21,21 @@ import (
 
 // workload is a process, its proxy, and what lies between them.
 type workload struct {
-	flags    *runFlags
-	member   *member
-	errs     io.Writer
-	proxyExe string
-	ways     []way
-	trusted  []netip.Prefix
-	args     []string
+	flags   *runFlags
+	member  *member
+	errs    io.Writer
+	ways    []way
+	trusted []netip.Prefix
+	args    []string
 
 	dir      *runDir
 	box      *sandbox.Sandbox
 	inbound  *os.File
 	publish  []*os.File
 	virtual  []virtual // where there is no sandbox
-	proxy    *exec.Cmd // nil: none runs
-	launched time.Time
+	proxies  proxyProcesses
 	restarts int
-	proxied  chan error // the proxy's end
-	app      *exec.Cmd  // where there is no sandbox
+	app      *exec.Cmd // where there is no sandbox
 }
 
 func cutKey(key string) (namespace, name string, ok bool) { return strings.Cut(key, "/") }
@@ -101,10 +98,10 @@ func (w *workload) shutUp(ctx context.Context) (err error) {
 	namespace, name, _ := cutKey(w.member.given.Workload)
 	hide := append(sandbox.OutsideDoors(), w.dir.path, socketDir(w.flags.state))
 	hide = append(append(hide, runParents(w.flags.state)...), w.member.given.Private...)
-	w.box, err = sandbox.Create(ctx, sandbox.Spec{Address: w.member.reg.Address, Hostname: hostname(name), Executable: w.proxyExe,
+	w.box, err = sandbox.Create(ctx, sandbox.Spec{Address: w.member.reg.Address, Hostname: hostname(name), Executable: w.proxies.exe,
 		Search: []string{namespace + ".svc.cluster.local", "svc.cluster.local", "cluster.local"}, Hide: hide,
 		// A process of the same user could change what judges it, or the proxy that is started anew when it dies.
-		ReadOnly: append([]string{w.proxyExe}, w.member.given.Rules...)})
+		ReadOnly: append([]string{w.proxies.exe}, w.member.given.Rules...)})
 	if err != nil {
 		return err
 	}
@@ -135,10 +132,10 @@ func (w *workload) launch(ready *os.File) (err error) {
 	c := &launch.Config{Workload: w.member.given.Workload, Account: w.member.reg.Account, TrustDomain: w.member.given.TrustDomain,
 		Token: w.member.given.Token, Control: meshSocket(w.flags.state), Admin: w.member.reg.Admin, Log: w.flags.accessLog,
 		App: w.member.reg.Address, Trusted: w.trusted, Cache: filepath.Join(w.dir.path, "config")}
-	files := []*os.File{nil} // the configuration's
+	var files []*os.File
 	add := func(f *os.File) int {
 		files = append(files, f)
-		return launch.FD + len(files) - 1
+		return launch.FD + len(files)
 	}
 	c.Inbound = add(w.inbound)
 	if ready != nil {
@@ -151,23 +148,11 @@ func (w *workload) launch(ready *os.File) (err error) {
 		c.Listeners = append(c.Listeners, launch.Listener{FD: add(v.file), Original: v.original})
 	}
 	if w.box != nil {
-		arg, doors := w.box.Doors.Pass(launch.FD + len(files))
+		arg, doors := w.box.Doors.Pass(launch.FD + 1 + len(files))
 		c.Doors, files = arg, append(files, doors...)
 	}
-	if files[0], err = launch.Pipe(c); err != nil {
-		return err
-	}
-	defer files[0].Close()
-	w.proxy = exec.Command(w.proxyExe)
-	w.proxy.ExtraFiles, w.proxy.Stderr, w.proxy.Stdout = files, w.errs, w.errs
-	w.proxy.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	if err = w.proxy.Start(); err != nil {
-		w.proxy = nil
-		return fmt.Errorf("start the proxy: %w", err)
-	}
-	w.launched, w.proxied = time.Now(), make(chan error, 1)
-	go func(p *exec.Cmd, ended chan error) { ended <- p.Wait() }(w.proxy, w.proxied)
-	return nil
+	w.proxies.now, err = w.proxies.launch(c, files...)
+	return err
 }
 
 // Bounds of the proxy's start: a certificate and the first configuration.
@@ -206,9 +191,12 @@ func (w *workload) hindrance() error {
 
 // endedEarly: what it had to say of its end it has written to standard error.
 func (w *workload) endedEarly() error {
-	err := <-w.proxied
-	w.proxy = nil
-	return fmt.Errorf("the proxy ended before it was ready: %w", ended(err))
+	for e := range w.proxies.events {
+		if died, err := w.proxies.take(e); died {
+			return fmt.Errorf("the proxy ended before it was ready: %w", ended(err))
+		}
+	}
+	return nil
 }
 
 var errEnded = errors.New("it ended by itself")
@@ -243,7 +231,7 @@ func (w *workload) wait(ctx context.Context, signals <-chan os.Signal) (int, err
 	for {
 		select {
 		case status := <-ended:
-			w.stopProxy()
+			w.proxies.stop(proxyWait)
 			return status, nil
 		case s := <-signals:
 			if (s == syscall.SIGTERM || s == syscall.SIGINT) && !draining {
@@ -251,16 +239,20 @@ func (w *workload) wait(ctx context.Context, signals <-chan os.Signal) (int, err
 				w.drain(ctx)
 			}
 			w.signalApp(s.(syscall.Signal))
-		case err := <-w.proxied:
-			w.proxy = nil
+		case e := <-w.proxies.events:
+			died, err := w.proxies.take(e)
+			if !died {
+				continue
+			}
 			if err == nil && w.box != nil { // it ends by itself with its sandbox, and may hear of that first
 				select {
 				case status := <-ended:
+					w.proxies.stop(proxyWait)
 					return status, nil
 				case <-time.After(boxWait):
 				}
 			}
-			if err := w.proxyDied(err); err != nil {
+			if err := w.proxyDied(e, err); err != nil {
 				w.signalApp(syscall.SIGKILL)
 				return 0, err
 			}
@@ -282,8 +274,8 @@ const (
 	longLife    = time.Minute // of a proxy whose earlier deaths don't count any more
 )
 
-func (w *workload) proxyDied(err error) error {
-	if time.Since(w.launched) > longLife {
+func (w *workload) proxyDied(e proxyEvent, err error) error {
+	if time.Since(e.from.launched) > longLife {
 		w.restarts = 0
 	}
 	if w.restarts++; w.restarts > maxRestarts {
@@ -318,33 +310,9 @@ func (w *workload) signalApp(s syscall.Signal) {
 	}
 }
 
-// stopProxy lets the proxy finish its calls.
-func (w *workload) stopProxy() {
-	if w.proxy == nil {
-		return
-	}
-	_ = w.proxy.Process.Signal(syscall.SIGTERM)
-	select {
-	case err := <-w.proxied:
-		if err != nil {
-			fmt.Fprintln(w.errs, "weft run: the proxy ended:", err)
-		}
-	case <-time.After(proxyWait):
-		w.killProxy()
-	}
-	w.proxy = nil
-}
-
-func (w *workload) killProxy() {
-	_ = w.proxy.Process.Kill()
-	<-w.proxied
-}
-
 // close ends what is left, where the workload did not end by itself.
 func (w *workload) close() {
-	if w.proxy != nil {
-		w.killProxy()
-	}
+	w.proxies.kill()
 	if w.box != nil {
 		w.box.Close()
 	}

@@ -63,20 +63,28 @@ func (h *Handoff) Close() error {
 	return errors.Join(errs...)
 }
 
-// Adopt opens, in a child process, the doors that its parent passed.
-func Adopt(arg string) (*Doors, error) {
+// Adopt opens, in a child process, the doors that its parent passed. file makes a file for what is open by a number.
+func Adopt(arg string, file func(n int) (*os.File, error)) (*Doors, error) {
 	address, groups, err := parse(arg)
 	if err != nil {
 		return nil, err
 	}
 	h := &Handoff{Address: address}
-	for i, to := range []*[]*os.File{&h.Outbound, &h.DNS, &h.DNSStream} {
+	defer h.Close()
+	for i, open := range []func(f *os.File){
+		func(f *os.File) { h.Outbound = append(h.Outbound, f) },
+		func(f *os.File) { h.DNS = append(h.DNS, f) },
+		func(f *os.File) { h.DNSStream = append(h.DNSStream, f) },
+		func(f *os.File) { h.Broker = f },
+	} {
 		for _, n := range groups[i] {
-			*to = append(*to, os.NewFile(uintptr(n), "door-"+strconv.Itoa(n)))
+			f, err := file(n)
+			if err != nil {
+				return nil, fmt.Errorf("doors %q: %w", arg, err)
+			}
+			open(f)
 		}
 	}
-	h.Broker = os.NewFile(uintptr(groups[3][0]), "broker")
-	defer h.Close()
 	return h.Open()
 }
 

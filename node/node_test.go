@@ -31,9 +31,11 @@ func TestMain(m *testing.M) {
 	}
 }
 
+func inherited(n int) (*os.File, error) { return sys.DuplicateFile(n, "door") }
+
 // proxy passes on one connection from an outbound door to the application.
 func proxy(arg string) error {
-	d, err := node.Adopt(arg)
+	d, err := node.Adopt(arg, inherited)
 	if err != nil {
 		return err
 	}
@@ -290,7 +292,7 @@ func TestDoorsPassToAProxy(t *testing.T) {
 
 func TestAdoptRefuses(t *testing.T) {
 	for _, arg := range []string{"", "127.0.0.1", "127.0.0.1/3/4/5", "127.0.0.1/3/4/5/6/7", "x/3/4/5/6", "127.0.0.1/2/4/5/6", "127.0.0.1/3/4/5/6,7", "127.0.0.1/3/4//6", "127.0.0.1/-3/4/5/6"} {
-		if d, err := node.Adopt(arg); err == nil {
+		if d, err := node.Adopt(arg, inherited); err == nil {
 			t.Errorf("%q: got %v", arg, d)
 		}
 	}

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"cmp"
-	"context"
 	"encoding/json"
 	"net"
 	"slices"
@@ -25,14 +24,17 @@ import (
 //	GET /config     what is held, a Held for each resource; with ?name=KIND/KEY that one's content
 //	GET /endpoints  what was learnt of endpoints: an Endpoint each
 //	POST /drain     begins to drain, and returns at once
+//	POST /upgrade   has a new process take this one's place, and returns when it has: 200, or 503 and why not; ?limit=DURATION
+//	                is how long connections may go on here after that
 //
-// The last four on a Unix socket only: they tell more than is everybody's business. Served by the engine's own HTTP/1.1: net/http
+// The last five on a Unix socket only: they tell more than is everybody's business. Served by the engine's own HTTP/1.1: net/http
 // would cost a proxy at rest 2 MB.
 type Admin struct {
 	Stats   *stat.Table
 	Metrics *metrics.Registry
 	Since   time.Time
-	Drain   func() // POST /drain
+	Drain   func()                          // POST /drain
+	Upgrade func(limit time.Duration) error // POST /upgrade; 0: no limit was given
 }
 
 // Held is a resource as the proxy has it.
@@ -60,23 +62,19 @@ type Endpoint struct {
 // ServeAdmin answers on l until the proxy ends. private: l is a Unix socket that only the proxy's user reaches.
 func (p *Proxy) ServeAdmin(l net.Listener, a *Admin, private bool) {
 	srv := &h1.Server{Serve: func(c *traffic.Call) error { return c.Host.(*admin).serve(c) }, Done: p.done, Idle: time.Minute}
-	host := &admin{engine{p}, a, private}
-	context.AfterFunc(p.ctx, func() { l.Close() })
-	p.tasks.Go(func() {
-		p.acceptLoop(l, p.aside, func(s *slot) {
-			defer context.AfterFunc(p.ctx, func() { s.Conn.Close() })()
-			_ = srv.NewConn(s.Conn, nil, host, &traffic.Conn{}, "http").Serve()
-		})
+	p.admins.accept(l, func(s *slot) {
+		c := srv.NewConn(s.Conn, nil, &admin{engine{p}, a, private, s}, &traffic.Conn{}, "http")
+		s.becomes(c.Shutdown, nil)
+		_ = c.Serve()
 	})
 }
 
-// aside makes a slot that draining does not wait for.
-func (p *Proxy) aside(nc net.Conn) *slot { return &slot{Conn: nc, p: p} }
-
+// admin is the host of one connection's questions.
 type admin struct {
 	engine
 	*Admin
 	private bool
+	by      *slot
 }
 
 // Forward is never used: every answer is made here.
@@ -101,8 +99,10 @@ func (a *admin) serve(c *traffic.Call) error {
 	case what == "POST /drain" && a.Drain != nil:
 		a.Drain()
 		return reply(c, 202, textPlain, []byte("draining\n"))
+	case what == "POST /upgrade" && a.Upgrade != nil:
+		return a.upgrade(c)
 	}
-	return reply(c, 404, textPlain, []byte("there is /ready, /metrics, and on the Unix socket /stats, /config, /endpoints and POST /drain\n"))
+	return reply(c, 404, textPlain, []byte("there is /ready, /metrics, and on the Unix socket /stats, /config, /endpoints, POST /drain and POST /upgrade\n"))
 }
 
 const textPlain = "text/plain; charset=utf-8"
@@ -126,6 +126,22 @@ func (a *admin) ready(c *traffic.Call) error {
 		return reply(c, 503, textPlain, []byte(err.Error()+"\n"))
 	}
 	return reply(c, 200, textPlain, []byte("ready\n"))
+}
+
+func (a *admin) upgrade(c *traffic.Call) error {
+	var limit time.Duration
+	if text, given := c.Param("limit"); given {
+		var err error
+		if limit, err = time.ParseDuration(text); err != nil || limit <= 0 {
+			return reply(c, 400, textPlain, []byte("limit: want a duration, as 10m\n"))
+		}
+	}
+	a.p.admins.remove(a.by) // the proxy does not yield before all questions have their answers; this one's comes after that
+	a.by.finish(false)
+	if err := a.Upgrade(limit); err != nil {
+		return reply(c, 503, textPlain, []byte(err.Error()+"\n"))
+	}
+	return reply(c, 200, textPlain, []byte("upgraded\n"))
 }
 
 func (a *admin) config(c *traffic.Call) error {
@@ -209,10 +225,11 @@ func (a *admin) endpoints() []Endpoint {
 func (p *Proxy) Learnt() map[traffic.Target][]balance.Snapshot { return p.state.Snapshot() }
 
 // Count adds metrics of the proxy's own to a registry: of its connections, of callers turned away, of its certificate. It returns
-// what Options.Refused should be.
-func Count(r *metrics.Registry) (refused func(reason string), of func(*Proxy)) {
-	counts := r.NewCounts("weft_refused_total", "Callers turned away before there was a call, and peers that broke a protocol.", "reason")
-	return counts.Add, func(p *Proxy) {
+// what Options.Refused and Options.Cut should be.
+func Count(r *metrics.Registry) (refused, cut func(reason string), of func(*Proxy)) {
+	turned := r.NewCounts("weft_refused_total", "Callers turned away before there was a call, and peers that broke a protocol.", "reason")
+	closed := r.NewCounts("weft_cut_connections_total", "Connections that were closed though calls were under way on them.", "reason")
+	return turned.Add, closed.Add, func(p *Proxy) {
 		r.NewGauge("weft_connections", "Connections that were accepted and are open.", func() float64 { return float64(p.sessions.count()) })
 		r.NewGauge("weft_upstream_connections", "Connections to other proxies, and those over HTTP/2 to applications.", func() float64 { return float64(p.links.count()) })
 		r.NewGauge("weft_ejected_endpoints", "Endpoints that are left out because they failed too often.", func() float64 {

@@ -22,18 +22,27 @@ type cached struct {
 	Key       []byte            `pb:"3"` // PKCS #8
 }
 
-// save writes the cache: a whole new file takes the old one's place, and nobody but its user reads it.
-func (p *Proxy) save() {
-	if p.opts.Cache == "" {
-		return
-	}
+// State is what another process needs to serve as this one does, for its Options.State: the configuration in use, and the
+// certificate with its key.
+func (p *Proxy) State() []byte {
 	c := cached{Resources: p.store.dump()}
 	if i := p.renew.Issued(); i != nil {
 		if key, err := x509.MarshalPKCS8PrivateKey(i.Key); err == nil {
 			c.Chain, c.Key = i.Chain, key
 		}
 	}
-	if err := replace(p.opts.Cache, config.Append(nil, &c)); err != nil {
+	return config.Append(nil, &c)
+}
+
+// save writes the cache: a whole new file takes the old one's place, and nobody but its user reads it. A proxy that has yielded
+// leaves the file to its successor.
+func (p *Proxy) save() {
+	p.saving.Lock()
+	defer p.saving.Unlock()
+	if p.opts.Cache == "" || p.yielded {
+		return
+	}
+	if err := replace(p.opts.Cache, p.State()); err != nil {
 		p.opts.Warn(fmt.Errorf("keep the configuration for a restart: %w", err))
 	}
 }
@@ -66,28 +75,37 @@ func (s *store) dump() (out []stream.Resource) {
 	return out
 }
 
-// restore takes the cache into use. One that cannot be read is as good as none.
-func (p *Proxy) restore() {
+// restore takes another process' state into use, or else the cache. A cache that cannot be read is as good as none.
+func (p *Proxy) restore() error {
+	if p.opts.State != nil {
+		return p.restoreFrom(p.opts.State)
+	}
 	if p.opts.Cache == "" {
-		return
+		return nil
 	}
 	b, err := os.ReadFile(p.opts.Cache)
 	if errors.Is(err, fs.ErrNotExist) {
-		return
+		return nil
 	}
-	var c cached
 	if err == nil {
-		err = config.Parse(b, &c)
+		err = p.restoreFrom(b)
 	}
+	if err != nil {
+		p.opts.Warn(fmt.Errorf("take up %s (the control plane will send it again): %w", p.opts.Cache, err))
+	}
+	return nil
+}
+
+func (p *Proxy) restoreFrom(state []byte) error {
+	var c cached
+	err := config.Parse(state, &c)
 	if err == nil {
 		err = p.restoreConfig(c.Resources)
 	}
 	if err == nil && len(c.Chain) > 0 {
 		err = p.restoreIdentity(&c)
 	}
-	if err != nil {
-		p.opts.Warn(fmt.Errorf("take up %s (the control plane will send it again): %w", p.opts.Cache, err))
-	}
+	return err
 }
 
 // restoreConfig hands resources to the store as if they had just come, what does not exist first: rules that lead there need not

@@ -14,6 +14,7 @@ import (
 	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/proxy/h1"
 	"github.com/weft-mesh/weft/proxy/h2"
+	"github.com/weft-mesh/weft/proxy/tunnel"
 	"github.com/weft-mesh/weft/traffic"
 	"github.com/weft-mesh/weft/wire/http1"
 )
@@ -283,7 +284,7 @@ func (p *Proxy) forwardTCP(c *traffic.Call, at place, timeout time.Duration) err
 	if err != nil {
 		return p.late(c, err)
 	}
-	p.raw(c, nc)
+	tunnel.Join(c, nc, p.tasks.Go)
 	return nil
 }
 

@@ -69,7 +69,7 @@ func (p *Proxy) serveIn(s *slot) {
 		from: traffic.Peer{Addr: addrOf(s.Conn), ID: peer.ID, Workload: peer.Workload}, xfcc: "By=" + p.opts.ID.String() + ";URI=" + peer.ID.String()}
 	srv := h2.NewServer(tc, h2.ServerOptions{Options: p.h2Options(), MaxStreams: maxStreams, Trailer: chain.FromPeer, Host: in,
 		Conn: &traffic.Conn{Source: in.from, Secure: true}}, in.serveStream)
-	s.becomes(srv.Drain, func() bool { return !p.opts.Cert.Trusts(peer) })
+	s.becomes(func(bool) { srv.Drain() }, func() bool { return !p.opts.Cert.Trusts(peer) })
 	defer time.AfterFunc(peer.NotAfter.Sub(p.now()), srv.Drain).Stop() // whoever has no newer certificate makes no new calls
 	s.retire(p.opts.Grace)                                             // the root may have gone while the handshake ran
 	if err := srv.Serve(); err != nil && p.ctx.Err() == nil {

@@ -26,9 +26,13 @@ type lasting struct {
 	mu    sync.Mutex // held while the call is looked at, and while it ends
 	ended bool
 	cut   *decision.Verdict
+	why   error
 }
 
-var errTightened = errors.New("a policy that came meanwhile does not allow the connection")
+var (
+	errTightened = errors.New("a policy that came meanwhile does not allow the connection")
+	errOutlasted = errors.New("another process has taken the proxy's place, and the time for what this one had left is over")
+)
 
 // judge is what a call has to pass again when policies have changed.
 type judge interface{ rejudge() traffic.Handler }
@@ -67,21 +71,24 @@ func (l *lasting) End(c *traffic.Call, _, _ time.Time) {
 	defer l.mu.Unlock()
 	if l.ended = true; l.cut != nil {
 		c.Because(*l.cut)
-		c.Response.Err = errTightened
+		c.Response.Err = l.why
 	}
 }
 
 // rejudge goes through all calls that last.
 func (p *Proxy) rejudge() {
-	p.live.mu.Lock()
-	all := make([]*lasting, 0, len(p.live.open))
-	for l := range p.live.open {
-		all = append(all, l)
-	}
-	p.live.mu.Unlock()
-	for _, l := range all {
+	for _, l := range p.live.all() {
 		l.look()
 	}
+}
+
+func (x *living) all() (out []*lasting) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for l := range x.open {
+		out = append(out, l)
+	}
+	return out
 }
 
 // look judges the call as if it began now. Interrupted bodies bring no more bytes, and whoever waits for them ends the call.
@@ -110,12 +117,25 @@ func (l *lasting) look() {
 	if !j.Response.Local {
 		return
 	}
-	v := decision.Deciding(j.Verdicts())
-	l.cut = &v
+	l.breakOff(decision.Deciding(j.Verdicts()), errTightened)
+}
+
+// breakOff ends the call because of v. It needs the lock.
+func (l *lasting) breakOff(v decision.Verdict, why error) {
+	l.cut, l.why = &v, why
 	if l.c.Body != nil {
 		l.c.Body.Interrupt(true)
 	}
 	l.body.Interrupt(true)
+}
+
+// outlast breaks the call off because its proxy ends.
+func (l *lasting) outlast() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.ended && l.cut == nil {
+		l.breakOff(decision.Verdict{Outcome: decision.Deny, Reason: decision.Outlasted}, errOutlasted)
+	}
 }
 
 // dry is a host under which nothing happens.

@@ -33,6 +33,8 @@ type Options struct {
 	Config   Wanter        // where configuration is asked for; its updates go to Proxy.Apply; required
 	Cache    string        // file, private to the user, for the last good configuration and the certificate [none]
 
+	State []byte // of the process that this one takes over from (Proxy.State), instead of Cache [none]
+
 	Outbound  []Outbound   // what the workload sends
 	Inbound   net.Listener // mutual TLS from other proxies [none]
 	Published []Published  // in the clear, from outside the mesh
@@ -54,6 +56,8 @@ type Options struct {
 	// Refused hears of callers that were turned away before there was a call, and of peers that broke a protocol, by a reason
 	// out of a closed list. [nobody]
 	Refused func(reason string)
+	// Cut hears of connections that were closed though calls were under way on them, by why. [nobody]
+	Cut func(reason string)
 
 	Mesh   []netip.Prefix // addresses that are the mesh's: one that is not known is refused [240.0.0.0/4, 127.64.0.0/10]
 	Lookup time.Duration  // a first call waits this long for configuration [3 s]
@@ -117,6 +121,9 @@ func (o Options) validate() (Options, error) {
 	}
 	if o.Refused == nil {
 		o.Refused = func(string) {}
+	}
+	if o.Cut == nil {
+		o.Cut = func(string) {}
 	}
 	if o.Mesh == nil {
 		o.Mesh = []netip.Prefix{netip.MustParsePrefix("240.0.0.0/4"), netip.MustParsePrefix("127.64.0.0/10")}

@@ -19,6 +19,7 @@ type plains struct {
 	places map[place][]*h1.Client // those that idle, the latest last
 	of     map[*h1.Client]use     // those in use
 	closed bool
+	once   bool // none is kept to be used again
 }
 
 // use is what a connection in use is for.
@@ -84,7 +85,7 @@ func (x *plains) release(cl *h1.Client, reusable bool) {
 		}
 		x.of[cl] = u
 	}
-	if !reusable || !known || x.closed || len(x.places[u.at]) >= maxIdle {
+	if !reusable || !known || x.closed || x.once || len(x.places[u.at]) >= maxIdle {
 		delete(x.of, cl)
 		cl.Close()
 		return
@@ -108,6 +109,20 @@ func (x *plains) idle(now time.Time) {
 		} else if n > 0 {
 			x.places[at] = append([]*h1.Client(nil), list...)
 		}
+	}
+}
+
+// leave closes those that idle, and from now on those that would.
+func (x *plains) leave() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.once = true
+	for at, list := range x.places {
+		for _, cl := range list {
+			delete(x.of, cl)
+			cl.Close()
+		}
+		delete(x.places, at)
 	}
 }
 

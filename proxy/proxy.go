@@ -16,6 +16,7 @@ import (
 	"github.com/weft-mesh/weft/proxy/dns"
 	"github.com/weft-mesh/weft/proxy/h1"
 	"github.com/weft-mesh/weft/proxy/renew"
+	"github.com/weft-mesh/weft/proxy/sniff"
 	"github.com/weft-mesh/weft/stream"
 	"github.com/weft-mesh/weft/traffic"
 )
@@ -26,7 +27,7 @@ type Proxy struct {
 	store  *store
 	state  *chain.State // what was learnt from calls
 	renew  *renew.Renewer
-	memory memory // which ports speak what
+	memory sniff.Memory // which ports speak what
 	dates  dates
 
 	self    atomic.Pointer[self] // nil: not known yet
@@ -35,11 +36,15 @@ type Proxy struct {
 	links    links    // to other proxies
 	plain    plains   // to endpoints in the clear, and to the application
 	sessions sessions // connections that were accepted
+	admins   sessions // those of questions about the proxy
 	live     living   // calls that last
 	mirrors  atomic.Int32
 	away     atomic.Bool // the control plane: what is not known yet is not going to be soon
 	out, in  h1.Server
 	poller   *sys.Poller // of connections that idle
+
+	saving  sync.Mutex // held while the cache is written
+	yielded bool       // guarded by saving: another process has taken over
 
 	ctx   context.Context    // ends with the proxy
 	end   context.CancelFunc // ends it
@@ -69,11 +74,15 @@ func New(o Options) (*Proxy, error) {
 	p.ctx, p.end = context.WithCancel(context.Background())
 	p.store = newStore(o.Config, p)
 	p.renew = renew.New(renew.Options{ID: o.ID, Store: o.Cert, Certify: o.Certify, Clock: o.Clock, Failed: o.Warn, Renewed: p.store.stir})
-	p.links.p, p.plain.p, p.sessions.p = p, p, p
+	p.links.p, p.plain.p = p, p
+	p.sessions.begin(p)
+	p.admins.begin(p)
 	p.plain.init()
 	p.out = h1.Server{Serve: serveOutbound, Done: p.done, Refused: p.refusedHTTP, Trailer: chain.FromApp, Idle: o.Idle, Parks: true}
 	p.in = h1.Server{Serve: servePublished, Done: p.done, Refused: p.refusedHTTP, Trailer: chain.FromOutside, Idle: min(o.Idle, time.Minute), Rate: minRate, Parks: true}
-	p.restore()
+	if err := p.restore(); err != nil {
+		return nil, err
+	}
 	for _, name := range []string{p.selfName(), config.Name(config.KindTrust, o.ID.TrustDomain)} {
 		if e, fresh := p.store.entry(name, p.now()); fresh || !e.known {
 			o.Config.Want(name)
@@ -112,13 +121,13 @@ func (p *Proxy) Ready() error {
 func (p *Proxy) Run(ctx context.Context) error {
 	defer p.opts.Cert.OnChange(p.trustChanged)()
 	for _, l := range p.opts.Outbound {
-		p.accept(l, func(s *slot) { p.serveOut(s, l) })
+		p.sessions.accept(l, func(s *slot) { p.serveOut(s, l) })
 	}
 	for _, l := range p.opts.Published {
-		p.accept(l, func(s *slot) { p.servePub(s, l.Port) })
+		p.sessions.accept(l, func(s *slot) { p.servePub(s, l.Port) })
 	}
 	if p.opts.Inbound != nil {
-		p.accept(p.opts.Inbound, p.serveIn)
+		p.sessions.accept(p.opts.Inbound, p.serveIn)
 	}
 	names := &dns.Server{Lookup: p.resolve, Resolvers: p.opts.Resolvers, Go: p.tasks.Go}
 	for _, c := range p.opts.DNS {
@@ -126,8 +135,8 @@ func (p *Proxy) Run(ctx context.Context) error {
 		context.AfterFunc(p.ctx, func() { c.Close() })
 	}
 	for _, l := range p.opts.DNSStream {
-		p.accept(l, func(s *slot) {
-			s.becomes(func() { s.Conn.Close() }, nil)
+		p.sessions.accept(l, func(s *slot) {
+			s.becomes(s.closeIdle, nil)
 			names.ServeConn(p.ctx, s.Conn)
 		})
 	}
@@ -144,6 +153,7 @@ func (p *Proxy) Run(ctx context.Context) error {
 func (p *Proxy) close() {
 	p.end()
 	p.sessions.close()
+	p.admins.close()
 	p.links.close()
 	p.plain.close()
 	p.tasks.Wait()

@@ -16,11 +16,11 @@ var errDraining = errors.New("the proxy is about to stop")
 // slot is a connection that was accepted: what can be done about it from outside.
 type slot struct {
 	net.Conn
-	p  *Proxy
+	of *sessions
 	mu sync.Mutex
-	// session is what speaks on the connection, as soon as that is known. drain lets its calls end and takes no more; nil: it
-	// ends by itself.
-	drain func()
+	// session is what speaks on the connection, as soon as that is known. drain lets its calls end and takes no more; idle: what
+	// idles is closed, though its next call may just be on its way. nil: it ends by itself.
+	drain func(idle bool)
 	stale func() bool // it must not go on, because a root was retired
 	bound bool        // its end is near
 
@@ -32,31 +32,46 @@ type slot struct {
 // sessions are the connections that were accepted and are open.
 type sessions struct {
 	p     *Proxy
+	loops sync.WaitGroup // of those that accept
 	mu    sync.Mutex
 	open  map[*slot]struct{}
-	drain bool
-	over  chan struct{} // closed when draining and none is open
+	drain draining
+	calm  bool          // no more will come
+	over  chan struct{} // closed when no more will come and none is open
 	ended bool          // it is
+	shut  bool          // what comes is closed
 	ls    []net.Listener
 }
 
-func (s *sessions) draining() bool {
+// draining is how connections are to end.
+type draining uint8
+
+const (
+	goesOn  draining = iota
+	leaving          // their next response is the last one that they carry
+	ending           // and those that idle are closed
+)
+
+func (s *sessions) begin(p *Proxy) {
+	s.p, s.open, s.over = p, map[*slot]struct{}{}, make(chan struct{})
+}
+
+func (s *sessions) draining() bool { return s.how() != goesOn }
+
+func (s *sessions) how() draining {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.drain
 }
 
-// add takes a connection in; nil: no more are taken.
+// add takes a connection in, also one that was accepted at the last moment; nil: the proxy has ended.
 func (s *sessions) add(nc net.Conn) *slot {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.drain {
+	if s.shut {
 		return nil
 	}
-	if s.open == nil {
-		s.open = map[*slot]struct{}{}
-	}
-	x := &slot{Conn: nc, p: s.p}
+	x := &slot{Conn: nc, of: s}
 	s.open[x] = struct{}{}
 	return x
 }
@@ -69,7 +84,7 @@ func (s *sessions) remove(x *slot) {
 }
 
 func (s *sessions) checkOver() {
-	if s.drain && len(s.open) == 0 && s.over != nil && !s.ended {
+	if s.calm && len(s.open) == 0 && !s.ended {
 		close(s.over)
 		s.ended = true
 	}
@@ -95,7 +110,11 @@ func (s *sessions) count() int {
 // read. It is closed after idle.
 func (x *slot) rests(idle time.Duration, next func()) {
 	x.idle, x.next = idle, next
-	x.becomes(x.wake, nil)
+	x.becomes(func(idle bool) {
+		if idle {
+			x.wake()
+		}
+	}, nil)
 }
 
 // end closes the connection, whoever serves it.
@@ -120,15 +139,16 @@ func (x *slot) park(resume func()) bool {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.p.sessions.draining() { // one that drains later finds it parked, and wakes it
+	if x.of.how() == ending { // one that ends later finds it parked, and wakes it
 		return false
 	}
-	now := x.p.now()
-	parked, err := x.p.poller.Park(c, now.Add(x.idle), func() {
+	p := x.of.p
+	now := p.now()
+	parked, err := p.poller.Park(c, now.Add(x.idle), func() {
 		x.mu.Lock()
 		x.parked = nil
 		x.mu.Unlock()
-		if x.p.sessions.draining() || !x.p.now().Before(now.Add(x.idle)) {
+		if x.of.how() == ending || !p.now().Before(now.Add(x.idle)) {
 			x.next = nil
 		}
 		resume()
@@ -141,22 +161,29 @@ func (x *slot) park(resume func()) bool {
 }
 
 // becomes says how the connection is drained from now on. A proxy that drains already does so at once.
-func (x *slot) becomes(drain func(), stale func() bool) {
+func (x *slot) becomes(drain func(idle bool), stale func() bool) {
 	x.mu.Lock()
 	x.drain, x.stale = drain, stale
 	x.mu.Unlock()
-	if drain != nil && x.p.sessions.draining() {
-		drain()
+	if how := x.of.how(); drain != nil && how != goesOn {
+		drain(how == ending)
+	}
+}
+
+// closeIdle is how a connection ends that nothing has come by so far.
+func (x *slot) closeIdle(idle bool) {
+	if idle {
+		x.Conn.Close()
 	}
 }
 
 // finish lets what is under way end.
-func (x *slot) finish() {
+func (x *slot) finish(idle bool) {
 	x.mu.Lock()
 	drain := x.drain
 	x.mu.Unlock()
 	if drain != nil {
-		drain()
+		drain(idle)
 	}
 }
 
@@ -167,7 +194,7 @@ func (x *slot) retire(grace time.Duration) {
 	x.bound = x.bound || due
 	x.mu.Unlock()
 	if due {
-		x.finish()
+		x.finish(true)
 		time.AfterFunc(grace, x.end)
 	}
 }
@@ -175,32 +202,36 @@ func (x *slot) retire(grace time.Duration) {
 // Drain stops listening, closes connections that idle, and lets calls under way end. It returns when they have, or with the
 // context's error when ctx ends first; Run goes on until its own context ends.
 func (p *Proxy) Drain(ctx context.Context) error {
-	s := &p.sessions
-	s.mu.Lock()
-	s.drain = true
-	if s.over == nil {
-		s.over = make(chan struct{})
-		s.checkOver()
-	}
-	over := s.over
-	for _, l := range s.ls {
-		l.Close()
-	}
-	s.mu.Unlock()
-	for _, x := range s.all() {
-		x.finish()
-	}
+	p.sessions.finish(ending)
 	select {
-	case <-over:
+	case <-p.sessions.over:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
+// finish stops listening and has the connections end. When it returns no more come.
+func (s *sessions) finish(how draining) {
+	s.mu.Lock()
+	s.drain = max(s.drain, how)
+	for _, l := range s.ls {
+		l.Close()
+	}
+	s.mu.Unlock()
+	s.loops.Wait() // what was accepted at the last moment is among the connections then
+	s.mu.Lock()
+	s.calm = true
+	s.checkOver()
+	s.mu.Unlock()
+	for _, x := range s.all() {
+		x.finish(how == ending)
+	}
+}
+
 func (s *sessions) close() {
 	s.mu.Lock()
-	s.drain = true
+	s.drain, s.shut = ending, true
 	for _, l := range s.ls {
 		l.Close()
 	}
@@ -211,19 +242,24 @@ func (s *sessions) close() {
 }
 
 // accept serves what l accepts, each connection on a goroutine of its own. It returns at once.
-func (p *Proxy) accept(l net.Listener, serve func(*slot)) {
-	s := &p.sessions
+func (s *sessions) accept(l net.Listener, serve func(*slot)) {
 	s.mu.Lock()
-	s.ls = append(s.ls, l)
-	if s.drain {
+	defer s.mu.Unlock()
+	if s.drain != goesOn {
 		l.Close()
+		return
 	}
-	s.mu.Unlock()
-	p.tasks.Go(func() { p.acceptLoop(l, p.sessions.add, serve) })
+	s.ls = append(s.ls, l)
+	s.loops.Add(1)
+	s.p.tasks.Go(func() {
+		defer s.loops.Done()
+		s.acceptLoop(l, serve)
+	})
 }
 
 // acceptLoop: without descriptors, accepting again at once would only burn the processor.
-func (p *Proxy) acceptLoop(l net.Listener, add func(net.Conn) *slot, serve func(*slot)) {
+func (s *sessions) acceptLoop(l net.Listener, serve func(*slot)) {
+	p := s.p
 	defer l.Close()
 	var open atomic.Int64
 	var pause time.Duration
@@ -247,7 +283,7 @@ func (p *Proxy) acceptLoop(l net.Listener, add func(net.Conn) *slot, serve func(
 			nc.Close()
 			continue
 		}
-		x := add(nc)
+		x := s.add(nc)
 		if x == nil {
 			nc.Close()
 			continue
@@ -257,7 +293,7 @@ func (p *Proxy) acceptLoop(l net.Listener, add func(net.Conn) *slot, serve func(
 		x.next = func() { serve(x) }
 		go p.attend(x, func() {
 			nc.Close()
-			p.sessions.remove(x)
+			s.remove(x)
 			open.Add(-1)
 			p.tasks.Done()
 		})

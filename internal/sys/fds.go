@@ -62,7 +62,7 @@ func SendFDs(c *net.UnixConn, p []byte, files ...*os.File) error {
 	fds := make([]int, 0, len(files))
 	defer func() { closeAll(fds) }()
 	for _, f := range files {
-		fd, err := duplicate(f)
+		fd, err := Duplicate(f)
 		if err != nil {
 			return fmt.Errorf("descriptor %s to pass on: %w", f.Name(), err)
 		}
@@ -71,13 +71,23 @@ func SendFDs(c *net.UnixConn, p []byte, files ...*os.File) error {
 	return SendRawFDs(c, p, fds...)
 }
 
-// duplicate does without f.Fd, which would take f from the poller.
-func duplicate(f *os.File) (fd int, err error) {
-	err = control(f, func(from int) (err error) {
+// Duplicate returns a bare descriptor for what c is open on, which the caller closes. It does without c.File and f.Fd, which would
+// have whoever shares the open file wait in the kernel.
+func Duplicate(c Conn) (fd int, err error) {
+	err = control(c, func(from int) (err error) {
 		fd, err = unix.FcntlInt(uintptr(from), unix.F_DUPFD_CLOEXEC, 3)
 		return err
 	})
 	return fd, err
+}
+
+// DuplicateFile returns a file for what a bare descriptor is open on. The descriptor stays the caller's.
+func DuplicateFile(fd int, name string) (*os.File, error) {
+	dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return nil, fmt.Errorf("descriptor %d (%s): %w", fd, name, err)
+	}
+	return os.NewFile(uintptr(dup), name), nil
 }
 
 // SendRawFDs is SendFDs for bare descriptors, which stay the caller's.

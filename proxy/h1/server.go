@@ -81,6 +81,7 @@ type Conn struct {
 	final    bool       // the final head has been begun: no interim response may follow
 	idle     bool       // waiting for the first byte of a request
 	draining bool
+	hasty    bool // draining, and closed where it would idle
 }
 
 // exchange is what one request needs; connections that idle share them.
@@ -134,11 +135,13 @@ func (c *Conn) serve() error {
 	}
 }
 
-// Shutdown makes the response that is next announce the end of the connection, and closes it at once if it is idle.
-func (c *Conn) Shutdown() {
+// Shutdown makes the response that is next announce the end of the connection. idle: if the connection is idle it is closed at
+// once, though a request may just be on its way.
+func (c *Conn) Shutdown(idle bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.draining = true; c.idle {
+	c.draining, c.hasty = true, c.hasty || idle
+	if c.idle && c.hasty {
 		c.in.interrupt(true)
 	}
 }
@@ -236,7 +239,7 @@ func (c *Conn) await() error {
 func (c *Conn) idles() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.draining {
+	if c.hasty {
 		return errOver
 	}
 	return ErrIdle
@@ -249,7 +252,7 @@ func (c *Conn) rest(idle bool) bool {
 	if c.idle = idle; !idle {
 		c.in.interrupt(false)
 	}
-	return !c.draining
+	return !c.hasty
 }
 
 // begin makes the call of the head that is the next n bytes.

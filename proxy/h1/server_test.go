@@ -389,7 +389,7 @@ func TestShutdown(t *testing.T) {
 	}
 	r.note(func() {
 		for c := range r.conns {
-			c.Shutdown()
+			c.Shutdown(true)
 		}
 	})
 	if b, err := io.ReadAll(idle); len(b) > 0 || err != nil {
@@ -490,7 +490,7 @@ func TestIdleHoldsNothing(t *testing.T) {
 	time.Sleep(2 * tick)
 	r.note(func() {
 		for c := range r.conns {
-			c.Shutdown() // makes what its goroutine did visible here
+			c.Shutdown(true) // makes what its goroutine did visible here
 			c.in.mu.Lock()
 			if c.in.buf != nil && c.in.r != c.in.w || c.out.out != nil {
 				t.Error("an idle connection of a caller holds a buffer")

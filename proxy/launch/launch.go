@@ -38,6 +38,9 @@ type Config struct {
 	Cache   string `json:"cache,omitempty"`   // file for the last good configuration and certificate
 	Log     string `json:"log,omitempty"`     // access log on standard error: off, text, json [off]
 	Drain   int    `json:"drain,omitempty"`   // seconds for calls under way after SIGTERM [5]
+
+	Starter  int `json:"starter,omitempty"`  // socket to whoever starts the process that takes this one's place, see package upgrade; none: nobody does
+	TakeOver int `json:"takeOver,omitempty"` // conversation with the process whose place this one takes: it says all else that stands here
 }
 
 // Published is a listener for calls from outside of the mesh to a port of the workload.
@@ -82,11 +85,18 @@ func Read(r io.Reader) (*Config, error) {
 	if err := json.Unmarshal(b, c); err != nil {
 		return nil, fmt.Errorf("the proxy's configuration: %w", err)
 	}
+	if c.TakeOver > 0 {
+		return c, nil
+	}
+	return c, c.check()
+}
+
+func (c *Config) check() error {
 	switch {
 	case c.Workload == "" || c.Account == "" || c.Control == "":
-		return nil, errors.New("the proxy's configuration: workload, account and control are required")
+		return errors.New("the proxy's configuration: workload, account and control are required")
 	case !c.App.IsValid():
-		return nil, errors.New("the proxy's configuration: no address of the workload")
+		return errors.New("the proxy's configuration: no address of the workload")
 	}
 	if c.TrustDomain == "" {
 		c.TrustDomain = "cluster.local"
@@ -94,5 +104,15 @@ func Read(r io.Reader) (*Config, error) {
 	if c.Drain == 0 {
 		c.Drain = 5
 	}
-	return c, nil
+	return nil
+}
+
+// Again is Read for a process that takes another one's place: c is what that one was told.
+func (c *Config) Again(of []byte) (*Config, error) {
+	next := new(Config)
+	if err := json.Unmarshal(of, next); err != nil {
+		return nil, fmt.Errorf("the configuration of the process before: %w", err)
+	}
+	next.Starter, next.TakeOver, next.Ready = c.Starter, 0, 0
+	return next, next.check()
 }

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/weft-mesh/weft/examples/bookinfo/echo"
 )
 
 // app is a program that runs in the mesh.
@@ -26,6 +28,18 @@ func app(args []string) int {
 	case "die":
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		select {}
+	case "echo":
+		if err := echoes(args[1:]); err != nil {
+			fmt.Fprintln(os.Stderr, "app:", err)
+			return 1
+		}
+		return 0
+	case "relay":
+		if err := relay(args[1], args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, "app:", err)
+			return 1
+		}
+		return 0
 	case "serve":
 		if err := serve(args[1:]); err != nil {
 			fmt.Fprintln(os.Stderr, "app:", err)
@@ -56,6 +70,60 @@ func serve(ports []string) error {
 	case <-ctx.Done():
 		return s.Shutdown(context.Background())
 	}
+}
+
+// echoes serves every protocol: HTTP, TCP and gRPC on a port each.
+func echoes(ports []string) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	s, err := echo.Listen(echo.Options{Host: os.Getenv("HOST"), HTTPPort: ports[0], TCPPort: ports[1], GRPCPort: ports[2]})
+	if err != nil {
+		return err
+	}
+	_ = s.Serve(ctx) // calls that were open to the end
+	return nil
+}
+
+// relay passes on what comes to its ports to those of a service, until SIGTERM.
+func relay(to string, ports []string) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	for _, p := range ports {
+		l, err := net.Listen("tcp", net.JoinHostPort(os.Getenv("HOST"), p))
+		if err != nil {
+			return err
+		}
+		go func() {
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				go pass(c.(*net.TCPConn), net.JoinHostPort(to, p))
+			}
+		}()
+	}
+	<-ctx.Done()
+	return nil
+}
+
+func pass(c *net.TCPConn, to string) {
+	defer c.Close()
+	out, err := net.Dial("tcp", to)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "app:", err)
+		return
+	}
+	defer out.Close()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _ = io.Copy(out, c)
+		_ = out.(*net.TCPConn).CloseWrite()
+	}()
+	_, _ = io.Copy(c, out)
+	_ = c.CloseWrite()
+	<-done
 }
 
 // told is what the application says of a call.

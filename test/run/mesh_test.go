@@ -2,6 +2,7 @@ package run
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -60,7 +61,8 @@ type mesh struct {
 	dir   string // short: of sockets
 	state string
 	conf  string
-	uid   int // of whoever runs it; -1: the test's user
+	uid   int    // of whoever runs it; -1: the test's user
+	bin   string // of its programs; empty: those of all tests
 	up    *process
 }
 
@@ -125,7 +127,7 @@ func (m *mesh) as(uid int, state string, args ...string) *process {
 	if i < 0 {
 		i = len(args)
 	}
-	c := exec.Command(program("weft"), slices.Concat(args[:i], []string{"--state", state}, args[i:])...)
+	c := exec.Command(filepath.Join(cmp.Or(m.bin, bin), "weft"), slices.Concat(args[:i], []string{"--state", state}, args[i:])...)
 	c.Env = append(os.Environ(), "HOME="+m.dir, "TMPDIR="+filepath.Join(m.dir, "tmp"))
 	c.Dir = m.dir
 	if uid >= 0 {
