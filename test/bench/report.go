@@ -17,7 +17,8 @@ func (g *group) columns() (out [][]string) {
 	for _, name := range g.Peers {
 		switch {
 		case g.Failed[name] != "":
-			out = append(out, []string{name, "failed"})
+			why, _, _ := strings.Cut(g.Failed[name], "\n")
+			out = append(out, []string{name, "failed: " + why})
 		case g.Memory:
 			out = append(out, g.memoryRow(name))
 		case name == direct:

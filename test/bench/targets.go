@@ -104,19 +104,24 @@ func (v verdict) String() string {
 	return map[bool]string{true: "ok   ", false: "FAIL "}[v.Passed] + v.Text
 }
 
-// check says what came of the targets of a group, and of contenders that could not be measured.
+// check says what came of the targets of a group. One that a failure kept from being measured is missed, as is everything where
+// weft failed; that a peer failed which no target names is in the table alone.
 func (g *group) check() (out []verdict) {
 	for _, t := range targets {
 		if t.group != g.name() {
 			continue
 		}
-		if x, ok := t.read(g); ok { // else a peer was left out
+		x, ok := t.read(g)
+		switch {
+		case ok:
 			out = append(out, verdict{fmt.Sprintf("%s: %s %.2f%s (at most %.2f)", t.group, t.text, x, t.unit, t.most), x <= t.most})
+		case len(g.Failed) > 0: // else a peer was left out
+			out = append(out, verdict{fmt.Sprintf("%s: %s could not be measured", t.group, t.text), false})
 		}
 	}
 	for _, name := range g.Peers {
-		if why := g.Failed[name]; why != "" {
-			out = append(out, verdict{fmt.Sprintf("%s: %s could not be measured: %s", g.name(), name, why), false})
+		if why := g.Failed[name]; why != "" && counterpart(name) == name {
+			out = append(out, verdict{fmt.Sprintf("%s: %s failed: %s", g.name(), name, why), false})
 		}
 	}
 	return out
