@@ -256,8 +256,11 @@ func (m *meter) awaitSlow(ctx context.Context, l *load) bool {
 	counts, err := m.counts(ctx)
 	ok := l.calm.Load() > 0 && counts[string(h2.SlowFrame)] > 0
 	verdict := map[bool]string{true: "ok    ", false: "FAILED"}[ok]
-	fmt.Printf("%s  %-42s %d of %d connections closed, %.0f counted as %s %v\n", verdict, slowHeaders.name, l.calm.Load(), l.conns.Load(), counts[string(h2.SlowFrame)],
-		h2.SlowFrame, err)
+	fmt.Printf("%s  %-42s %d of %d connections closed, %.0f counted as %s\n", verdict, slowHeaders.name, l.calm.Load(), l.conns.Load(), counts[string(h2.SlowFrame)],
+		h2.SlowFrame)
+	if err != nil {
+		fmt.Println("          " + err.Error())
+	}
 	return ok
 }
 
