@@ -253,27 +253,42 @@ func (p *Proxy) forwardHTTP2(c *traffic.Call, at place) error {
 }
 
 // forwardHTTP1 takes another connection where the first was closed before anything was sent by it, or as a request was sent that may
-// be sent twice ("a client can automatically retry [...] if all the requests [...] are idempotent": RFC 9110 section 9.2.2).
+// be sent twice.
 func (p *Proxy) forwardHTTP1(c *traffic.Call, at place, timeout time.Duration) error {
 	for {
-		cl, fresh, err := p.plain.get(c, at, timeout)
+		cl, fresh, err := p.take(c, at, timeout)
 		if err != nil {
 			return err
 		}
 		err = cl.RoundTrip(c)
-		if fresh || !errors.Is(err, h1.ErrStale) && !(errors.Is(err, h1.ErrIdleClosed) && c.Body == nil && idempotent(c.Method)) {
+		if fresh || !errors.Is(err, h1.ErrStale) && !(errors.Is(err, h1.ErrIdleClosed) && h1.Repeatable(c)) {
 			return err
 		}
 		c.Response.Err = nil
 	}
 }
 
-func idempotent(method string) bool {
-	switch method {
-	case "GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE":
-		return true
+// take returns a connection that carries one call at a time.
+func (p *Proxy) take(c *traffic.Call, at place, timeout time.Duration) (cl *h1.Client, fresh bool, err error) {
+	if !at.addr.Addr().IsValid() {
+		return p.app.Get(c, at.addr.Port(), timeout)
 	}
-	return false
+	return p.plain.Get(c, at, timeout)
+}
+
+// dialPort is the application's pool's.
+func (p *Proxy) dialPort(c *traffic.Call, port uint16, timeout time.Duration) (net.Conn, error) {
+	return p.dialPlain(c, place{addr: netip.AddrPortFrom(netip.Addr{}, port)}, timeout)
+}
+
+func (p *Proxy) dialPlain(c *traffic.Call, at place, timeout time.Duration) (net.Conn, error) {
+	ctx, cancel := p.until(c, timeout)
+	defer cancel()
+	nc, _, _, err := p.connect(ctx, at, "http/1.1")
+	if err != nil {
+		return nil, p.late(c, err)
+	}
+	return nc, nil
 }
 
 // forwardTCP opens a connection for the call alone.
@@ -298,7 +313,7 @@ func (p *Proxy) dialTCP(ctx context.Context, c *traffic.Call, at place) (net.Con
 	if err != nil {
 		return nil, errors.Join(traffic.ErrConnect, err)
 	}
-	return nc, nil
+	return quick(nc), nil
 }
 
 func portName(port uint16) string { return strconv.Itoa(int(port)) }
@@ -313,4 +328,20 @@ func (p *Proxy) refusedHTTP(_ *traffic.Conn, err error) {
 	default:
 		p.opts.Refused("malformed-request")
 	}
+}
+
+// until bounds a dial by the call's deadline too.
+func (p *Proxy) until(c *traffic.Call, timeout time.Duration) (context.Context, context.CancelFunc) {
+	if at := c.Deadline.At; !at.IsZero() {
+		timeout = min(timeout, at.Sub(p.now()))
+	}
+	return context.WithTimeout(p.ctx, timeout)
+}
+
+// late tells a deadline of the call's from one of the dial's.
+func (p *Proxy) late(c *traffic.Call, err error) error {
+	if at := c.Deadline.At; !at.IsZero() && !p.now().Before(at) {
+		return traffic.ErrDeadline
+	}
+	return err
 }

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/weft-mesh/weft/chain"
@@ -36,6 +37,7 @@ type inbound struct {
 	trusted bool // a proxy in front of the mesh, whose x-forwarded-* counts
 	xfcc    string
 
+	last  atomic.Pointer[arrival] // the one looked for last: most connections have one
 	mu    sync.Mutex
 	ports map[uint16]*arrival // bounded: ports that the workload has
 }
@@ -51,7 +53,7 @@ type arrival struct {
 func (p *Proxy) serveIn(s *slot) {
 	ctx, cancel := context.WithTimeout(p.ctx, handshakeTime)
 	defer cancel()
-	tc, peer, err := p.opts.Cert.Server(ctx, s.Conn, alpnWeft, alpnHBONE)
+	tc, peer, err := p.opts.Cert.Server(ctx, quick(s.Conn), alpnWeft, alpnHBONE)
 	if err != nil {
 		p.opts.Refused("tls-handshake")
 		if !errors.Is(err, context.Canceled) {
@@ -194,10 +196,18 @@ func (s stranger) Serve(c *traffic.Call) error {
 func (in *inbound) at(port uint16) *arrival {
 	me := in.p.self.Load()
 	labels, err := in.p.labels(me, &in.from)
+	fits := func(a *arrival) bool {
+		return a != nil && err == nil && a.to.Addr.Port() == port && same(a.conn.Source.Labels, labels) &&
+			(me == nil || a.to.Addr.Addr() == me.cfg.Addr)
+	}
+	if a := in.last.Load(); fits(a) {
+		return a
+	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	a := in.ports[port]
-	if a != nil && err == nil && same(a.conn.Source.Labels, labels) && (me == nil || a.to.Addr.Addr() == me.cfg.Addr) {
+	if fits(a) {
+		in.last.Store(a)
 		return a
 	}
 	from := in.from
@@ -321,7 +331,7 @@ func (in *inbound) serveHTTP(c *traffic.Call) {
 		chain.FromOutside(&c.Header)
 	}
 	chain.Forwarded(&c.Header, addrText(&c.Header, c.Source.Addr.Addr()), "http")
-	identify(&c.Header)
+	in.p.identify(&c.Header)
 	s.serve(c, within(c, way), true)
 	in.p.lasts(c, in)
 }

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -39,9 +40,10 @@ func TestHeadersThatAreStripped(t *testing.T) {
 
 func TestIdentify(t *testing.T) {
 	var h traffic.Header
-	identify(&h)
+	p := &Proxy{opts: Options{Draw: rand.Uint64}}
+	p.identify(&h)
 	first, _ := h.Get("x-request-id")
-	identify(&h)
+	p.identify(&h)
 	if second, _ := h.Get("x-request-id"); second != first || len(first) != 36 || first[14] != '4' || first[8] != '-' {
 		t.Errorf("%q, then %q", first, second)
 	}

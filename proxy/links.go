@@ -13,6 +13,7 @@ import (
 
 	"github.com/weft-mesh/weft/identity"
 	"github.com/weft-mesh/weft/identity/cert"
+	"github.com/weft-mesh/weft/internal/sys"
 	"github.com/weft-mesh/weft/proxy/h2"
 	"github.com/weft-mesh/weft/traffic"
 )
@@ -245,6 +246,19 @@ func (p *Proxy) h2Options() h2.Options {
 	return h2.Options{IdleTimeout: p.opts.Idle, MaxHeaderList: maxHeaders, Report: func(r h2.Reason) { p.opts.Refused(string(r)) }}
 }
 
+// quick makes a connection's reads and writes cost less, if it is TCP.
+func quick(nc net.Conn) net.Conn {
+	t, ok := nc.(*net.TCPConn)
+	if !ok {
+		return nc
+	}
+	q, err := sys.NewQuick(t)
+	if err != nil {
+		return nc // it was closed: whoever reads it is told
+	}
+	return q
+}
+
 // connect opens a connection to a place, and has it speak TLS where that is called for. Errors wrap those of package traffic.
 func (p *Proxy) connect(ctx context.Context, w place, alpn ...string) (nc net.Conn, peer cert.Peer, spoken string, err error) {
 	if !w.peer.IsZero() {
@@ -260,6 +274,7 @@ func (p *Proxy) connect(ctx context.Context, w place, alpn ...string) (nc net.Co
 	if err != nil {
 		return nil, peer, "", errors.Join(traffic.ErrConnect, err)
 	}
+	nc = quick(nc)
 	switch {
 	case !w.peer.IsZero():
 		return p.secure(ctx, nc, w.peer, alpn)

@@ -205,7 +205,7 @@ func (o *outbound) serveHTTP(c *traffic.Call) {
 		c.Authority = o.name()
 	}
 	chain.FromApp(&c.Header)
-	identify(&c.Header)
+	o.p.identify(&c.Header)
 	s.serve(c, within(c, o), false)
 	o.p.lasts(c, o)
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/weft-mesh/weft/internal/sys"
 	"github.com/weft-mesh/weft/proxy/dns"
 	"github.com/weft-mesh/weft/proxy/h1"
+	"github.com/weft-mesh/weft/proxy/pool"
 	"github.com/weft-mesh/weft/proxy/renew"
 	"github.com/weft-mesh/weft/proxy/sniff"
 	"github.com/weft-mesh/weft/stream"
@@ -33,11 +34,12 @@ type Proxy struct {
 	self    atomic.Pointer[self] // nil: not known yet
 	useSelf sync.Mutex           // held while self is changed
 
-	links    links    // to other proxies
-	plain    plains   // to endpoints in the clear, and to the application
-	sessions sessions // connections that were accepted
-	admins   sessions // those of questions about the proxy
-	live     living   // calls that last
+	links    links             // to other proxies
+	plain    pool.Pool[place]  // to endpoints in the clear
+	app      pool.Pool[uint16] // to the application, by port
+	sessions sessions          // connections that were accepted
+	admins   sessions          // those of questions about the proxy
+	live     living            // calls that last
 	mirrors  atomic.Int32
 	away     atomic.Bool // the control plane: what is not known yet is not going to be soon
 	out, in  h1.Server
@@ -74,10 +76,10 @@ func New(o Options) (*Proxy, error) {
 	p.ctx, p.end = context.WithCancel(context.Background())
 	p.store = newStore(o.Config, p)
 	p.renew = renew.New(renew.Options{ID: o.ID, Store: o.Cert, Certify: o.Certify, Clock: o.Clock, Failed: o.Warn, Renewed: p.store.stir})
-	p.links.p, p.plain.p = p, p
+	p.links.p = p
 	p.sessions.begin(p)
 	p.admins.begin(p)
-	p.plain.init()
+	p.plain.Dial, p.app.Dial = p.dialPlain, p.dialPort
 	p.out = h1.Server{Serve: serveOutbound, Done: p.done, Refused: p.refusedHTTP, Trailer: chain.FromApp, Idle: o.Idle, Parks: true}
 	p.in = h1.Server{Serve: servePublished, Done: p.done, Refused: p.refusedHTTP, Trailer: chain.FromOutside, Idle: min(o.Idle, time.Minute), Rate: minRate, Parks: true}
 	if err := p.restore(); err != nil {
@@ -155,7 +157,8 @@ func (p *Proxy) close() {
 	p.sessions.close()
 	p.admins.close()
 	p.links.close()
-	p.plain.close()
+	p.plain.Close()
+	p.app.Close()
 	p.tasks.Wait()
 	p.save()
 }
@@ -175,7 +178,8 @@ func (p *Proxy) keep() {
 			}
 		case <-tick.C:
 			p.poller.Expire(p.now())
-			p.plain.idle(p.now())
+			p.plain.Idle(p.now())
+			p.app.Idle(p.now())
 			p.links.idle(p.now())
 			p.store.idle(p.now().Add(-p.opts.Forget))
 		}

@@ -38,6 +38,7 @@ func (p *Proxy) start(c *traffic.Call, by observe.Reporter) *span {
 func (s *span) serve(c *traffic.Call, h traffic.Handler, outside bool) {
 	err := h.Serve(c)
 	s.head = s.p.now()
+	c.Now = s.head
 	answer(c, err, outside)
 }
 

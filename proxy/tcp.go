@@ -30,7 +30,7 @@ type flow struct {
 }
 
 func newFlow(p *Proxy, s *slot, t talk, read []byte) *flow {
-	f := &flow{p: p, conn: s.Conn, t: t, read: read}
+	f := &flow{p: p, conn: quick(s.Conn), t: t, read: read}
 	_ = f.conn.SetReadDeadline(time.Time{}) // that of the first bytes; an error shows when it is read
 	f.call.Begin(t.host, t.info)
 	f.call.Proto, f.call.Now, f.call.Body = traffic.TCP, p.now(), f
@@ -82,7 +82,7 @@ func (f *flow) broke(body traffic.Body, err error) {
 		return // the connection goes on, as HTTP
 	}
 	f.call.Response.Err = err
-	if t, ok := f.conn.(*net.TCPConn); ok {
+	if t, ok := f.conn.(interface{ SetLinger(sec int) error }); ok {
 		_ = t.SetLinger(0)
 	}
 	f.conn.Close()

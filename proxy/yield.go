@@ -22,7 +22,8 @@ func (p *Proxy) Yield() {
 		_ = c.SetReadDeadline(past) // not closed: answers are on their way
 	}
 	p.sessions.finish(leaving)
-	p.plain.leave() // an application that passes calls on may hold a connection here open as long as it holds one of these
+	p.plain.Leave()
+	p.app.Leave() // an application that passes calls on may hold a connection here open as long as it holds one of these
 	p.admins.finish(leaving)
 	if p.admins.await(lastQuestion) {
 		return

@@ -18,6 +18,7 @@ var inside = map[[2]string]string{
 	{"proxy/plane", "proxy/h2"}:                           "the control plane is reached over the same HTTP/2 as everything else",
 	{"proxy/h1", "proxy/buffer"}:                          "bytes on their way take from one set of pools, whatever the protocol",
 	{"proxy/h2", "proxy/buffer"}:                          "bytes on their way take from one set of pools, whatever the protocol",
+	{"proxy/pool", "proxy/h1"}:                            "it keeps that protocol's connections",
 	{"cli", "cli/transcript"}:                             "weft test runs transcripts",
 	{"test/bench", "test/bench/*"}:                        "one program",
 	{"examples/bookinfo", "examples/bookinfo/*"}:          "one program",

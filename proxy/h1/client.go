@@ -57,12 +57,15 @@ type Client struct {
 	heard  bool // something came back
 	whole  bool // request and response have ended, and the connection stands at the next
 	closed atomic.Bool
+	asker  asker // nc, if it is one
+	asks   bool  // the request goes out when its answer is waited for
 }
 
 // NewClient readies a connection, which the Client owns from now on. o is shared, and must not change.
 func NewClient(nc net.Conn, o *Options) *Client {
 	o.once.Do(o.defaults)
-	return &Client{nc: nc, o: o, in: reader{conn: nc}, out: newWriter(nc, o.Write)}
+	q, _ := nc.(asker)
+	return &Client{nc: nc, o: o, in: reader{conn: nc}, out: newWriter(nc, o.Write), asker: q}
 }
 
 // Close ends the connection. A call that is on it fails.
@@ -81,13 +84,13 @@ func (c *Client) RoundTrip(call *traffic.Call) error {
 	call.AtEnd(c)
 	c.call, c.whole, c.heard, c.in.gone, c.out.wrote = call, false, false, call.Gone, false
 	c.pump = pump{c: c}
-	if c.used && c.probe.look(c.nc) != sawNothing {
+	if c.used && c.doubtful(call) && c.probe.look(c.nc) != sawNothing {
 		c.Close()
 		return ErrStale
 	}
 	c.in.interrupt(false)
 	err := c.send()
-	if c.pump.done == nil {
+	if c.pump.done == nil && !c.asks {
 		c.out.release()
 	}
 	if err == nil {
@@ -99,6 +102,25 @@ func (c *Client) RoundTrip(call *traffic.Call) error {
 	c.Close()
 	c.pump.stop()
 	return c.why(err)
+}
+
+// doubtful says whether to look at a connection before a call is sent by it: it has been unused for a while, or the call cannot be
+// sent again should the callee have closed it.
+func (c *Client) doubtful(call *traffic.Call) bool {
+	return !Repeatable(call) || call.Now.Sub(c.idleAt) > time.Second
+}
+
+// Repeatable says whether a call may be sent again when its connection was closed as it was sent: "a client can automatically retry
+// [...] if all the requests [...] are idempotent" (RFC 9110 section 9.2.2).
+func Repeatable(call *traffic.Call) bool {
+	if call.Body != nil {
+		return false
+	}
+	switch call.Method {
+	case "GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE":
+		return true
+	}
+	return false
 }
 
 // why says what an error before the response head means to the call.
@@ -159,6 +181,9 @@ const maxInterim = 64
 // wait reads more. The time that a body waits for 100 may end meanwhile.
 func (c *Client) wait() error {
 	until := c.call.Deadline.At
+	if c.asks {
+		return c.ask(until)
+	}
 	if c.pump.held && (until.IsZero() || c.pump.until.Before(until)) {
 		if err := c.in.fill(c.pump.until); err != ErrSlow {
 			c.heard = c.heard || err == nil
@@ -169,6 +194,22 @@ func (c *Client) wait() error {
 	}
 	err := c.in.fill(until)
 	c.heard = c.heard || err == nil
+	return err
+}
+
+// ask sends the request and waits for the first bytes of its answer.
+func (c *Client) ask(until time.Time) error {
+	c.asks = false
+	defer c.out.release()
+	if err := c.out.arm(); err != nil {
+		return err
+	}
+	wrote, err := c.in.ask(c.asker, c.out.out, until)
+	c.out.wrote = wrote > 0
+	if wrote < len(c.out.out) {
+		return slow(err)
+	}
+	c.heard = err == nil
 	return err
 }
 

@@ -56,7 +56,12 @@ func (r *reader) preload(b []byte) {
 
 // fill waits until there are more bytes, at most until the given time (zero: for ever). io.EOF: the peer has half-closed.
 // Bytes lent before are gone.
-func (r *reader) fill(until time.Time) error {
+func (r *reader) fill(until time.Time) error { return r.wait(until, false) }
+
+// glance is fill for a tick at most: ErrSlow says that nothing has come. It needs no clock.
+func (r *reader) glance() error { return r.wait(time.Time{}, true) }
+
+func (r *reader) wait(until time.Time, once bool) error {
 	for {
 		if err := r.arm(until); err != nil {
 			return err
@@ -73,6 +78,37 @@ func (r *reader) fill(until time.Time) error {
 		}
 		if err := r.woken(until); err != nil {
 			return err
+		}
+		if once {
+			return ErrSlow
+		}
+	}
+}
+
+// asker is a connection that can do this more cheaply than by Write and Read: see sys.Quick.
+type asker interface {
+	Ask(request, p []byte) (n, wrote int, err error)
+}
+
+// ask writes a request and then does as fill does. wrote less than the request: the error says why.
+func (r *reader) ask(q asker, request []byte, until time.Time) (wrote int, err error) {
+	for {
+		if err := r.arm(until); err != nil {
+			return 0, err
+		}
+		n, wrote, err := q.Ask(request, r.space())
+		switch {
+		case n > 0:
+			r.took(n)
+			return wrote, nil
+		case !isTimeout(err), wrote >= 0 && wrote < len(request):
+			return max(wrote, 0), err
+		}
+		if err := r.woken(until); err != nil {
+			return max(wrote, 0), err
+		}
+		if wrote >= 0 {
+			return wrote, r.fill(until)
 		}
 	}
 }

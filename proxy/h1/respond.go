@@ -331,13 +331,16 @@ func closeWrite(nc net.Conn) {
 	nc.Close()
 }
 
+// lingerer is a TCP connection.
+type lingerer interface{ SetLinger(sec int) error }
+
 // reset closes the connection so that the caller cannot take what it got for the whole.
 func (c *Conn) reset() {
 	nc := c.nc
 	if t, ok := nc.(interface{ NetConn() net.Conn }); ok {
 		nc = t.NetConn()
 	}
-	if t, ok := nc.(*net.TCPConn); ok {
+	if t, ok := nc.(lingerer); ok {
 		t.SetLinger(0)
 	}
 	c.nc.Close()

@@ -19,6 +19,9 @@ func (c *Client) send() error {
 	}
 	c.pump.framing = f
 	switch {
+	case f.Kind != http1.Tunnel && c.call.Body == nil && c.asker != nil:
+		c.pump.all, c.asks = true, true
+		return nil
 	case f.Kind == http1.Tunnel, c.call.Body == nil:
 		c.pump.all = true
 		return c.out.flush()

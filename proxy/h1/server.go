@@ -219,14 +219,13 @@ func (c *Conn) await() error {
 	if !c.rest(true) {
 		return errOver
 	}
-	now := time.Now()
-	err := c.in.fill(now.Add(min(tick, c.s.Idle)))
-	if err == ErrSlow && c.s.Idle > tick {
+	err := c.in.glance()
+	if err == ErrSlow {
 		if c.s.Parks {
 			return c.idles()
 		}
 		c.letGo()
-		err = c.in.fill(now.Add(c.s.Idle))
+		err = c.in.fill(time.Now().Add(c.s.Idle))
 	}
 	c.rest(false)
 	if err != nil {
@@ -293,7 +292,7 @@ func (c *Conn) begin(n int) error {
 // own copies a head into memory of the header that will lend its strings, and returns the copy to be parsed, which puts
 // names into lower case in place.
 func own(h *traffic.Header, head []byte) []byte {
-	s := h.Lend(unsafe.String(unsafe.SliceData(head), len(head)))
+	s := h.LendBytes(head)
 	return unsafe.Slice(unsafe.StringData(s), len(s))
 }
 

@@ -56,7 +56,7 @@ func send(nc net.Conn, body traffic.Body) {
 		_ = CloseWrite(nc)
 	case errors.Is(err, traffic.ErrInterrupted):
 	default:
-		if t, ok := nc.(*net.TCPConn); ok {
+		if t, ok := nc.(interface{ SetLinger(sec int) error }); ok {
 			_ = t.SetLinger(0)
 		}
 		nc.Close()
@@ -95,7 +95,7 @@ func (r *raw) Close(err error) {
 	}
 	r.shut = true
 	if err != nil || !r.ended {
-		if t, ok := r.conn.(*net.TCPConn); ok {
+		if t, ok := r.conn.(interface{ SetLinger(sec int) error }); ok {
 			_ = t.SetLinger(0)
 		}
 		r.conn.Close()
