@@ -44,7 +44,7 @@ func (b *builder) rule(r *mesh.Rule) traffic.Handler {
 		classify.With(r.Classify),
 		timeout.With(r.Timeout),
 		retry.With(r.Retry, b.budget, b.ledger, b.room),
-		timeout.Attempt(r.Timeout),
+		timeout.Attempt(r.Attempt),
 	)
 }
 

@@ -202,7 +202,8 @@ func TestOrder(t *testing.T) {
 			Response: headers.Edit{Set: []headers.Pair{{Name: "x-edited", Value: "1"}}}}
 		r.Rewrite = &rewrite.Policy{Authority: "by-rewrite", Regex: "^/a", Subst: "/b"}
 		r.Mirrors = []mirror.Policy{{Target: target(host, "v1"), Share: mirror.All}}
-		r.Timeout = &timeout.Policy{Ref: ref("timeout"), Request: 10 * time.Second, Attempt: 4 * time.Second}
+		r.Timeout = &timeout.Policy{Ref: ref("timeout"), Limit: 10 * time.Second}
+		r.Attempt = &timeout.Policy{Ref: ref("attempt"), Limit: 4 * time.Second}
 		r.Retry = &retry.Policy{Attempts: 1, TimedOut: true, Backoff: 1}
 		r.Backends[0].Headers = &headers.Policy{Request: headers.Edit{Add: []headers.Pair{{Name: "x-backend", Value: "1"}}}}
 	})))
@@ -219,7 +220,7 @@ func TestOrder(t *testing.T) {
 	}
 	w.Answer = slow
 	c := w.call(func(c *traffic.Call) { c.Path = "/a/x" })
-	if v, _ := c.Response.Header.Get("x-edited"); !errors.Is(c.Response.Err, traffic.ErrDeadline) || v != "1" || c.Deadline.Ref == nil || c.Deadline.Ref.Name != "timeout" {
+	if v, _ := c.Response.Header.Get("x-edited"); !errors.Is(c.Response.Err, traffic.ErrDeadline) || v != "1" || c.Deadline.Ref == nil || c.Deadline.Ref.Name != "attempt" {
 		t.Errorf("%v %v", c.Response, c.Deadline)
 	}
 	if len(deadlines) != 2 || deadlines[0] != 4*time.Second || deadlines[1] != 4*time.Second {
@@ -238,7 +239,7 @@ func TestOrder(t *testing.T) {
 // TestTimeoutBoundsAllAttempts: "The timeout bounds all attempts and the pauses between them".
 func TestTimeoutBoundsAllAttempts(t *testing.T) {
 	w := newWorld(t, service(oneRule(func(r *mesh.Rule) {
-		r.Timeout = &timeout.Policy{Ref: ref("timeout"), Request: 10 * time.Second}
+		r.Timeout = &timeout.Policy{Ref: ref("timeout"), Limit: 10 * time.Second}
 		r.Retry = &retry.Policy{Attempts: 5, Connect: true, Backoff: 1}
 	})))
 	w.Answer = func(c *traffic.Call) error {
@@ -254,19 +255,25 @@ func TestTimeoutBoundsAllAttempts(t *testing.T) {
 	}
 }
 
-// TestRuleBeforeProfile: a profile's word counts where the route's rule has none.
+// TestRuleBeforeProfile: a profile's word counts where the route's rule has none. A bound of attempts is no word on the whole call.
 func TestRuleBeforeProfile(t *testing.T) {
-	for _, own := range []*timeout.Policy{nil, {Ref: ref("own"), Request: time.Second}} {
+	for want, edit := range map[string]func(*mesh.Rule){
+		"profile":                    nil,
+		"own":                        func(r *mesh.Rule) { r.Timeout = &timeout.Policy{Ref: ref("own"), Limit: time.Second} },
+		"":                           func(r *mesh.Rule) { r.Timeout = &timeout.Policy{Ref: ref("none")} },
+		"attempt":                    func(r *mesh.Rule) { r.Attempt = &timeout.Policy{Ref: ref("attempt"), Limit: time.Second} },
+		"profile, not the attempt's": func(r *mesh.Rule) { r.Attempt = &timeout.Policy{Ref: ref("attempt"), Limit: time.Hour} },
+	} {
 		w := newWorld(t, service(func(p *config.Port) {
-			oneRule(func(r *mesh.Rule) { r.Timeout = own })(p)
-			p.Profile = []mesh.Rule{{Timeout: &timeout.Policy{Ref: ref("profile"), Request: time.Minute}}}
+			oneRule(edit)(p)
+			p.Profile = []mesh.Rule{{Timeout: &timeout.Policy{Ref: ref("profile"), Limit: time.Minute}}}
 		}))
-		want := "profile"
-		if own != nil {
-			want = "own"
+		got := ""
+		if r := w.call(nil).Deadline.Ref; r != nil {
+			got = r.Name
 		}
-		if c := w.call(nil); c.Deadline.Ref == nil || c.Deadline.Ref.Name != want {
-			t.Errorf("%v, wanted the %s one", c.Deadline, want)
+		if want, _, _ = strings.Cut(want, ","); got != want {
+			t.Errorf("%q bounds the call, wanted %q", got, want)
 		}
 	}
 }
@@ -442,7 +449,8 @@ func TestLastGoodStays(t *testing.T) {
 		"match": func(r *mesh.Rule) { r.Matches = bad }, "rewrite": func(r *mesh.Rule) { r.Rewrite = &rewrite.Policy{Regex: "("} },
 		"redirect": func(r *mesh.Rule) { r.Redirect = &redirect.Policy{Status: 200} }, "fault": func(r *mesh.Rule) { r.Fault = &fault.Policy{AbortShare: 1} },
 		"answer":  func(r *mesh.Rule) { r.Answer = &fault.Policy{AbortShare: 1} },
-		"timeout": func(r *mesh.Rule) { r.Timeout = &timeout.Policy{Request: -1} }, "retry": func(r *mesh.Rule) { r.Retry = &retry.Policy{Attempts: -1} },
+		"timeout": func(r *mesh.Rule) { r.Timeout = &timeout.Policy{Limit: -1} }, "attempt": func(r *mesh.Rule) { r.Attempt = &timeout.Policy{Limit: -1} },
+		"retry":   func(r *mesh.Rule) { r.Retry = &retry.Policy{Attempts: -1} },
 		"mirror":  func(r *mesh.Rule) { r.Mirrors = []mirror.Policy{{Share: mirror.All + 1}} },
 		"headers": func(r *mesh.Rule) { r.Headers = &headers.Policy{Request: headers.Edit{Remove: []string{""}}} },
 		"backend": func(r *mesh.Rule) {
@@ -586,7 +594,8 @@ func full(t testing.TB) (*world, traffic.Handler) {
 				Headers: &headers.Policy{Request: headers.Edit{Set: []headers.Pair{{Name: "x-added", Value: "1"}}, Remove: []string{"x-secret"}}, Response: headers.Edit{Set: []headers.Pair{{Name: "x-served-by", Value: "weft"}}}},
 				Rewrite: &rewrite.Policy{Authority: "reviews"},
 				Mirrors: []mirror.Policy{{Target: target(host, "v1")}},
-				Timeout: &timeout.Policy{Request: 10 * time.Second, Attempt: 5 * time.Second},
+				Timeout: &timeout.Policy{Limit: 10 * time.Second},
+				Attempt: &timeout.Policy{Limit: 5 * time.Second},
 				Retry:   &retry.Policy{Attempts: 2, Connect: true, Codes: []int{503}},
 				Backends: []mesh.Backend{
 					{Weighted: route.Weighted{Target: target(host, "v1"), Weight: 50}, Headers: &headers.Policy{Request: headers.Edit{Set: []headers.Pair{{Name: "x-backend", Value: "v1"}}}}},

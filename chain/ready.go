@@ -9,6 +9,7 @@ import (
 	"github.com/weft-mesh/weft/feature/authz"
 	"github.com/weft-mesh/weft/feature/fault"
 	"github.com/weft-mesh/weft/feature/headers"
+	"github.com/weft-mesh/weft/feature/timeout"
 	"github.com/weft-mesh/weft/mesh"
 	"github.com/weft-mesh/weft/traffic"
 )
@@ -67,8 +68,10 @@ func readyRule(r *mesh.Rule) error {
 			errs = append(errs, p.Validate())
 		}
 	}
-	if r.Timeout != nil {
-		errs = append(errs, r.Timeout.Validate())
+	for _, p := range []*timeout.Policy{r.Timeout, r.Attempt} {
+		if p != nil {
+			errs = append(errs, p.Validate())
+		}
 	}
 	if r.Retry != nil {
 		errs = append(errs, r.Retry.Validate())

@@ -146,6 +146,7 @@ func under(r, known *mesh.Rule) mesh.Rule {
 	out := *r
 	if known != nil {
 		out.Timeout = cmp.Or(r.Timeout, known.Timeout)
+		out.Attempt = cmp.Or(r.Attempt, known.Attempt)
 		out.Retry = cmp.Or(r.Retry, known.Retry)
 		out.Classify = cmp.Or(r.Classify, known.Classify)
 	}

@@ -286,7 +286,7 @@ func TestEmpty(t *testing.T) {
 // TestTimeoutsOfPorts: rules for one port of a service say nothing of another.
 func TestTimeoutsOfPorts(t *testing.T) {
 	r := rule("r")
-	r.Port, r.Timeout = 81, &timeout.Policy{Request: 1}
+	r.Port, r.Timeout = 81, &timeout.Policy{Limit: 1}
 	s, svc := snapshot(mesh.Part{Routes: []mesh.Route{{Ref: ref(decision.Istio, "default", "vs"), Host: host, Rules: []mesh.Rule{r, rule("all")}}}})
 	for port, want := range map[uint16]string{80: "all", 81: "r all"} {
 		if got := names(s.Calling(svc, port, mesh.Caller{}).Rules); got != want {

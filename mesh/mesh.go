@@ -40,6 +40,7 @@ type Rule struct {
 	Classify   *classify.Policy `pb:"9"`
 	Backends   []Backend        `pb:"10"` // none, in a route: 500 (Gateway API)
 	Answer     *fault.Policy    `pb:"11"` // the rule's own, in place of a callee's: unlike a fault's, it takes the edits of Headers
+	Attempt    *timeout.Policy  `pb:"12"` // of each attempt, as Timeout of all together
 
 	Caller *match.Caller // whose calls; compile evaluates it for each class of callers, so it stays at home
 	Port   uint16        // of the service; 0: all; likewise

@@ -198,7 +198,7 @@ func (w *world) production(app map[uint16]string) (from, to *node) {
 		backend := []mesh.Backend{{Weighted: route.Weighted{Target: traffic.Target{Service: svc.Host, Port: number}, Weight: 1}}}
 		port.Rules = []mesh.Rule{
 			{Rule: route.Rule{Ref: port.Route.At("http[0]"), Matches: []match.Request{{Headers: []match.Header{{Name: "end-user", Values: []match.String{{Value: "jason"}}}}}}}, Backends: backend},
-			{Rule: route.Rule{Ref: port.Route.At("http[1]")}, Backends: backend, Timeout: &timeout.Policy{Ref: port.Route.At("http[1].timeout"), Request: time.Minute},
+			{Rule: route.Rule{Ref: port.Route.At("http[1]")}, Backends: backend, Timeout: &timeout.Policy{Ref: port.Route.At("http[1].timeout"), Limit: time.Minute},
 				Retry: &retry.Policy{Ref: port.Route.At("http[1].retries"), Attempts: 2, Connect: true, Refused: true, Reset: true}}}
 		svc.Ports = append(svc.Ports, port)
 	}

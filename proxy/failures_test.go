@@ -285,7 +285,7 @@ func TestTimeout(t *testing.T) {
 	b := w.start("callee-1", apps(startEcho(t, echo.Options{})), nil)
 	svc := w.serve("callee", "240.0.0.1", 80, traffic.HTTP1, b.endpoint(80))
 	svc.Ports[0].Route = ref("VirtualService", "slow")
-	svc.Ports[0].Rules = []mesh.Rule{{Rule: route.Rule{Ref: svc.Ports[0].Route.At("http[0]")}, Timeout: &timeout.Policy{Ref: svc.Ports[0].Route.At("http[0].timeout"), Request: 100 * time.Millisecond},
+	svc.Ports[0].Rules = []mesh.Rule{{Rule: route.Rule{Ref: svc.Ports[0].Route.At("http[0]")}, Timeout: &timeout.Policy{Ref: svc.Ports[0].Route.At("http[0].timeout"), Limit: 100 * time.Millisecond},
 		Backends: []mesh.Backend{{Weighted: route.Weighted{Target: traffic.Target{Service: svc.Host, Port: 80}, Weight: 1}}}}}
 	w.publish(svc)
 	a := w.start("caller-1", nil, func(n *node, o *proxy.Options) { n.to(o, "240.0.0.1:80") })

@@ -34,7 +34,8 @@ func httpRoute(o *dialect.Object, v dialect.View) (part mesh.Part, found []mesh.
 }
 
 func (r *reader) httpRule(field string, x *v1.HTTPRouteRule) rule {
-	out := rule{field: field, filters: x.Filters, backends: x.BackendRefs, timeout: r.timeouts(field, x.Timeouts), retry: r.retry(field, x.Retry)}
+	out := rule{field: field, filters: x.Filters, backends: x.BackendRefs, retry: r.retry(field, x.Retry)}
+	out.timeout, out.attempt = r.timeouts(field, x.Timeouts)
 	for i := range x.Matches {
 		out.matches = append(out.matches, r.httpMatch(dialect.Index(field+".matches", i), &x.Matches[i]))
 	}
@@ -160,16 +161,22 @@ func (r *reader) path(field string, p *v1.HTTPPathMatch) (m matched) {
 }
 
 // timeouts lowers the bounds of the call and of each attempt; "0s" means that there is none.
-func (r *reader) timeouts(field string, t *v1.HTTPRouteTimeouts) *timeout.Policy {
-	if t == nil || t.Request == nil && t.BackendRequest == nil {
+func (r *reader) timeouts(field string, t *v1.HTTPRouteTimeouts) (whole, attempt *timeout.Policy) {
+	if t == nil {
+		return nil, nil
+	}
+	whole, attempt = r.limit(field, "request", t.Request), r.limit(field, "backendRequest", t.BackendRequest)
+	if whole != nil && attempt != nil && whole.Limit > 0 && attempt.Limit > whole.Limit {
+		r.Refuse(field+".timeouts.backendRequest", fmt.Sprintf("%v for an attempt is more than %v for the whole call", attempt.Limit, whole.Limit), "")
+	}
+	return whole, attempt
+}
+
+func (r *reader) limit(field, name string, d *v1.Duration) *timeout.Policy {
+	if d == nil {
 		return nil
 	}
-	p := &timeout.Policy{Ref: r.Rule(field), Request: r.duration(field+".timeouts.request", t.Request),
-		Attempt: r.duration(field+".timeouts.backendRequest", t.BackendRequest)}
-	if p.Request > 0 && p.Attempt > p.Request {
-		r.Refuse(field+".timeouts.backendRequest", fmt.Sprintf("%v for an attempt is more than %v for the whole call", p.Attempt, p.Request), "")
-	}
-	return p
+	return &timeout.Policy{Ref: r.Rule(field), Limit: r.duration(field+".timeouts."+name, d)}
 }
 
 var duration = regexp.MustCompile(`^([0-9]{1,5}(h|m|s|ms)){1,4}$`)

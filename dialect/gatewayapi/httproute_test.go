@@ -85,10 +85,12 @@ func TestRules(t *testing.T) {
 		{"a rewrite of the whole path", "- matches: [{path: {type: Exact, value: /a}}]\n  filters: [{type: URLRewrite, urlRewrite: {path: {type: ReplaceFullPath, replaceFullPath: /b}}}]" + toV1,
 			[]mesh.Rule{{Rule: at("rules[0]", requests(match.Request{Paths: exact("/a")})), Backends: v1, Rewrite: &rewrite.Policy{Ref: ref("rules[0]"), Path: text("/b")}}}},
 		{"timeouts", "- timeouts: {request: 1h2m3s4ms, backendRequest: 500ms}" + toV1,
-			[]mesh.Rule{{Rule: at("rules[0]", nil), Backends: v1, Timeout: &timeout.Policy{Ref: ref("rules[0]"), Request: time.Hour + 2*time.Minute + 3*time.Second + 4*time.Millisecond, Attempt: 500 * time.Millisecond}}}},
+			[]mesh.Rule{{Rule: at("rules[0]", nil), Backends: v1, Timeout: &timeout.Policy{Ref: ref("rules[0]"), Limit: time.Hour + 2*time.Minute + 3*time.Second + 4*time.Millisecond}, Attempt: &timeout.Policy{Ref: ref("rules[0]"), Limit: 500 * time.Millisecond}}}},
 		// "Setting a timeout to the zero duration (e.g. "0s") SHOULD disable the timeout completely"
 		{"no timeout", "- timeouts: {request: 0s, backendRequest: 10s}" + toV1,
-			[]mesh.Rule{{Rule: at("rules[0]", nil), Backends: v1, Timeout: &timeout.Policy{Ref: ref("rules[0]"), Attempt: 10 * time.Second}}}},
+			[]mesh.Rule{{Rule: at("rules[0]", nil), Backends: v1, Timeout: &timeout.Policy{Ref: ref("rules[0]")}, Attempt: &timeout.Policy{Ref: ref("rules[0]"), Limit: 10 * time.Second}}}},
+		{"no word on the whole", "- timeouts: {backendRequest: 10s}" + toV1,
+			[]mesh.Rule{{Rule: at("rules[0]", nil), Backends: v1, Attempt: &timeout.Policy{Ref: ref("rules[0]"), Limit: 10 * time.Second}}}},
 		// "Implementations SHOULD retry on connection errors ... if a retry stanza is configured"
 		{"retries", "- retry: {codes: [503, 504], attempts: 3}" + toV1, []mesh.Rule{{Rule: at("rules[0]", nil), Backends: v1,
 			Retry: &retry.Policy{Ref: ref("rules[0]"), Attempts: 3, Codes: []int{503, 504}, Connect: true, Refused: true, Reset: true, TimedOut: true}}}},

@@ -21,6 +21,7 @@ type rule struct {
 	filters  []v1.HTTPRouteFilter
 	backends []v1.HTTPBackendRef
 	timeout  *timeout.Policy
+	attempt  *timeout.Policy
 	retry    *retry.Policy
 }
 
@@ -76,7 +77,7 @@ func (r *reader) rules(list []rule) (out []mesh.Rule) {
 func (r *reader) follow(x *rule) (out []mesh.Rule) {
 	ref := r.Rule(x.field)
 	f := r.filters(x)
-	base := mesh.Rule{Rule: route.Rule{Ref: ref}, Headers: f.headers, Mirrors: f.mirrors, Timeout: x.timeout, Retry: x.retry,
+	base := mesh.Rule{Rule: route.Rule{Ref: ref}, Headers: f.headers, Mirrors: f.mirrors, Timeout: x.timeout, Attempt: x.attempt, Retry: x.retry,
 		Backends: r.backends(x, f.redirect != nil)}
 	if f.failing != "" {
 		base = mesh.Rule{Rule: route.Rule{Ref: ref}, Backends: []mesh.Backend{{Weighted: route.Weighted{Weight: 1, Missing: f.failing}}}}

@@ -237,21 +237,20 @@ func (r *reader) mirror(list []mirror.Policy, ref decision.Ref, field string, d 
 	return append(list, mirror.Policy{Ref: ref, Target: target, Share: share, Shadow: true})
 }
 
-// timeout lowers the bound of the whole call; there is none by default, and none where calls are made to fail.
-func (r *reader) timeout(field string, h *networking.HTTPRoute) *timeout.Policy {
+// timeouts lowers the bounds of the whole call and of each attempt; there are none by default, and none where calls are made to fail.
+func (r *reader) timeouts(field string, h *networking.HTTPRoute) (whole, attempt *timeout.Policy) {
 	try := h.GetRetries().GetPerTryTimeout()
-	if h.Timeout == nil && try == nil {
-		return nil
-	}
 	if h.Timeout.AsDuration() < 0 || try.AsDuration() < 0 {
 		r.Refuse(field, "a timeout is negative", "")
 	}
 	if h.Fault != nil {
-		return nil
+		return nil, nil
 	}
-	p := &timeout.Policy{Ref: r.Rule(field), Request: h.Timeout.AsDuration()}
-	if h.Retries.GetAttempts() > 0 {
-		p.Attempt = try.AsDuration()
+	if h.Timeout != nil {
+		whole = &timeout.Policy{Ref: r.Rule(field), Limit: h.Timeout.AsDuration()}
 	}
-	return p
+	if try != nil && h.Retries.GetAttempts() > 0 {
+		attempt = &timeout.Policy{Ref: r.Rule(field), Limit: try.AsDuration()}
+	}
+	return whole, attempt
 }

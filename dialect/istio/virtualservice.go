@@ -152,7 +152,7 @@ func (r *reader) action(field string, h *networking.HTTPRoute) mesh.Rule {
 	rule.Headers = r.headers(field+".headers", rule.Ref, h.Headers)
 	rule.Fault, rule.Answer = r.fault(field, h), r.answer(field, h)
 	rule.Mirrors = r.mirrors(field, h)
-	rule.Timeout = r.timeout(field, h)
+	rule.Timeout, rule.Attempt = r.timeouts(field, h)
 	rule.Retry = r.retry(field, h)
 	return rule
 }

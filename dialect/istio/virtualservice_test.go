@@ -301,17 +301,19 @@ func TestWeights(t *testing.T) {
 func TestTimeout(t *testing.T) {
 	vs := ref("VirtualService", "http[0]")
 	for _, c := range []struct {
-		fields string
-		want   *timeout.Policy
+		fields         string
+		whole, attempt *timeout.Policy
 	}{
-		{"name: none", nil},
-		{"timeout: 500ms", &timeout.Policy{Ref: vs, Request: 500 * time.Millisecond}},
-		{"timeout: 1m", &timeout.Policy{Ref: vs, Request: time.Minute}},
-		{"timeout: 0s", &timeout.Policy{Ref: vs}},
-		{"retries: {attempts: 1, perTryTimeout: 2s}", &timeout.Policy{Ref: vs, Attempt: 2 * time.Second}},
-		{"timeout: 5s\n  retries: {attempts: 1, perTryTimeout: 2s}", &timeout.Policy{Ref: vs, Request: 5 * time.Second, Attempt: 2 * time.Second}},
+		{"name: none", nil, nil},
+		{"timeout: 500ms", &timeout.Policy{Ref: vs, Limit: 500 * time.Millisecond}, nil},
+		{"timeout: 1m", &timeout.Policy{Ref: vs, Limit: time.Minute}, nil},
+		{"timeout: 0s", &timeout.Policy{Ref: vs}, nil},
+		{"retries: {attempts: 1, perTryTimeout: 2s}", nil, &timeout.Policy{Ref: vs, Limit: 2 * time.Second}},
+		{"timeout: 5s\n  retries: {attempts: 1, perTryTimeout: 2s}", &timeout.Policy{Ref: vs, Limit: 5 * time.Second}, &timeout.Policy{Ref: vs, Limit: 2 * time.Second}},
+		{"timeout: 5s\n  retries: {attempts: 1, perTryTimeout: 2s}\n  fault: {abort: {httpStatus: 500, percentage: {value: 1}}}", nil, nil},
 	} {
-		if d := dialecttest.Diff(c.want, rulesOf(t, "- route: [{destination: {host: reviews}}]\n  "+c.fields)[0].Timeout); d != "" {
+		rule := rulesOf(t, "- route: [{destination: {host: reviews}}]\n  "+c.fields)[0]
+		if d := dialecttest.Diff(c.whole, rule.Timeout) + dialecttest.Diff(c.attempt, rule.Attempt); d != "" {
 			t.Errorf("%s: %s", c.fields, d)
 		}
 	}

@@ -166,7 +166,7 @@ func (r *reader) timeout(field string, ref decision.Ref, text string) *timeout.P
 	case d < 0:
 		r.Refuse(field, "a duration can't be negative", "")
 	case d > 0:
-		return &timeout.Policy{Ref: ref, Request: d}
+		return &timeout.Policy{Ref: ref, Limit: d}
 	}
 	return nil
 }

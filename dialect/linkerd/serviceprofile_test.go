@@ -48,7 +48,7 @@ retryBudget: {retryRatio: 0.25, minRetriesPerSecond: 3, ttl: 15s}`))
 		Rules: []mesh.Rule{{
 			Rule: route.Rule{Ref: r0, Matches: []match.Request{{Methods: []match.String{{Value: "GET"}},
 				Paths: []match.String{{Value: "/books"}}}}},
-			Timeout: &timeout.Policy{Ref: r0, Request: 300 * time.Millisecond},
+			Timeout: &timeout.Policy{Ref: r0, Limit: 300 * time.Millisecond},
 			Retry:   &retry.Policy{Ref: r0, Attempts: 255, Failed: true, Backoff: time.Millisecond},
 			Classify: &classify.Policy{Ref: r0, Classes: []classify.Class{
 				{Ref: sp.At("routes[0].responseClasses[0]"), Match: classify.Condition{Status: &classify.Statuses{Min: 404, Max: 404}}},

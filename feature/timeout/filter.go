@@ -14,7 +14,7 @@ type request struct {
 
 // With bounds the whole call; it stands outside of retries. Nil or no bound: nothing.
 func With(p *Policy) traffic.Wrap {
-	if p == nil || p.Request == 0 {
+	if p == nil || p.Limit == 0 {
 		return nil
 	}
 	return func(next traffic.Handler) traffic.Handler { return &request{p, next} }
@@ -22,7 +22,7 @@ func With(p *Policy) traffic.Wrap {
 
 // Serve: a gRPC call that its caller bounds more tightly keeps that bound.
 func (h *request) Serve(c *traffic.Call) error {
-	limit(c, h.p.Request, &h.p.Ref, "request within ")
+	limit(c, h.p.Limit, &h.p.Ref, "request within ")
 	if c.Proto == traffic.GRPC {
 		if v, ok := c.Header.Get("grpc-timeout"); ok {
 			if d, ok := ParseGRPC(v); ok {
@@ -40,14 +40,14 @@ type attempt struct {
 
 // Attempt bounds each attempt; it stands inside of retries, which undo its bound. Nil or no bound: nothing.
 func Attempt(p *Policy) traffic.Wrap {
-	if p == nil || p.Attempt == 0 {
+	if p == nil || p.Limit == 0 {
 		return nil
 	}
 	return func(next traffic.Handler) traffic.Handler { return &attempt{p, next} }
 }
 
 func (h *attempt) Serve(c *traffic.Call) error {
-	limit(c, h.p.Attempt, &h.p.Ref, "attempt within ")
+	limit(c, h.p.Limit, &h.p.Ref, "attempt within ")
 	return h.next.Serve(c)
 }
 

@@ -9,17 +9,16 @@ import (
 	"github.com/weft-mesh/weft/decision"
 )
 
-// Policy bounds times; zero durations mean no bound.
+// Policy bounds a whole call, retries included, or each attempt of it: a rule has one for each, since different objects may set them.
 type Policy struct {
-	Ref     decision.Ref  `pb:"1"`
-	Request time.Duration `pb:"2"` // the whole call, retries included
-	Attempt time.Duration `pb:"3"` // each attempt
+	Ref   decision.Ref  `pb:"1"`
+	Limit time.Duration `pb:"2"` // 0: no bound, whatever else says one
 }
 
 // Validate refuses negative durations.
 func (p *Policy) Validate() error {
-	if p.Request < 0 || p.Attempt < 0 {
-		return fmt.Errorf("timeout: %v of the request and %v of an attempt: a duration can't be negative", p.Request, p.Attempt)
+	if p.Limit < 0 {
+		return fmt.Errorf("timeout: %v: a duration can't be negative", p.Limit)
 	}
 	return nil
 }

@@ -10,22 +10,23 @@ import (
 )
 
 func TestDeadlines(t *testing.T) {
-	p := &Policy{Ref: decision.Ref{Kind: "Test", Name: "p"}, Request: 10 * time.Second, Attempt: 2 * time.Second}
+	p, try := &Policy{Ref: decision.Ref{Kind: "Test", Name: "p"}, Limit: 10 * time.Second}, &Policy{Ref: decision.Ref{Kind: "Test", Name: "try"}, Limit: 2 * time.Second}
+	short := &Policy{Limit: time.Second}
 	for _, x := range []struct {
 		name  string
 		wraps []traffic.Wrap
 		grpc  string
 		want  time.Duration // 0: none
-		mine  bool
+		by    *Policy
 	}{
-		{"nothing", []traffic.Wrap{With(nil), Attempt(nil), With(&Policy{}), Attempt(&Policy{})}, "", 0, false},
-		{"request", []traffic.Wrap{With(p)}, "", 10 * time.Second, true},
-		{"attempt", []traffic.Wrap{With(p), Attempt(p)}, "", 2 * time.Second, true},
-		{"the attempt's is longer", []traffic.Wrap{With(&Policy{Request: time.Second}), Attempt(p)}, "", time.Second, false},
-		{"the caller's is shorter", []traffic.Wrap{With(p)}, "1500m", 1500 * time.Millisecond, false},
-		{"the caller's is longer", []traffic.Wrap{With(p)}, "1H", 10 * time.Second, true},
-		{"the caller's is nonsense", []traffic.Wrap{With(p)}, "soon", 10 * time.Second, true},
-		{"no bound takes the caller's cap away", []traffic.Wrap{With(nil)}, "1S", 0, false},
+		{"nothing", []traffic.Wrap{With(nil), Attempt(nil), With(&Policy{}), Attempt(&Policy{})}, "", 0, nil},
+		{"request", []traffic.Wrap{With(p)}, "", 10 * time.Second, p},
+		{"attempt", []traffic.Wrap{With(p), Attempt(try)}, "", 2 * time.Second, try},
+		{"the attempt's is longer", []traffic.Wrap{With(short), Attempt(try)}, "", time.Second, short},
+		{"the caller's is shorter", []traffic.Wrap{With(p)}, "1500m", 1500 * time.Millisecond, nil},
+		{"the caller's is longer", []traffic.Wrap{With(p)}, "1H", 10 * time.Second, p},
+		{"the caller's is nonsense", []traffic.Wrap{With(p)}, "soon", 10 * time.Second, p},
+		{"no bound takes the caller's cap away", []traffic.Wrap{With(nil)}, "1S", 0, nil},
 	} {
 		c := (&traffictest.Host{}).Call()
 		if x.grpc != "" {
@@ -37,7 +38,11 @@ func TestDeadlines(t *testing.T) {
 		if x.want > 0 {
 			want = traffictest.Epoch.Add(x.want)
 		}
-		if c.Deadline.At != want || (c.Deadline.Ref == &p.Ref) != x.mine {
+		var by *decision.Ref
+		if x.by != nil {
+			by = &x.by.Ref
+		}
+		if c.Deadline.At != want || c.Deadline.Ref != by {
 			t.Errorf("%s: %+v, want %v", x.name, c.Deadline, want)
 		}
 	}
@@ -45,11 +50,11 @@ func TestDeadlines(t *testing.T) {
 
 // TestAttemptsEachHaveTheirOwn: going back to before an attempt takes its bound away, and leaves the request's.
 func TestAttemptsEachHaveTheirOwn(t *testing.T) {
-	p := &Policy{Request: 10 * time.Second, Attempt: 2 * time.Second}
+	p, try := &Policy{Limit: 10 * time.Second}, &Policy{Limit: 2 * time.Second}
 	h := &traffictest.Host{}
 	c := h.Call()
 	again := func(next traffic.Handler) traffic.Handler { return twice{next} }
-	if _ = traffic.Chain(traffic.Forward{}, With(p), again, Attempt(p)).Serve(c); c.Deadline.At != traffictest.Epoch.Add(5*time.Second) {
+	if _ = traffic.Chain(traffic.Forward{}, With(p), again, Attempt(try)).Serve(c); c.Deadline.At != traffictest.Epoch.Add(5*time.Second) {
 		t.Errorf("the second attempt ends at %v", c.Deadline.At)
 	}
 }
@@ -88,15 +93,15 @@ func FuzzParseGRPC(f *testing.F) {
 }
 
 func TestValidate(t *testing.T) {
-	if (&Policy{Request: -1}).Validate() == nil || (&Policy{Attempt: -1}).Validate() == nil || (&Policy{Request: 1}).Validate() != nil {
+	if (&Policy{Limit: -1}).Validate() == nil || (&Policy{Limit: 1}).Validate() != nil {
 		t.Error("negative durations and no others are refused")
 	}
 }
 
 func BenchmarkTimeout(b *testing.B) {
-	p := &Policy{Request: 10 * time.Second, Attempt: 2 * time.Second}
+	p, try := &Policy{Limit: 10 * time.Second}, &Policy{Limit: 2 * time.Second}
 	h, c, conn := &traffictest.Host{}, &traffic.Call{}, &traffic.Conn{}
-	s := traffic.Chain(traffic.Forward{}, With(p), Attempt(p))
+	s := traffic.Chain(traffic.Forward{}, With(p), Attempt(try))
 	b.ReportAllocs()
 	for b.Loop() {
 		h.Begin(c, conn)
