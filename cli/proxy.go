@@ -17,7 +17,7 @@ import (
 
 func proxyCommand() *cobra.Command {
 	c := &cobra.Command{Use: "proxy", Short: "Work with the proxies of running workloads"}
-	c.AddCommand(upgradeCommand())
+	c.AddCommand(upgradeCommand(), profileCommand())
 	return c
 }
 

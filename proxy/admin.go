@@ -12,6 +12,7 @@ import (
 	"github.com/weft-mesh/weft/observe/metrics"
 	"github.com/weft-mesh/weft/observe/stat"
 	"github.com/weft-mesh/weft/proxy/h1"
+	"github.com/weft-mesh/weft/proxy/profile"
 	"github.com/weft-mesh/weft/stream"
 	"github.com/weft-mesh/weft/traffic"
 )
@@ -23,11 +24,12 @@ import (
 //	GET /stats      stat.Snapshot
 //	GET /config     what is held, a Held for each resource; with ?name=KIND/KEY that one's content
 //	GET /endpoints  what was learnt of endpoints: an Endpoint each
+//	GET /profile    what the process spends time or memory on, see profile.Take
 //	POST /drain     begins to drain, and returns at once
 //	POST /upgrade   has a new process take this one's place, and returns when it has: 200, or 503 and why not; ?limit=DURATION
 //	                is how long connections may go on here after that
 //
-// The last five on a Unix socket only: they tell more than is everybody's business. Served by the engine's own HTTP/1.1: net/http
+// The last six on a Unix socket only: they tell more than is everybody's business. Served by the engine's own HTTP/1.1: net/http
 // would cost a proxy at rest 2 MB.
 type Admin struct {
 	Stats   *stat.Table
@@ -96,13 +98,16 @@ func (a *admin) serve(c *traffic.Call) error {
 		return a.config(c)
 	case what == "GET /endpoints":
 		return replyJSON(c, a.endpoints())
+	case what == "GET /profile":
+		status, kind, body := profile.Take(c, a.p.admins.draining)
+		return reply(c, status, kind, body)
 	case what == "POST /drain" && a.Drain != nil:
 		a.Drain()
 		return reply(c, 202, textPlain, []byte("draining\n"))
 	case what == "POST /upgrade" && a.Upgrade != nil:
 		return a.upgrade(c)
 	}
-	return reply(c, 404, textPlain, []byte("there is /ready, /metrics, and on the Unix socket /stats, /config, /endpoints, POST /drain and POST /upgrade\n"))
+	return reply(c, 404, textPlain, []byte("there is /ready, /metrics, and on the Unix socket /stats, /config, /endpoints, /profile, POST /drain and POST /upgrade\n"))
 }
 
 const textPlain = "text/plain; charset=utf-8"
