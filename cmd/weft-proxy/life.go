@@ -20,6 +20,7 @@ func (s *server) run(begun func()) error {
 	go func() { ended <- s.client.Run(ctx) }()
 	go func() { ended <- s.proxy.Run(ctx) }()
 	go s.tellReady(ctx)
+	go trim(ctx)
 	begun()
 	s.live(ctx, signals, upgrade)
 	cancel()
