@@ -3,6 +3,7 @@ package proxy
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"net/netip"
@@ -16,6 +17,7 @@ import (
 	"github.com/weft-mesh/weft/chain"
 	"github.com/weft-mesh/weft/config"
 	"github.com/weft-mesh/weft/decision"
+	"github.com/weft-mesh/weft/identity/cert"
 	"github.com/weft-mesh/weft/observe"
 	"github.com/weft-mesh/weft/proxy/h2"
 	"github.com/weft-mesh/weft/traffic"
@@ -67,6 +69,10 @@ func (p *Proxy) serveIn(s *slot) {
 		tc.Close()
 		return
 	}
+	s.continues(func() { p.servePeer(s, tc, peer, alpn) })
+}
+
+func (p *Proxy) servePeer(s *slot, tc *tls.Conn, peer cert.Peer, alpn string) {
 	in := &inbound{engine: engine{p}, secure: true, tunnels: alpn != alpnWeft, ports: map[uint16]*arrival{},
 		from: traffic.Peer{Addr: addrOf(s.Conn), ID: peer.ID, Workload: peer.Workload}, xfcc: "By=" + p.opts.ID.String() + ";URI=" + peer.ID.String()}
 	srv := h2.NewServer(tc, h2.ServerOptions{Options: p.h2Options(), MaxStreams: maxStreams, Trailer: chain.FromPeer, Host: in,

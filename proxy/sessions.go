@@ -27,6 +27,7 @@ type slot struct {
 	parked *sys.Parked // it idles, and nobody serves it
 	idle   time.Duration
 	next   func() // serves it when there is something to read; set by rests
+	fresh  bool   // next is for a goroutine of its own, at once
 }
 
 // sessions are the connections that were accepted and are open.
@@ -116,6 +117,10 @@ func (x *slot) rests(idle time.Duration, next func()) {
 		}
 	}, nil)
 }
+
+// continues has next serve the connection on a fresh goroutine: a handshake has made the stack of this one large, and the connection may
+// idle for long (4 KB of 28 for a TLS connection that idles).
+func (x *slot) continues(next func()) { x.next, x.fresh = next, true }
 
 // end closes the connection, whoever serves it.
 func (x *slot) end() {
@@ -306,7 +311,11 @@ func (p *Proxy) attend(x *slot, over func()) {
 		x.next = nil
 		next()
 	}
-	if !x.park(func() { p.attend(x, over) }) {
+	switch {
+	case x.fresh:
+		x.fresh = false
+		go p.attend(x, over)
+	case !x.park(func() { p.attend(x, over) }):
 		over()
 	}
 }
