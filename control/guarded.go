@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/weft-mesh/weft/dialect"
-	"github.com/weft-mesh/weft/mesh"
 )
 
 // ErrUnguarded is of a control plane that does not begin: configuration that says who may call, or may say so, is refused, and no
@@ -35,10 +34,11 @@ func (c *Control) guarded() error {
 	return fmt.Errorf("%w\n%s", ErrUnguarded, strings.Join(lines, "\n"))
 }
 
-// unknown is what could not be read and may be a policy: nothing that an earlier run read stands for it.
+// unknown is what could not be read and may be a policy, where nothing that an earlier run read stands for it, and policies that
+// another object stands in the way of, by its name.
 func (c *Control) unknown() (out []dialect.Located) {
-	for _, f := range c.model.objects.Findings() {
-		if f.Ref.Kind == dialect.FileKind && f.Level == mesh.Error && !c.remembered(f.File) {
+	for _, f := range c.model.objects.Lost() {
+		if f.Ref.Kind != dialect.FileKind || !c.remembered(f.File) {
 			out = append(out, f)
 		}
 	}

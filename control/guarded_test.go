@@ -50,6 +50,12 @@ func begins(t *testing.T, o Options) error {
 	}
 }
 
+// twice is what a source gives of two objects with one name.
+func twice(t *testing.T, text string) source.Event {
+	first, found := dialect.Unique(all.Kinds(domain), append(parse(t, text), in("other.yaml", parse(t, text))...))
+	return synced(first, found...)
+}
+
 func TestRefusedPolicyAtTheStart(t *testing.T) {
 	for text, field := range bad {
 		o := options(t, state(t), newFeed(synced(parse(t, text))))
@@ -78,6 +84,10 @@ func TestWhatMayBegin(t *testing.T) {
 		{name: "a bad policy, and its author wants it so", now: synced(parse(t, mistake)), unguarded: true},
 		{name: "a file that may hold one", now: synced(nil, lost("a.yaml")), refused: true},
 		{name: "one that was read before", first: synced(in("a.yaml", parse(t, strict))), now: synced(nil, lost("a.yaml"))},
+		{name: "one that another of its name stands before", now: twice(t, strict), refused: true},
+		{name: "the same, known from an earlier run", first: synced(parse(t, strict)), now: twice(t, strict), refused: true},
+		{name: "the same, and its author wants it so", now: twice(t, strict), unguarded: true},
+		{name: "a route that another of its name stands before", now: twice(t, route)},
 		{name: "a file that may hold one, and its author wants it so", now: synced(nil, lost("a.yaml")), unguarded: true},
 	} {
 		t.Run(x.name, func(t *testing.T) {

@@ -136,6 +136,23 @@ func (s *Set) Unguarded(k Key) (why []Located) {
 	return why
 }
 
+// Lost returns why something that guards calls is not in force of which no object tells: what sources reported of objects that
+// they did not give, and of files that could not be read.
+func (s *Set) Lost() (why []Located) {
+	for _, name := range slices.Sorted(maps.Keys(s.reports)) {
+		for _, f := range s.reports[name] {
+			if f.Level == mesh.Error && (f.Ref.Kind == FileKind || s.guards(f.Ref)) {
+				why = append(why, f)
+			}
+		}
+	}
+	return why
+}
+
+func (s *Set) guards(r decision.Ref) bool {
+	return slices.ContainsFunc(s.kinds, func(k Kind) bool { return k.Guards && k.Dialect == r.Dialect && k.Name == r.Kind })
+}
+
 // Report keeps what a source has to say of what it could not read, in place of what it said before.
 func (s *Set) Report(source string, found []Located) { s.reports[source] = found }
 

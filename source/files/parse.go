@@ -22,8 +22,8 @@ const MaxSize = 8 << 20
 
 // Parse reads the objects of one file: YAML documents, of which JSON is one way to write, each an object or a List of them.
 // kinds tells which objects have a namespace, so that one that names none gets "default"; now is the creation time of
-// objects that name none. A document that can't be read is an Error finding, and the others are read all the same. Name is
-// for positions only: nothing is opened.
+// objects that name none. A document that can't be read is an Error finding, and the others are read all the same; one that is no
+// object, as Helm's values.yaml, is a Warning. Name is for positions only: nothing is opened.
 func Parse(kinds []dialect.Kind, name string, data []byte, now time.Time) ([]*dialect.Object, []dialect.Located) {
 	p := parser{kinds: kinds, file: name, now: now}
 	if len(data) > MaxSize {
@@ -50,10 +50,12 @@ type parser struct {
 }
 
 // fail adds an Error finding about the file itself: there is no object to speak of.
-func (p *parser) fail(line int, text, remedy string) {
+func (p *parser) fail(line int, text, remedy string) { p.tell(mesh.Error, line, text, remedy) }
+
+func (p *parser) tell(level mesh.Level, line int, text, remedy string) {
 	p.found = append(p.found, dialect.Located{
 		Position: dialect.Position{File: p.file, Line: line},
-		Finding:  mesh.Finding{Ref: decision.Ref{Kind: dialect.FileKind, Name: p.file}, Text: text, Remedy: remedy, Level: mesh.Error},
+		Finding:  mesh.Finding{Ref: decision.Ref{Kind: dialect.FileKind, Name: p.file}, Text: text, Remedy: remedy, Level: level},
 	})
 }
 
@@ -141,6 +143,10 @@ func (p *parser) item(value any, path string, lines map[string]int, line int) {
 	}
 	version, _ := tree["apiVersion"].(string)
 	kind, _ := tree["kind"].(string)
+	if !objectLike(tree) {
+		p.tell(mesh.Warning, line, "it has no kind and no metadata, so it is no object, and has no effect", "")
+		return
+	}
 	if version == "" || kind == "" {
 		p.fail(line, "apiVersion and kind are required: nothing else says what this is", spelling(tree))
 		return
@@ -153,6 +159,23 @@ func (p *parser) item(value any, path string, lines map[string]int, line int) {
 		return
 	}
 	p.objects = append(p.objects, p.object(tree, version, kind, below(lines, path), line))
+}
+
+// objectLike says whether something may be meant as an object, or hold one: each has a kind, and metadata with its name. What has
+// neither is another program's, as Chart.yaml and values.yaml are Helm's.
+func objectLike(tree map[string]any) bool {
+	for key, value := range tree {
+		switch strings.ToLower(key) {
+		case "kind", "metadata", "spec":
+			return true
+		case "items":
+			list, _ := value.([]any)
+			if slices.ContainsFunc(list, func(v any) bool { m, ok := v.(map[string]any); return ok && objectLike(m) }) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // spelling says which key was meant to be apiVersion or kind.

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/weft-mesh/weft/dialect"
+	"github.com/weft-mesh/weft/mesh"
 	"github.com/weft-mesh/weft/source/files"
 )
 
@@ -159,6 +160,8 @@ func TestParseErrors(t *testing.T) {
 		{"twice", thing + "a\nspec:\n  host: a\n  port: 1\n  host: b", `a.yaml:8: the key "host" stands in line 6 already; keep one of them`},
 		{"twice, as number and text", thing + "a\nspec: {1: a, \"1\": b}", `a.yaml:5: the key "1" stands in line 5 already`},
 		{"divided by a break that nobody uses", thing + "a\u2028---\u2028a: b", "not YAML: more follows the document"},
+		{"no kind, and a spec", "replicas: 1\nSpec: {}", "a.yaml:1: apiVersion and kind are required"},
+		{"a list of objects without a kind", "items: [{kind: Thing}]", "a.yaml:1: apiVersion and kind are required"},
 		{"no kind", "apiVersion: g/v1\nmetadata: {name: a}", "a.yaml:1: apiVersion and kind are required"},
 		{"misspelled", "apiversion: g/v1\nkind: Thing", "nothing else says what this is; write apiVersion for apiversion"},
 		{"number as kind", "apiVersion: 1\nkind: Thing", "a.yaml:1: apiVersion and kind are required"},
@@ -184,6 +187,17 @@ func TestParseErrors(t *testing.T) {
 				t.Errorf("got %s, want %s", text, c.want)
 			}
 		})
+	}
+}
+
+// What another program reads in the same directory is no mistake, and does not take the rest of its file along.
+func TestParseWhatIsNoObject(t *testing.T) {
+	for name, text := range map[string]string{"values.yaml": "replicas: 3\nimage: {tag: v1}", "Chart.yaml": "apiVersion: v2\nname: shop", "package.json": `{"items": [1]}`} {
+		objects, found := files.Parse(kinds, name, []byte(text+"\n---\n"+thing+"a"), t0)
+		if len(objects) != 1 || len(found) != 1 || found[0].Level != mesh.Warning ||
+			found[0].String() != name+":1: warning: it has no kind and no metadata, so it is no object, and has no effect" {
+			t.Errorf("%d objects, %v", len(objects), found)
+		}
 	}
 }
 

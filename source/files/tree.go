@@ -139,7 +139,7 @@ func (t *tree) take(f *file, name string, data []byte, now time.Time) {
 	for _, o := range objects {
 		t.age(o)
 	}
-	if f.found = found; len(found) == 0 {
+	if f.found = found; !slices.ContainsFunc(found, isError) {
 		f.objects, f.good = objects, true
 		return
 	}
@@ -148,9 +148,13 @@ func (t *tree) take(f *file, name string, data []byte, now time.Time) {
 		return
 	}
 	for i := range found {
-		found[i].Text += "; the file's last good content stays in force"
+		if isError(found[i]) {
+			found[i].Text += "; the file's last good content stays in force"
+		}
 	}
 }
+
+func isError(f dialect.Located) bool { return f.Level == mesh.Error }
 
 // age gives an object that was just read the creation time of its key's earlier version, unless it names its own.
 func (t *tree) age(o *dialect.Object) {
