@@ -34,8 +34,9 @@ func (p *Proxy) State() []byte {
 	return config.Append(nil, &c)
 }
 
-// save writes the cache: a whole new file takes the old one's place, and nobody but its user reads it. A proxy that has yielded
-// leaves the file to its successor.
+// save writes the cache: a whole new file takes the old one's place, and nobody but its user reads it. Where it can't, no file is
+// left: a proxy that began with older policies might let pass what newer ones forbid, and one without any refuses. A proxy that has
+// yielded leaves the file to its successor.
 func (p *Proxy) save() {
 	p.saving.Lock()
 	defer p.saving.Unlock()
@@ -43,6 +44,9 @@ func (p *Proxy) save() {
 		return
 	}
 	if err := replace(p.opts.Cache, p.State()); err != nil {
+		if gone := os.Remove(p.opts.Cache); !errors.Is(gone, fs.ErrNotExist) {
+			err = errors.Join(err, gone)
+		}
 		p.opts.Warn(fmt.Errorf("keep the configuration for a restart: %w", err))
 	}
 }

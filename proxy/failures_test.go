@@ -5,11 +5,14 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -450,6 +453,28 @@ func TestRestartAlone(t *testing.T) {
 	})
 	if resp, body := get(t, client(t, again.at("240.0.0.1:80")), "http://callee/"); resp.StatusCode != 200 {
 		t.Errorf("%d %s", resp.StatusCode, body)
+	}
+}
+
+// A proxy that can't keep its configuration leaves no older one: what that allows may be forbidden by now.
+func TestOlderConfigurationIsNotKept(t *testing.T) {
+	w := newWorld(t)
+	dir := t.TempDir()
+	cache := dir + "/" + strings.Repeat("c", 250) // no room for the name of a new file beside it, as there may be none for its bytes
+	var warned atomic.Pointer[error]
+	setup := func(path string) func(*node, *proxy.Options) {
+		return func(_ *node, o *proxy.Options) { o.Cache, o.Warn = path, func(err error) { warned.Store(&err) } }
+	}
+	w.start("caller-1", nil, setup(dir+"/first")).stop()
+	if err := os.Rename(dir+"/first", cache); err != nil || warned.Load() != nil {
+		t.Fatal(err, warned.Load())
+	}
+	w.start("caller-1", nil, setup(cache)).stop()
+	if _, err := os.Stat(cache); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%v: the older configuration is there still", err)
+	}
+	if err := warned.Load(); err == nil || !errors.Is(*err, syscall.ENAMETOOLONG) {
+		t.Errorf("nobody was told: %v", err)
 	}
 }
 
