@@ -22,6 +22,7 @@ import (
 
 	"github.com/weft-mesh/weft/control"
 	"github.com/weft-mesh/weft/dialect/all"
+	"github.com/weft-mesh/weft/internal/sys"
 	"github.com/weft-mesh/weft/mesh"
 	"github.com/weft-mesh/weft/source"
 	"github.com/weft-mesh/weft/source/files"
@@ -47,7 +48,10 @@ the user. Up runs until it is interrupted; proxies go on without it.
 
 Up does not start, with exit code 1, where an object that says who may call is refused and no earlier version of it is known, nor
 where a file cannot be read that may hold one: calls would pass that it forbids. While it runs, such an object is an error in its
-log, and what was in force stays.`,
+log, and what was in force stays.
+
+Who may claim an account by --allow may run a process of any service of its namespace, with any labels, as a user may of a cluster
+who can create Pods there: give users that are not to speak for each other's services namespaces of their own.`,
 		Example: `  weft up -f mesh/
   weft up -f mesh/ -f more.yaml --cert-lifetime 1h
   weft up -f mesh/ --allow 1001:shop/* --allow 1002:default/batch`,
@@ -61,7 +65,7 @@ log, and what was in force stays.`,
 	c.Flags().StringArrayVarP(&f.files, "file", "f", nil, "file or directory of configuration, which workloads cannot write; links in it may not lead out of it; may be given again")
 	c.Flags().StringVar(&f.trustDomain, "trust-domain", defaultTrustDomain, "trust domain of the identities")
 	c.Flags().DurationVar(&f.lifetime, "cert-lifetime", 24*time.Hour, "lifetime of workloads' certificates; they are renewed at half of it")
-	c.Flags().StringArrayVar(&f.allow, "allow", nil, "UID:NAMESPACE/ACCOUNT that another user of this machine may claim, * for any; your own user may claim all")
+	c.Flags().StringArrayVar(&f.allow, "allow", nil, "UID:NAMESPACE/ACCOUNT that another user of this machine may claim, * for any, for any service and labels in that namespace; your own user may claim all")
 	c.Flags().BoolVarP(&f.verbose, "verbose", "v", false, "log every certificate and workload")
 	c.Flags().StringVar(&f.sockets, "sockets", "", "directory for the sockets, where users of --allow can reach them [the state directory]")
 	c.Flags().BoolVar(&f.unguarded, "start-unguarded", false, "start although a policy is refused that no earlier version stands for: calls pass that it forbids")
@@ -167,8 +171,7 @@ func (f *upFlags) listen(others bool) (api, proxies net.Listener, err error) {
 		return api, proxies, nil
 	}
 	for _, of := range []func(string) string{apiSocket, meshSocket} {
-		_ = os.Remove(of(f.state))
-		err = errors.Join(err, os.Symlink(of(f.sockets), of(f.state)))
+		err = errors.Join(err, sys.RemoveSocket(of(f.state)), os.Symlink(of(f.sockets), of(f.state)))
 	}
 	if err != nil {
 		return nil, nil, errors.Join(err, api.Close(), proxies.Close())
@@ -238,7 +241,7 @@ func lock(state string) (unlock func(), err error) {
 // listenUnix makes a socket; whoever held the lock before may have left one. others: users that rules allow may connect to it,
 // if the directory lets them through; who they are is read at the socket.
 func listenUnix(path string, others bool) (net.Listener, error) {
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := sys.RemoveSocket(path); err != nil {
 		return nil, err
 	}
 	l, err := net.Listen("unix", path)

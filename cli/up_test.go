@@ -78,6 +78,21 @@ func TestSockets(t *testing.T) {
 	}
 }
 
+// What stands in a socket's place and is none is somebody's, and stays.
+func TestSocketsSpareFiles(t *testing.T) {
+	dir := shortDir(t)
+	if _, err := listenUnix(write(t, filepath.Join(dir, "api.sock"), "notes"), false); err == nil || !strings.Contains(err.Error(), "move it away") {
+		t.Errorf("%v", err)
+	}
+	f := upFlags{state: dir, sockets: filepath.Join(shortDir(t), "sockets")}
+	if _, _, err := f.listen(true); err == nil || !strings.Contains(err.Error(), "move it away") {
+		t.Errorf("%v", err)
+	}
+	if b, err := os.ReadFile(filepath.Join(dir, "api.sock")); err != nil || string(b) != "notes" {
+		t.Errorf("%q, %v", b, err)
+	}
+}
+
 func TestSocketsElsewhere(t *testing.T) {
 	f := upFlags{state: shortDir(t), sockets: filepath.Join(shortDir(t), "sockets")}
 	api, proxies, err := f.listen(true)

@@ -188,7 +188,7 @@ func (s *server) adminListener() (net.Listener, error) {
 
 // listenUnix takes the path over from a proxy that was killed.
 func listenUnix(path string) (*net.UnixListener, error) {
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := sys.RemoveSocket(path); err != nil {
 		return nil, err
 	}
 	old := syscall.Umask(0o177)
