@@ -317,6 +317,9 @@ func TestRunDir(t *testing.T) {
 			t.Errorf("%s: %v, %v", p, st.Mode(), err)
 		}
 	}
+	if st, err := os.Stat(runParents(state)[1]); err != nil || st.Mode().Perm() != 0o700 { // no sandbox can make it first
+		t.Errorf("the directory for when that can't be used: %v", err)
+	}
 	write(t, filepath.Join(d.path, "config"), "key")
 	d.lock.Close() // as when the process is killed
 	next, err := newRunDir(state)

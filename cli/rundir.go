@@ -46,12 +46,22 @@ func own(dir string) bool {
 	return ok && int(st.Uid) == os.Geteuid()
 }
 
+// reserve makes the directories that a later workload may have to use, before a process that would be free to make one, and to
+// fill it, runs in a sandbox: those that are there are hidden from it. Where one can't be made, none of it is used.
+func reserve(parents []string) {
+	for _, dir := range parents {
+		_ = os.Mkdir(dir, 0o700)
+	}
+}
+
 // longestSocket bounds a directory whose sockets have names that fit into sockaddr_un (unix(7): 108 bytes with the last zero).
 const longestSocket = 107 - len("/1234567890/admin.sock")
 
 // newRunDir makes one, and sweeps away those of processes that were killed.
 func newRunDir(state string) (d *runDir, err error) {
-	for _, parent := range runParents(state) {
+	parents := runParents(state)
+	reserve(parents)
+	for _, parent := range parents {
 		if len(parent) > longestSocket {
 			err = fmt.Errorf("%s is too long a path for a socket", parent)
 			continue
