@@ -73,10 +73,33 @@ reads the configuration of Gateway API, Istio, Linkerd and Cilium as it is.`,
 func atLeast(what string) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if len(args) == 0 {
-			return fmt.Errorf("name %s, as: %s", what, strings.TrimSpace(strings.SplitN(c.Example, "\n", 2)[0]))
+			return fmt.Errorf("name %s, as: %s", what, firstExample(c))
 		}
 		return nil
 	}
+}
+
+// required marks flags that c cannot do without. Left out, they are named as atLeast names what is missing.
+func required(c *cobra.Command, flags ...string) {
+	for _, name := range flags {
+		_ = c.MarkFlagRequired(name) // for its completion
+	}
+	c.PreRunE = func(c *cobra.Command, _ []string) error {
+		var missing []string
+		for _, name := range flags {
+			if !c.Flags().Changed(name) {
+				missing = append(missing, "--"+name)
+			}
+		}
+		if len(missing) == 0 {
+			return nil
+		}
+		return fmt.Errorf("name %s, as: %s", strings.Join(missing, " and "), firstExample(c))
+	}
+}
+
+func firstExample(c *cobra.Command) string {
+	return strings.TrimSpace(strings.SplitN(c.Example, "\n", 2)[0])
 }
 
 // stateFlag adds --state, the directory of the control plane.

@@ -53,8 +53,7 @@ a transcript, which says which workloads are taken to run, or files and director
 	c.Flags().StringArrayVarP(&f.header, "header", "H", nil, "header, as 'name: value'; may be given again")
 	c.Flags().StringArrayVarP(&f.files, "file", "f", nil, "transcript (.txtar), or files and directories, to read instead of asking the control plane; may be given again")
 	c.Flags().BoolVar(&f.considered, "considered", false, "also print the rules that were looked at and passed over")
-	_ = c.MarkFlagRequired("from")
-	_ = c.MarkFlagRequired("to")
+	required(c, "from", "to")
 	stateFlag(c, &f.state)
 	outputFlag(c, &f.output)
 	return c

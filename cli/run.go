@@ -64,7 +64,7 @@ be executed, 127 it is not there, 2 the flags are wrong.`,
 	c.Flags().StringArrayVar(&f.trusted, "trusted-proxy", nil, "ADDRESS or ADDRESS/BITS of proxies in front of --publish whose x-forwarded-* counts; may be given again")
 	c.Flags().BoolVar(&f.noNamespace, "no-namespace", false, "use loopback addresses even where namespaces are allowed")
 	c.Flags().StringVar(&f.accessLog, "access-log", "off", "one line per call on standard error: off, text or json")
-	_ = c.MarkFlagRequired("service")
+	required(c, "service")
 	stateFlag(c, &f.state)
 	return c
 }
