@@ -129,6 +129,7 @@ func (c *Conn) serve() error {
 		}
 		again := c.exchange()
 		c.out.release()
+		c.letGo() // the next request may be another connection's, and finds it warm
 		if !again {
 			return nil
 		}

@@ -37,7 +37,7 @@ type lot struct {
 }
 
 const (
-	maxIdle  = 64               // connections that idle, to one place
+	maxIdle  = 1024             // connections that idle, to one place: as many as calls came at a time, for a while
 	idleTime = 30 * time.Second // and how long: servers close theirs after 60 s and more, mostly
 )
 
