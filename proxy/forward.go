@@ -48,7 +48,7 @@ func (p *Proxy) forward(c *traffic.Call) error {
 }
 
 // sends is how often a call is handed to another link because the first one did not take it: nothing was sent then.
-const sends = 4
+const sends = 16
 
 // forwardMesh sends an attempt to another proxy.
 func (p *Proxy) forwardMesh(c *traffic.Call) error {
@@ -62,7 +62,6 @@ func (p *Proxy) forwardMesh(c *traffic.Call) error {
 		if err != nil {
 			return err
 		}
-		l.left.Add(-1)
 		err = l.carry(c, h)
 		if !(errors.Is(err, h2.ErrFull) || errors.Is(err, h2.ErrGoingAway)) || n == sends {
 			return err
@@ -243,7 +242,6 @@ func (p *Proxy) forwardHTTP2(c *traffic.Call, at place) error {
 		if err != nil {
 			return err
 		}
-		l.left.Add(-1)
 		err = l.RoundTrip(c)
 		if !(errors.Is(err, h2.ErrFull) || errors.Is(err, h2.ErrGoingAway)) || n == sends {
 			return err

@@ -5,8 +5,10 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,18 +34,23 @@ type link struct {
 	conn  net.Conn
 	peer  cert.Peer    // of another proxy
 	weft  bool         // it speaks alpnWeft
-	left  atomic.Int64 // calls that it may still be given
-	limit bool
+	left  int          // calls that it may still be given; guarded by linked.mu
 	bulk  atomic.Int32 // calls under way that have moved more than bulky
 	stale atomic.Bool  // it must not go on
 }
+
+// settledFor is how many calls a link takes before its peer has said how many it may (package h2).
+const settledFor = 100
 
 // When a link is so busy that a further one pays: its calls would wait for each other.
 const (
 	crowd    = 128       // calls under way
 	backlog  = 256 << 10 // bytes that wait to be written
 	bulky    = 1 << 20   // bytes of one body
-	maxLinks = 8         // to one place
+	maxLinks = 8         // to one place, but for calls that would find no room
+	mostEach = 240       // calls of one link: as many whose callers read nothing leave room in the connection's window (package h2)
+	perConn  = 4         // links to one place for each connection that callers have, when there is no room: servers that take fewer than 250 calls by one are many
+	endless  = math.MaxInt
 )
 
 // crowded says whether a call would better go by another link.
@@ -58,7 +65,7 @@ func (l *link) crowded() bool {
 // usable says whether the link takes calls: none once the certificate has expired that its peer has shown.
 func (l *link) usable(now time.Time) bool {
 	expired := !l.peer.NotAfter.IsZero() && now.After(l.peer.NotAfter)
-	return !expired && !l.stale.Load() && l.Usable() && (!l.limit || l.left.Load() > 0)
+	return !expired && !l.stale.Load() && l.Usable()
 }
 
 // links are the connections that carry many calls, by place.
@@ -74,7 +81,7 @@ type links struct {
 type linked struct {
 	mu    sync.Mutex
 	links []*link
-	dial  *dial // under way
+	dials []*dial // under way
 	used  time.Time
 }
 
@@ -83,6 +90,8 @@ type dial struct {
 	done chan struct{}
 	link *link
 	err  error
+	left int // calls that its link may still be given; guarded by linked.mu, as is
+	wait int // how many calls wait
 }
 
 func (ls *links) at(w place) *linked {
@@ -99,33 +108,49 @@ func (ls *links) at(w place) *linked {
 	return l
 }
 
-// get returns a link for a call: the one with the fewest calls. Where all are crowded another one is dialled beside, and the call
-// waits for it only if there is none that it could take.
+// get returns a link for a call, which is counted as one of the link's: the one with the fewest calls. Where all are crowded another one
+// is dialled beside, and the call waits for it only if there is none that it could take. Callers that hold all the streams of the links
+// that there are cannot keep others out, since the number of links may grow with that of the connections that callers have.
 func (ls *links) get(c *traffic.Call, w place) (*link, error) {
 	x := ls.at(w)
 	x.mu.Lock()
 	x.used = ls.p.now()
-	best, crowded := x.best(x.used)
-	if best != nil && !crowded {
+	best, crowded, open := x.best(x.used)
+	if best != nil {
+		best.left--
+		if crowded && len(x.dials) == 0 && open < maxLinks {
+			ls.start(x, w, c.Upstream)
+		}
 		x.mu.Unlock()
 		return best, nil
 	}
-	d := x.dial
-	if d == nil && len(x.links) < maxLinks {
+	d := x.join()
+	if d == nil {
+		open += len(x.dials)
+		if open >= max(maxLinks, perConn*ls.p.sessions.count()) && mostCalls(c.Upstream) >= crowd { // else there are as many as calls
+			x.mu.Unlock()
+			return nil, fmt.Errorf("%w: %d connections to %s are full", traffic.ErrRefused, open, w)
+		}
 		d = ls.start(x, w, c.Upstream)
 	}
+	d.left--
+	d.wait++
 	x.mu.Unlock()
-	switch {
-	case best != nil:
-		return best, nil
-	case d == nil:
-		return nil, fmt.Errorf("%w: %d connections to %s are full", traffic.ErrRefused, maxLinks, w)
-	}
 	return d.await(c, ls.p)
 }
 
-// best returns the usable link with the fewest calls that has room for one more. It needs the lock.
-func (x *linked) best(now time.Time) (best *link, crowded bool) {
+// join returns a dial under way whose link may be given one more call. It needs the lock.
+func (x *linked) join() *dial {
+	for _, d := range x.dials {
+		if d.left > 0 && d.wait < settledFor {
+			return d
+		}
+	}
+	return nil
+}
+
+// best returns the usable link with the fewest calls that has room for one more, and how many take calls at all. It needs the lock.
+func (x *linked) best(now time.Time) (best *link, crowded bool, open int) {
 	n := 0
 	keep := x.links[:0]
 	for _, l := range x.links {
@@ -134,6 +159,10 @@ func (x *linked) best(now time.Time) (best *link, crowded bool) {
 			continue
 		}
 		keep = append(keep, l)
+		if l.left == 0 { // it has been given all its calls, and ends with them
+			continue
+		}
+		open++
 		busy := l.crowded()
 		if s := l.Streams(); l.Available() > 0 && (best == nil || crowded && !busy || crowded == busy && s < n) {
 			best, crowded, n = l, busy, s
@@ -141,7 +170,7 @@ func (x *linked) best(now time.Time) (best *link, crowded bool) {
 	}
 	clear(x.links[len(keep):])
 	x.links = keep
-	return best, crowded
+	return best, crowded, open
 }
 
 // await waits for the dial as long as the call may.
@@ -164,14 +193,16 @@ func (d *dial) await(c *traffic.Call, p *Proxy) (*link, error) {
 
 // start dials. It needs x's lock.
 func (ls *links) start(x *linked, w place, u *traffic.Upstream) *dial {
-	d := &dial{done: make(chan struct{})}
-	x.dial = d
+	d := &dial{done: make(chan struct{}), left: mostCalls(u)}
+	x.dials = append(x.dials, d)
 	ls.p.tasks.Go(func() {
 		ctx, cancel := context.WithTimeout(ls.p.ctx, connectTimeout(u))
 		defer cancel()
 		d.link, d.err = ls.connect(ctx, w, u)
 		x.mu.Lock()
-		if x.dial = nil; d.err == nil {
+		x.dials = slices.DeleteFunc(x.dials, func(e *dial) bool { return e == d })
+		if d.err == nil {
+			d.link.left = d.left
 			x.links = append(x.links, d.link)
 		}
 		x.mu.Unlock()
@@ -181,6 +212,14 @@ func (ls *links) start(x *linked, w place, u *traffic.Upstream) *dial {
 		close(d.done)
 	})
 	return d
+}
+
+// mostCalls is how many calls a link may carry.
+func mostCalls(u *traffic.Upstream) int {
+	if u != nil && u.Connect.MaxRequests > 0 {
+		return int(u.Connect.MaxRequests)
+	}
+	return endless
 }
 
 func connectTimeout(u *traffic.Upstream) time.Duration {
@@ -203,13 +242,12 @@ func (ls *links) connect(ctx context.Context, w place, u *traffic.Upstream) (*li
 	}
 	l := &link{conn: nc, peer: peer, weft: alpn == alpnWeft}
 	o := h2.ClientOptions{Options: p.h2Options()}
-	o.IdleTimeout, o.PingInterval = p.opts.Idle, pingInterval
+	o.IdleTimeout, o.PingInterval, o.MaxStreams = p.opts.Idle, pingInterval, mostEach
 	if u != nil {
 		if u.Connect.Idle > 0 {
 			o.IdleTimeout = u.Connect.Idle
 		}
-		l.limit = u.Connect.MaxRequests > 0
-		l.left.Store(int64(u.Connect.MaxRequests))
+		o.MaxCalls = u.Connect.MaxRequests
 	}
 	l.Client = h2.NewClient(nc, o)
 	ls.keep(l)
@@ -355,7 +393,12 @@ func (ls *links) idle(now time.Time) {
 	for w, x := range ls.places {
 		x.mu.Lock()
 		x.best(now) // lets go of what is closed
-		if len(x.links) == 0 && x.dial == nil && now.Sub(x.used) > time.Minute {
+		for _, l := range x.links {
+			if l.left == 0 && l.Streams() == 0 {
+				l.Drain() // not all who were to call by it have
+			}
+		}
+		if len(x.links) == 0 && len(x.dials) == 0 && now.Sub(x.used) > time.Minute {
 			delete(ls.places, w)
 		}
 		x.mu.Unlock()

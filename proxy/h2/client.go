@@ -18,6 +18,7 @@ type Client struct {
 	closed chan struct{} // closed when everything has ended
 
 	running sync.WaitGroup // uploads, and the call of Unusable
+	final   uint32         // the number of the last stream that may be opened
 	next    uint32         // stream; guarded by the lock, as are
 	leaving bool           // no further call is taken
 	told    bool           // Unusable was called
@@ -32,11 +33,15 @@ func NewClient(nc net.Conn, o ClientOptions) *Client {
 	cl := &Client{o: o, next: 1, ready: make(chan struct{}), closed: make(chan struct{})}
 	cl.o.MaxStreams = or(o.MaxStreams, 1<<32-1)
 	cl.o.ExpectTimeout = or(o.ExpectTimeout, time.Second)
+	cl.final = http2.MaxStream // a client's numbers are odd, and cannot be used again (RFC 9113 section 5.1.1)
+	if n := o.MaxCalls; n > 0 && n <= http2.MaxStream/2 {
+		cl.final = 2*n - 1
+	}
 	cl.conn.init(nc, o.Options, cl)
 	cl.peer.maxStreams = initialStreams
 	cl.conn.start(http2.Preface,
 		http2.Setting{ID: http2.SettingEnablePush, Value: 0},
-		http2.Setting{ID: http2.SettingInitialWindowSize, Value: cl.opts.StreamWindow},
+		http2.Setting{ID: http2.SettingInitialWindowSize, Value: firstWindow},
 		http2.Setting{ID: http2.SettingMaxHeaderListSize, Value: cl.opts.MaxHeaderList},
 		http2.Setting{ID: http2.SettingNoPriorities, Value: 1})
 	go cl.read()

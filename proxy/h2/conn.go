@@ -55,6 +55,7 @@ type conn struct {
 	peer     peer
 	recvWin  int64 // what the peer may send
 	unacked  int64 // consumed, and not yet given back
+	promised int64 // the windows of all streams
 	resets   recent
 	floods   floods
 	watch    watch
@@ -211,6 +212,7 @@ func (c *conn) remove(s *stream) {
 		c.floods.reset.give(c.opts.MaxControl)
 	}
 	delete(c.streams, s.id)
+	c.promised, s.window = c.promised-s.window, 0
 	c.ring.remove(s)
 	if len(c.streams) == 0 && c.err == nil {
 		c.role.emptied()

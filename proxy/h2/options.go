@@ -10,7 +10,7 @@ import (
 // Options are what both roles have in common. The zero value of each field means what stands in brackets; a negative
 // duration: never.
 type Options struct {
-	StreamWindow     uint32        // bytes that a peer may send on a stream before any is consumed [256 KiB]; at least 64 KiB
+	StreamWindow     uint32        // bytes that a peer may send on a stream before any is consumed, once some were: 64 KiB at first [256 KiB]; at least 64 KiB
 	ConnWindow       uint32        // the same for all streams together [16 MiB]; at least StreamWindow
 	MaxHeaderList    uint32        // size of a field section as RFC 9113 section 6.5.2 counts [64 KiB]
 	Huffman          bool          // compress header strings: fewer bytes for more CPU
@@ -42,6 +42,7 @@ type ServerOptions struct {
 type ClientOptions struct {
 	Options
 	MaxStreams    uint32        // to open, if the server allows more [no limit of our own]
+	MaxCalls      uint32        // that the connection carries before it ends [as many as it has stream numbers for]
 	ExpectTimeout time.Duration // wait for 100 (Continue) before a body is sent anyway [1 s] (RFC 9110 section 10.1.1)
 
 	// Unusable is called once, on a goroutine of its own, when no further call can be sent: the server goes away, or the
@@ -77,6 +78,8 @@ const (
 
 const (
 	frameSize     = http2.DefaultFrameSize // that we send and take: larger ones would make neighbours wait
+	firstWindow   = 64 << 10               // of a stream: 240 of them leave room in the connection's 16 MiB, also when nobody reads any
+	creditShare   = 16                     // a connection's window is given back when a 16th was consumed
 	highWater     = 64 << 10               // bytes of DATA that wait in the buffer for the next write
 	backlog       = 1 << 20                // bytes of anything that may wait there before the connection is given up
 	tableSize     = http2.DefaultTableSize

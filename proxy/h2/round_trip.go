@@ -81,8 +81,8 @@ func (s *call) start(c *traffic.Call, h head, expect bool) error {
 	}
 	s.uploaded.L = &cl.mu
 	s.begin(&cl.conn, s, cl.next)
-	if cl.next += 2; cl.next > http2.MaxStream {
-		cl.leave() // stream numbers cannot be used again (RFC 9113 section 5.1.1)
+	if cl.next += 2; cl.next > cl.final {
+		cl.leave()
 	}
 	s.sendRequest(c, h)
 	if s.body != nil && !expect && !s.connect {

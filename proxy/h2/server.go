@@ -43,7 +43,7 @@ func (s *Server) Serve() error {
 	}
 	s.conn.start("",
 		http2.Setting{ID: http2.SettingMaxConcurrentStreams, Value: s.o.MaxStreams},
-		http2.Setting{ID: http2.SettingInitialWindowSize, Value: s.opts.StreamWindow},
+		http2.Setting{ID: http2.SettingInitialWindowSize, Value: firstWindow},
 		http2.Setting{ID: http2.SettingMaxHeaderListSize, Value: s.opts.MaxHeaderList},
 		http2.Setting{ID: http2.SettingEnableConnect, Value: connect},
 		http2.Setting{ID: http2.SettingNoPriorities, Value: 1})

@@ -46,7 +46,8 @@ type stream struct {
 	prev, next *stream
 
 	in, lent    []byte
-	recvWin     int64
+	window      int64 // that the peer may send before any is consumed
+	recvWin     int64 // that it may send now
 	unacked     int64
 	length      int64 // bytes that content-length still promises; -1: unknown
 	recvClosed  bool  // END_STREAM was received
@@ -59,9 +60,10 @@ type stream struct {
 
 // begin readies a stream and adds it to its connection. Called with the lock.
 func (s *stream) begin(c *conn, side side, id uint32) {
-	*s = stream{c: c, side: side, id: id, sendWin: c.peer.window, recvWin: int64(c.opts.StreamWindow), length: -1, tail: -1}
+	*s = stream{c: c, side: side, id: id, sendWin: c.peer.window, window: firstWindow, recvWin: firstWindow, length: -1, tail: -1}
 	s.writable.L, s.readable.L = &c.mu, &c.mu
 	c.streams[id] = s
+	c.promised += firstWindow
 	c.floods.opened++
 }
 
@@ -215,7 +217,8 @@ func (s *stream) credit(n int64) {
 		return
 	}
 	s.unacked += n
-	if s.unacked >= int64(s.c.opts.StreamWindow/2) {
+	if s.unacked >= s.window/2 {
+		s.trust()
 		s.c.room(64)
 		s.c.out = http2.WindowUpdate{Stream: s.id, Increment: uint32(s.unacked)}.Append(s.c.out)
 		s.recvWin += s.unacked
@@ -224,10 +227,23 @@ func (s *stream) credit(n int64) {
 	}
 }
 
+// trust gives a stream whose bytes are consumed its whole window, unless streams that stand still could then use up the connection's,
+// and keep the others from going on. Called with the lock.
+func (s *stream) trust() {
+	c := s.c
+	more := int64(c.opts.StreamWindow) - s.window
+	if more <= 0 || c.promised+more > int64(c.opts.ConnWindow-c.opts.ConnWindow/creditShare) {
+		return
+	}
+	s.window += more
+	s.unacked += more
+	c.promised += more
+}
+
 // credit lets the peer send n more bytes on the connection. Called with the lock.
 func (c *conn) credit(n int64) {
 	c.unacked += n
-	if c.unacked >= int64(c.opts.ConnWindow/2) && c.err == nil {
+	if c.unacked >= int64(c.opts.ConnWindow/creditShare) && c.err == nil {
 		c.room(64)
 		c.out = http2.WindowUpdate{Increment: uint32(c.unacked)}.Append(c.out)
 		c.recvWin += c.unacked
