@@ -99,20 +99,6 @@ func (g *group) pairwise(a, b string, combine func(a, b float64) float64, f figu
 	return spreadOf(list)
 }
 
-// noisy counts rounds that others disturbed in every attempt, of all.
-func (g *group) noisy() (n, all, thrown int) {
-	for _, list := range g.Samples {
-		for _, s := range list {
-			all++
-			thrown += s.Attempts - 1
-			if s.Noisy {
-				n++
-			}
-		}
-	}
-	return n, all, thrown
-}
-
 func (g *group) name() string {
 	name := g.Case
 	if g.Variant != "" {

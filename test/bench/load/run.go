@@ -25,7 +25,6 @@ type run struct {
 	to       netip.AddrPort
 	base     time.Time
 	counting bool
-	ending   bool
 	seen     histogram
 	callers  []*caller
 
