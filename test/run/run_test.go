@@ -102,7 +102,7 @@ func TestExitCodes(t *testing.T) {
 		{"a command that is not there", []string{"run", "--service", "a", "--", "nosuchcommand"}, 127, "nosuchcommand"},
 		{"a command that is not there, by path", []string{"run", "--service", "a", "--", "./nosuchcommand"}, 127, "no such file"},
 		{"a command that cannot be executed", []string{"run", "--service", "a", "--", plain}, 126, "permission denied"},
-		{"no service", []string{"run", "--", "true"}, 2, `"service"`},
+		{"no service", []string{"run", "--", "true"}, 2, "name --service, as"},
 		{"no command", []string{"run", "--service", "a"}, 2, "command"},
 		{"a bad port", []string{"run", "--service", "a", "--port", "http", "--", "true"}, 2, "--port"},
 		{"a name that none can have", []string{"run", "--service", "A_B", "--", "true"}, 125, "A_B"},
