@@ -132,7 +132,7 @@ func TestHeaderBombs(t *testing.T) {
 	})
 	t.Run("all that are open", func(t *testing.T) {
 		var release chan struct{}
-		attack(t, ServerOptions{}, func(st *Stream) {
+		attack(t, ServerOptions{Options: Options{MaxControl: 1 << 20}}, func(st *Stream) {
 			<-release
 			st.Call().Response.Status = 204
 			st.Respond()

@@ -12,7 +12,10 @@ type bucket struct {
 func (b *bucket) give(most int) { b.left = min(b.left+1, most) }
 
 // take says whether one more event may pass.
-func (b *bucket) take(now time.Time, perSecond int) bool {
+func (b *bucket) take(now time.Time, perSecond int) bool { return b.takeAll(now, perSecond, 1) }
+
+// takeAll says whether n more events may pass.
+func (b *bucket) takeAll(now time.Time, perSecond, n int) bool {
 	if b.last.IsZero() {
 		b.left, b.last = perSecond, now
 	}
@@ -20,6 +23,6 @@ func (b *bucket) take(now time.Time, perSecond int) bool {
 	if add := int(gone * time.Duration(perSecond) / time.Second); add > 0 {
 		b.left, b.last = min(b.left+add, perSecond), now
 	}
-	b.left--
+	b.left -= n
 	return b.left >= 0
 }

@@ -63,7 +63,14 @@ func (c *conn) fields(b []byte) error {
 	if cap(c.block.buf) > 16<<10 {
 		c.block.buf = nil
 	}
+	if c.section.Large() {
+		c.watch.large.Store(true)
+	}
 	c.mu.Lock()
+	if n := (int(c.section.Size) - len(b) - inflation) >> 10; n > 0 && !c.floods.reset.takeAll(c.now, c.opts.MaxControl, n) {
+		defer c.mu.Unlock()
+		return c.abuse(HeaderTooLarge)
+	}
 	s := c.streams[blk.stream]
 	if s == nil {
 		c.mu.Unlock()

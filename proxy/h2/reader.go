@@ -124,10 +124,15 @@ func (c *conn) rest() bool {
 		return false
 	}
 	c.nc.SetReadDeadline(time.Time{})
-	if c.w == 0 && len(c.buf) > len(c.small) {
+	if c.w > 0 {
+		return true
+	}
+	if len(c.buf) > len(c.small) {
 		buffer.Put(c.buf)
 		c.buf = c.small[:]
-		c.watch.large.Store(false)
 	}
+	c.section.Reset()
+	c.section.Shrink()
+	c.watch.large.Store(false)
 	return true
 }

@@ -12,7 +12,7 @@ import (
 type watch struct {
 	reads, frames atomic.Uint64
 	partial       atomic.Bool // a frame or a field section has begun
-	large         atomic.Bool // the reader has a large buffer
+	large         atomic.Bool // the reader has a large buffer, or a large field section
 
 	at                       time.Time
 	lastReads, lastFrames    uint64

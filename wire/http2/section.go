@@ -19,16 +19,23 @@ type Section struct {
 	buf []byte
 }
 
-// maxKept bounds the memory that a Section holds on to between uses.
+// maxKept bounds the memory that a Section holds on to while it is not used.
 const maxKept = 16 << 10
 
 // Reset empties the section; strings that it lent must not be used any more.
 func (s *Section) Reset() {
-	if cap(s.buf) > maxKept {
-		s.buf = nil
-	}
 	clear(s.Fields)
 	s.Fields, s.buf, s.Size, s.TooLarge = s.Fields[:0], s.buf[:0], 0, false
+}
+
+// Large says whether the section has more memory than it should hold on to while it is not used.
+func (s *Section) Large() bool { return cap(s.buf) > maxKept }
+
+// Shrink gives up what makes a section large; it has to be reset.
+func (s *Section) Shrink() {
+	if s.Large() {
+		s.buf = nil
+	}
 }
 
 // add keeps a field if the limit allows.
