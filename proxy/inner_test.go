@@ -2,11 +2,15 @@ package proxy
 
 import (
 	"math/rand/v2"
+	"net"
+	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/weft-mesh/weft/chain"
 	"github.com/weft-mesh/weft/decision"
+	"github.com/weft-mesh/weft/internal/sys"
 	"github.com/weft-mesh/weft/traffic"
 )
 
@@ -91,5 +95,31 @@ func TestHostsOfAName(t *testing.T) {
 		if got := strings.Join(p.hosts(in), " "); got != want {
 			t.Errorf("%q: %q, want %q", in, got, want)
 		}
+	}
+}
+
+// TestNobodyRestsWhileAllEnds: a connection that would idle just as the proxy begins to drain is closed.
+func TestNobodyRestsWhileAllEnds(t *testing.T) {
+	poller, err := sys.NewPoller()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := sys.ListenTCP(netip.MustParseAddrPort("127.0.0.1:0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	nc, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	p := &Proxy{opts: Options{Clock: time.Now}, poller: poller}
+	p.sessions.begin(p)
+	x := &slot{Conn: nc, of: &p.sessions}
+	x.rests(time.Hour, func() {})
+	p.sessions.finish(ending)
+	if x.park(func() {}) {
+		t.Error("it rests, and nobody will wake it")
 	}
 }

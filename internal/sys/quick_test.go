@@ -138,6 +138,19 @@ func TestAsk(t *testing.T) {
 			t.Errorf("asked again: %q, %v", buf[:n], err)
 		}
 	})
+	t.Run("reset", func(t *testing.T) {
+		q, far := quickEnds(t)
+		far.SetLinger(0)
+		far.Close()
+		for range 1000 { // the reset is on its way
+			if n, wrote, err := q.Ask(request, buf); n == 0 && wrote < len(request) && err != nil {
+				return
+			} else if err == nil {
+				t.Fatalf("%d bytes, %d written, and no error", n, wrote)
+			}
+		}
+		t.Error("asking by a connection that was reset works")
+	})
 	t.Run("closed", func(t *testing.T) {
 		q, _ := quickEnds(t)
 		q.Close()

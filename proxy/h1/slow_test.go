@@ -152,6 +152,24 @@ func TestRateIsTheCallers(t *testing.T) {
 	}
 }
 
+// TestWritesLongAfter: the limit of a write counts from that write, however old its connection is.
+func TestWritesLongAfter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := call(&Server{Serve: func(c *traffic.Call) error { c.Response.Status, c.Response.Local = 204, true; return nil }, Write: time.Minute})
+		br := bufio.NewReader(c)
+		for _, pause := range []time.Duration{0, 50 * time.Second, 70 * time.Second, 3 * time.Minute, 10 * time.Minute} {
+			time.Sleep(pause)
+			io.WriteString(c, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+			r, err := http.ReadResponse(br, nil)
+			if err != nil || r.StatusCode != 204 {
+				t.Fatalf("%v later: %v %v", pause, r, err)
+			}
+		}
+		c.Close()
+		<-c.over
+	})
+}
+
 // TestSlowReader: a caller that takes nothing is given up within twice the limit of a write.
 func TestSlowReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
