@@ -52,15 +52,8 @@ func (p *Proxy) tunnel(s *slot, read []byte, t talk) {
 func (f *flow) pump() {
 	body := f.call.Response.Body
 	for {
-		b, err := body.Next()
-		if len(b) > 0 {
-			if f.gate != nil && !f.gate.CalleeSpoke() {
-				err = sniff.ErrUndone
-			} else if _, werr := f.conn.Write(b); werr != nil {
-				err = errors.Join(traffic.ErrCanceled, werr)
-			}
-			f.call.Received += int64(len(b))
-		}
+		n, err := f.pass(body)
+		f.call.Received += int64(n)
 		switch {
 		case err == io.EOF:
 			_ = tunnel.CloseWrite(f.conn)
@@ -73,6 +66,24 @@ func (f *flow) pump() {
 			return
 		}
 	}
+}
+
+// pass writes what comes back next to the caller.
+func (f *flow) pass(body traffic.Body) (n int, err error) {
+	var b []byte
+	var werr error
+	if f.passed() {
+		n, err, werr = tunnel.Pass(body, f.conn)
+	} else if b, err = body.Next(); len(b) > 0 {
+		if n = len(b); !f.gate.CalleeSpoke() {
+			return n, sniff.ErrUndone
+		}
+		_, werr = f.conn.Write(b)
+	}
+	if werr != nil {
+		err = errors.Join(traffic.ErrCanceled, werr)
+	}
+	return n, err
 }
 
 // broke ends both sides. The caller sees a reset: it must not take what it got for the whole.
@@ -108,15 +119,40 @@ func (f *flow) Next() ([]byte, error) {
 	}
 }
 
+// passed says that no byte needs to be looked at any more.
+func (f *flow) passed() bool { return f.gate == nil || f.gate.Passed() }
+
+// Move is Next and a Write, without copying where a stream is in full flow.
+func (f *flow) Move(to net.Conn) (n int, read, write error, moved bool) {
+	switch {
+	case !f.passed() || f.read != nil:
+		return 0, nil, nil, false
+	case f.stop.Load():
+		return 0, traffic.ErrInterrupted, nil, true
+	}
+	f.awaitRest()
+	n, read, write, moved = f.buf.Move(to, f.conn)
+	if read != nil && f.stop.Load() {
+		read = traffic.ErrInterrupted
+	}
+	f.call.Sent += int64(n)
+	return n, read, write, moved
+}
+
 func (f *flow) next() ([]byte, error) {
 	if b := f.read; b != nil {
 		f.read = nil
 		return b, nil
 	}
+	f.awaitRest()
+	return f.buf.ReadFrom(f.conn)
+}
+
+// awaitRest bounds the wait for what a caller still sends whose callee has ended.
+func (f *flow) awaitRest() {
 	if f.half.Load() {
 		_ = f.conn.SetReadDeadline(time.Now().Add(halfOpen))
 	}
-	return f.buf.ReadFrom(f.conn)
 }
 
 // Interrupt wakes a Next that waits.

@@ -85,6 +85,15 @@ func (k *kept) len() int {
 	return len(k.buf.b)
 }
 
+// Direct returns the body to read from in place of k, once there will be no replay and all that was kept has been handed out; else nil.
+// Whoever calls Next asks.
+func (k *kept) Direct() Body {
+	if k.mode.Load() == passing && k.pos >= k.len() && !k.eof {
+		return k.src
+	}
+	return nil
+}
+
 // commit ends keeping; true: nobody began to read, so src can be read in place of k.
 func (k *kept) commit() bool {
 	if k.mode.CompareAndSwap(fresh, passing) {

@@ -222,3 +222,29 @@ func (r *repeated) Next() ([]byte, error) {
 }
 func (r *repeated) Close(error)    {}
 func (r *repeated) Interrupt(bool) {}
+
+// TestDirect: a kept body can be passed by when nothing will be replayed and what was kept has been handed out, and not before.
+func TestDirect(t *testing.T) {
+	src := &Bytes{B: []byte("there")}
+	if Direct(src) != Body(src) {
+		t.Error("a body that nobody keeps is not itself")
+	}
+	c := new(Call)
+	c.Begin(nil, nil)
+	c.Body = src
+	c.Keep(100)
+	kept := c.Body
+	if Direct(kept) != kept {
+		t.Error("passed by before anything was read")
+	}
+	if b, err := kept.Next(); string(b) != "there" || err != nil {
+		t.Fatalf("%q, %v", b, err)
+	}
+	if Direct(kept) != kept {
+		t.Error("passed by though it may be replayed")
+	}
+	c.Commit()
+	if Direct(kept) != Body(src) {
+		t.Error("not passed by though it is committed")
+	}
+}

@@ -34,6 +34,13 @@ func (g *Gate) CalleeSpoke() bool {
 	return true
 }
 
+// Passed says whether it is open, and will hold nothing back any more.
+func (g *Gate) Passed() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.Open && len(g.Read) == 0
+}
+
 // Pass takes what the caller sent and says what may go on.
 func (g *Gate) Pass(b []byte, end error) ([]byte, error) {
 	g.mu.Lock()

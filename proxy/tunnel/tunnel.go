@@ -40,12 +40,10 @@ func Join(c *traffic.Call, nc net.Conn, run func(func())) {
 func send(nc net.Conn, body traffic.Body) {
 	err := io.EOF
 	for body != nil {
-		var b []byte
-		if b, err = body.Next(); len(b) > 0 {
-			if _, werr := nc.Write(b); werr != nil {
-				body.Close(werr)
-				return // what the callee says decides
-			}
+		var werr error
+		if _, err, werr = Pass(body, nc); werr != nil {
+			body.Close(werr)
+			return // what the callee says decides
 		}
 		if err != nil {
 			break
@@ -63,11 +61,43 @@ func send(nc net.Conn, body traffic.Body) {
 	}
 }
 
+// Pass writes what body brings next to a connection: n bytes, without copying them where body can move them. read is what Next fails
+// with, write what writing does.
+func Pass(body traffic.Body, to net.Conn) (n int, read, write error) {
+	body = traffic.Direct(body)
+	if m, ok := body.(interface {
+		Move(to net.Conn) (n int, read, write error, moved bool)
+	}); ok {
+		if n, read, write, ok = m.Move(to); ok {
+			return n, read, write
+		}
+	}
+	b, read := body.Next()
+	if len(b) > 0 {
+		_, write = to.Write(b)
+	}
+	return len(b), read, write
+}
+
 func (r *raw) Next() ([]byte, error) {
 	if r.stop.Load() {
 		return nil, traffic.ErrInterrupted
 	}
 	b, err := r.buf.ReadFrom(r.conn)
+	return b, r.seen(err)
+}
+
+// Move is Next and a Write.
+func (r *raw) Move(to net.Conn) (n int, read, write error, moved bool) {
+	if r.stop.Load() {
+		return 0, traffic.ErrInterrupted, nil, true
+	}
+	n, read, write, moved = r.buf.Move(to, r.conn)
+	return n, r.seen(read), write, moved
+}
+
+// seen says what an error of reading means.
+func (r *raw) seen(err error) error {
 	switch {
 	case err == io.EOF:
 		r.ended = true
@@ -76,7 +106,7 @@ func (r *raw) Next() ([]byte, error) {
 	case err != nil:
 		err = errors.Join(traffic.ErrReset, err)
 	}
-	return b, err
+	return err
 }
 
 func (r *raw) Interrupt(on bool) {
