@@ -124,15 +124,11 @@ func (f *flow) passed() bool { return f.gate == nil || f.gate.Passed() }
 
 // Move is Next and a Write, without copying where a stream is in full flow.
 func (f *flow) Move(to net.Conn) (n int, read, write error, moved bool) {
-	switch {
-	case !f.passed() || f.read != nil:
+	if !f.passed() || f.read != nil || f.stop.Load() { // Next says so
 		return 0, nil, nil, false
-	case f.stop.Load():
-		return 0, traffic.ErrInterrupted, nil, true
 	}
 	f.awaitRest()
-	n, read, write, moved = f.buf.Move(to, f.conn)
-	if read != nil && f.stop.Load() {
+	if n, read, write, moved = f.buf.Move(to, f.conn); read != nil && f.stop.Load() {
 		read = traffic.ErrInterrupted
 	}
 	f.call.Sent += int64(n)
