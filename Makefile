@@ -7,6 +7,7 @@ BENCH ?= .
 BENCHTIME ?= 1s
 STREAMS ?= 20000
 SEED ?= 1
+SOAK ?= 10m
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 BUILD := CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-X github.com/weft-mesh/weft/cli.Version=$(VERSION)"
@@ -17,7 +18,7 @@ RACE := ./chain/... ./control/... ./feature/... ./identity/cert/... ./internal/m
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 
-.PHONY: help deps build test lint fuzz diff-fuzz bench bench-proxy deps-bench demo demo-check h2spec grpc-interop attack docs clean
+.PHONY: help deps build test lint fuzz diff-fuzz bench bench-proxy deps-bench demo demo-check h2spec grpc-interop attack soak docs clean
 .DEFAULT_GOAL := help
 
 help: ## list what there is
@@ -131,6 +132,10 @@ grpc-interop: .cache/suites/h2spec build ## gRPC's own client and server, with t
 attack: build ## HTTP/2 that is meant to hurt: who sends it is closed and counted, and costs others little
 	$(BUILD) -o bin/ ./test/attack
 	@bin/attack
+
+soak: build ## everything at once for SOAK=10m: no call fails, and memory stays flat; a table and a picture in .cache
+	$(BUILD) -o bin/ ./test/soak
+	@bin/soak -span $(SOAK)
 
 docs: ## write docs/support.md and docs/cli.md anew
 	$(GO) test -count=1 -run '^TestSupport$$' ./dialect/all -update

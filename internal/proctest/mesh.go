@@ -64,9 +64,9 @@ func (m *Mesh) Weft(args ...string) []string {
 	return append([]string{filepath.Join(m.Bin, "weft")}, args...)
 }
 
-// StartUp starts the control plane and waits until it answers.
-func (m *Mesh) StartUp(ctx context.Context) (err error) {
-	if m.Up, err = Start("weft up", m.Log, nil, m.Weft("up", "-f", m.Config, "--state", m.State())...); err != nil {
+// StartUp starts the control plane, with further flags of weft up, and waits until it answers.
+func (m *Mesh) StartUp(ctx context.Context, flags ...string) (err error) {
+	if m.Up, err = Start("weft up", m.Log, nil, m.Weft(append([]string{"up", "-f", m.Config, "--state", m.State()}, flags...)...)...); err != nil {
 		return err
 	}
 	return m.Await(ctx, m.Up, 20*time.Second, "answer", func() error {

@@ -38,6 +38,9 @@ func Start(name string, log io.Writer, extra []string, argv ...string) (*Process
 	return p, nil
 }
 
+// Pid is the process' number.
+func (p *Process) Pid() int { return p.cmd.Process.Pid }
+
 // Stop asks the process to end, and makes it after a while.
 func (p *Process) Stop(wait time.Duration) {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
