@@ -94,7 +94,7 @@ func TestSole(t *testing.T) {
 		{"internal/sys/a.go", "golang.org/x/sys/unix", ""},
 		{"proxy/a.go", "golang.org/x/sys/unix", "proxy/a.go:2: proxy imports golang.org/x/sys/unix; internal/sys may: there is one door"},
 		{"stream/server/a.go", "google.golang.org/grpc", ""},
-		{"stream/a.go", "google.golang.org/grpc/codes", "stream/server, examples/bookinfo/echo may"},
+		{"stream/a.go", "google.golang.org/grpc/codes", "stream/server, examples/bookinfo/echo, test/soak may"},
 		{"stream/a_test.go", "google.golang.org/grpc", ""}, // an oracle
 		{"control/a.go", "k8s.io/client-go/kubernetes", "source/kube may"},
 		{"control/a_test.go", "github.com/cilium/ebpf", "bpf may"},
