@@ -77,7 +77,7 @@ func TestUpWithARefusedPolicy(t *testing.T) {
 	const mistake = "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: all}\nspec:\n  mtls: {mode: STRICTEST}\n"
 	for text, says := range map[string]string{
 		mistake: "objects0.yaml:5: error: PeerAuthentication default/all (istio): spec.mtls.mode: ",
-		strings.Replace(mistake, "{name: all}", "{name: all", 1): "objects0.yaml:",
+		strings.Replace(mistake, "{name: all}", "{name: all", 1):                                                              "objects0.yaml:",
 		strings.Replace(mistake, "STRICTEST", "PERMISSIVE", 1) + "---\n" + strings.Replace(mistake, "STRICTEST", "STRICT", 1): "objects0.yaml:7: error: PeerAuthentication default/all (istio): the object at ",
 	} {
 		m := newMesh(t, -1, text)
