@@ -5,6 +5,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/weft-mesh/weft/internal/sys"
 	"github.com/weft-mesh/weft/proxy/h1"
 	"github.com/weft-mesh/weft/proxy/h2"
 	"github.com/weft-mesh/weft/proxy/sniff"
@@ -73,7 +74,7 @@ func (p *Proxy) http(s *slot, read []byte, t talk, proto traffic.Proto) {
 	if proto == traffic.HTTP2 {
 		o := p.h2Options()
 		o.IdleTimeout = p.opts.Idle
-		srv := h2.NewServer(&readConn{Conn: quick(s.Conn), read: read}, h2.ServerOptions{Options: o, Trailer: t.h1.Trailer, Host: t.host, Conn: t.info}, t.h2)
+		srv := h2.NewServer(&readConn{Conn: sys.Quicken(s.Conn), read: read}, h2.ServerOptions{Options: o, Trailer: t.h1.Trailer, Host: t.host, Conn: t.info}, t.h2)
 		s.becomes(func(bool) { srv.Drain() }, nil)
 		_ = srv.Serve() // breaches were reported
 		return
@@ -82,7 +83,7 @@ func (p *Proxy) http(s *slot, read []byte, t talk, proto traffic.Proto) {
 }
 
 func (p *Proxy) http1(s *slot, read []byte, t talk) {
-	c := t.h1.NewConn(quick(s.Conn), read, t.host, t.info, "http")
+	c := t.h1.NewConn(sys.Quicken(s.Conn), read, t.host, t.info, "http")
 	s.becomes(c.Shutdown, nil)
 	if err := c.Serve(); err == h1.ErrIdle { // what the caller did wrong was reported
 		s.rests(t.h1.Idle, func() { p.http1(s, nil, t) })

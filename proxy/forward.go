@@ -12,6 +12,7 @@ import (
 
 	"github.com/weft-mesh/weft/chain"
 	"github.com/weft-mesh/weft/decision"
+	"github.com/weft-mesh/weft/internal/sys"
 	"github.com/weft-mesh/weft/proxy/h1"
 	"github.com/weft-mesh/weft/proxy/h2"
 	"github.com/weft-mesh/weft/proxy/tunnel"
@@ -311,7 +312,7 @@ func (p *Proxy) dialTCP(ctx context.Context, c *traffic.Call, at place) (net.Con
 	if err != nil {
 		return nil, errors.Join(traffic.ErrConnect, err)
 	}
-	return quick(nc), nil
+	return sys.Quicken(nc), nil
 }
 
 func portName(port uint16) string { return strconv.Itoa(int(port)) }

@@ -18,6 +18,7 @@ import (
 	"github.com/weft-mesh/weft/config"
 	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/identity/cert"
+	"github.com/weft-mesh/weft/internal/sys"
 	"github.com/weft-mesh/weft/observe"
 	"github.com/weft-mesh/weft/proxy/h2"
 	"github.com/weft-mesh/weft/traffic"
@@ -55,7 +56,7 @@ type arrival struct {
 func (p *Proxy) serveIn(s *slot) {
 	ctx, cancel := context.WithTimeout(p.ctx, handshakeTime)
 	defer cancel()
-	tc, peer, err := p.opts.Cert.Server(ctx, quick(s.Conn), alpnWeft, alpnHBONE)
+	tc, peer, err := p.opts.Cert.Server(ctx, sys.Quicken(s.Conn), alpnWeft, alpnHBONE)
 	if err != nil {
 		p.opts.Refused("tls-handshake")
 		if !errors.Is(err, context.Canceled) {

@@ -284,19 +284,6 @@ func (p *Proxy) h2Options() h2.Options {
 	return h2.Options{IdleTimeout: p.opts.Idle, MaxHeaderList: maxHeaders, Report: func(r h2.Reason) { p.opts.Refused(string(r)) }}
 }
 
-// quick makes a connection's reads and writes cost less, if it is TCP.
-func quick(nc net.Conn) net.Conn {
-	t, ok := nc.(*net.TCPConn)
-	if !ok {
-		return nc
-	}
-	q, err := sys.NewQuick(t)
-	if err != nil {
-		return nc // it was closed: whoever reads it is told
-	}
-	return q
-}
-
 // connect opens a connection to a place, and has it speak TLS where that is called for. Errors wrap those of package traffic.
 func (p *Proxy) connect(ctx context.Context, w place, alpn ...string) (nc net.Conn, peer cert.Peer, spoken string, err error) {
 	if !w.peer.IsZero() {
@@ -312,7 +299,7 @@ func (p *Proxy) connect(ctx context.Context, w place, alpn ...string) (nc net.Co
 	if err != nil {
 		return nil, peer, "", errors.Join(traffic.ErrConnect, err)
 	}
-	nc = quick(nc)
+	nc = sys.Quicken(nc)
 	switch {
 	case !w.peer.IsZero():
 		return p.secure(ctx, nc, w.peer, alpn)

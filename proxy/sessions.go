@@ -122,18 +122,22 @@ func (x *slot) rests(idle time.Duration, next func()) {
 // idle for long (4 KB of 28 for a TLS connection that idles).
 func (x *slot) continues(next func()) { x.next, x.fresh = next, true }
 
-// end closes the connection, whoever serves it.
+// end closes the connection, whoever serves it. One that is served is reset: its caller must not take what it got for the whole.
 func (x *slot) end() {
-	x.wake() // while the descriptor is its own
+	t, ok := x.Conn.(interface{ SetLinger(sec int) error })
+	if rested := x.wake(); ok && !rested { // woken while the descriptor is its own
+		_ = t.SetLinger(0)
+	}
 	x.Conn.Close()
 }
 
-func (x *slot) wake() {
+func (x *slot) wake() (rested bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.parked != nil {
+	if rested = x.parked != nil; rested {
 		x.parked.Wake()
 	}
+	return rested
 }
 
 // park waits for the connection in the poller; false: it cannot be waited for there, or nobody wants it.

@@ -45,6 +45,19 @@ func NewQuick(c *net.TCPConn) (*Quick, error) {
 	return q, nil
 }
 
+// Quicken makes the reads and writes of a connection quick if it is TCP.
+func Quicken(c net.Conn) net.Conn {
+	t, ok := c.(*net.TCPConn)
+	if !ok {
+		return c
+	}
+	q, err := NewQuick(t)
+	if err != nil {
+		return c // it was closed: whoever reads it is told
+	}
+	return q
+}
+
 // Read reads what there is, and waits for it if there is nothing.
 func (q *Quick) Read(p []byte) (int, error) {
 	if len(p) == 0 {
