@@ -16,7 +16,7 @@ import (
 // Conflicts returns a finding for each object that takes no effect because another one speaks of the same thing, naming the
 // winner.
 func (s *Snapshot) Conflicts() (out []Finding) {
-	out = slices.Concat(s.routesLost(), s.retriesLost(), s.policiesLost(), s.subsetsLost(), s.profilesLost(), s.modesLost())
+	out = slices.Concat(s.routesLost(), s.overridden(), s.policiesLost(), s.subsetsLost(), s.profilesLost(), s.modesLost())
 	slices.SortStableFunc(out, func(a, b Finding) int {
 		return cmp.Or(cmp.Compare(a.Ref.String(), b.Ref.String()), cmp.Compare(a.Text, b.Text))
 	})
@@ -79,8 +79,9 @@ func routeLost(lost map[*Route]*Route, host string) (out []Finding) {
 	return out
 }
 
-// retriesLost: what a profile says of retries counts for the rules that say nothing of them. A VirtualService's always say it.
-func (s *Snapshot) retriesLost() (out []Finding) {
+// overridden: what a profile says of retries and timeouts counts for the rules that say nothing of them. A VirtualService's always
+// say something of retries.
+func (s *Snapshot) overridden() (out []Finding) {
 	for _, host := range slices.Sorted(maps.Keys(s.profiled)) {
 		svc, routes := s.Services[host], s.routes(host)
 		if svc == nil || len(routes) == 0 {
@@ -88,12 +89,12 @@ func (s *Snapshot) retriesLost() (out []Finding) {
 		}
 		for _, consumer := range consumers(routes) {
 			p := firstProfile(s.profiles(host), consumer)
-			if p == nil || !slices.ContainsFunc(p.Rules, retries) {
+			if p == nil {
 				continue
 			}
 			for i := range svc.Ports {
 				for _, r := range winners(routes, svc.Ports[i].Number, consumer) {
-					out = append(out, p.retriesLost(r.Rules)...)
+					out = append(append(out, p.retriesLost(r.Rules)...), p.timeoutsLost(r.Rules)...)
 				}
 			}
 		}
@@ -101,13 +102,27 @@ func (s *Snapshot) retriesLost() (out []Finding) {
 	return unique(out)
 }
 
-func retries(r Rule) bool { return r.Retry != nil }
-
 func (p *Profile) retriesLost(rules []Rule) (out []Finding) {
+	if !slices.ContainsFunc(p.Rules, func(r Rule) bool { return r.Retry != nil }) {
+		return nil
+	}
 	for i := range rules {
 		if x := rules[i].Retry; x != nil {
 			out = append(out, Finding{Ref: p.Ref, Level: Warning, Text: fmt.Sprintf("what it says of retries takes no effect for some calls to %s: %v says which of them are made again", p.Host, &x.Ref),
 				Remedy: "say it there, as retries of the VirtualService"})
+		}
+	}
+	return out
+}
+
+func (p *Profile) timeoutsLost(rules []Rule) (out []Finding) {
+	if !slices.ContainsFunc(p.Rules, func(r Rule) bool { return r.Timeout != nil }) {
+		return nil
+	}
+	for i := range rules {
+		if x := rules[i].Timeout; x != nil {
+			out = append(out, Finding{Ref: p.Ref, Level: Warning, Text: fmt.Sprintf("what it says of timeouts takes no effect for some calls to %s: %v says how long they may take", p.Host, &x.Ref),
+				Remedy: "say it in one of the two"})
 		}
 	}
 	return out
