@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -43,13 +44,14 @@ type world struct {
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	before := runtime.NumGoroutine()
+	listen(t).Close() // the runtime's poller is there from now on
+	before, open := runtime.NumGoroutine(), descriptors(t)
 	root, err := ca.Generate(domain, time.Now(), 24*time.Hour)
 	must(t, err)
 	authority, err := ca.Create(ca.Dir(filepath.Join(t.TempDir(), "ca")), ca.Config{TrustDomain: domain}, root, time.Now())
 	must(t, err)
 	w := &world{t: t, ca: authority, resources: map[string][]byte{}}
-	t.Cleanup(func() { noLeak(t, before) })
+	t.Cleanup(func() { noLeak(t, before); noneOpen(t, open) })
 	w.trust()
 	return w
 }
@@ -64,6 +66,40 @@ func noLeak(t testing.TB, before int) {
 	}
 	b := make([]byte, 1<<20)
 	t.Errorf("%d goroutines are left over:\n%s", runtime.NumGoroutine()-before, b[:runtime.Stack(b, true)])
+}
+
+// descriptors are those that are open, by number, and what each leads to.
+func descriptors(t testing.TB) map[string]string {
+	t.Helper()
+	list, err := os.ReadDir("/proc/self/fd")
+	must(t, err)
+	open := map[string]string{}
+	for _, e := range list {
+		if to, err := os.Readlink("/proc/self/fd/" + e.Name()); err == nil { // else: that of the directory itself
+			open[e.Name()] = to
+		}
+	}
+	return open
+}
+
+// noneOpen waits for sockets, files and pollers to be closed that were not open before. Pipes are package net's, which keeps some to
+// splice with.
+func noneOpen(t testing.TB, before map[string]string) {
+	t.Helper()
+	var left []string
+	for range 200 {
+		left = left[:0]
+		for fd, to := range descriptors(t) {
+			if before[fd] != to && !strings.HasPrefix(to, "pipe:") {
+				left = append(left, fd+" "+to)
+			}
+		}
+		if len(left) == 0 {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Errorf("%d descriptors are left open: %q", len(left), left)
 }
 
 func must(t testing.TB, err error) {

@@ -49,6 +49,9 @@ func NewPoller() (*Poller, error) {
 	return &Poller{epoll: f, raw: raw}, nil
 }
 
+// Close is for a poller that does not run; Run closes it otherwise.
+func (p *Poller) Close() error { return p.epoll.Close() }
+
 // Park calls wake, once and on a goroutine of its own, when c has something to read or has ended, when until has passed (zero:
 // never; to the second, seen by Expire), when Wake is called, or when the poller ends; seldom without cause. Until then nobody reads
 // c. Whoever closes c calls Wake: the descriptor may soon be another connection's.
