@@ -160,7 +160,7 @@ func (p *Proxy) try(s *slot, t talk) (read []byte, proto traffic.Proto, err erro
 	}
 	defer f.buf.Release()
 	defer p.done(&f.call)
-	g := f.gate
+	g := f.gate.Outcome()
 	switch {
 	case g.Undone:
 		return g.Read, g.Proto, nil

@@ -90,14 +90,11 @@ func (f *flow) pass(body traffic.Body) (n int, err error) {
 // broke ends both sides. The caller sees a reset: it must not take what it got for the whole.
 func (f *flow) broke(body traffic.Body, err error) {
 	body.Close(err)
-	if f.gate != nil && f.gate.Undone {
+	if f.gate != nil && f.gate.Outcome().Undone {
 		return // the connection goes on, as HTTP
 	}
 	f.call.Response.Err = err
-	if t, ok := f.conn.(interface{ SetLinger(sec int) error }); ok {
-		_ = t.SetLinger(0)
-	}
-	f.conn.Close()
+	tunnel.Reset(f.conn)
 }
 
 // Next lends what the caller sent.

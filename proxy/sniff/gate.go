@@ -10,12 +10,24 @@ import (
 
 // Gate holds the first bytes of a caller back until it is clear what they are, unless the callee has spoken before.
 type Gate struct {
-	mu     sync.Mutex
+	mu sync.Mutex
+	is Outcome
+}
+
+// Outcome is what a gate knows.
+type Outcome struct {
 	Open   bool          // it is clear: TCP
 	Callee bool          // because the callee spoke first
 	Undone bool          // it is HTTP: the try has to be undone
 	Read   []byte        // what was held back
 	Proto  traffic.Proto // of Undone
+}
+
+// Outcome returns what is known by now.
+func (g *Gate) Outcome() Outcome {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.is
 }
 
 // ErrUndone ends what Pass gives of a caller that speaks HTTP.
@@ -25,11 +37,11 @@ var ErrUndone = errors.New("the caller speaks HTTP: a try is undone")
 func (g *Gate) CalleeSpoke() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.Undone {
+	if g.is.Undone {
 		return false
 	}
-	if !g.Open {
-		g.Open, g.Callee = true, len(g.Read) == 0
+	if !g.is.Open {
+		g.is.Open, g.is.Callee = true, len(g.is.Read) == 0
 	}
 	return true
 }
@@ -38,29 +50,29 @@ func (g *Gate) CalleeSpoke() bool {
 func (g *Gate) Passed() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.Open && len(g.Read) == 0
+	return g.is.Open && len(g.is.Read) == 0
 }
 
 // Pass takes what the caller sent and says what may go on.
 func (g *Gate) Pass(b []byte, end error) ([]byte, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.Open && len(g.Read) == 0 {
+	if g.is.Open && len(g.is.Read) == 0 {
 		return b, end
 	}
-	g.Read = append(g.Read, b...)
-	if !g.Open {
-		proto, ok := Proto(g.Read)
+	g.is.Read = append(g.is.Read, b...)
+	if !g.is.Open {
+		proto, ok := Proto(g.is.Read)
 		switch {
 		case ok && proto != traffic.TCP:
-			g.Undone, g.Proto = true, proto
+			g.is.Undone, g.is.Proto = true, proto
 			return nil, ErrUndone
 		case !ok && end == nil:
 			return nil, nil // not yet
 		}
-		g.Open = true
+		g.is.Open = true
 	}
-	b, g.Read = g.Read, nil
+	b, g.is.Read = g.is.Read, nil
 	if end == io.EOF && len(b) > 0 {
 		end = nil // the end comes again
 	}

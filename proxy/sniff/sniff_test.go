@@ -73,11 +73,12 @@ func TestGate(t *testing.T) {
 		{"an end makes it clear", func(g *Gate) string { return passed(g, "GE", io.EOF) + passed(g, "", io.EOF) }, "[GE][!]", false},
 	} {
 		g := &Gate{}
-		if got := x.do(g); got != x.want || g.Undone != x.undone {
-			t.Errorf("%s: %s, undone %v", x.name, got, g.Undone)
+		got, is := x.do(g), g.Outcome()
+		if got != x.want || is.Undone != x.undone {
+			t.Errorf("%s: %s, undone %v", x.name, got, is.Undone)
 		}
-		if g.Undone && (g.CalleeSpoke() || string(g.Read) != "GET / HTTP/1.1") {
-			t.Errorf("%s: %q is held", x.name, g.Read)
+		if is.Undone && (g.CalleeSpoke() || string(is.Read) != "GET / HTTP/1.1") {
+			t.Errorf("%s: %q is held", x.name, is.Read)
 		}
 	}
 }

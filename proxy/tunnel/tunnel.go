@@ -54,10 +54,7 @@ func send(nc net.Conn, body traffic.Body) {
 		_ = CloseWrite(nc)
 	case errors.Is(err, traffic.ErrInterrupted):
 	default:
-		if t, ok := nc.(interface{ SetLinger(sec int) error }); ok {
-			_ = t.SetLinger(0)
-		}
-		nc.Close()
+		Reset(nc)
 	}
 }
 
@@ -125,10 +122,7 @@ func (r *raw) Close(err error) {
 	}
 	r.shut = true
 	if err != nil || !r.ended {
-		if t, ok := r.conn.(interface{ SetLinger(sec int) error }); ok {
-			_ = t.SetLinger(0)
-		}
-		r.conn.Close()
+		Reset(r.conn)
 		if r.call.Body != nil {
 			r.call.Body.Interrupt(true)
 			defer r.call.Body.Interrupt(false)
@@ -143,6 +137,14 @@ func (r *raw) Close(err error) {
 func (r *raw) End(*traffic.Call, time.Time, time.Time) { r.Close(traffic.ErrCanceled) }
 
 var past = time.Unix(1, 0)
+
+// Reset closes a connection so that the other side cannot take what it got for the whole.
+func Reset(c net.Conn) {
+	if t, ok := c.(interface{ SetLinger(sec int) error }); ok {
+		_ = t.SetLinger(0)
+	}
+	c.Close()
+}
 
 // CloseWrite half-closes, or closes what cannot be.
 func CloseWrite(c net.Conn) error {
