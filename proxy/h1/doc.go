@@ -3,8 +3,9 @@
 //
 // It promises that one message ends where the next begins: what the codec in wire/http1 refuses closes the connection, and a
 // connection is used again only when both sides have finished cleanly. It promises bounded memory: a connection holds a
-// buffer while bytes are in flight, and one that idles need not hold anything (Server.Parks). It starts one goroutine only: the pump of a Client that has
-// a request body to send which is not there yet; it ends before the call does. A caller that leaves is noticed within two seconds.
+// buffer while bytes are in flight, and one that idles need not hold anything (Server.Parks). It starts one goroutine only: the
+// pump of a Client that has a request body to send which is not there yet; it ends before the call does. A caller that leaves is
+// noticed within two seconds.
 //
 // The errors of RoundTrip wrap those of package traffic. ErrRefused: the request never reached the callee. ErrReset: it may
 // have. ErrIdleClosed: the callee closed a kept-alive connection as the request was sent.

@@ -84,7 +84,7 @@ type Conn struct {
 	hasty    bool // draining, and closed where it would idle
 }
 
-// exchange is what one request needs; connections that idle share them.
+// exchange is what one request needs; a connection has none between two requests.
 type exchange struct {
 	call traffic.Call
 	req  http1.Request
@@ -168,9 +168,7 @@ func (c *Conn) head() error {
 	if err := c.await(); err != nil {
 		return err
 	}
-	if c.x == nil {
-		c.x = exchanges.Get().(*exchange)
-	}
+	c.x = exchanges.Get().(*exchange)
 	c.x.scan = http1.Scan{}
 	n, err := c.x.scan.Head(c.in.bytes(), &c.s.Limits)
 	if n == 0 && err == nil {
@@ -225,7 +223,6 @@ func (c *Conn) await() error {
 		if c.s.Parks {
 			return c.idles()
 		}
-		c.letGo()
 		err = c.in.fill(time.Now().Add(c.s.Idle))
 	}
 	c.rest(false)
