@@ -38,7 +38,7 @@ func NewSplice(to, from Conn) (*Splice, error) {
 	}
 	s.r, s.w = p[0], p[1]
 	_, _ = unix.FcntlInt(uintptr(s.w), unix.F_SETPIPE_SZ, pipeSize) // a user who has many gets small ones, which do too
-	s.fill, s.empty = s.drain, s.pump
+	s.fill, s.empty = s.fillPipe, s.emptyPipe
 	return s, nil
 }
 
@@ -64,12 +64,12 @@ func (s *Splice) failed() error {
 	return os.NewSyscallError("splice", err)
 }
 
-func (s *Splice) drain(fd uintptr) (done bool) {
+func (s *Splice) fillPipe(fd uintptr) (done bool) {
 	s.n, done = s.once(int(fd), s.w, pipeSize)
 	return done
 }
 
-func (s *Splice) pump(fd uintptr) bool {
+func (s *Splice) emptyPipe(fd uintptr) bool {
 	for s.n > 0 && s.errno == nil {
 		n, done := s.once(s.r, int(fd), s.n)
 		if s.n -= n; !done {
