@@ -193,7 +193,7 @@ func drop(c *traffic.Call, err error) error {
 	return err
 }
 
-// watch notes when the call has become a bulky one, so that the link gets no neighbours for it.
+// watch notes that the call is a bulky one, as far as its heads tell, so that the link gets no neighbours for it.
 func (l *link) watch(c *traffic.Call) {
 	n, _ := c.Header.Get("content-length")
 	m, _ := c.Response.Header.Get("content-length")

@@ -35,7 +35,7 @@ type link struct {
 	peer  cert.Peer    // of another proxy
 	weft  bool         // it speaks alpnWeft
 	left  int          // calls that it may still be given; guarded by linked.mu
-	bulk  atomic.Int32 // calls under way that have moved more than bulky
+	bulk  atomic.Int32 // calls under way that may move a lot, see watch
 	stale atomic.Bool  // it must not go on
 }
 
@@ -46,7 +46,6 @@ const settledFor = 100
 const (
 	crowd    = 128       // calls under way
 	backlog  = 256 << 10 // bytes that wait to be written
-	bulky    = 1 << 20   // bytes of one body
 	maxLinks = 8         // to one place, but for calls that would find no room
 	mostEach = 240       // calls of one link: as many whose callers read nothing leave room in the connection's window (package h2)
 	perConn  = 4         // links to one place for each connection that callers have, when there is no room: servers that take fewer than 250 calls by one are many
