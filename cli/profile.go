@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -94,18 +93,5 @@ const mostProfile = 256 << 20
 
 // profile returns when it has been taken.
 func (p localProxy) profile(ctx context.Context, ask url.Values) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://weft/profile?"+ask.Encode(), nil)
-	if err != nil {
-		return nil, err
-	}
-	resp, err := unixClient(p.admin).Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(io.LimitReader(resp.Body, mostProfile))
-	if err == nil && resp.StatusCode != http.StatusOK {
-		err = errors.New(strings.TrimSpace(string(b)))
-	}
-	return b, err
+	return p.ask(ctx, http.MethodGet, "/profile?"+ask.Encode(), mostProfile)
 }

@@ -111,18 +111,24 @@ func upgradeAll(ctx context.Context, list []localProxy, limit time.Duration, out
 
 // upgrade returns when the new process serves.
 func (p localProxy) upgrade(ctx context.Context, limit time.Duration) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://weft/upgrade?limit="+url.QueryEscape(limit.String()), nil)
+	_, err := p.ask(ctx, http.MethodPost, "/upgrade?limit="+url.QueryEscape(limit.String()), 64<<10)
+	return err
+}
+
+// ask returns what the proxy answers, of which most bytes are read, or as an error why it does not do what it was asked for.
+func (p localProxy) ask(ctx context.Context, method, path string, most int64) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, method, "http://proxy"+path, nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	resp, err := unixClient(p.admin).Do(req)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer resp.Body.Close()
-	b, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+	b, err := io.ReadAll(io.LimitReader(resp.Body, most))
 	if err == nil && resp.StatusCode != http.StatusOK {
 		err = errors.New(strings.TrimSpace(string(b)))
 	}
-	return err
+	return b, err
 }
