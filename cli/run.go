@@ -129,8 +129,8 @@ func parseWays(list []string) (out []way, err error) {
 	return out, nil
 }
 
-// parsePrefixes reads addresses and ranges of them.
-func parsePrefixes(list []string) (out []netip.Prefix, err error) {
+// parseTrusted reads --trusted-proxy: addresses and ranges of them.
+func parseTrusted(list []string) (out []netip.Prefix, err error) {
 	for _, s := range list {
 		p, err := netip.ParsePrefix(s)
 		if a, isAddr := netip.ParseAddr(s); isAddr == nil {
@@ -153,7 +153,7 @@ func (f *runFlags) run(ctx context.Context, args []string, errs io.Writer) error
 	if err != nil {
 		return err
 	}
-	trusted, err := parsePrefixes(f.trusted)
+	trusted, err := parseTrusted(f.trusted)
 	if err != nil {
 		return err
 	}

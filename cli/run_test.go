@@ -47,12 +47,12 @@ func TestPorts(t *testing.T) {
 }
 
 func TestTrustedProxies(t *testing.T) {
-	got, err := parsePrefixes([]string{"10.0.0.0/8", "192.0.2.1", "2001:db8::/32", "::1"})
+	got, err := parseTrusted([]string{"10.0.0.0/8", "192.0.2.1", "2001:db8::/32", "::1"})
 	if want := "[10.0.0.0/8 192.0.2.1/32 2001:db8::/32 ::1/128]"; err != nil || fmt.Sprint(got) != want {
 		t.Errorf("%v %v, want %s", got, err, want)
 	}
 	for _, bad := range []string{"", "10.0.0.0/33", "lb.example", "10.0.0.0/"} {
-		if got, err := parsePrefixes([]string{bad}); err == nil || !strings.Contains(err.Error(), "10.0.0.0/8") {
+		if got, err := parseTrusted([]string{bad}); err == nil || !strings.Contains(err.Error(), "10.0.0.0/8") {
 			t.Errorf("%q: %v %v", bad, got, err)
 		}
 	}

@@ -191,12 +191,11 @@ func (w *workload) hindrance() error {
 
 // endedEarly: what it had to say of its end it has written to standard error.
 func (w *workload) endedEarly() error {
-	for e := range w.proxies.events {
-		if died, err := w.proxies.take(e); died {
+	for {
+		if died, err := w.proxies.take(<-w.proxies.events); died {
 			return fmt.Errorf("the proxy ended before it was ready: %w", ended(err))
 		}
 	}
-	return nil
 }
 
 var errEnded = errors.New("it ended by itself")
