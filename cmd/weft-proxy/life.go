@@ -10,7 +10,7 @@ import (
 
 // run serves until a signal, the end of the sandbox, or until another process has taken over, and lets what it has end then. begun
 // is called once connections are accepted.
-func (s *server) run(begun func()) error {
+func (s *server) run(begun func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	signals, upgrade := make(chan os.Signal, 2), make(chan os.Signal, 1)
@@ -27,7 +27,6 @@ func (s *server) run(begun func()) error {
 	<-ended
 	<-ended
 	s.move.finish(s)
-	return nil
 }
 
 // live returns when what the process had has ended, or was cut.

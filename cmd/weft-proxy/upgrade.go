@@ -45,13 +45,14 @@ func takeOver(c *launch.Config) error {
 		return fmt.Errorf("take over: %w", err)
 	}
 	defer s.close()
-	return s.run(func() {
+	s.run(func() {
 		s.owner.Store(true)
 		if err := errors.Join(s.move.starter.Serving(), old.Serves()); err != nil {
 			s.log.Warn("the process before, or whoever started it, is gone already", "error", err)
 		}
 		s.move.older.Go(func() { s.takeCounts(old) })
 	})
+	return nil
 }
 
 // inherit makes a proxy of what another leaves, and checks it.
