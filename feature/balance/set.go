@@ -20,7 +20,7 @@ import (
 type Set struct {
 	now       atomic.Pointer[view]
 	turn      atomic.Uint64 // of RoundRobin
-	ejections atomic.Uint64 // and whatever else makes endpoints ejected
+	ejections atomic.Uint64 // how often endpoints were ejected, or restored, who may be
 }
 
 // view is a set as one configuration has it. Immutable but for what endpoints learn.

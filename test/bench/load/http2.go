@@ -272,7 +272,7 @@ func (s *session) appendFields(id uint32, end bool, list [][2]string) {
 	s.out = http2.AppendBlock(s.out, start, id, end, http2.DefaultFrameSize)
 }
 
-// message is a gRPC message of n bytes (gRPC over HTTP2, Length-Prefixed-Message).
+// grpcMessage is a gRPC message of n bytes (gRPC over HTTP2, Length-Prefixed-Message).
 func grpcMessage(n int) []byte {
 	return append([]byte{0, byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)}, bytes.Repeat([]byte("m"), n)...)
 }

@@ -106,7 +106,7 @@ func (l *loop) turn(wait time.Duration) error {
 
 // wait is epoll_pwait2, whose timeout is not in milliseconds.
 func (l *loop) wait(d time.Duration) (int, error) {
-	const epollPwait2 = 441 // the same number on every architecture
+	const epollPwait2 = 441 // on all architectures but alpha and MIPS
 	var ts *syscall.Timespec
 	if d >= 0 {
 		t := syscall.NsecToTimespec(int64(d))
