@@ -103,6 +103,23 @@ func TestIdle(t *testing.T) {
 	}
 }
 
+// TestTooManyIdle: beyond the bound a connection that is given back is closed.
+func TestTooManyIdle(t *testing.T) {
+	d := &dialer{}
+	p := &Pool[string]{Dial: d.dial}
+	var all []*h1.Client
+	for range maxIdle + 1 {
+		cl, _ := get(t, p, nil)
+		all = append(all, cl)
+	}
+	for _, cl := range all {
+		p.release("a", cl, true)
+	}
+	if n := len(p.lot("a").open); n != maxIdle || isOpen(d.ends[maxIdle]) || !isOpen(d.ends[maxIdle-1]) {
+		t.Errorf("%d are kept, want %d", n, maxIdle)
+	}
+}
+
 // TestPlaceGoesWhileItIsDialled: a place is kept as long as somebody dials it.
 func TestPlaceGoesWhileItIsDialled(t *testing.T) {
 	d := &dialer{}
