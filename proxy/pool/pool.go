@@ -4,6 +4,7 @@ package pool
 
 import (
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -27,13 +28,30 @@ type lot struct {
 	options h1.Options
 
 	mu    sync.Mutex
-	rests []*h1.Client            // those that idle, the latest last
-	open  map[*h1.Client]struct{} // all
-	left  map[*h1.Client]uint32   // calls that one may still carry; not in it: any number
-	dials int                     // under way
+	rests []*h1.Client           // those that idle, the latest last
+	open  map[*h1.Client]*bounds // all
+	dials int                    // under way
+	once  bool                   // none is used again
+	gone  bool                   // nobody finds it any more
+}
+
+// bounds are a connection's, from the policy of the call that it was dialled for.
+type bounds struct {
+	calls uint32 // that it may still carry, if limited
 	idle  time.Duration
-	once  bool // none is used again
-	gone  bool // nobody finds it any more
+	limit bool
+}
+
+func boundsOf(u *traffic.Upstream) *bounds {
+	b := &bounds{idle: idleTime}
+	if u == nil {
+		return b
+	}
+	if u.Connect.Idle > 0 {
+		b.idle = u.Connect.Idle
+	}
+	b.calls, b.limit = u.Connect.MaxRequests, u.Connect.MaxRequests > 0
+	return b
 }
 
 const (
@@ -54,7 +72,7 @@ func (x *Pool[K]) lot(at K) *lot {
 	if l = x.places[at]; l != nil || x.closed {
 		return l
 	}
-	l = &lot{open: map[*h1.Client]struct{}{}, idle: idleTime, once: x.once}
+	l = &lot{open: map[*h1.Client]*bounds{}, once: x.once}
 	l.options.Release = l.release
 	if x.places == nil {
 		x.places = map[K]*lot{}
@@ -86,9 +104,6 @@ func (x *Pool[K]) Get(c *traffic.Call, at K, timeout time.Duration) (cl *h1.Clie
 func (l *lot) take(u *traffic.Upstream) (cl *h1.Client, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.idle = idleTime; u != nil && u.Connect.Idle > 0 {
-		l.idle = u.Connect.Idle
-	}
 	if n := len(l.rests); n > 0 && (u == nil || u.Connect.MaxRequests != 1) {
 		cl, l.rests[n-1] = l.rests[n-1], nil
 		l.rests = l.rests[:n-1]
@@ -112,13 +127,7 @@ func (l *lot) add(nc net.Conn, err error, u *traffic.Upstream) (*h1.Client, erro
 		cl.Close()
 		return nil, traffic.ErrConnect
 	}
-	l.open[cl] = struct{}{}
-	if u != nil && u.Connect.MaxRequests > 0 {
-		if l.left == nil {
-			l.left = map[*h1.Client]uint32{}
-		}
-		l.left[cl] = u.Connect.MaxRequests
-	}
+	l.open[cl] = boundsOf(u)
 	return cl, nil
 }
 
@@ -126,9 +135,9 @@ func (l *lot) add(nc net.Conn, err error, u *traffic.Upstream) (*h1.Client, erro
 func (l *lot) release(cl *h1.Client, reusable bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if n, limited := l.left[cl]; limited {
-		l.left[cl] = n - 1
-		reusable = reusable && n > 1
+	if b := l.open[cl]; b != nil && b.limit {
+		b.calls--
+		reusable = reusable && b.calls > 0
 	}
 	if !reusable || l.gone || l.once || len(l.rests) >= maxIdle {
 		l.close(cl)
@@ -140,7 +149,6 @@ func (l *lot) release(cl *h1.Client, reusable bool) {
 // close needs the lock.
 func (l *lot) close(cl *h1.Client) {
 	delete(l.open, cl)
-	delete(l.left, cl)
 	cl.Close()
 }
 
@@ -159,12 +167,13 @@ func (x *Pool[K]) Idle(now time.Time) {
 func (l *lot) rest(now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	n := 0
-	for n < len(l.rests) && now.Sub(l.rests[n].IdleAt()) > l.idle { // the oldest first
-		l.close(l.rests[n])
-		n++
-	}
-	l.rests = append([]*h1.Client(nil), l.rests[n:]...)
+	l.rests = slices.DeleteFunc(l.rests, func(cl *h1.Client) bool {
+		old := now.Sub(cl.IdleAt()) > l.open[cl].idle
+		if old {
+			l.close(cl)
+		}
+		return old
+	})
 	l.gone = len(l.open) == 0 && l.dials == 0
 	return l.gone
 }

@@ -120,6 +120,20 @@ func TestTooManyIdle(t *testing.T) {
 	}
 }
 
+// TestIdleTimeIsTheConnections: one call's policy does not change what was said of another's connection.
+func TestIdleTimeIsTheConnections(t *testing.T) {
+	d := &dialer{}
+	p := &Pool[string]{Dial: d.dial}
+	long, _ := get(t, p, &traffic.Upstream{Connect: traffic.Connect{Idle: 1 << 62}})
+	short, _ := get(t, p, &traffic.Upstream{Connect: traffic.Connect{Idle: time.Second}})
+	p.release("a", long, true)
+	p.release("a", short, true) // both idle since the year 1
+	p.Idle(time.Time{}.Add(time.Hour))
+	if !isOpen(d.ends[0]) || isOpen(d.ends[1]) {
+		t.Errorf("the one that may idle for long is open %v, the other %v", isOpen(d.ends[0]), isOpen(d.ends[1]))
+	}
+}
+
 // TestPlaceGoesWhileItIsDialled: a place is kept as long as somebody dials it.
 func TestPlaceGoesWhileItIsDialled(t *testing.T) {
 	d := &dialer{}
