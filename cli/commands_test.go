@@ -226,6 +226,29 @@ spec: {serviceAccountName: reviews, containers: [{name: c, ports: [{containerPor
 status: {phase: Running, podIP: 10.0.0.2, conditions: [{type: Ready, status: "True"}]}
 `
 
+// A share is said once, in front of each way that a call may go.
+func TestExplainShares(t *testing.T) {
+	txtar := write(t, filepath.Join(t.TempDir(), "a.txtar"), `-- mesh.yaml --
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: reviews}
+spec:
+  hosts: [reviews]
+  http:
+  - fault: {abort: {percentage: {value: 25}, httpStatus: 418}}
+    route: [{destination: {host: reviews}}]
+-- workloads --
+frontend
+reviews
+-- findings --
+`)
+	code, out, errs := weft(t, "explain", "-f", txtar, "--from", "frontend", "--to", "http://reviews/")
+	if code != 0 {
+		t.Fatalf("exit code %d: %s", code, errs)
+	}
+	contains(t, "explain", out, "25% of calls: 418 reviews because", "75% of calls: 200 reviews because")
+}
+
 // Explain says the same of a call, whoever it asks: a transcript, files with Pods in them, or the running control plane.
 func TestExplain(t *testing.T) {
 	dir := t.TempDir()

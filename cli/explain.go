@@ -132,7 +132,9 @@ func (f *explainFlags) load() (*control.View, error) {
 func printBranches(w *tabwriter.Writer, all []explain.Branch, considered bool) {
 	for i := range all {
 		b := &all[i]
-		fmt.Fprintf(w, "%.0f%% of calls: %s\n", b.Share*100, transcript.Describe(b))
+		whole := *b
+		whole.Share = 1 // it is said once
+		fmt.Fprintf(w, "%.0f%% of calls: %s\n", b.Share*100, transcript.Describe(&whole))
 		for _, s := range b.Steps {
 			switch {
 			case s.Took:
