@@ -56,3 +56,10 @@ func TestProfile(t *testing.T) {
 		}
 	}
 }
+
+// Where nothing runs, there is nothing that could be told as upgraded.
+func TestUpgradeOfNone(t *testing.T) {
+	if code, out, errs := weft(t, "proxy", "upgrade", "--all", "--state", shortDir(t)); code != 2 || !strings.Contains(errs, "no proxy runs here under this user") {
+		t.Errorf("exit code %d: %s%s", code, out, errs)
+	}
+}

@@ -77,6 +77,9 @@ func localProxies(ctx context.Context, state string, names []string) (out []loca
 	}
 	slices.SortFunc(all, func(a, b localProxy) int { return strings.Compare(a.workload, b.workload) })
 	if len(names) == 0 {
+		if len(all) == 0 {
+			return nil, fmt.Errorf("no proxy runs here under this user; weft status%s lists workloads", stateHint(state))
+		}
 		return all, nil
 	}
 	for _, name := range names {
