@@ -36,7 +36,7 @@ that this user has started with weft run, and needs no control plane.
 Exit code: 0 the profile is written, 1 there is none, 2 there is no such workload.`,
 		Example: `  weft proxy profile reviews-v1-1
   weft proxy profile shop/web-1 --kind heap -o web.pb.gz
-  weft proxy profile reviews-v1-1 --seconds 30 -o - | go tool pprof -top -`,
+  weft proxy profile reviews-v1-1 --seconds 30 -o cpu.pb.gz   # then: go tool pprof -top cpu.pb.gz`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if !slices.Contains(profile.Kinds, kind) {
