@@ -2,8 +2,10 @@ package proxy_test
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/netip"
 	"runtime"
@@ -74,8 +76,11 @@ func held() int {
 	return int(m.HeapAlloc + m.StackInuse)
 }
 
+// idleBytes is what a connection in the clear may hold that idles.
+const idleBytes = 1536
+
 // TestIdleConnections: those that have been silent for a moment, before their first request or after it, hold no goroutine and at
-// most 1.5 KB, and serve as before.
+// most idleBytes, and serve as before.
 func TestIdleConnections(t *testing.T) {
 	w := newWorld(t)
 	from, to := w.production(map[uint16]string{80: answers(t)})
@@ -94,22 +99,24 @@ func TestIdleConnections(t *testing.T) {
 				must(t, answered(s, buf))
 			}
 			rest()
-			stay := settled(t)
-			before := held()
-			open := dialSockets(t, addr, n)
-			for _, s := range open {
-				if used {
-					must(t, answered(s, buf))
+			var open []socket
+			each := math.MaxInt
+			for try := 0; try < 3 && each > idleBytes; try++ { // what else goes on in the process counts too, now and then
+				settled(t)
+				before := held()
+				more := dialSockets(t, addr, n)
+				for _, s := range more {
+					if used {
+						must(t, answered(s, buf))
+					}
 				}
+				rest()
+				settled(t)
+				each, open = (held()-before)/n, append(open, more...)
+				t.Logf("%d bytes for each", each)
 			}
-			rest()
-			if settled(t) > stay {
-				stay = -1 // another connection to the application, which is no idle one
-			}
-			each := (held() - before) / n
-			t.Logf("%d bytes for each", each)
-			if each > 1536 && stay >= 0 && !raceEnabled {
-				t.Errorf("%d bytes for each connection that idles", each)
+			if each > idleBytes && !raceEnabled {
+				t.Errorf("%d bytes for each connection that idles, three times", each)
 			}
 			for range 2 {
 				for _, s := range open {
@@ -160,7 +167,8 @@ func TestIdleEnds(t *testing.T) {
 					must(t, answered(c, make([]byte, 8<<10)))
 				}
 				defer func() {
-					if _, err := bufio.NewReader(c).ReadByte(); err != io.EOF {
+					_, err := bufio.NewReader(c).ReadByte()
+					if hard := name == "stop" && errors.Is(err, syscall.ECONNRESET); err != io.EOF && !hard { // one that was served a moment ago is cut
 						t.Errorf("used=%v: %v, want the connection's end", used, err)
 					}
 				}()
