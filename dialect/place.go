@@ -1,6 +1,9 @@
 package dialect
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // place is a path that is written out only when somebody asks: nearly all fields of nearly all objects are as they should be.
 type place struct {
@@ -11,6 +14,16 @@ type place struct {
 
 func (p *place) child(key string) *place { return &place{p, key, -1} }
 func (p *place) elem(i int) *place       { return &place{p, "", i} }
+
+// below says whether the place is inside of a field of one of these names.
+func (p *place) below(names ...string) bool {
+	for up := p.up; up != nil; up = up.up {
+		if up.index < 0 && slices.Contains(names, up.key) {
+			return true
+		}
+	}
+	return false
+}
 
 // String is the path from the object down, as Child and Index write it.
 func (p *place) String() string {

@@ -12,9 +12,17 @@ const unknownField = "unknown field: it has no effect"
 
 // unknown adds the finding of a field that s, the schema around it, does not have.
 func (c *checker) unknown(p *place, s *Schema, v any) {
-	c.add(mesh.Warning, p, unknownField, c.meant(p, s))
+	remedy := c.meant(p, s)
+	if p.below("match", "matches") || remedy == "did you mean match?" || remedy == "did you mean matches?" {
+		c.add(mesh.Error, p, unknownCondition, remedy)
+	} else {
+		c.add(mesh.Warning, p, unknownField, remedy)
+	}
 	c.inside(p, v)
 }
+
+// unknownCondition: of what is to hold for a rule's calls nothing may be left out, or the rule would be for others too.
+const unknownCondition = "unknown field of a condition: without it the rule would be for more calls than it says"
 
 // inside adds the findings of fields inside of an unknown one that Renamed speaks of.
 func (c *checker) inside(p *place, v any) {

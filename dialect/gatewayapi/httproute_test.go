@@ -304,6 +304,14 @@ func TestNamesFieldsThatAreNotThere(t *testing.T) {
 	for _, x := range []struct{ yaml, field, says string }{
 		{"- matches: [{path: {prefix: /a}}]" + toV1, "spec.rules[0].matches[0].path.prefix", "type: PathPrefix"},
 		{"- match: [{path: {value: /a}}]" + toV1, "spec.rules[0].match", "did you mean matches?"},
+	} { // without the condition the rule would be for every call
+		got, found := rulesOf(t, x.yaml)
+		dialecttest.Want(t, found, mesh.Error, x.field, x.says)
+		if got != nil {
+			t.Errorf("%s is in force", x.yaml)
+		}
+	}
+	for _, x := range []struct{ yaml, field, says string }{
 		{"- timeout: 5s" + toV1, "spec.rules[0].timeout", "did you mean timeouts.request?"},
 		{"- sessionPersistence: {sessionName: a}" + toV1, "spec.rules[0].sessionPersistence", "balanced by itself"},
 	} {
