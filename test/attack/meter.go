@@ -23,16 +23,18 @@ import (
 	"github.com/weft-mesh/weft/internal/proctest"
 	"github.com/weft-mesh/weft/internal/sys"
 	"github.com/weft-mesh/weft/proxy/h2"
+	"github.com/weft-mesh/weft/wire/http2"
 )
 
-// Bounds on time. What others do on this machine only makes figures worse, so that an attack has passed with its first round of
-// rounds that is within them.
+// Bounds on time. What others do on this machine only makes figures worse, so that of several rounds, of a legitimate client and an
+// offender in turn, each figure's best counts: of a single round a legitimate client's p99 was 4 ms, of the next 325.
 const (
 	slower  = 2.0                    // p99 of another client: times that beside a legitimate client ...
 	jitter  = 2 * time.Millisecond   // ... or, where that is small, so much more
 	dearer  = 1.25                   // CPU of an offender: times a legitimate client's ...
 	atLeast = 100 * time.Millisecond // ... or so much a second
-	rounds  = 3
+	fewest  = 2                      // rounds
+	most    = 5
 )
 
 // meter is the proxy that is attacked, and how.
@@ -108,7 +110,8 @@ type figures struct {
 	first  error         // of them
 	calm   int64         // connections that were closed as they should be
 	conns  int64
-	heads  int64
+	heads  int64 // answers that came
+	sent   int   // bytes a second
 	counts map[string]float64
 }
 
@@ -118,24 +121,27 @@ func (m *meter) beside(ctx context.Context, a attack) (f figures, err error) {
 	if err != nil {
 		return f, err
 	}
-	rss := m.rss()
+	u := usage{pid: m.pid}
+	rss := u.rss()
 	l := m.start(ctx, a)
-	began, cpu := time.Now(), m.cpu()
+	began, cpu := time.Now(), u.cpu()
 	top := 0
-	f.p99, f.failed, f.first = m.other(ctx, func() { top = max(top, m.rss()) })
-	f.cpu = time.Duration(float64(m.cpu()-cpu) / time.Since(began).Seconds())
+	f.p99, f.failed, f.first = m.other(ctx, func() { top = max(top, u.rss()) })
+	took := time.Since(began).Seconds()
+	f.cpu = time.Duration(float64(u.cpu()-cpu) / took)
 	f.memory = top - rss
 	l.stop()
 	f.calm, f.conns, f.heads = l.calm.Load(), l.conns.Load(), l.heads.Load()
+	f.sent = int(float64(l.sent.Load()) / took)
 	after, err := m.counts(ctx)
-	if err != nil {
+	if err := cmp.Or(err, u.err, ctx.Err()); err != nil {
 		return f, err
 	}
 	for k, n := range before {
 		after[k] -= n
 	}
 	f.counts = after
-	return f, ctx.Err()
+	return f, nil
 }
 
 // every is how often the other client asks, whether or not it was answered before.
@@ -173,8 +179,10 @@ func (m *meter) other(ctx context.Context, during func()) (p99 time.Duration, fa
 	return took[len(took)*99/100], failed, first
 }
 
-// legitimate asks for what an application has, in as few bytes as an offender, and reads the answers. Each goes as soon as it may.
+// legitimate asks for what an application has, in as few bytes as an offender, and reads the answers. Each goes as soon as it may. The
+// connection's window is opened once and for all: at first it takes 655 answers, and a client that then waits costs nothing.
 var legitimate = attack{name: "a legitimate client", conns: 1, do: func(p *peer) {
+	p.write(http2.WindowUpdate{Increment: http2.MaxWindow - http2.DefaultWindow}.Append(nil))
 	for id := uint32(1); p.write(headers(id, true, get)); id += 2 {
 		for int64(id/2)-p.heads.Load() > 100 { // no more at once than servers allow
 			select {
@@ -186,19 +194,21 @@ var legitimate = attack{name: "a legitimate client", conns: 1, do: func(p *peer)
 	}
 }}
 
-// measure prints a line for an attack, and says whether it has passed.
+// measure prints a line for an attack, and says whether it has passed. What could not be measured has failed.
 func (m *meter) measure(ctx context.Context, a attack) (bool, error) {
 	var f, l figures
 	var broken []string
-	for range rounds {
-		var err error
-		if l, err = m.beside(ctx, legitimate); err != nil {
+	for n := 1; n <= most; n++ {
+		nextL, err := m.beside(ctx, legitimate)
+		if err != nil {
 			return false, err
 		}
-		if f, err = m.beside(ctx, a); err != nil {
+		nextF, err := m.beside(ctx, a)
+		if err != nil {
 			return false, err
 		}
-		if broken = judge(a, f, l); len(broken) == 0 {
+		l, f = l.join(nextL), f.join(nextF)
+		if broken = append(m.fits(nextL), judge(a, f, l)...); len(broken) == 0 && n >= fewest {
 			break
 		}
 	}
@@ -212,6 +222,32 @@ func (m *meter) measure(ctx context.Context, a attack) (bool, error) {
 		fmt.Println("          " + b)
 	}
 	return len(broken) == 0, nil
+}
+
+// join is what two rounds show: the better of what others make worse, the worse of memory, and the sum of what was counted.
+func (f figures) join(next figures) figures {
+	if f.counts == nil {
+		return next
+	}
+	next.p99, next.cpu = min(f.p99, next.p99), min(f.cpu, next.cpu)
+	next.memory = max(f.memory, next.memory)
+	next.failed, next.first = f.failed+next.failed, cmp.Or(f.first, next.first)
+	next.calm, next.conns = f.calm+next.calm, f.conns+next.conns
+	for k, n := range f.counts {
+		next.counts[k] += n
+	}
+	return next
+}
+
+// fits says why a legitimate client cannot be compared with: it has to send what an offender may, and to be answered.
+func (m *meter) fits(l figures) (broken []string) {
+	if l.sent < m.rate*9/10 {
+		broken = append(broken, fmt.Sprintf("the legitimate client sent %d bytes a second of %d: there is nothing to compare with", l.sent, m.rate))
+	}
+	if want := int64(float64(l.sent) * m.span.Seconds() / float64(len(headers(1, true, get))) * 9 / 10); l.heads < want {
+		broken = append(broken, fmt.Sprintf("the legitimate client got %d answers, at least %d are wanted", l.heads, want))
+	}
+	return broken
 }
 
 func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
@@ -291,25 +327,34 @@ func (m *meter) counts(ctx context.Context) (map[string]float64, error) {
 	return out, lines.Err()
 }
 
-// cpu is the time that the proxy has had, user and system (proc_pid_stat(5)).
-func (m *meter) cpu() time.Duration {
-	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", m.pid))
-	f := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
-	if len(f) < 13 {
-		return 0
-	}
-	user, _ := strconv.Atoi(f[11])
-	system, _ := strconv.Atoi(f[12])
+// usage reads what a process uses, and keeps the first error.
+type usage struct {
+	pid int
+	err error
+}
+
+// cpu is the time that the process has had, user and system (proc_pid_stat(5)).
+func (u *usage) cpu() time.Duration {
+	// Fields are counted behind the name, which may have spaces: utime is the 14th, stime the 15th.
+	user, system := u.field("stat", 11), u.field("stat", 12)
 	return time.Duration(user+system) * time.Second / 100 // USER_HZ
 }
 
-// rss is the proxy's memory in MiB.
-func (m *meter) rss() int {
-	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/statm", m.pid))
-	f := strings.Fields(string(b))
-	if len(f) < 2 {
+// rss is the process's memory in MiB.
+func (u *usage) rss() int { return u.field("statm", 1) * os.Getpagesize() >> 20 }
+
+// field is a number of a file of the process in proc(5).
+func (u *usage) field(file string, i int) int {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", u.pid, file))
+	f := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
+	if err == nil && i >= len(f) {
+		err = fmt.Errorf("/proc/%d/%s has %d fields: %q", u.pid, file, len(f), b)
+	}
+	if err != nil {
+		u.err = cmp.Or(u.err, err)
 		return 0
 	}
-	pages, _ := strconv.Atoi(f[1])
-	return pages * os.Getpagesize() >> 20
+	n, err := strconv.Atoi(f[i])
+	u.err = cmp.Or(u.err, err)
+	return n
 }

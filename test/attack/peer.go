@@ -44,6 +44,7 @@ type peer struct {
 	ended chan struct{} // closed when the proxy has closed
 	calm  atomic.Bool   // with ENHANCE_YOUR_CALM
 	heads atomic.Int64  // HEADERS that have come
+	sent  atomic.Int64  // bytes
 }
 
 // dial connects and says hello.
@@ -69,7 +70,8 @@ func (p *peer) write(b []byte) bool {
 		return false
 	default:
 	}
-	_, err := p.nc.Write(b)
+	n, err := p.nc.Write(b)
+	p.sent.Add(int64(n))
 	return err == nil
 }
 
@@ -116,6 +118,7 @@ type load struct {
 	calm   atomic.Int64 // connections that ended with ENHANCE_YOUR_CALM
 	conns  atomic.Int64
 	heads  atomic.Int64
+	sent   atomic.Int64
 }
 
 // start attacks until stop.
@@ -143,6 +146,7 @@ func (l *load) one(ctx context.Context, at string, a attack, pc *pace) {
 	a.do(p)
 	p.close()
 	l.heads.Add(p.heads.Load())
+	l.sent.Add(p.sent.Load())
 	if p.calm.Load() {
 		l.calm.Add(1)
 	}
