@@ -7,13 +7,11 @@ import (
 	"slices"
 	"time"
 
-	"github.com/weft-mesh/weft/config"
 	"github.com/weft-mesh/weft/feature/balance"
 	"github.com/weft-mesh/weft/observe/metrics"
 	"github.com/weft-mesh/weft/observe/stat"
 	"github.com/weft-mesh/weft/proxy/h1"
 	"github.com/weft-mesh/weft/proxy/profile"
-	"github.com/weft-mesh/weft/stream"
 	"github.com/weft-mesh/weft/traffic"
 )
 
@@ -22,7 +20,7 @@ import (
 //	GET /ready      200, or 503 and why not
 //	GET /metrics    Prometheus text
 //	GET /stats      stat.Snapshot
-//	GET /config     what is held, a Held for each resource; with ?name=KIND/KEY that one's content
+//	GET /config     what is held, a held.Resource for each resource; with ?name=KIND/KEY that one's content
 //	GET /endpoints  what was learnt of endpoints: an Endpoint each
 //	GET /profile    what the process spends time or memory on, see profile.Take
 //	POST /drain     begins to drain, and returns at once
@@ -37,16 +35,6 @@ type Admin struct {
 	Since   time.Time
 	Drain   func()                          // POST /drain
 	Upgrade func(limit time.Duration) error // POST /upgrade; 0: no limit was given
-}
-
-// Held is a resource as the proxy has it.
-type Held struct {
-	Name      string    `json:"name"`
-	State     string    `json:"state"`               // "in use", "asked for", "does not exist"
-	Endpoints int       `json:"endpoints,omitempty"` // of a service, pool by pool
-	Version   uint64    `json:"version,omitempty"`
-	Waits     []string  `json:"waits,omitempty"` // a newer version is held back until these have arrived
-	Used      time.Time `json:"used"`
 }
 
 // Endpoint is what was learnt of one.
@@ -152,9 +140,9 @@ func (a *admin) upgrade(c *traffic.Call) error {
 func (a *admin) config(c *traffic.Call) error {
 	name, one := c.Param("name")
 	if !one {
-		return replyJSON(c, a.p.store.held())
+		return replyJSON(c, a.p.store.List())
 	}
-	v, known := a.p.store.peek(name)
+	v, known := a.p.store.Peek(name)
 	switch {
 	case !known:
 		return reply(c, 404, textPlain, []byte(name+" was not asked for, or has not arrived\n"))
@@ -162,50 +150,6 @@ func (a *admin) config(c *traffic.Call) error {
 		return reply(c, 404, textPlain, []byte(name+" does not exist\n"))
 	}
 	return replyJSON(c, v)
-}
-
-// peek returns what is known of a resource without asking for it.
-func (s *store) peek(name string) (v any, known bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if e := s.entries[name]; e != nil {
-		return e.value, e.known
-	}
-	return nil, false
-}
-
-func endpointsOf(v any) (n int) {
-	if svc, ok := v.(*config.Service); ok {
-		for i := range svc.Ports {
-			for j := range svc.Ports[i].Pools {
-				n += len(svc.Ports[i].Pools[j].Endpoints)
-			}
-		}
-	}
-	return n
-}
-
-// held lists the resources.
-func (s *store) held() []Held {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	out := []Held{}
-	for name, e := range s.entries {
-		h := Held{Name: name, State: "asked for", Used: time.Unix(e.used.Load(), 0)}
-		switch {
-		case e.known && e.value != nil:
-			h.State, h.Version, h.Endpoints = "in use", stream.VersionOf(e.body), endpointsOf(e.value)
-		case e.known:
-			h.State = "does not exist"
-		}
-		for w := range e.missing {
-			h.Waits = append(h.Waits, w)
-		}
-		slices.Sort(h.Waits)
-		out = append(out, h)
-	}
-	slices.SortFunc(out, func(a, b Held) int { return cmp.Compare(a.Name, b.Name) })
-	return out
 }
 
 func (a *admin) endpoints() []Endpoint {

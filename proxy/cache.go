@@ -25,7 +25,7 @@ type cached struct {
 // State is what another process needs to serve as this one does, for its Options.State: the configuration in use, and the
 // certificate with its key.
 func (p *Proxy) State() []byte {
-	c := cached{Resources: p.store.dump()}
+	c := cached{Resources: p.store.Dump()}
 	if i := p.renew.Issued(); i != nil {
 		if key, err := x509.MarshalPKCS8PrivateKey(i.Key); err == nil {
 			c.Chain, c.Key = i.Chain, key
@@ -67,18 +67,6 @@ func replace(path string, b []byte) error {
 	return err
 }
 
-// dump lists what is in use, and what is known not to exist.
-func (s *store) dump() (out []stream.Resource) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for name, e := range s.entries {
-		if e.known {
-			out = append(out, stream.Resource{Name: name, Version: stream.VersionOf(e.body), Body: e.body, Gone: e.value == nil})
-		}
-	}
-	return out
-}
-
 // restore takes another process' state into use, or else the cache. A cache that cannot be read is as good as none.
 func (p *Proxy) restore() error {
 	if p.opts.State != nil {
@@ -117,7 +105,7 @@ func (p *Proxy) restoreFrom(state []byte) error {
 func (p *Proxy) restoreConfig(all []stream.Resource) error {
 	var gone, there []stream.Update
 	for _, r := range all {
-		p.store.entry(r.Name, p.now())
+		p.store.Expect(r.Name, p.now())
 		if r.Gone {
 			p.opts.Config.Want(r.Name)
 			gone = append(gone, stream.Update{Name: r.Name})

@@ -247,7 +247,7 @@ func (p *Proxy) labels(me *self, from *traffic.Peer) ([]string, error) {
 	}
 	ctx, cancel := context.WithTimeout(p.ctx, p.opts.Lookup)
 	defer cancel()
-	_, v, err := p.store.get(ctx, config.Name(config.KindPeer, from.Workload), p.now())
+	_, v, err := p.store.Get(ctx, config.Name(config.KindPeer, from.Workload), p.now())
 	if err != nil {
 		return nil, err
 	}

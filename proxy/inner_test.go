@@ -11,6 +11,7 @@ import (
 	"github.com/weft-mesh/weft/chain"
 	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/internal/sys"
+	"github.com/weft-mesh/weft/proxy/held"
 	"github.com/weft-mesh/weft/traffic"
 )
 
@@ -77,7 +78,7 @@ func TestVerdicts(t *testing.T) {
 		{traffic.ErrRefused, 503, decision.ConnectFailed, nil},
 		{traffic.ErrReset, 503, decision.ResetByPeer, nil},
 		{traffic.ErrCanceled, 499, decision.Default, nil},
-		{errUnavailable, 503, decision.NoService, nil},
+		{held.ErrUnavailable, 503, decision.NoService, nil},
 	} {
 		c := &traffic.Call{Deadline: traffic.Deadline{Ref: rule}}
 		if status, v := verdict(c, x.err); status != x.status || v.Reason != x.why || v.Ref != x.ref {

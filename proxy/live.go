@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/weft-mesh/weft/decision"
+	"github.com/weft-mesh/weft/proxy/held"
 	"github.com/weft-mesh/weft/traffic"
 )
 
@@ -105,7 +106,7 @@ func (l *lasting) look() {
 	way := l.judge.rejudge()
 	if in, ok := l.c.Host.(*inbound); ok {
 		switch a := in.at(l.c.Port()); { // with the labels that the caller has now
-		case errors.Is(a.unknown, errUnavailable):
+		case errors.Is(a.unknown, held.ErrUnavailable):
 			return // what was let in stays while nobody can say
 		case a.unknown != nil:
 			way = stranger{a.unknown}

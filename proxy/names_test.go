@@ -9,19 +9,28 @@ import (
 
 	"github.com/weft-mesh/weft/chain"
 	"github.com/weft-mesh/weft/config"
+	"github.com/weft-mesh/weft/proxy/held"
 	"github.com/weft-mesh/weft/stream"
 )
+
+// wants notes what is asked for.
+type wants struct{ asked []string }
+
+func (w *wants) Want(names ...string)   { w.asked = append(w.asked, names...) }
+func (w *wants) Drop(...string)         {}
+func (w *wants) Restore(string, []byte) {}
 
 // While the control plane is known to be away, nobody waits for names that only it knows; those that are known are answered.
 func TestNamesWhileTheControlPlaneIsAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &wants{}
-		p := &Proxy{opts: Options{Lookup: 3 * time.Second, Clock: time.Now, Workload: "default/a-1"}, store: newStore(w, plain{chain.NewState()})}
+		p := &Proxy{opts: Options{Lookup: 3 * time.Second, Clock: time.Now, Workload: "default/a-1"}, state: chain.NewState()}
+		p.store = held.New(held.Options{Want: w, Build: p.buildService, Forget: func(string) {}})
 		resolve := func(name string, known, fails bool, waits time.Duration) {
 			t.Helper()
 			start := time.Now()
 			_, ours, err := p.resolve(context.Background(), name)
-			if ours != known || errors.Is(err, errUnavailable) != fails || time.Since(start) != waits {
+			if ours != known || errors.Is(err, held.ErrUnavailable) != fails || time.Since(start) != waits {
 				t.Errorf("%s: known %v, %v, after %v", name, ours, err, time.Since(start))
 			}
 		}

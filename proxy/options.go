@@ -20,6 +20,7 @@ import (
 	"github.com/weft-mesh/weft/identity/cert"
 	"github.com/weft-mesh/weft/internal/sys"
 	"github.com/weft-mesh/weft/observe"
+	"github.com/weft-mesh/weft/proxy/held"
 	"github.com/weft-mesh/weft/proxy/renew"
 )
 
@@ -30,7 +31,7 @@ type Options struct {
 	Addr     netip.Addr    // of the workload: its calls to other proxies come from there [the kernel's choice]
 	Cert     *cert.Store   // required
 	Certify  renew.Certify // [whoever fills Cert keeps it fresh]
-	Config   Wanter        // where configuration is asked for; its updates go to Proxy.Apply; required
+	Config   held.Wanter   // where configuration is asked for; its updates go to Proxy.Apply; required
 	Cache    string        // file, private to the user, for the last good configuration and the certificate [none]
 
 	State []byte // of the process that this one takes over from (Proxy.State), instead of Cache [none]

@@ -10,6 +10,7 @@ import (
 	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/observe"
 	"github.com/weft-mesh/weft/proxy/h2"
+	"github.com/weft-mesh/weft/proxy/held"
 	"github.com/weft-mesh/weft/traffic"
 )
 
@@ -19,7 +20,7 @@ type outbound struct {
 	to netip.AddrPort // where it was going
 
 	// One of the following says what is there.
-	entry  *entry            // a service: its port is port
+	entry  *held.Entry       // a service: its port is port
 	direct *traffic.Endpoint // an address that is called as it is
 	nobody error             // nothing that may be called, and why
 
@@ -65,7 +66,7 @@ func (p *Proxy) wayTo(to netip.AddrPort) *outbound {
 	}
 	ctx, cancel := context.WithTimeout(p.ctx, p.opts.Lookup)
 	defer cancel()
-	e, err := p.store.byIP(ctx, to.Addr(), p.now())
+	e, err := p.store.ByIP(ctx, to.Addr(), p.now())
 	switch {
 	case e != nil:
 		o.service(e, to.Port())
@@ -81,31 +82,31 @@ func (p *Proxy) wayTo(to netip.AddrPort) *outbound {
 }
 
 // service goes to a port of a service.
-func (o *outbound) service(e *entry, port uint16) {
-	svc := e.now.Load()
+func (o *outbound) service(e *held.Entry, port uint16) {
+	svc := e.Now()
 	if svc != nil {
-		o.target = traffic.Target{Service: svc.cfg.Host, Port: port}
+		o.target = traffic.Target{Service: svc.Config.Host, Port: port}
 	}
-	if svc == nil || svc.way.Port(port) == nil {
+	if svc == nil || svc.Way.Port(port) == nil {
 		o.nobody = errNoService
 		return
 	}
-	o.entry, o.proto = e, svc.way.Proto(port)
+	o.entry, o.proto = e, svc.Way.Proto(port)
 }
 
 // toEndpoint goes to an endpoint of a service by the endpoint's own address, as callers of a headless service do: rules hold where
 // there are any, else the caller gets the one that it chose.
 func (p *Proxy) toEndpoint(o *outbound) bool {
-	e, port, to := p.store.byEndpoint(o.to)
+	e, port, to := p.store.ByEndpoint(o.to)
 	if e == nil {
 		return false
 	}
-	svc := e.now.Load()
+	svc := e.Now()
 	if svc == nil {
 		return false
 	}
-	o.target = traffic.Target{Service: svc.cfg.Host, Port: port.Number}
-	if o.proto = port.Proto; svc.cfg.Headless && port.Route != (decision.Ref{}) {
+	o.target = traffic.Target{Service: svc.Config.Host, Port: port.Number}
+	if o.proto = port.Proto; svc.Config.Headless && port.Route != (decision.Ref{}) {
 		o.entry = e
 		return true
 	}
@@ -148,25 +149,25 @@ func (o *outbound) Serve(c *traffic.Call) error {
 	if err != nil {
 		return o.refuse(c, err)
 	}
-	if h := svc.way.Port(o.target.Port); h != nil {
+	if h := svc.Way.Port(o.target.Port); h != nil {
 		return h.Serve(c)
 	}
 	return o.refuse(c, errNoService)
 }
 
 // current is the service as of now. One that was forgotten, because the connection idled, is asked for again.
-func (o *outbound) current() (*service, error) {
-	o.entry.touch(o.p.now())
-	if svc := o.entry.now.Load(); svc != nil {
+func (o *outbound) current() (*held.Service, error) {
+	o.entry.Touch(o.p.now())
+	if svc := o.entry.Now(); svc != nil {
 		return svc, nil
 	}
 	ctx, cancel := context.WithTimeout(o.p.ctx, o.p.opts.Lookup)
 	defer cancel()
-	e, _, err := o.p.store.get(ctx, config.Name(config.KindService, o.target.Service), o.p.now())
+	e, _, err := o.p.store.Get(ctx, config.Name(config.KindService, o.target.Service), o.p.now())
 	if err != nil {
 		return nil, err
 	}
-	if svc := e.now.Load(); svc != nil {
+	if svc := e.Now(); svc != nil {
 		return svc, nil
 	}
 	return nil, errNoService

@@ -15,6 +15,7 @@ import (
 	"github.com/weft-mesh/weft/internal/sys"
 	"github.com/weft-mesh/weft/proxy/dns"
 	"github.com/weft-mesh/weft/proxy/h1"
+	"github.com/weft-mesh/weft/proxy/held"
 	"github.com/weft-mesh/weft/proxy/pool"
 	"github.com/weft-mesh/weft/proxy/renew"
 	"github.com/weft-mesh/weft/proxy/sniff"
@@ -25,7 +26,7 @@ import (
 // Proxy serves one workload.
 type Proxy struct {
 	opts   Options
-	store  *store
+	store  *held.Store
 	state  *chain.State // what was learnt from calls
 	renew  *renew.Renewer
 	memory sniff.Memory // which ports speak what
@@ -74,8 +75,9 @@ func New(o Options) (*Proxy, error) {
 	}
 	p := &Proxy{opts: o, state: chain.NewState(), poller: poller}
 	p.ctx, p.end = context.WithCancel(context.Background())
-	p.store = newStore(o.Config, p)
-	p.renew = renew.New(renew.Options{ID: o.ID, Store: o.Cert, Certify: o.Certify, Clock: o.Clock, Failed: o.Warn, Renewed: p.store.stir})
+	p.store = held.New(held.Options{Want: o.Config, Build: p.buildService, Workload: p.useWorkload, Trust: p.useTrust, Peer: p.changedPeer,
+		Forget: p.state.Forget})
+	p.renew = renew.New(renew.Options{ID: o.ID, Store: o.Cert, Certify: o.Certify, Clock: o.Clock, Failed: o.Warn, Renewed: p.store.Stir})
 	p.links.p = p
 	p.sessions.begin(p)
 	p.admins.begin(p)
@@ -87,7 +89,7 @@ func New(o Options) (*Proxy, error) {
 		return nil, err
 	}
 	for _, name := range []string{p.selfName(), config.Name(config.KindTrust, o.ID.TrustDomain)} {
-		if e, fresh := p.store.entry(name, p.now()); fresh || !e.known {
+		if !p.store.Expect(name, p.now()) {
 			o.Config.Want(name)
 		}
 	}
@@ -172,7 +174,7 @@ func (p *Proxy) keep() {
 		select {
 		case <-p.ctx.Done():
 			return
-		case <-p.store.changed:
+		case <-p.store.Changed():
 			if p.opts.Cache != "" {
 				p.rest(saveAfter) // changes come in crowds
 				p.save()
@@ -182,7 +184,7 @@ func (p *Proxy) keep() {
 			p.plain.Idle(p.now())
 			p.app.Idle(p.now())
 			p.links.idle(p.now())
-			p.store.idle(p.now().Add(-p.opts.Forget))
+			p.store.Idle(p.now().Add(-p.opts.Forget))
 		}
 	}
 }
@@ -209,7 +211,7 @@ func (p *Proxy) known() (*self, error) {
 	}
 	ctx, cancel := context.WithTimeout(p.ctx, p.opts.Lookup)
 	defer cancel()
-	_, _, err := p.store.get(ctx, p.selfName(), p.now())
+	_, _, err := p.store.Get(ctx, p.selfName(), p.now())
 	if s := p.self.Load(); s != nil {
 		return s, nil
 	}
@@ -219,16 +221,16 @@ func (p *Proxy) known() (*self, error) {
 	return nil, err
 }
 
-func (p *Proxy) buildService(cfg *config.Service) (*service, error) {
+func (p *Proxy) buildService(cfg *config.Service) (*held.Service, error) {
 	var egress []authz.Engine
 	if s := p.self.Load(); s != nil {
 		egress = s.cfg.Egress
 	}
-	way, err := chain.NewService(cfg, p.state, p.store.find, egress, p.now())
+	way, err := chain.NewService(cfg, p.state, p.store.Find, egress, p.now())
 	if err != nil {
 		return nil, err
 	}
-	return &service{cfg, way}, nil
+	return &held.Service{Config: cfg, Way: way}, nil
 }
 
 // useWorkload takes the workload's own configuration into use, and closes what it does not allow any more. A workload that the
@@ -252,7 +254,7 @@ func (p *Proxy) useWorkload(name string, w *config.Workload) error {
 	p.useSelf.Lock()
 	defer p.useSelf.Unlock()
 	old := p.self.Swap(s)
-	if err := p.store.rebuild(); err != nil {
+	if err := p.store.Rebuild(); err != nil {
 		p.self.Store(old)
 		return err
 	}
@@ -271,13 +273,11 @@ func (p *Proxy) useTrust(t *config.Trust) error { return p.renew.Trust(t) }
 
 func (p *Proxy) changedPeer(string) { p.spawn(p.rejudge) }
 
-func (p *Proxy) forget(host string) { p.state.Forget(host) }
-
 // service finds a service by its full name; nil: there is none.
 func (p *Proxy) service(ctx context.Context, host string) (*config.Service, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.opts.Lookup)
 	defer cancel()
-	_, v, err := p.store.get(ctx, config.Name(config.KindService, host), p.now())
+	_, v, err := p.store.Get(ctx, config.Name(config.KindService, host), p.now())
 	svc, _ := v.(*config.Service)
 	return svc, err
 }

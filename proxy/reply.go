@@ -6,6 +6,7 @@ import (
 	"github.com/weft-mesh/weft/chain"
 	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/proxy/h1"
+	"github.com/weft-mesh/weft/proxy/held"
 	"github.com/weft-mesh/weft/traffic"
 	"github.com/weft-mesh/weft/wire/http1"
 )
@@ -38,7 +39,7 @@ func verdict(c *traffic.Call, err error) (int, decision.Verdict) {
 	case status == 499 && errors.As(err, &bad):
 		status, v.Reason = bad.Status, decision.Malformed
 	case v.Reason != decision.ResetByPeer:
-	case errors.Is(err, errUnavailable):
+	case errors.Is(err, held.ErrUnavailable):
 		v.Reason = decision.NoService
 	case errors.Is(err, h1.ErrRequest):
 		status, v.Reason = 400, decision.Malformed

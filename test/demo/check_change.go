@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/weft-mesh/weft/proxy"
+	"github.com/weft-mesh/weft/proxy/held"
 )
 
 // underLoad runs a change while requests are sent at a steady rate, one every 5 ms: none may fail.
@@ -209,7 +209,7 @@ func (c *checker) held() (map[string]int, error) {
 		if !p.Connected {
 			err = fmt.Errorf("%s is not connected", p.Workload)
 		}
-		var list []proxy.Held
+		var list []held.Resource
 		if err := c.admin(p.Admin, "/config", &list); err != nil {
 			return nil, err
 		}

@@ -1,4 +1,4 @@
-package proxy
+package held
 
 import (
 	"context"
@@ -25,40 +25,38 @@ func (w *wants) Want(names ...string)   { w.asked = append(w.asked, names...) }
 func (w *wants) Drop(names ...string)   { w.dropped = append(w.dropped, names...) }
 func (w *wants) Restore(string, []byte) {}
 
-// plain builds services without a proxy around.
-type plain struct{ state *chain.State }
-
-func (p plain) buildService(c *config.Service) (*service, error) {
-	if c.Namespace == "bad" {
-		return nil, errors.New("bad")
-	}
-	way, err := chain.NewService(c, p.state, nil, nil, noon)
-	return &service{c, way}, err
+// options builds services without a proxy around.
+func options(w Wanter) Options {
+	state := chain.NewState()
+	return Options{Want: w, Build: func(c *config.Service) (*Service, error) {
+		if c.Namespace == "bad" {
+			return nil, errors.New("bad")
+		}
+		way, err := chain.NewService(c, state, nil, nil, noon)
+		return &Service{c, way}, err
+	}, Workload: func(string, *config.Workload) error { return nil }, Trust: func(*config.Trust) error { return nil },
+		Peer: func(string) {}, Forget: func(string) {}}
 }
-func (plain) useWorkload(string, *config.Workload) error { return nil }
-func (plain) useTrust(*config.Trust) error               { return nil }
-func (plain) changedPeer(string)                         {}
-func (plain) forget(string)                              {}
 
 var noon = time.Unix(1_800_000_000, 0)
 
 // fixture is a store, and services that lead to others.
 type fixture struct {
 	t *testing.T
-	*store
+	*Store
 	*wants
 }
 
 func newFixture(t *testing.T) *fixture {
 	w := &wants{}
-	return &fixture{t: t, store: newStore(w, plain{chain.NewState()}), wants: w}
+	return &fixture{t: t, Store: New(options(w)), wants: w}
 }
 
 // ask asks for a service without waiting.
 func (f *fixture) ask(host string) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	_, _, _ = f.get(ctx, "service/"+host, noon)
+	_, _, _ = f.Get(ctx, "service/"+host, noon)
 }
 
 // gets hands a service over, whose rules lead to others; version tells it from others of that name.
@@ -82,7 +80,7 @@ func (f *fixture) gone(host string) {
 func (f *fixture) state(hosts ...string) string {
 	var out []string
 	for _, h := range hosts {
-		switch v, known := f.peek("service/" + h); {
+		switch v, known := f.Peek("service/" + h); {
 		case !known:
 			out = append(out, "?")
 		case v == nil:
@@ -137,7 +135,7 @@ func TestFindWhileHeld(t *testing.T) {
 		host string
 		why  string
 	}{{"b", "b has no subset x"}, {"c", "there is no service c"}, {"d", "the configuration of d has not arrived"}} {
-		if _, why := f.find(traffic.Target{Service: x.host, Port: 80, Subset: "x"}); why != x.why {
+		if _, why := f.Find(traffic.Target{Service: x.host, Port: 80, Subset: "x"}); why != x.why {
 			t.Errorf("%s: %q", x.host, why)
 		}
 	}
@@ -154,10 +152,10 @@ func TestVirtualIPs(t *testing.T) {
 	put(two)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if e, err := f.byIP(ctx, two, noon); e == nil || err != nil {
+	if e, err := f.ByIP(ctx, two, noon); e == nil || err != nil {
 		t.Error(e, err)
 	}
-	if e, err := f.byIP(ctx, one, noon); e != nil || !errors.Is(err, errUnavailable) {
+	if e, err := f.ByIP(ctx, one, noon); e != nil || !errors.Is(err, ErrUnavailable) {
 		t.Errorf("an address that was given up: %v %v", e, err)
 	}
 }
@@ -170,9 +168,9 @@ func TestIdle(t *testing.T) {
 	}
 	f.gets("a", "2", "b")
 	later := noon.Add(time.Hour)
-	f.entries["service/a"].touch(later)
-	f.entries["service/c"].touch(later)
-	f.idle(later)
+	f.entries["service/a"].Touch(later)
+	f.entries["service/c"].Touch(later)
+	f.Idle(later)
 	if got := f.state("a", "b", "c", "d"); got != "2 1 1 ?" || !slices.Equal(f.dropped, []string{"service/d"}) {
 		t.Errorf("%s, dropped %v", got, f.dropped)
 	}

@@ -1,4 +1,9 @@
-package proxy
+// Package held holds a proxy's configuration: what was asked for, what has arrived, what is known not to exist. It asks for a resource
+// when it is first needed, and forgets what nobody uses.
+//
+// It has no goroutine and no clock; whoever needs a resource waits in Get. Its errors wrap ErrUnavailable where nobody answered, and
+// are those of Options' functions where a resource was refused.
+package held
 
 import (
 	"context"
@@ -25,40 +30,40 @@ type Wanter interface {
 	Restore(name string, body []byte)
 }
 
-// service is one version of a service, ready to be called.
-type service struct {
-	cfg *config.Service
-	way *chain.Service
+// Service is one version of a service, ready to be called.
+type Service struct {
+	Config *config.Service
+	Way    *chain.Service
 }
 
-// builder takes parsed resources into use.
-type builder interface {
-	buildService(*config.Service) (*service, error)
-	useWorkload(name string, w *config.Workload) error // nil: it is gone
-	useTrust(*config.Trust) error
-	changedPeer(name string)
-	forget(host string)
+// Options says where resources are asked for, and who takes them into use. All fields are required.
+type Options struct {
+	Want     Wanter
+	Build    func(*config.Service) (*Service, error)
+	Workload func(name string, w *config.Workload) error // nil: it is gone
+	Trust    func(*config.Trust) error
+	Peer     func(name string) // it has changed
+	Forget   func(host string) // a service that nobody uses any more
 }
 
-// store holds the configuration that has arrived. A resource is asked for when it is first needed; whoever needs it waits. What
+// Store holds the configuration that has arrived. A resource is asked for when it is first needed; whoever needs it waits. What
 // is not there is known too, as long as it is subscribed to.
 //
 // A new version of a service is held back until the services that its rules lead to have arrived, or are known not to exist:
 // no call takes a route whose end is not known yet. Its endpoints are in use from the moment that it arrives.
-type store struct {
-	want  Wanter
-	build builder
+type Store struct {
+	o Options
 
 	mu       sync.Mutex
-	entries  map[string]*entry
-	ips      map[netip.Addr]*entry // services by virtual IP
+	entries  map[string]*Entry
+	ips      map[netip.Addr]*Entry // services by virtual IP
 	evicted  []string              // forgotten, and still to be dropped
 	changed  chan struct{}         // stirred when there is something to write to disk
-	services sync.Map              // host -> *entry: found without the lock
+	services sync.Map              // host -> *Entry: found without the lock
 }
 
-// entry is one resource. Its fields are guarded by store.mu but for ready, used, now and next.
-type entry struct {
+// Entry is one resource. Its fields are guarded by Store.mu but for ready, used, now and next.
+type Entry struct {
 	name    string
 	ready   chan struct{} // closed once there is an answer
 	known   bool
@@ -69,22 +74,26 @@ type entry struct {
 	held    []byte          // body of next
 
 	used atomic.Int64            // when somebody asked for it
-	now  atomic.Pointer[service] // in use; nil: there is no such service
-	next atomic.Pointer[service] // held back
+	now  atomic.Pointer[Service] // in use; nil: there is no such service
+	next atomic.Pointer[Service] // held back
 }
 
 // maxEntries bounds what is held: an application that asks for made-up names makes those be forgotten that were not used longest.
 const maxEntries = 20000
 
-func newStore(want Wanter, build builder) *store {
-	return &store{want: want, build: build, entries: map[string]*entry{}, ips: map[netip.Addr]*entry{}, changed: make(chan struct{}, 1)}
+// New returns a store that holds nothing.
+func New(o Options) *Store {
+	return &Store{o: o, entries: map[string]*Entry{}, ips: map[netip.Addr]*Entry{}, changed: make(chan struct{}, 1)}
 }
 
-// errUnavailable says that nobody answered, which is not the same as that something does not exist.
-var errUnavailable = errors.New("it is not known here, and the control plane does not answer")
+// Changed tells when there is something to write to disk.
+func (s *Store) Changed() <-chan struct{} { return s.changed }
 
-// get returns a resource, asking for it and waiting if it is not known; value nil: it does not exist.
-func (s *store) get(ctx context.Context, name string, now time.Time) (*entry, any, error) {
+// ErrUnavailable says that nobody answered, which is not the same as that something does not exist.
+var ErrUnavailable = errors.New("it is not known here, and the control plane does not answer")
+
+// Get returns a resource, asking for it and waiting if it is not known; value nil: it does not exist.
+func (s *Store) Get(ctx context.Context, name string, now time.Time) (*Entry, any, error) {
 	s.mu.Lock()
 	e, fresh := s.entry(name, now)
 	if e.known {
@@ -96,10 +105,10 @@ func (s *store) get(ctx context.Context, name string, now time.Time) (*entry, an
 	s.evicted = nil
 	s.mu.Unlock()
 	if len(drop) > 0 {
-		s.want.Drop(drop...)
+		s.o.Want.Drop(drop...)
 	}
 	if fresh {
-		s.want.Want(name)
+		s.o.Want.Want(name)
 	}
 	select {
 	case <-e.ready:
@@ -107,21 +116,21 @@ func (s *store) get(ctx context.Context, name string, now time.Time) (*entry, an
 		defer s.mu.Unlock()
 		return e, e.value, nil
 	case <-ctx.Done():
-		return e, nil, fmt.Errorf("%s: %w (%w)", name, errUnavailable, ctx.Err())
+		return e, nil, fmt.Errorf("%s: %w (%w)", name, ErrUnavailable, ctx.Err())
 	}
 }
 
 // entry returns the entry of a name; fresh: it is new, and nobody has asked for it yet. It needs the lock.
-func (s *store) entry(name string, now time.Time) (e *entry, fresh bool) {
+func (s *Store) entry(name string, now time.Time) (e *Entry, fresh bool) {
 	if e := s.entries[name]; e != nil {
-		e.touch(now)
+		e.Touch(now)
 		return e, false
 	}
 	if len(s.entries) >= maxEntries {
 		s.evict()
 	}
-	e = &entry{name: name, ready: make(chan struct{})}
-	e.touch(now)
+	e = &Entry{name: name, ready: make(chan struct{})}
+	e.Touch(now)
 	s.entries[name] = e
 	if kind, host := config.Cut(name); kind == config.KindService {
 		s.services.Store(host, e)
@@ -129,37 +138,48 @@ func (s *store) entry(name string, now time.Time) (e *entry, fresh bool) {
 	return e, true
 }
 
-// touch notes that somebody needs e. It writes seldom: connections share the entry.
-func (e *entry) touch(now time.Time) {
+// Expect makes room for a resource that is going to be asked for; known: there is an answer already.
+func (s *Store) Expect(name string, now time.Time) (known bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e, _ := s.entry(name, now)
+	return e.known
+}
+
+// Now is the version of a service that is in use; nil: there is no such service.
+func (e *Entry) Now() *Service { return e.now.Load() }
+
+// Touch notes that somebody needs e. It writes seldom: connections share the entry.
+func (e *Entry) Touch(now time.Time) {
 	if n := now.Unix(); e.used.Load() != n {
 		e.used.Store(n)
 	}
 }
 
-// find is the chain's Finder.
-func (s *store) find(t traffic.Target) (traffic.Handler, string) {
+// Find is the chain's Finder.
+func (s *Store) Find(t traffic.Target) (traffic.Handler, string) {
 	x, ok := s.services.Load(t.Service)
 	if !ok {
 		return nil, "the configuration of " + t.Service + " has not arrived"
 	}
-	e := x.(*entry)
+	e := x.(*Entry)
 	h, why := wayOf(e.now.Load()).Find(t)
 	if next := e.next.Load(); h == nil && next != nil {
-		return next.way.Find(t)
+		return next.Way.Find(t)
 	}
 	return h, why
 }
 
-func wayOf(s *service) *chain.Service {
+func wayOf(s *Service) *chain.Service {
 	if s == nil {
 		return nil
 	}
-	return s.way
+	return s.Way
 }
 
 // Apply takes updates into use; it is stream.Client's. The errors are those of resources that were refused: their last good
 // version stays.
-func (s *store) Apply(updates []stream.Update, now time.Time) map[string]error {
+func (s *Store) Apply(updates []stream.Update, now time.Time) map[string]error {
 	refused := map[string]error{}
 	var asked []string
 	for _, u := range updates {
@@ -174,14 +194,14 @@ func (s *store) Apply(updates []stream.Update, now time.Time) map[string]error {
 		}
 	}
 	if len(asked) > 0 {
-		s.want.Want(asked...)
+		s.o.Want.Want(asked...)
 	}
-	s.stir()
+	s.Stir()
 	return refused
 }
 
-// stir says that there is something to write to disk.
-func (s *store) stir() {
+// Stir says that there is something to write to disk.
+func (s *Store) Stir() {
 	select {
 	case s.changed <- struct{}{}:
 	default:
@@ -211,7 +231,7 @@ func parse(u stream.Update) (any, error) {
 }
 
 // take takes one resource in; it returns names to ask for.
-func (s *store) take(u stream.Update, v any, now time.Time) (ask []string, err error) {
+func (s *Store) take(u stream.Update, v any, now time.Time) (ask []string, err error) {
 	kind, _ := config.Cut(u.Name)
 	if kind != config.KindService {
 		if err := s.apply(u.Name, kind, v); err != nil {
@@ -224,9 +244,9 @@ func (s *store) take(u stream.Update, v any, now time.Time) (ask []string, err e
 	if e == nil {
 		return nil, nil // forgotten meanwhile
 	}
-	var svc *service
+	var svc *Service
 	if cfg, ok := v.(*config.Service); ok {
-		if svc, err = s.build.buildService(cfg); err != nil {
+		if svc, err = s.o.Build(cfg); err != nil {
 			return nil, err
 		}
 		if e.missing = s.missing(cfg, e, now, &ask); len(e.missing) > 0 {
@@ -241,23 +261,23 @@ func (s *store) take(u stream.Update, v any, now time.Time) (ask []string, err e
 }
 
 // apply hands over what is not a service.
-func (s *store) apply(name, kind string, v any) error {
+func (s *Store) apply(name, kind string, v any) error {
 	switch kind {
 	case config.KindWorkload:
 		w, _ := v.(*config.Workload)
-		return s.build.useWorkload(name, w)
+		return s.o.Workload(name, w)
 	case config.KindTrust:
 		if t, ok := v.(*config.Trust); ok {
-			return s.build.useTrust(t)
+			return s.o.Trust(t)
 		}
 	case config.KindPeer:
-		defer s.build.changedPeer(name)
+		defer s.o.Peer(name)
 	}
 	return nil
 }
 
 // missing returns the services that cfg leads to and that nothing is known of; those not yet asked for are added to ask.
-func (s *store) missing(cfg *config.Service, self *entry, now time.Time, ask *[]string) map[string]bool {
+func (s *Store) missing(cfg *config.Service, self *Entry, now time.Time, ask *[]string) map[string]bool {
 	out := map[string]bool{}
 	for t := range targets(cfg) {
 		name := config.Name(config.KindService, t.Service)
@@ -300,7 +320,7 @@ func targets(svc *config.Service) func(func(traffic.Target) bool) {
 }
 
 // use takes a version into use and wakes who waits. It needs the lock.
-func (s *store) use(e *entry, v any, svc *service, body []byte) {
+func (s *Store) use(e *Entry, v any, svc *Service, body []byte) {
 	if old, ok := e.value.(*config.Service); ok && old != nil {
 		for _, ip := range old.IPs {
 			if s.ips[ip] == e {
@@ -309,7 +329,7 @@ func (s *store) use(e *entry, v any, svc *service, body []byte) {
 		}
 	}
 	if svc != nil {
-		for _, ip := range svc.cfg.IPs {
+		for _, ip := range svc.Config.IPs {
 			s.ips[ip] = e
 		}
 	}
@@ -323,7 +343,7 @@ func (s *store) use(e *entry, v any, svc *service, body []byte) {
 }
 
 // release takes into use what waited for e alone. It needs the lock.
-func (s *store) release(e *entry) {
+func (s *Store) release(e *Entry) {
 	waiters := e.waiters
 	e.waiters = nil
 	for w := range waiters {
@@ -335,24 +355,24 @@ func (s *store) release(e *entry) {
 			continue
 		}
 		next := x.next.Load()
-		s.use(x, next.cfg, next, x.held)
+		s.use(x, next.Config, next, x.held)
 		s.release(x)
 	}
 }
 
-// rebuild builds all services anew: what they share has changed. On an error all stay as they were.
-func (s *store) rebuild() error {
+// Rebuild builds all services anew: what they share has changed. On an error all stay as they were.
+func (s *Store) Rebuild() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	type built struct {
-		at  *atomic.Pointer[service]
-		svc *service
+		at  *atomic.Pointer[Service]
+		svc *Service
 	}
 	var all []built
 	for _, e := range s.entries {
-		for _, at := range []*atomic.Pointer[service]{&e.now, &e.next} {
+		for _, at := range []*atomic.Pointer[Service]{&e.now, &e.next} {
 			if old := at.Load(); old != nil {
-				svc, err := s.build.buildService(old.cfg)
+				svc, err := s.o.Build(old.Config)
 				if err != nil {
 					return err
 				}
@@ -366,29 +386,29 @@ func (s *store) rebuild() error {
 	return nil
 }
 
-// byIP finds the service that has a virtual IP; nil: there is none.
-func (s *store) byIP(ctx context.Context, ip netip.Addr, now time.Time) (*entry, error) {
+// ByIP finds the service that has a virtual IP; nil: there is none.
+func (s *Store) ByIP(ctx context.Context, ip netip.Addr, now time.Time) (*Entry, error) {
 	s.mu.Lock()
 	e := s.ips[ip]
 	s.mu.Unlock()
 	if e != nil {
-		e.touch(now)
+		e.Touch(now)
 		return e, nil
 	}
-	_, v, err := s.get(ctx, config.Name(config.KindAddress, ip.String()), now)
+	_, v, err := s.Get(ctx, config.Name(config.KindAddress, ip.String()), now)
 	a, _ := v.(*config.Address)
 	if err != nil || a == nil {
 		return nil, err
 	}
-	e, v, err = s.get(ctx, config.Name(config.KindService, a.Host), now)
+	e, v, err = s.Get(ctx, config.Name(config.KindService, a.Host), now)
 	if svc, _ := v.(*config.Service); svc == nil {
 		return nil, err
 	}
 	return e, err
 }
 
-// byEndpoint finds an endpoint of a service that is held, its pool, and the service.
-func (s *store) byEndpoint(at netip.AddrPort) (e *entry, port *config.Port, to *traffic.Endpoint) {
+// ByEndpoint finds an endpoint of a service that is held, its pool, and the service.
+func (s *Store) ByEndpoint(at netip.AddrPort) (e *Entry, port *config.Port, to *traffic.Endpoint) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, name := range slices.Sorted(maps.Keys(s.entries)) { // several services may have it: the answer is always the same
@@ -397,8 +417,8 @@ func (s *store) byEndpoint(at netip.AddrPort) (e *entry, port *config.Port, to *
 		if svc == nil {
 			continue
 		}
-		for i := range svc.cfg.Ports {
-			p := &svc.cfg.Ports[i]
+		for i := range svc.Config.Ports {
+			p := &svc.Config.Ports[i]
 			if len(p.Pools) == 0 {
 				continue
 			}
@@ -412,8 +432,8 @@ func (s *store) byEndpoint(at netip.AddrPort) (e *entry, port *config.Port, to *
 	return nil, nil, nil
 }
 
-// idle drops what nobody has asked for since then, and that nothing in use leads to.
-func (s *store) idle(since time.Time) {
+// Idle drops what nobody has asked for since then, and that nothing in use leads to.
+func (s *Store) Idle(since time.Time) {
 	s.mu.Lock()
 	led := s.led(since.Unix())
 	var drop []string
@@ -425,7 +445,7 @@ func (s *store) idle(since time.Time) {
 	s.forget(drop)
 	s.mu.Unlock()
 	if len(drop) > 0 {
-		s.want.Drop(drop...)
+		s.o.Want.Drop(drop...)
 	}
 }
 
@@ -435,12 +455,12 @@ func forgettable(name string) bool {
 }
 
 // led names what the services used since then lead to. It needs the lock.
-func (s *store) led(since int64) map[string]bool {
+func (s *Store) led(since int64) map[string]bool {
 	led := map[string]bool{}
 	for _, e := range s.entries {
-		for _, svc := range []*service{e.now.Load(), e.next.Load()} {
+		for _, svc := range []*Service{e.now.Load(), e.next.Load()} {
 			if svc != nil && e.used.Load() >= since {
-				for t := range targets(svc.cfg) {
+				for t := range targets(svc.Config) {
 					led[config.Name(config.KindService, t.Service)] = true
 				}
 			}
@@ -450,14 +470,14 @@ func (s *store) led(since int64) map[string]bool {
 }
 
 // evict forgets an eighth of what does not exist, the longest unused first. It needs the lock.
-func (s *store) evict() {
-	var none []*entry
+func (s *Store) evict() {
+	var none []*Entry
 	for name, e := range s.entries {
 		if e.value == nil && forgettable(name) && len(e.waiters) == 0 {
 			none = append(none, e)
 		}
 	}
-	slices.SortFunc(none, func(a, b *entry) int { return int(a.used.Load() - b.used.Load()) })
+	slices.SortFunc(none, func(a, b *Entry) int { return int(a.used.Load() - b.used.Load()) })
 	var drop []string
 	for _, e := range none[:len(none)/8] {
 		drop = append(drop, e.name)
@@ -467,7 +487,7 @@ func (s *store) evict() {
 }
 
 // forget takes entries out. It needs the lock.
-func (s *store) forget(names []string) {
+func (s *Store) forget(names []string) {
 	for _, name := range names {
 		e := s.entries[name]
 		delete(s.entries, name)
@@ -480,7 +500,7 @@ func (s *store) forget(names []string) {
 		}
 		if kind, host := config.Cut(name); kind == config.KindService {
 			s.services.CompareAndDelete(host, e)
-			s.build.forget(host)
+			s.o.Forget(host)
 		}
 		e.now.Store(nil)
 		e.next.Store(nil)
