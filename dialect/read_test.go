@@ -30,14 +30,22 @@ type mirror struct {
 }
 
 type spec struct {
-	Host        string         `json:"host"`
-	Mode        string         `json:"mode"`
-	Rules       []rule         `json:"rules"`
-	RetryBudget map[string]int `json:"retryBudget"`
-	Fine        map[string]any `json:"fine"`
-	Memory      string         `json:"memory"`
-	On          bool           `json:"active"`
-	Port        any            `json:"port"`
+	Host        string            `json:"host"`
+	Mode        string            `json:"mode"`
+	Rules       []rule            `json:"rules"`
+	RetryBudget map[string]int    `json:"retryBudget"`
+	Fine        map[string]any    `json:"fine"`
+	Memory      string            `json:"memory"`
+	On          bool              `json:"active"`
+	Port        any               `json:"port"`
+	Parts       []part            `json:"parts"`
+	Sorts       map[string]part   `json:"sorts"`
+	Levels      map[string]string `json:"levels"`
+}
+
+type part struct {
+	Size  int32 `json:"size"`
+	Count int32 `json:"count"`
 }
 
 // kinds are a made-up dialect. A Thing becomes a Service of its host; it looks at the Things that its memory names.
@@ -45,11 +53,12 @@ func kinds() []dialect.Kind {
 	s := dialect.Whole(dialect.SchemaOf(reflect.TypeFor[spec]())).Require("spec", "spec.host", "spec.rules[].name").
 		SetEnum("spec.mode", "STRICT", "PERMISSIVE").SetType("spec.rules[].timeout", dialect.DurationType).
 		SetType("spec.memory", dialect.QuantityType).SetType("spec.port", dialect.IntOrStringType)
+	s.At("spec.levels").Numbers = true
 	s.At("spec.rules[].mirror").OneOf = [][]string{{"host", "percent"}}
 	return []dialect.Kind{{
 		Dialect: decision.Istio, Group: "things.example.com", Name: "Thing", Versions: []string{"v1", "v1beta1"}, Schema: s,
 		Fields: []string{"spec.host", "spec.mode", "spec.rules[].name", "spec.rules[].headers{}", "spec.rules[].paths", "spec.fine.*", "spec.active",
-			"spec.rules[].timeout", "spec.port"},
+			"spec.rules[].timeout", "spec.port", "spec.parts", "spec.sorts", "spec.parts[].size", "spec.sorts{}.size", "spec.levels"},
 		Ignored:     map[string]string{"status.*": "it is what a controller says", "spec.memory": "unused"},
 		Unsupported: map[string]string{"spec.rules[].mirror": "copies are not sent", "spec.rules[].mirror.deep.two": "two is one too many"},
 		Renamed: map[string]string{"spec.rules[].destination": "spec.host", "spec.old": "write the new one instead",
@@ -145,6 +154,18 @@ warning zork: unknown field: it has no effect`},
 		{"not supported", head + "spec: {host: h, retryBudget: {a: 1, b: 2}, rules: [{name: one}, {name: two, weight: 3}]}", `
 warning spec.retryBudget: not supported yet: it has no effect
 warning spec.rules[1].weight: not supported yet: it has no effect`},
+		{"the ends of a range", head + "spec: {host: h, parts: [{size: 2147483647}, {size: -2147483648}]}", ""},
+		{"beyond the ends of a range", head + "spec: {host: h, parts: [{size: 2147483648}, {size: -2147483649}, {size: 3.0e9}]}", `
+error spec.parts[0].size: 2147483648 is outside of -2147483648 to 2147483647
+error spec.parts[1].size: -2147483649 is outside of -2147483648 to 2147483647
+error spec.parts[2].size: 3e+09 is outside of -2147483648 to 2147483647`},
+		{"keys that are numbers", head + `spec: {host: h, levels: {80: a, "90": b, http: c, -1: d, 4294967296: e}}`, `
+error spec.levels.-1: a whole number is expected as the key, and this is "-1"
+error spec.levels.4294967296: a whole number is expected as the key, and this is "4294967296"
+error spec.levels.http: a whole number is expected as the key, and this is "http"`},
+		{"not supported in what is", head + "spec: {host: h, parts: [{size: 1, count: 2}], sorts: {a: {size: 1, count: 2}}}", `
+warning spec.parts[0].count: not supported yet: it has no effect
+warning spec.sorts.a.count: not supported yet: it has no effect`},
 		{"one finding for all below", head + "spec: {host: h, rules: [{name: one, mirror: {percent: 3, deep: {one: x, two: z}}}]}",
 			"warning spec.rules[0].mirror: not supported yet: copies are not sent"},
 		{"wrong types", head + "spec: {host: [h], active: \"true\", rules: [{name: 3, paths: x, timeout: 5, headers: {a: 1}}], memory: lots, port: 1.5, fine: 1}", `

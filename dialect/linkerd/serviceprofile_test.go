@@ -144,6 +144,16 @@ func TestBudgetThatIsDiscardedDisablesRetries(t *testing.T) {
 	}
 }
 
+// TestRatios: a budget counts in hundredths, rounded as a person would; a share that is there is never none.
+func TestRatios(t *testing.T) {
+	for ratio, want := range map[string]uint32{"0": 0, "0.001": 1, "0.009": 1, "0.014": 1, "0.016": 2, "0.29": 29, "0.57": 57, "1": 100, "1000": 100_000} {
+		part, _ := lower(t, profile("retryBudget: {retryRatio: "+ratio+", minRetriesPerSecond: 7, ttl: 10s}"))
+		if b := part.Profiles[0].Budget; *b.Percent != want || *b.MinPerSecond != 7 || b.Window != 10*time.Second {
+			t.Errorf("%s: %d %%, %d a second, in %v; wanted %d %%", ratio, *b.Percent, *b.MinPerSecond, b.Window, want)
+		}
+	}
+}
+
 // "isRetryable never retries transport errors": the policy wants nothing made again that got no answer.
 func TestRetryableIsAboutAnswers(t *testing.T) {
 	part, _ := lower(t, profile("routes: [{name: a, condition: {method: GET}, isRetryable: true}]"))

@@ -12,6 +12,7 @@ import (
 	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/feature/balance"
 	"github.com/weft-mesh/weft/feature/outlier"
+	"github.com/weft-mesh/weft/identity"
 	"github.com/weft-mesh/weft/traffic"
 	"github.com/weft-mesh/weft/traffic/traffictest"
 )
@@ -95,6 +96,82 @@ func TestPeakEWMAAvoidsTheSlow(t *testing.T) {
 	got := send(t, set(nil, nil, 3), h, 1000, nil)
 	if got["127.64.0.1"] > 50 {
 		t.Errorf("the slow one got %d of 1000: %v", got["127.64.0.1"], got)
+	}
+}
+
+// open makes n calls that do not end before done is called, and counts them by address.
+func open(s *balance.Set, n int) (got map[string]int, done func()) {
+	h, got, calls := &host{start, fine}, map[string]int{}, []*traffic.Call{}
+	for i := range n {
+		c := &traffic.Call{}
+		c.Begin(h, &traffic.Conn{})
+		c.Proto, c.Now, c.Draw = traffic.HTTP1, start, uint64(i)*0x9e3779b97f4a7c15
+		_ = traffic.Chain(traffic.Forward{}, balance.With(s)).Serve(c)
+		got[c.To.Addr.Addr().String()]++
+		calls = append(calls, c)
+	}
+	return got, func() {
+		for _, c := range calls {
+			c.Finish(start)
+		}
+	}
+}
+
+// TestBusyIsAvoided: the algorithms that count calls under way level them, by weight where least requests do; the others do not look.
+func TestBusyIsAvoided(t *testing.T) {
+	for _, x := range []struct {
+		algorithm   balance.Algorithm
+		weight      uint32 // of the second
+		least, most int    // of 100 calls that do not end, to the first
+	}{
+		{balance.PeakEWMA, 1, 50, 50}, {balance.LeastRequest, 1, 50, 50}, {balance.LeastRequest, 4, 19, 21},
+		{balance.RoundRobin, 1, 50, 50}, {balance.Random, 1, 30, 70},
+	} {
+		eps := endpoints(2)
+		eps[0].Weight, eps[1].Weight = 1, x.weight
+		s := balance.NewSet()
+		s.Update(&balance.Policy{Algorithm: x.algorithm}, nil, eps, start)
+		got, done := open(s, 100)
+		if n := got["127.64.0.1"]; n < x.least || n > x.most {
+			t.Errorf("%v, weights 1 and %d: the first got %d of 100", x.algorithm, x.weight, n)
+		}
+		for _, e := range s.Snapshot() {
+			if int(e.Pending) != got[e.Endpoint.Addr.Addr().String()] {
+				t.Errorf("%v: %d pending of %v", x.algorithm, e.Pending, got)
+			}
+		}
+		if done(); s.Snapshot()[0].Pending != 0 || s.Snapshot()[1].Pending != 0 {
+			t.Errorf("%v: calls that have ended count on: %+v", x.algorithm, s.Snapshot())
+		}
+	}
+}
+
+// TestRoundRobinGoesAround: in turn, each one once before any comes again.
+func TestRoundRobinGoesAround(t *testing.T) {
+	s := set(&balance.Policy{Algorithm: balance.RoundRobin}, nil, 3)
+	var first, again []string
+	for i := range 6 {
+		a := s.Pick(&traffic.Attrs{Now: start, Draw: uint64(i) * 77}, nil, "").Addr.Addr().String()
+		if i < 3 {
+			first = append(first, a)
+		} else {
+			again = append(again, a)
+		}
+	}
+	if first[0] == first[1] || first[1] == first[2] || first[0] == first[2] || fmt.Sprint(first) != fmt.Sprint(again) {
+		t.Errorf("%v, then %v", first, again)
+	}
+}
+
+// TestAnotherAccountIsAnotherEndpoint: what was learnt of an address goes with the account that it was learnt of.
+func TestAnotherAccountIsAnotherEndpoint(t *testing.T) {
+	s := set(nil, &outlier.Policy{Consecutive: 1}, 2)
+	send(t, s, &host{start, func(string) (int, time.Duration) { return 500, time.Second }}, 10, nil)
+	eps := endpoints(2)
+	eps[0].ID = identity.Of("cluster.local", "default", "another")
+	s.Update(nil, &outlier.Policy{Consecutive: 1}, eps, start)
+	if snap := s.Snapshot(); snap[0].Latency != 30*time.Millisecond || !snap[0].Outlier.Until.IsZero() || snap[1].Latency == 30*time.Millisecond {
+		t.Errorf("%+v", snap)
 	}
 }
 

@@ -234,6 +234,9 @@ func TestUpgradeGoesOnAfterTheChain(t *testing.T) {
 	if err := serve(c, policy); err != nil || c.Response.Status != 101 {
 		t.Fatal(err, c.Response.Status)
 	}
+	if c.Replayable() {
+		t.Error("what comes is kept, though nothing will be sent again")
+	}
 	u.chunks <- "frame " // the chain has returned; bytes flow, and are not kept
 	u.chunks <- strings.Repeat("x", 1000)
 	close(u.chunks)

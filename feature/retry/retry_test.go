@@ -188,15 +188,69 @@ func TestPauseEnds(t *testing.T) {
 	h := &leaving{}
 	h.Answer = traffictest.Status(503)
 	c := h.Call()
-	c.Host = h
-	if err := traffic.Chain(traffic.Forward{}, With(policy, nil, &Ledger{}, nil)).Serve(c); !errors.Is(err, traffic.ErrCanceled) || h.Attempts != 1 {
-		t.Errorf("%v after %d attempts", err, h.Attempts)
+	c.Host, c.Body = h, &traffic.Bytes{B: make([]byte, 10)}
+	if err := traffic.Chain(traffic.Forward{}, With(policy, nil, &Ledger{}, nil)).Serve(c); !errors.Is(err, traffic.ErrCanceled) || h.Attempts != 1 || c.Replayable() {
+		t.Errorf("%v after %d attempts; the body is kept: %v", err, h.Attempts, c.Replayable())
 	}
 }
 
 type leaving struct{ traffictest.Host }
 
 func (*leaving) Sleep(*traffic.Call, time.Duration) error { return traffic.ErrCanceled }
+
+// TestAttemptsEnd: a call counts its attempts to 255, and whatever a policy says, no further.
+func TestAttemptsEnd(t *testing.T) {
+	h := &traffictest.Host{Answer: traffictest.Status(503)}
+	c, plenty := h.Call(), &Budget{MinPerSecond: new(uint32(1000))}
+	p := &Policy{Attempts: 1000, Codes: []int{503}, Backoff: 1}
+	if err := traffic.Chain(traffic.Forward{}, With(p, plenty, &Ledger{}, nil)).Serve(c); err != nil || h.Attempts != 255 || c.Response.Status != 503 {
+		t.Errorf("%v, status %d after %d attempts", err, c.Response.Status, h.Attempts)
+	}
+}
+
+// TestAttemptsBeginAfterThePause: what is learnt of an endpoint from an attempt's time does not hold the pause before it.
+func TestAttemptsBeginAfterThePause(t *testing.T) {
+	h := &traffictest.Host{}
+	var late []time.Duration
+	h.Answer = func(c *traffic.Call) error {
+		late = append(late, h.Time.Sub(c.Now))
+		h.Time = h.Time.Add(time.Millisecond)
+		return traffictest.Status(503)(c)
+	}
+	p := &Policy{Attempts: 3, Codes: []int{503}, Backoff: time.Hour}
+	if err := traffic.Chain(traffic.Forward{}, With(p, nil, &Ledger{}, nil)).Serve(h.Call()); err != nil {
+		t.Fatal(err)
+	}
+	if fmt.Sprint(late) != "[0s 0s 0s 0s]" || len(h.Slept) != 3 || h.Slept[0] == 0 {
+		t.Errorf("attempts began %v before they were made, after pauses of %v", late, h.Slept)
+	}
+}
+
+// TestCallsFillTheBudget: of the calls that are served, the budget's share may be retried; what can't be sent again takes nothing.
+func TestCallsFillTheBudget(t *testing.T) {
+	h, l := &traffictest.Host{Answer: readAll(503)}, &Ledger{}
+	fifth := &Budget{Percent: new(uint32(20)), MinPerSecond: new(uint32(0))}
+	serve := traffic.Chain(traffic.Forward{}, With(&Policy{Attempts: 1, Codes: []int{503}}, fifth, l, nil)).Serve
+	call := func(body int) {
+		c := h.Call()
+		c.Body = &traffic.Bytes{B: make([]byte, body)}
+		if err := serve(c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 10 {
+		call(100_000)
+	}
+	if h.Attempts != 10 {
+		t.Errorf("%d attempts of 10 calls that can't be sent again", h.Attempts)
+	}
+	for range 10 {
+		call(1)
+	}
+	if h.Attempts != 24 {
+		t.Errorf("%d attempts of 20 calls, of which a fifth may be retried", h.Attempts)
+	}
+}
 
 func TestBudget(t *testing.T) {
 	var l Ledger

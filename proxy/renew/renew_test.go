@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/weft-mesh/weft/config"
@@ -24,9 +25,12 @@ type authority struct {
 	fail  atomic.Bool
 }
 
-func newAuthority(t *testing.T) *authority {
+func newAuthority(t *testing.T) *authority { return newAuthorityFor(t, time.Hour) }
+
+// newAuthorityFor has a root that lives for a while.
+func newAuthorityFor(t *testing.T, life time.Duration) *authority {
 	t.Helper()
-	root, err := ca.Generate("cluster.local", time.Now(), time.Hour)
+	root, err := ca.Generate("cluster.local", time.Now(), life)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,6 +95,55 @@ func TestRenewsWhenTheIssuerChanges(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "renewed", func() bool { return store.OwnRoot() == next })
+}
+
+// TestHalfLife: a certificate is renewed in the tenth of its life that ends at the half, so that the authority may be away for half a
+// life from any moment on; it is asked again and again then, and the old certificate serves until its end.
+func TestHalfLife(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const life = 24 * time.Hour
+		a := newAuthorityFor(t, 1000*time.Hour)
+		var times []time.Time
+		var failed int
+		store := cert.NewStore(time.Now)
+		r := New(Options{ID: reviews, Store: store, Certify: a.certify, Clock: time.Now, Failed: func(error) { failed++ },
+			Renewed: func() { times = append(times, time.Now()) }})
+		root := a.Roots().Active.ID()
+		if err := r.Trust(a.trust(root[:])); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		go r.Run(ctx)
+		time.Sleep(10 * life)
+		synctest.Wait()
+		for i := range times[1:] {
+			if d := times[i+1].Sub(times[i]); d < life*4/10-time.Minute || d > life/2 {
+				t.Errorf("renewal %d came %v after the one before", i+1, d)
+			}
+		}
+		if len(times) < 21 || len(times) > 26 || failed > 0 {
+			t.Errorf("%d renewals in 10 lives, %d failed", len(times), failed)
+		}
+
+		last := times[len(times)-1]
+		a.fail.Store(true)
+		time.Sleep(time.Until(last.Add(life - time.Second)))
+		synctest.Wait()
+		if err := store.Ready(); err != nil || failed < 100 {
+			t.Errorf("shortly before the end, after %d attempts: %v", failed, err)
+		}
+		time.Sleep(2 * time.Second)
+		if store.Ready() == nil {
+			t.Error("ready with a certificate that has expired")
+		}
+		a.fail.Store(false)
+		time.Sleep(lastPause)
+		synctest.Wait()
+		if err := store.Ready(); err != nil {
+			t.Errorf("the authority is back: %v", err)
+		}
+		cancel()
+	})
 }
 
 // TestNoFlood: an authority that does not sign with the announced root yet, or is away, is not asked without end.
