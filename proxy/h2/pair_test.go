@@ -336,3 +336,68 @@ func settle(n func() int) {
 		last = n()
 	}
 }
+
+// TestReady: a body says whether its next bytes are there, in either direction, so that they leave in one write with the head before
+// them.
+func TestReady(t *testing.T) {
+	request, response := &late{bytes: []byte("hello"), more: make(chan struct{})}, &late{more: make(chan struct{})}
+	p := newPair(t, ClientOptions{}, ServerOptions{}, func(st *Stream) {
+		c := st.Call()
+		if traffic.Ready(c.Body) {
+			t.Error("a request's body is ready before a byte of it was sent")
+		}
+		close(request.more)
+		until(t, func() bool { return traffic.Ready(c.Body) })
+		response.bytes, _ = c.Body.Next()
+		until(t, func() bool { return traffic.Ready(c.Body) }) // its end
+		c.Response.Status, c.Response.Body = 200, response
+		st.Respond()
+		c.Finish(time.Time{})
+	})
+	c := newCall("POST", "/", request)
+	if err := p.RoundTrip(c); err != nil {
+		t.Fatal(err)
+	}
+	if traffic.Ready(c.Response.Body) {
+		t.Error("a response's body is ready before a byte of it was sent")
+	}
+	close(response.more)
+	until(t, func() bool { return traffic.Ready(c.Response.Body) })
+	if b, err := readAll(c.Response.Body); b != "hello" || err != nil {
+		t.Errorf("the body is %q, %v", b, err)
+	}
+	c.Response.Body.Close(nil)
+	c.Finish(time.Time{})
+}
+
+// until waits for what happens by itself.
+func until(t *testing.T, done func() bool) {
+	t.Helper()
+	for range 1000 {
+		if done() {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	t.Error("it did not happen in 5 s")
+}
+
+// late is a body whose bytes come when they are let.
+type late struct {
+	bytes []byte
+	more  chan struct{}
+}
+
+func (l *late) Next() ([]byte, error) {
+	if l.bytes == nil {
+		return nil, io.EOF
+	}
+	<-l.more
+	b := l.bytes
+	l.bytes = nil
+	return b, nil
+}
+
+func (l *late) Interrupt(bool) {}
+
+func (l *late) Close(error) {}

@@ -19,6 +19,9 @@ func (b *requestBody) Next() ([]byte, error) {
 	return p, err
 }
 
+// Ready lets whoever sends the body on gather it behind the request's head.
+func (b *requestBody) Ready() bool { return b.ready() }
+
 func (b *requestBody) Interrupt(on bool) { b.interrupt(on) }
 
 // Close says that no more will be read. An error resets the stream.

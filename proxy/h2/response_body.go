@@ -23,6 +23,10 @@ func (b *responseBody) Next() ([]byte, error) {
 	return p, err
 }
 
+// Ready lets whoever writes the body gather it behind its head: without it, each small response cost the caller's proxy two writes, a
+// third of its time.
+func (b *responseBody) Ready() bool { return b.ready() }
+
 func (b *responseBody) Interrupt(on bool) { b.interrupt(on) }
 
 // Close ends the call: what the server has not said yet is not wanted.

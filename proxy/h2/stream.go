@@ -201,6 +201,13 @@ func (s *stream) read() ([]byte, error) {
 	}
 }
 
+// ready says whether read would return without waiting.
+func (s *stream) ready() bool {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	return s.err != nil || s.interrupted || len(s.in) > 0 || s.recvClosed || s.discard
+}
+
 // consumed gives back the window of what was lent. Updates wait until they are worth a frame. Called with the lock.
 func (s *stream) consumed() {
 	n := int64(len(s.lent))
