@@ -173,12 +173,20 @@ func (a *admin) endpoints() []Endpoint {
 // Learnt is what was learnt of endpoints, for explain.
 func (p *Proxy) Learnt() map[traffic.Target][]balance.Snapshot { return p.state.Snapshot() }
 
-// Count adds metrics of the proxy's own to a registry: of its connections, of callers turned away, of its certificate. It returns
-// what Options.Refused and Options.Cut should be.
-func Count(r *metrics.Registry) (refused, cut func(reason string), of func(*Proxy)) {
+// Count adds metrics of the proxy's own to a registry: of its connections, of callers turned away, of its certificate. It sets those
+// of o by which they are counted; of is for the proxy that is made of o.
+func Count(r *metrics.Registry, o *Options) (of func(*Proxy)) {
 	turned := r.NewCounts("weft_refused_total", "Callers turned away before there was a call, and peers that broke a protocol.", "reason")
 	closed := r.NewCounts("weft_cut_connections_total", "Connections that were closed though calls were under way on them.", "reason")
-	return turned.Add, closed.Add, func(p *Proxy) {
+	certificates := r.NewCounts("weft_certificate_renewals_total", "Attempts to renew the certificate.", "outcome")
+	o.Refused, o.Cut, o.Renewed = turned.Add, closed.Add, func(err error) {
+		if err != nil {
+			certificates.Add("failed")
+			return
+		}
+		certificates.Add("renewed")
+	}
+	return func(p *Proxy) {
 		r.NewGauge("weft_connections", "Connections that were accepted and are open.", func() float64 { return float64(p.sessions.count()) })
 		r.NewGauge("weft_upstream_connections", "Connections to other proxies, and those over HTTP/2 to applications.", func() float64 { return float64(p.links.count()) })
 		r.NewGauge("weft_ejected_endpoints", "Endpoints that are left out because they failed too often.", func() float64 {

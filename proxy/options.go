@@ -59,6 +59,8 @@ type Options struct {
 	Refused func(reason string)
 	// Cut hears of connections that were closed though calls were under way on them, by why. [nobody]
 	Cut func(reason string)
+	// Renewed hears of each attempt to renew the certificate. [nobody]
+	Renewed func(error)
 
 	Mesh   []netip.Prefix // addresses that are the mesh's: one that is not known is refused [240.0.0.0/4, 127.64.0.0/10]
 	Lookup time.Duration  // a first call waits this long for configuration [3 s]
@@ -125,6 +127,9 @@ func (o Options) validate() (Options, error) {
 	}
 	if o.Cut == nil {
 		o.Cut = func(string) {}
+	}
+	if o.Renewed == nil {
+		o.Renewed = func(error) {}
 	}
 	if o.Mesh == nil {
 		o.Mesh = []netip.Prefix{netip.MustParsePrefix("240.0.0.0/4"), netip.MustParsePrefix("127.64.0.0/10")}

@@ -77,7 +77,9 @@ func New(o Options) (*Proxy, error) {
 	p.ctx, p.end = context.WithCancel(context.Background())
 	p.store = held.New(held.Options{Want: o.Config, Build: p.buildService, Workload: p.useWorkload, Trust: p.useTrust, Peer: p.changedPeer,
 		Forget: p.state.Forget})
-	p.renew = renew.New(renew.Options{ID: o.ID, Store: o.Cert, Certify: o.Certify, Clock: o.Clock, Failed: o.Warn, Renewed: p.store.Stir})
+	p.renew = renew.New(renew.Options{ID: o.ID, Store: o.Cert, Certify: o.Certify, Clock: o.Clock,
+		Failed:  func(err error) { o.Renewed(err); o.Warn(err) },
+		Renewed: func() { o.Renewed(nil); p.store.Stir() }})
 	p.links.p = p
 	p.sessions.begin(p)
 	p.admins.begin(p)

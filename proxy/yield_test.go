@@ -87,7 +87,7 @@ func gauge(r *metrics.Registry, name string) func() float64 {
 func TestYield(t *testing.T) {
 	var r metrics.Registry
 	_, a, other := yielding(t, nil)
-	_, _, of := proxy.Count(&r)
+	of := proxy.Count(&r, &proxy.Options{})
 	of(a.Proxy)
 	open := gauge(&r, "weft_connections")
 	used, silent, tcp := a.connect(t, "240.0.0.1:80", open), a.connect(t, "240.0.0.1:80", open), a.connect(t, "240.0.0.2:90", open)
@@ -148,7 +148,7 @@ func TestSettleCuts(t *testing.T) {
 			cut.Add(1)
 		}
 	})
-	_, _, of := proxy.Count(&r)
+	of := proxy.Count(&r, &proxy.Options{})
 	of(a.Proxy)
 	open := gauge(&r, "weft_connections")
 	idle, tcp := a.connect(t, "240.0.0.1:80", open), a.connect(t, "240.0.0.2:90", open)

@@ -103,8 +103,7 @@ func newServer(c *launch.Config, fds *descriptors, state []byte) (*server, error
 		return nil, err
 	}
 	o.State = state
-	refused, cut, gauges := proxy.Count(&s.registry)
-	o.Refused, o.Cut = refused, cut
+	gauges := proxy.Count(&s.registry, o)
 	s.client = &stream.Client{Dial: s.plane.Dial, Status: s.status,
 		Hello: func() stream.Hello {
 			root := o.Cert.OwnRoot()

@@ -1,11 +1,9 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -19,7 +17,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/weft-mesh/weft/control"
 	"github.com/weft-mesh/weft/internal/proctest"
 	"github.com/weft-mesh/weft/internal/sys"
 	"github.com/weft-mesh/weft/proxy/h2"
@@ -59,15 +56,9 @@ func (m *meter) begin(ctx context.Context, mesh *proctest.Mesh) (err error) {
 	if err := mesh.Await(ctx, p, 30*time.Second, "answer", func() error { _, err := m.ask(ctx, http.DefaultClient); return err }); err != nil {
 		return err
 	}
-	out, err := mesh.Command(ctx, "status", "-o", "json")
-	if err != nil {
+	if m.admin, err = mesh.Admin(ctx, "server"); err != nil {
 		return err
 	}
-	var s control.Status
-	if err := json.Unmarshal([]byte(out), &s); err != nil || len(s.Proxies) != 1 {
-		return errors.Join(err, fmt.Errorf("want one proxy:\n%s", out))
-	}
-	m.admin = s.Proxies[0].Admin
 	m.pid, err = peerOf(m.admin)
 	return err
 }
@@ -302,29 +293,14 @@ func (m *meter) awaitSlow(ctx context.Context, l *load) bool {
 
 // counts are those of the proxy's metric of breaches, by reason.
 func (m *meter) counts(ctx context.Context) (map[string]float64, error) {
-	c := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		var d net.Dialer
-		return d.DialContext(ctx, "unix", m.admin)
-	}}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://proxy/metrics", nil)
-	if err != nil {
-		return nil, err
-	}
-	resp, err := c.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
+	all, err := proctest.Metrics(ctx, m.admin)
 	out := map[string]float64{}
-	lines := bufio.NewScanner(resp.Body)
-	for lines.Scan() {
-		rest, ok := strings.CutPrefix(lines.Text(), `weft_refused_total{reason="`)
-		reason, value, _ := strings.Cut(rest, `"} `)
-		if n, err := strconv.ParseFloat(value, 64); ok && err == nil {
-			out[reason] = n
+	for name, n := range all {
+		if reason, ok := strings.CutPrefix(name, `weft_refused_total{reason="`); ok {
+			out[strings.TrimSuffix(reason, `"}`)] = n
 		}
 	}
-	return out, lines.Err()
+	return out, err
 }
 
 // usage reads what a process uses, and keeps the first error.

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -38,11 +39,21 @@ func (s *soak) checks() (out []check) {
 	} else if s.ended == 0 || s.renewed < upgrades {
 		ends.broken = "none ended, or none was upgraded; take longer"
 	}
-	out = append(out, changes, ends)
+	out = append(out, changes, ends, s.renewals())
 	upgraded := s.settled.Sub(s.began)
 	out = append(out, s.grown("memory of front's proxy", "MiB", func(x sample) float64 { return x.front }, upgraded, growthMiB))
 	out = append(out, s.grown("descriptors of it", "open", func(x sample) float64 { return x.files }, upgraded, moreFiles))
 	return append(out, s.grown("memory of the control plane", "MiB", func(x sample) float64 { return x.up }, upgraded, growthMiB))
+}
+
+// renewals: one for each half of a lifetime at least.
+func (s *soak) renewals() check {
+	n, failed := s.certs["renewed"], s.certs["failed"]
+	c := check{name: "certificates of front's proxy", figures: fmt.Sprintf("%.0f renewed, %.0f attempts failed; one every %.1f s", n, failed, s.span.Seconds()/n)}
+	if least := math.Floor(s.span.Seconds() / (lifetime / 2).Seconds()); n < least || failed > 0 {
+		c.broken = fmt.Sprintf("at least %.0f are wanted, and none failed", least)
+	}
+	return c
 }
 
 func (s *soak) grown(name, unit string, of func(sample) float64, from time.Duration, slack float64) check {

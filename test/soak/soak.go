@@ -51,7 +51,8 @@ type soak struct {
 	seen    atomic.Int64 // the last that an answer has shown
 	started int          // of back
 	ended   int
-	renewed int // upgrades of all
+	renewed int                // upgrades of all
+	certs   map[string]float64 // certificates of front's proxy, by what became of the attempt
 	mu      sync.Mutex
 	broken  error // of what comes and goes; guarded by mu
 	began   time.Time
@@ -145,6 +146,23 @@ func (s *soak) load(ctx context.Context) {
 	for _, k := range s.kinds {
 		k.run.Wait()
 	}
+	if err := s.certificates(context.WithoutCancel(ctx)); err != nil {
+		s.trouble(err)
+	}
+}
+
+// certificates counts those that front's proxy has had. Where it was upgraded, the counts went along.
+func (s *soak) certificates(ctx context.Context) error {
+	socket, err := s.mesh.Admin(ctx, "front")
+	if err != nil {
+		return err
+	}
+	all, err := proctest.Metrics(ctx, socket)
+	s.certs = map[string]float64{}
+	for _, outcome := range []string{"renewed", "failed"} {
+		s.certs[outcome] = all[`weft_certificate_renewals_total{outcome="`+outcome+`"}`]
+	}
+	return err
 }
 
 func (s *soak) trouble(err error) {
