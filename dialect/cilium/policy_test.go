@@ -3,6 +3,7 @@ package cilium_test
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/weft-mesh/weft/dialect"
@@ -193,6 +194,7 @@ func TestRefusals(t *testing.T) {
 		{ports("{ports: [{protocol: TCP}]}"), "spec.ingress[0].toPorts[0].ports[0].port", "required"},
 		{ports("{ports: [{port: \"65536\"}]}"), "spec.ingress[0].toPorts[0].ports[0].port", "neither a port"},
 		{ports("{ports: [{port: \"80\", protocol: tcp}]}"), "spec.ingress[0].toPorts[0].ports[0].protocol", "did you mean TCP?"},
+		{ports("{ports: [" + strings.Repeat("{port: \"80\"}, ", 41) + "]}"), "spec.ingress[0].toPorts[0].ports", "41 ports"},
 		// "L7 rules can only apply to TCP (not ANY) except for DNS rules"
 		{ports("{ports: [{port: \"80\"}], rules: {http: [{}]}}"), "spec.ingress[0].toPorts[0].ports[0].protocol", "write protocol: TCP"},
 		{ports("{ports: [{port: \"0\", protocol: TCP}], rules: {http: [{}]}}"), "spec.ingress[0].toPorts[0].ports[0].port", "0 means all"},

@@ -129,8 +129,14 @@ func orWord(s, unset string) string {
 // portName: RFC 6335 section 5.1, without regard to case. What has a letter in it is a name: 0x10 is no number.
 var portName = regexp.MustCompile(`^([a-zA-Z0-9]-?)*[a-zA-Z](-?[a-zA-Z0-9])*$`)
 
+// maxPorts is how many ports Cilium's agent takes in one element of toPorts (PortRule, "too many ports").
+const maxPorts = 40
+
 // ports lowers ports of TCP. Names are those of the workload that is called.
 func (r *reader) ports(field string, s *section, list []port) (out ports) {
+	if len(list) > maxPorts {
+		r.Refuse(field, fmt.Sprintf("%d ports, and Cilium takes %d at most", len(list), maxPorts), "write further elements of toPorts, or ranges by endPort")
+	}
 	for i := range list {
 		p, at := &list[i], dialect.Index(field, i)
 		if !r.isTCP(at, p) {
