@@ -22,6 +22,7 @@ import (
 	"github.com/weft-mesh/weft/observe"
 	"github.com/weft-mesh/weft/proxy/held"
 	"github.com/weft-mesh/weft/proxy/renew"
+	"github.com/weft-mesh/weft/proxy/room"
 )
 
 // Options configures a proxy. Fields that are not required may be zero, which means what stands in brackets.
@@ -68,7 +69,8 @@ type Options struct {
 	Forget time.Duration  // services that are not called are dropped after this [10 min]
 	Grace  time.Duration  // for calls on a connection that must not go on, because its root was retired [10 s]
 
-	MaxConns int // accepted at once, each listener [10000]
+	MaxConns int        // accepted at once, each listener [10000]
+	Room     *room.Room // what is left of memory and descriptors; whoever made it has it watched [no bounds]
 }
 
 // Outbound is a listener for what the workload sends.

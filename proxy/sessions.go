@@ -287,8 +287,8 @@ func (s *sessions) acceptLoop(l net.Listener, serve func(*slot)) {
 			continue
 		}
 		pause = 0
-		if open.Load() >= int64(p.opts.MaxConns) {
-			p.opts.Refused("too-many-connections")
+		if why := s.refuses(nc, open.Load()); why != "" {
+			p.opts.Refused(why)
 			nc.Close()
 			continue
 		}
@@ -307,6 +307,18 @@ func (s *sessions) acceptLoop(l net.Listener, serve func(*slot)) {
 			p.tasks.Done()
 		})
 	}
+}
+
+// refuses says why a connection is one too many; empty: it is not. Questions about the proxy are answered as long as there is a
+// descriptor.
+func (s *sessions) refuses(nc net.Conn, open int64) string {
+	if open >= int64(s.p.opts.MaxConns) {
+		return "too-many-connections"
+	}
+	if c, ok := nc.(sys.Conn); ok && s != &s.p.admins {
+		return s.p.opts.Room.Refuses(c)
+	}
+	return ""
 }
 
 // attend serves a connection as long as there is something to do, and again when there is; over is called at its end.

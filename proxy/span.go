@@ -5,7 +5,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/observe"
+	"github.com/weft-mesh/weft/proxy/room"
 	"github.com/weft-mesh/weft/traffic"
 )
 
@@ -36,6 +38,10 @@ func (p *Proxy) start(c *traffic.Call, by observe.Reporter) *span {
 // serve sends the call through h and sees to it that there is an answer. outside: the caller is not of the mesh, and is not told
 // of its objects.
 func (s *span) serve(c *traffic.Call, h traffic.Handler, outside bool) {
+	if s.p.opts.Room.Full() {
+		s.p.opts.Refused(room.Memory)
+		h = refusal{503, decision.Limited}
+	}
 	err := h.Serve(c)
 	s.head = s.p.now()
 	c.Now = s.head

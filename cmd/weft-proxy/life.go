@@ -21,6 +21,7 @@ func (s *server) run(begun func()) {
 	go func() { ended <- s.proxy.Run(ctx) }()
 	go s.tellReady(ctx)
 	go trim(ctx)
+	go s.room.Watch(ctx)
 	begun()
 	s.live(ctx, signals, upgrade)
 	cancel()

@@ -25,6 +25,7 @@ import (
 	"github.com/weft-mesh/weft/proxy"
 	"github.com/weft-mesh/weft/proxy/launch"
 	"github.com/weft-mesh/weft/proxy/plane"
+	"github.com/weft-mesh/weft/proxy/room"
 	"github.com/weft-mesh/weft/stream"
 )
 
@@ -76,6 +77,7 @@ type server struct {
 	table    stat.Table
 	access   *accesslog.Log
 	doors    *node.Doors
+	room     *room.Room
 	drain    chan struct{}
 	away     bool // the control plane, as was last told
 
@@ -95,6 +97,7 @@ func newServer(c *launch.Config, fds *descriptors, state []byte) (*server, error
 	s := &server{c: c, log: slog.New(slog.NewTextHandler(os.Stderr, nil)).With("workload", c.Workload), plane: plane.Plane{Socket: c.Control},
 		drain: make(chan struct{}, 1), fds: fds, move: handover{done: make(chan time.Duration, 1)}}
 	s.since.Store(time.Now().UnixNano())
+	s.room = bounded()
 	o, err := s.options()
 	if err != nil {
 		return nil, err
@@ -102,7 +105,7 @@ func newServer(c *launch.Config, fds *descriptors, state []byte) (*server, error
 	if s.move.starter, err = s.starter(); err != nil {
 		return nil, err
 	}
-	o.State = state
+	o.State, o.Room = state, s.room
 	gauges := proxy.Count(&s.registry, o)
 	s.client = &stream.Client{Dial: s.plane.Dial, Status: s.status,
 		Hello: func() stream.Hello {

@@ -6,6 +6,8 @@ import (
 	"runtime/debug"
 	"runtime/metrics"
 	"time"
+
+	"github.com/weft-mesh/weft/proxy/room"
 )
 
 // A crowd of callers leaves stacks and buffers behind that the runtime keeps for the next one: 5,000 connections that idle held 106 MB
@@ -37,6 +39,15 @@ func (t *trimmer) due(now reading) bool {
 
 // done notes what is held now. It may be in use: then it has to grow again before it is looked at again.
 func (t *trimmer) done(now reading) { t.kept, t.before = now.held, now }
+
+// bounded finds what the process may have, and has the collector keep it below that.
+func bounded() *room.Room {
+	o := room.Given()
+	if o.Memory > 0 {
+		debug.SetMemoryLimit(o.Collect())
+	}
+	return room.New(o)
+}
 
 // trim keeps the memory of the process near what it needs, until ctx ends.
 func trim(ctx context.Context) {

@@ -1,0 +1,115 @@
+package proxy_test
+
+import (
+	"net"
+	"os"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/weft-mesh/weft/examples/bookinfo/echo"
+	"github.com/weft-mesh/weft/proxy"
+	"github.com/weft-mesh/weft/proxy/room"
+	"github.com/weft-mesh/weft/traffic"
+)
+
+// turned says how many callers were turned away for a reason.
+func (n *node) turned(why string) int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.refused[why]
+}
+
+// closedAtOnce says whether a connection to an address is closed before a byte is sent. One that is served waits for the first.
+func closedAtOnce(t *testing.T, c net.Conn) bool {
+	t.Helper()
+	must(t, c.SetReadDeadline(time.Now().Add(10*time.Second)))
+	_, err := c.Read(make([]byte, 1))
+	return err != nil && !isTimeout(err)
+}
+
+// TestDescriptorsRunOut: new connections are closed and counted, who is connected goes on, also by connections that have to be made for
+// it, and all is as before when there are descriptors again.
+func TestDescriptorsRunOut(t *testing.T) {
+	w := newWorld(t)
+	b := w.start("callee-1", apps(startEcho(t, echo.Options{})), nil)
+	w.serve("callee", "240.0.0.1", 80, traffic.HTTP1, b.endpoint(80))
+	open, err := os.ReadDir("/proc/self/fd")
+	must(t, err)
+	a := w.start("caller-1", nil, func(n *node, o *proxy.Options) {
+		n.to(o, "240.0.0.1:80")
+		o.Room = room.New(room.Options{Files: uint64(2 * (len(open) + 60))})
+	})
+	c := client(t, a.at("240.0.0.1:80"))
+	get(t, c, "http://callee/")
+	var crowd []net.Conn
+	for a.turned(room.Descriptors) == 0 {
+		nc, err := net.Dial("tcp", a.at("240.0.0.1:80"))
+		must(t, err)
+		defer nc.Close()
+		if crowd = append(crowd, nc); len(crowd) > 1000 {
+			t.Fatal("1000 connections, and none is refused")
+		}
+	}
+	last, err := net.Dial("tcp", a.at("240.0.0.1:80"))
+	must(t, err)
+	defer last.Close()
+	if !closedAtOnce(t, last) {
+		t.Error("one more was not closed")
+	}
+	for range 10 {
+		if resp, _ := get(t, c, "http://callee/"); resp.StatusCode != 200 {
+			t.Errorf("who was connected before gets %d", resp.StatusCode)
+		}
+	}
+	for _, nc := range crowd {
+		nc.Close()
+	}
+	eventually(t, "served again", func() bool {
+		resp, err := client(t, a.at("240.0.0.1:80")).Get("http://callee/")
+		if err != nil {
+			return false
+		}
+		resp.Body.Close()
+		return resp.StatusCode == 200
+	})
+}
+
+// TestMemoryRunsOut: first new connections are refused while who is connected goes on, then calls too, with the reason in the answer; and
+// all is as before when there is memory again.
+func TestMemoryRunsOut(t *testing.T) {
+	w := newWorld(t)
+	var holds atomic.Uint64
+	b := w.start("callee-1", apps(startEcho(t, echo.Options{})), nil)
+	w.serve("callee", "240.0.0.1", 80, traffic.HTTP1, b.endpoint(80))
+	r := room.New(room.Options{Memory: 100, Held: holds.Load})
+	a := w.start("caller-1", nil, func(n *node, o *proxy.Options) { n.to(o, "240.0.0.1:80"); o.Room = r })
+	go r.Watch(t.Context())
+	c := client(t, a.at("240.0.0.1:80"))
+	get(t, c, "http://callee/")
+	refuses := func() bool {
+		nc, err := net.Dial("tcp", a.at("240.0.0.1:80"))
+		must(t, err)
+		defer nc.Close()
+		before := a.turned(room.Memory)
+		must(t, nc.SetReadDeadline(time.Now().Add(20*time.Millisecond)))
+		_, err = nc.Read(make([]byte, 1))
+		return err != nil && !isTimeout(err) && a.turned(room.Memory) > before
+	}
+	holds.Store(85)
+	eventually(t, "refused", refuses)
+	if resp, _ := get(t, c, "http://callee/"); resp.StatusCode != 200 {
+		t.Errorf("who was connected before gets %d", resp.StatusCode)
+	}
+	holds.Store(95)
+	eventually(t, "short of memory for calls", r.Full)
+	before := a.turned(room.Memory)
+	if resp, text := get(t, c, "http://callee/"); resp.StatusCode != 503 || text != "weft: limited\n" || a.turned(room.Memory) != before+1 {
+		t.Errorf("%d %q, %d counted", resp.StatusCode, text, a.turned(room.Memory)-before)
+	}
+	holds.Store(50)
+	eventually(t, "enough again", func() bool { return !r.Full() && !refuses() })
+	if resp, _ := get(t, c, "http://callee/"); resp.StatusCode != 200 {
+		t.Errorf("afterwards %d", resp.StatusCode)
+	}
+}
