@@ -4,13 +4,17 @@ import (
 	"bufio"
 	"compress/gzip"
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/weft-mesh/weft/observe/metrics"
+	"github.com/weft-mesh/weft/observe/stat"
 	"github.com/weft-mesh/weft/proxy"
 )
 
@@ -20,7 +24,8 @@ func (n *node) ask(t *testing.T, private bool) *http.Client {
 	socket := filepath.Join(t.TempDir(), "admin.sock")
 	l, err := net.Listen("unix", socket)
 	must(t, err)
-	n.ServeAdmin(l, &proxy.Admin{}, private)
+	n.ServeAdmin(l, &proxy.Admin{Metrics: &metrics.Registry{}, Stats: &stat.Table{}, Drain: func() { n.drained.Add(1) },
+		Upgrade: func(time.Duration) error { return errors.New("not now") }}, private)
 	tr := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		var d net.Dialer
 		return d.DialContext(ctx, "unix", socket)
@@ -42,6 +47,34 @@ func askProfile(t *testing.T, c *http.Client, query string) (int, string) {
 	b, err := io.ReadAll(body)
 	must(t, err)
 	return resp.StatusCode, string(b)
+}
+
+// TestWhoMayAskWhat: whoever reaches the port for metrics learns whether the proxy is ready and what it counts, and changes nothing.
+func TestWhoMayAskWhat(t *testing.T) {
+	n := newWorld(t).start("caller-1", nil, nil)
+	private, public := n.ask(t, true), n.ask(t, false)
+	for what, want := range map[string][2]int{ // privately, and by the port
+		"GET /ready": {200, 200}, "GET /metrics": {200, 200}, "GET /stats": {200, 404}, "GET /config": {200, 404}, "GET /endpoints": {200, 404},
+		"POST /drain": {202, 404}, "POST /upgrade": {503, 404}, "GET /drain": {404, 404}, "POST /metrics": {404, 404}, "GET /": {404, 404},
+	} {
+		method, path, _ := strings.Cut(what, " ")
+		for i, c := range []*http.Client{private, public} {
+			req, err := http.NewRequest(method, "http://proxy"+path, nil)
+			must(t, err)
+			resp, err := c.Do(req)
+			must(t, err)
+			resp.Body.Close()
+			if resp.StatusCode != want[i] {
+				t.Errorf("%s, by the port %v: %s, want %d", what, c == public, resp.Status, want[i])
+			}
+			if kind := resp.Header.Get("content-type"); what == "GET /metrics" && kind != metrics.ContentType {
+				t.Errorf("metrics come as %q", kind)
+			}
+		}
+	}
+	if got := n.drained.Load(); got != 1 {
+		t.Errorf("drained %d times", got)
+	}
 }
 
 func TestProfile(t *testing.T) {

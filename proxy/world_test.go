@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -238,6 +239,7 @@ type node struct {
 	feed    *feed
 	stop    func()
 	refused map[string]int
+	drained atomic.Int32 // how often its admin socket was told to drain
 	mu      sync.Mutex
 	opts    proxy.Options
 }

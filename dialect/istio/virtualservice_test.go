@@ -546,6 +546,9 @@ func TestDirectResponse(t *testing.T) {
 	if d := dialecttest.Diff(&fault.Policy{Ref: ref("VirtualService", "http[0]"), Status: 418, AbortShare: 1_000_000}, part.Routes[0].Rules[0].Answer); d != "" {
 		t.Error(d)
 	}
+	if r := part.Routes[0].Rules[0].Retry; r != nil { // nobody is called, so nobody is called again
+		t.Errorf("%+v", r)
+	}
 }
 
 func TestExportTo(t *testing.T) {

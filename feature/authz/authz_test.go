@@ -33,6 +33,7 @@ func TestWith(t *testing.T) {
 	rest := Tier{Effect: DenyLast, Rules: []Rule{rule("rest", nil)}}
 	istio := Engine{Dialect: decision.Istio, Tiers: []Tier{deny, allow}, Closed: closed}
 	open := Engine{Dialect: decision.Linkerd, Tiers: []Tier{deny}}
+	shut := Engine{Dialect: decision.Cilium, Closed: &decision.Ref{Kind: "Test", Name: "shut"}}
 	only5432 := Engine{Dialect: decision.Cilium, Ports: []match.Range{{First: 5432, Last: 5432}}, Closed: closed}
 	for _, x := range []struct {
 		name    string
@@ -49,6 +50,8 @@ func TestWith(t *testing.T) {
 			call: func(c *traffic.Call) { c.Method = "DELETE" }, status: 403, by: "deny", why: decision.Matched},
 		{name: "nothing allows, nothing closes", engines: []Engine{open}, status: 200},
 		{name: "every engine has to let it pass", engines: []Engine{open, istio}, call: func(c *traffic.Call) { c.Path = "/" }, status: 403, by: "closed", why: decision.NoRuleAllows},
+		{name: "also those after one that allows", engines: []Engine{istio, shut}, status: 403, by: "shut", why: decision.NoRuleAllows},
+		{name: "and those before one that allows", engines: []Engine{shut, istio}, status: 403, by: "shut", why: decision.NoRuleAllows},
 		{name: "an engine of another port", engines: []Engine{only5432}, status: 200},
 		{name: "denied last", engines: []Engine{{Tiers: []Tier{allow, rest}}}, call: func(c *traffic.Call) { c.Path = "/" }, status: 403, by: "rest", why: decision.Matched},
 		{name: "allowed before denied last", engines: []Engine{{Tiers: []Tier{allow, rest}}}, status: 200, by: "allow", why: decision.Matched},
