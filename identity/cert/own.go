@@ -65,7 +65,8 @@ func NewRequest(id identity.ID) (key crypto.Signer, csr []byte, err error) {
 
 // RenewAt says when to ask for the next certificate. Jitter, in [0, 1), spreads workloads over the tenth of the
 // validity that ends at its half: the control plane may be away for half a lifetime from any moment on. If that is over,
-// it spreads them over a tenth of what is left; after the end it is now. The result is never before now.
+// it spreads them over a tenth of what is left; after the end it is now. The result is never before now: ask once for each
+// certificate, and keep to the answer.
 func (i *Identity) RenewAt(now time.Time, jitter float64) time.Time {
 	life, left := i.NotAfter.Sub(i.NotBefore), i.NotAfter.Sub(now)
 	at := i.NotBefore.Add(life*4/10 + time.Duration(float64(life/10)*jitter))

@@ -90,7 +90,7 @@ func hide(paths []string) error {
 
 // pin makes a mount point of each directory above the paths, for nobody renames or removes one: else what is hidden or protected could
 // be moved away, and something else put in its place for those outside. It comes before hide and protect, and each directory after the
-// ones above it, because a mount covers what was mounted below it before.
+// ones above it, because a mount of what is above brings a copy of each that is below: else they double with each level.
 func pin(paths []string) error {
 	var dirs []string
 	for _, path := range paths {

@@ -65,6 +65,20 @@ func TestProtectedPathsStayInPlace(t *testing.T) {
 			}
 		})
 	}
+	t.Run("each directory is pinned once", func(t *testing.T) {
+		b, _ := create(t, spec)
+		seen := map[string]int{}
+		for _, mount := range strings.Split(run(t, b, "read", "/proc/self/mountinfo"), "\n") {
+			if fields := strings.Fields(mount); len(fields) > 4 && strings.HasPrefix(fields[4], base) { // proc_pid_mountinfo(5)
+				seen[fields[4]]++
+			}
+		}
+		for _, dir := range []string{base, at("project"), at("project/mesh")} {
+			if seen[dir] != 1 {
+				t.Errorf("%s is a mount point %d times", dir, seen[dir])
+			}
+		}
+	})
 	t.Run("all else is as outside", func(t *testing.T) {
 		b, _ := create(t, spec)
 		out := startCommand(t, b, sandbox.Command{Dir: at("project/mesh"), Args: []string{"sh", "-c",

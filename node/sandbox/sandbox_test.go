@@ -225,6 +225,15 @@ func TestNamesOfItsOwn(t *testing.T) {
 	}
 }
 
+// Names are asked of the proxy alone: what the machine has besides resolv.conf is hidden.
+func TestNameServicesAreHidden(t *testing.T) {
+	create(t, sandbox.Spec{}) // or skip
+	t.Setenv(appMode, "1")
+	if got, err := below("with-a-name-service"); err != nil || strings.Contains(got, "the machine's\n") || !strings.Contains(got, "exit code 0") {
+		t.Errorf("%q %v", got, err)
+	}
+}
+
 func TestAppIsReachedThroughTheDialerOnly(t *testing.T) {
 	for _, listen := range []string{"0.0.0.0:80", "127.0.0.1:80", "127.64.0.5:80", "[::]:80", "[::1]:80"} {
 		t.Run(listen, func(t *testing.T) {

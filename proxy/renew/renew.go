@@ -40,6 +40,9 @@ type Renewer struct {
 
 	issuer atomic.Pointer[identity.RootID] // the root that signs now, as far as is known
 	issued atomic.Pointer[Issued]
+
+	planned *cert.Identity // the certificate that at is of; of Run alone, as is
+	at      time.Time      // when it is to be renewed
 }
 
 // Issued is a certificate as it came, leaf first, and its key.
@@ -110,10 +113,13 @@ func (r *Renewer) due() time.Duration {
 		return 0
 	}
 	now := r.o.Clock()
-	return own.RenewAt(now, spread(own.Serial)).Sub(now)
+	if own != r.planned { // once for each: asked again after the half, RenewAt moves on, and nothing would ever be due
+		r.planned, r.at = own, own.RenewAt(now, spread(own.Serial))
+	}
+	return r.at.Sub(now)
 }
 
-// spread is in [0, 1) and the same for one certificate, so that a due time stands still.
+// spread is in [0, 1) and the same for one certificate.
 func spread(serial string) float64 {
 	var h uint64 = 14695981039346656037
 	for i := range len(serial) {

@@ -98,7 +98,7 @@ func TestRenewsWhenTheIssuerChanges(t *testing.T) {
 }
 
 // TestHalfLife: a certificate is renewed in the tenth of its life that ends at the half, so that the authority may be away for half a
-// life from any moment on; it is asked again and again then, and the old certificate serves until its end.
+// life from any moment on; it is asked again and again then, and the old certificate serves until its end, or until it is back.
 func TestHalfLife(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const life = 24 * time.Hour
@@ -125,23 +125,28 @@ func TestHalfLife(t *testing.T) {
 			t.Errorf("%d renewals in 10 lives, %d failed", len(times), failed)
 		}
 
-		last := times[len(times)-1]
-		a.fail.Store(true)
-		time.Sleep(time.Until(last.Add(life - time.Second)))
-		synctest.Wait()
-		if err := store.Ready(); err != nil || failed < 100 {
-			t.Errorf("shortly before the end, after %d attempts: %v", failed, err)
+		// away says that the authority is away until a part of the last certificate's life is over, and back then.
+		away := func(part float64, ready bool) {
+			t.Helper()
+			last := times[len(times)-1]
+			a.fail.Store(true)
+			failed = 0
+			time.Sleep(time.Until(last.Add(time.Duration(part * float64(life)))))
+			synctest.Wait()
+			if err := store.Ready(); (err == nil) != ready || failed < int(float64(life/lastPause)*(part-0.5)) {
+				t.Errorf("after %v lives and %d attempts: %v", part, failed, err)
+			}
+			a.fail.Store(false)
+			time.Sleep(lastPause)
+			synctest.Wait()
+			if err := store.Ready(); err != nil || times[len(times)-1] == last {
+				t.Errorf("back after %v lives, and not renewed: %v", part, err)
+			}
 		}
-		time.Sleep(2 * time.Second)
-		if store.Ready() == nil {
-			t.Error("ready with a certificate that has expired")
-		}
-		a.fail.Store(false)
-		time.Sleep(lastPause)
-		synctest.Wait()
-		if err := store.Ready(); err != nil {
-			t.Errorf("the authority is back: %v", err)
-		}
+		away(0.55, true)
+		away(0.8, true)
+		away(0.999, true)
+		away(1.5, false)
 		cancel()
 	})
 }
