@@ -73,7 +73,7 @@ func (p *Proxy) http(s *slot, read []byte, t talk, proto traffic.Proto) {
 	}
 	if proto == traffic.HTTP2 {
 		o := p.h2Options()
-		o.IdleTimeout = p.opts.Idle
+		o.IdleTimeout, o.Abused = p.opts.Idle, p.shuns(t.host)
 		srv := h2.NewServer(&readConn{Conn: sys.Quicken(s.Conn), read: read}, h2.ServerOptions{Options: o, Trailer: t.h1.Trailer, Host: t.host, Conn: t.info}, t.h2)
 		s.becomes(func(bool) { srv.Drain() }, nil)
 		_ = srv.Serve() // breaches were reported

@@ -296,6 +296,10 @@ func (r refusal) Serve(c *traffic.Call) error {
 func (p *Proxy) servePub(s *slot, port uint16) {
 	in := &inbound{engine: engine{p}, from: traffic.Peer{Addr: addrOf(s.Conn)}, ports: map[uint16]*arrival{}}
 	in.trusted = p.trusts(in.from.Addr.Addr())
+	if p.shunned.Turns(in.from.Addr.Addr(), p.now()) {
+		p.opts.Refused("shunned")
+		return
+	}
 	me, err := p.known()
 	if err != nil {
 		p.opts.Refused("no-configuration")
@@ -307,6 +311,17 @@ func (p *Proxy) servePub(s *slot, port uint16) {
 	}
 	p.converse(s, talk{host: in, info: in.at(port).conn, proto: proto, remember: "app:" + portName(port), h1: &p.in, h2: servePublishedStream,
 		tcp: in.serveTCP, probe: true})
+}
+
+// shuns is who hears that a connection, on which HTTP/2 begins now, is lost for what its caller did: it is for those from outside. A
+// proxy in front, though, speaks for many.
+func (p *Proxy) shuns(host traffic.Host) func() {
+	in, ok := host.(*inbound)
+	if !ok || in.trusted {
+		return nil
+	}
+	began := p.now()
+	return func() { p.shunned.Breach(in.from.Addr.Addr(), began, p.now()) }
 }
 
 // trusts says whether a caller from outside is a proxy whose word on forwarding counts.

@@ -18,6 +18,7 @@ import (
 	"github.com/weft-mesh/weft/proxy/held"
 	"github.com/weft-mesh/weft/proxy/pool"
 	"github.com/weft-mesh/weft/proxy/renew"
+	"github.com/weft-mesh/weft/proxy/shun"
 	"github.com/weft-mesh/weft/proxy/sniff"
 	"github.com/weft-mesh/weft/stream"
 	"github.com/weft-mesh/weft/traffic"
@@ -42,6 +43,7 @@ type Proxy struct {
 	admins   sessions          // those of questions about the proxy
 	live     living            // calls that last
 	mirrors  atomic.Int32
+	shunned  shun.List   // who lost a connection from outside for what it did
 	away     atomic.Bool // the control plane: what is not known yet is not going to be soon
 	out, in  h1.Server
 	poller   *sys.Poller // of connections that idle

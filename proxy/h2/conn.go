@@ -160,6 +160,7 @@ func (c *conn) end(code http2.ErrCode, err error) {
 // abuse ends the connection because of what the peer does. Called with the lock.
 func (c *conn) abuse(r Reason) error {
 	c.opts.Report(r)
+	c.opts.Abused()
 	return &http2.Error{Code: http2.EnhanceYourCalm, Reason: string(r)}
 }
 

@@ -26,6 +26,10 @@ type Options struct {
 	// Report is told of each breach by the peer, and of each timeout. It must not block nor call the connection. nil: nobody
 	// wants to know.
 	Report func(Reason)
+
+	// Abused is told that the peer loses its connection because of what it did, unlike for being slow. It must not block nor call the
+	// connection. nil: nobody wants to know.
+	Abused func()
 }
 
 // ServerOptions configure a Server.
@@ -111,6 +115,9 @@ func (o Options) resolve() Options {
 	o.MaxControl = or(o.MaxControl, 1000)
 	if o.Report == nil {
 		o.Report = func(Reason) {}
+	}
+	if o.Abused == nil {
+		o.Abused = func() {}
 	}
 	return o
 }

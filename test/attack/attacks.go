@@ -40,6 +40,14 @@ func each(frame func(id uint32) []byte) func(*peer) {
 	}
 }
 
+// faster sends so many times the bytes a second, once it is connected.
+func faster(times float64, do func(*peer)) func(*peer) {
+	return func(p *peer) {
+		p.pace = &pace{rate: times * p.pace.rate}
+		do(p)
+	}
+}
+
 // after opens a stream and repeats a frame.
 func after(first []byte, frame []byte) func(*peer) {
 	return func(p *peer) {
@@ -51,10 +59,13 @@ func after(first []byte, frame []byte) func(*peer) {
 
 func settings(list ...http2.Setting) []byte { return http2.AppendSettings(nil, list...) }
 
+var rapidReset = each(func(id uint32) []byte {
+	return http2.RSTStream{Stream: id, Code: http2.Cancel}.Append(headers(id, true, get))
+})
+
 var attacks = []attack{
-	{"rapid reset (CVE-2023-44487)", 1, h2.RapidReset, true, 16, each(func(id uint32) []byte {
-		return http2.RSTStream{Stream: id, Code: http2.Cancel}.Append(headers(id, true, get))
-	})},
+	{"rapid reset (CVE-2023-44487)", 1, h2.RapidReset, true, 16, rapidReset},
+	{"rapid reset, 64 times as fast", 1, h2.RapidReset, true, 16, faster(64, rapidReset)},
 	{"made to reset (CVE-2025-8671)", 1, h2.RapidReset, true, 16, each(func(id uint32) []byte {
 		return http2.WindowUpdate{Stream: id}.Append(headers(id, true, get))
 	})},
@@ -96,6 +107,7 @@ var attacks = []attack{
 	}},
 	{"HPACK bomb (CVE-2016-6581)", 1, h2.HeaderTooLarge, true, 32, bomb(40)},
 	{"HPACK bomb that the limit lets in", 1, h2.HeaderTooLarge, true, 64, bomb(20)},
+	{"HPACK bomb that no limit sees", 1, "", false, 64, bomb(4)},
 	{"HPACK bombs that are held", 8, h2.HeaderTooLarge, true, 256, held},
 	{"HPACK table sizes", 1, "", false, 16, each(func(id uint32) []byte {
 		return headers(id, true, append(bytes.Repeat([]byte{0x20, 0x3f, 0xe1, 0x1f}, 1000), get...)) // 0 and 4096, in turn

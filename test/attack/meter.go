@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -41,6 +40,7 @@ type meter struct {
 	at    string // where the proxy serves clients
 	admin string // its Unix socket
 	pid   int
+	loads int // that there were
 }
 
 // begin starts the workload.
@@ -101,6 +101,7 @@ type figures struct {
 	first  error         // of them
 	calm   int64         // connections that were closed as they should be
 	conns  int64
+	turned int64 // that were turned away
 	heads  int64 // answers that came
 	sent   int   // bytes a second
 	counts map[string]float64
@@ -123,6 +124,7 @@ func (m *meter) beside(ctx context.Context, a attack) (f figures, err error) {
 	f.memory = top - rss
 	l.stop()
 	f.calm, f.conns, f.heads = l.calm.Load(), l.conns.Load(), l.heads.Load()
+	f.turned = l.turned.Load()
 	f.sent = int(float64(l.sent.Load()) / took)
 	after, err := m.counts(ctx)
 	if err := cmp.Or(err, u.err, ctx.Err()); err != nil {
@@ -198,8 +200,11 @@ func (m *meter) measure(ctx context.Context, a attack) (bool, error) {
 		if err != nil {
 			return false, err
 		}
+		if broken = m.fits(nextL); len(broken) > 0 {
+			continue // there was no time for either: the round shows nothing
+		}
 		l, f = l.join(nextL), f.join(nextF)
-		if broken = append(m.fits(nextL), judge(a, f, l)...); len(broken) == 0 && n >= fewest {
+		if broken = judge(a, f, l); len(broken) == 0 && n >= fewest {
 			break
 		}
 	}
@@ -223,7 +228,7 @@ func (f figures) join(next figures) figures {
 	next.p99, next.cpu = min(f.p99, next.p99), min(f.cpu, next.cpu)
 	next.memory = max(f.memory, next.memory)
 	next.failed, next.first = f.failed+next.failed, cmp.Or(f.first, next.first)
-	next.calm, next.conns = f.calm+next.calm, f.conns+next.conns
+	next.calm, next.conns, next.turned = f.calm+next.calm, f.conns+next.conns, f.turned+next.turned
 	for k, n := range f.counts {
 		next.counts[k] += n
 	}
@@ -245,7 +250,7 @@ func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 // end says what became of the offender.
 func (f *figures) end(a attack) string {
-	s := fmt.Sprintf("%d of %d connections closed", f.calm, f.conns)
+	s := fmt.Sprintf("%d of %d connections closed, %d turned away", f.calm, f.conns, f.turned)
 	if a.reason != "" {
 		s += fmt.Sprintf(", %.0f counted as %s", f.counts[string(a.reason)], a.reason)
 	}
@@ -309,28 +314,25 @@ type usage struct {
 	err error
 }
 
-// cpu is the time that the process has had, user and system (proc_pid_stat(5)).
 func (u *usage) cpu() time.Duration {
-	// Fields are counted behind the name, which may have spaces: utime is the 14th, stime the 15th.
-	user, system := u.field("stat", 11), u.field("stat", 12)
-	return time.Duration(user+system) * time.Second / 100 // USER_HZ
+	d, err := proctest.CPU(u.pid)
+	u.err = cmp.Or(u.err, err)
+	return d
 }
 
-// rss is the process's memory in MiB.
-func (u *usage) rss() int { return u.field("statm", 1) * os.Getpagesize() >> 20 }
-
-// field is a number of a file of the process in proc(5).
-func (u *usage) field(file string, i int) int {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", u.pid, file))
-	f := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
-	if err == nil && i >= len(f) {
-		err = fmt.Errorf("/proc/%d/%s has %d fields: %q", u.pid, file, len(f), b)
+// rss is the process's memory in MiB (proc_pid_statm(5)).
+func (u *usage) rss() int {
+	path := fmt.Sprintf("/proc/%d/statm", u.pid)
+	b, err := os.ReadFile(path)
+	f := strings.Fields(string(b))
+	if err == nil && len(f) < 2 {
+		err = fmt.Errorf("%s has %q", path, b)
 	}
 	if err != nil {
 		u.err = cmp.Or(u.err, err)
 		return 0
 	}
-	n, err := strconv.Atoi(f[i])
+	pages, err := strconv.Atoi(f[1])
 	u.err = cmp.Or(u.err, err)
-	return n
+	return pages * os.Getpagesize() >> 20
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -45,11 +46,17 @@ type peer struct {
 	calm  atomic.Bool   // with ENHANCE_YOUR_CALM
 	heads atomic.Int64  // HEADERS that have come
 	sent  atomic.Int64  // bytes
+	heard atomic.Bool   // the proxy has said something
 }
 
-// dial connects and says hello.
-func dial(ctx context.Context, at string, pc *pace) (*peer, error) {
-	var d net.Dialer
+// handshake is what a connection takes of a client's bytes before its first: SYN, ACK and FIN, with IPv4's headers. Who connects
+// again and again has them to send, too.
+const handshake = 60 + 52 + 52
+
+// dial connects from an address of loopback, and says hello.
+func dial(ctx context.Context, from netip.Addr, at string, pc *pace) (*peer, error) {
+	pc.wait(ctx, handshake)
+	d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))}
 	nc, err := d.DialContext(ctx, "tcp", at)
 	if err != nil {
 		return nil, err
@@ -82,6 +89,7 @@ func (p *peer) read() {
 		if _, err := io.ReadFull(p.nc, buf[:http2.HeaderLen]); err != nil {
 			return
 		}
+		p.heard.Store(true)
 		h, _ := http2.ParseFrameHeader(buf)
 		if h.Length > http2.DefaultFrameSize {
 			return
@@ -117,27 +125,30 @@ type load struct {
 	all    sync.WaitGroup
 	calm   atomic.Int64 // connections that ended with ENHANCE_YOUR_CALM
 	conns  atomic.Int64
+	turned atomic.Int64 // connections that were closed without a word
 	heads  atomic.Int64
 	sent   atomic.Int64
 }
 
-// start attacks until stop.
+// start attacks until stop, from an address that nobody had before: what is held against an attack's address is not against the next's.
 func (m *meter) start(ctx context.Context, a attack) *load {
+	m.loads++
+	from := netip.AddrFrom4([4]byte{127, 9, byte(m.loads >> 8), byte(m.loads)})
 	l := &load{}
 	ctx, l.cancel = context.WithCancel(ctx)
 	pc := &pace{rate: float64(m.rate)}
 	for range a.conns {
 		l.all.Go(func() {
 			for ctx.Err() == nil {
-				l.one(ctx, m.at, a, pc)
+				l.one(ctx, from, m.at, a, pc)
 			}
 		})
 	}
 	return l
 }
 
-func (l *load) one(ctx context.Context, at string, a attack, pc *pace) {
-	p, err := dial(ctx, at, pc)
+func (l *load) one(ctx context.Context, from netip.Addr, at string, a attack, pc *pace) {
+	p, err := dial(ctx, from, at, pc)
 	if err != nil {
 		return
 	}
@@ -149,6 +160,9 @@ func (l *load) one(ctx context.Context, at string, a attack, pc *pace) {
 	l.sent.Add(p.sent.Load())
 	if p.calm.Load() {
 		l.calm.Add(1)
+	}
+	if !p.heard.Load() && ctx.Err() == nil {
+		l.turned.Add(1)
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/weft-mesh/weft/internal/proctest"
 )
 
 // usage is CPU time at a moment.
@@ -26,14 +28,14 @@ type watched struct {
 
 func (w *watched) now() (u usage, err error) {
 	for _, pid := range w.Proxies {
-		d, err := cpuOf(pid)
+		d, err := proctest.CPU(pid)
 		if err != nil {
 			return u, err
 		}
 		u.proxies = append(u.proxies, d)
 	}
 	for _, pid := range append([]int{os.Getpid()}, w.Others...) {
-		d, err := cpuOf(pid)
+		d, err := proctest.CPU(pid)
 		if err != nil {
 			return u, err
 		}
@@ -44,52 +46,12 @@ func (w *watched) now() (u usage, err error) {
 	return u, err
 }
 
-// cpuOf is what a process and its children have used, user and system, in nanoseconds (proc_pid_schedstat: time on the CPU).
-func cpuOf(pid int) (d time.Duration, err error) {
-	tasks, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
-	if err != nil {
-		return 0, fmt.Errorf("process %d has ended: %w", pid, err)
-	}
-	for _, t := range tasks {
-		dir := fmt.Sprintf("/proc/%d/task/%s/", pid, t.Name())
-		b, err := os.ReadFile(dir + "schedstat")
-		if err != nil {
-			continue // a thread that has just ended
-		}
-		ns, _, _ := strings.Cut(string(b), " ")
-		n, err := strconv.ParseInt(ns, 10, 64)
-		if err != nil {
-			return 0, fmt.Errorf("%sschedstat: %w", dir, err)
-		}
-		d += time.Duration(n)
-		for _, child := range children(dir) {
-			more, err := cpuOf(child)
-			if err != nil {
-				return 0, err
-			}
-			d += more
-		}
-	}
-	return d, nil
-}
-
-// children are the processes that a thread has started.
-func children(dir string) (out []int) {
-	b, _ := os.ReadFile(dir + "children")
-	for _, f := range strings.Fields(string(b)) {
-		if pid, err := strconv.Atoi(f); err == nil {
-			out = append(out, pid)
-		}
-	}
-	return out
-}
-
 // family is a process with its children and theirs.
 func family(pid int) []int {
 	out := []int{pid}
 	tasks, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid)) // none: it has ended
 	for _, t := range tasks {
-		for _, child := range children(fmt.Sprintf("/proc/%d/task/%s/", pid, t.Name())) {
+		for _, child := range proctest.Children(fmt.Sprintf("/proc/%d/task/%s/", pid, t.Name())) {
 			out = append(out, family(child)...)
 		}
 	}
