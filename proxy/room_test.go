@@ -82,7 +82,7 @@ func TestMemoryRunsOut(t *testing.T) {
 	var holds atomic.Uint64
 	b := w.start("callee-1", apps(startEcho(t, echo.Options{})), nil)
 	w.serve("callee", "240.0.0.1", 80, traffic.HTTP1, b.endpoint(80))
-	r := room.New(room.Options{Memory: 100, Held: holds.Load})
+	r := room.New(room.Options{Memory: 100 << 20, Held: holds.Load})
 	a := w.start("caller-1", nil, func(n *node, o *proxy.Options) { n.to(o, "240.0.0.1:80"); o.Room = r })
 	go r.Watch(t.Context())
 	c := client(t, a.at("240.0.0.1:80"))
@@ -96,19 +96,26 @@ func TestMemoryRunsOut(t *testing.T) {
 		_, err = nc.Read(make([]byte, 1))
 		return err != nil && !isTimeout(err) && a.turned(room.Memory) > before
 	}
-	holds.Store(85)
+	holds.Store(85 << 20)
 	eventually(t, "refused", refuses)
 	if resp, _ := get(t, c, "http://callee/"); resp.StatusCode != 200 {
 		t.Errorf("who was connected before gets %d", resp.StatusCode)
 	}
-	holds.Store(95)
-	eventually(t, "short of memory for calls", r.Full)
+	full := func() bool {
+		if r.Begin(time.Now(), false) {
+			r.Begun()
+			return false
+		}
+		return true
+	}
+	holds.Store(98 << 20)
+	eventually(t, "short of memory for calls", full)
 	before := a.turned(room.Memory)
 	if resp, text := get(t, c, "http://callee/"); resp.StatusCode != 503 || text != "weft: limited\n" || a.turned(room.Memory) != before+1 {
 		t.Errorf("%d %q, %d counted", resp.StatusCode, text, a.turned(room.Memory)-before)
 	}
-	holds.Store(50)
-	eventually(t, "enough again", func() bool { return !r.Full() && !refuses() })
+	holds.Store(50 << 20)
+	eventually(t, "enough again", func() bool { return !full() && !refuses() })
 	if resp, _ := get(t, c, "http://callee/"); resp.StatusCode != 200 {
 		t.Errorf("afterwards %d", resp.StatusCode)
 	}

@@ -316,7 +316,7 @@ func (s *sessions) refuses(nc net.Conn, open int64) string {
 		return "too-many-connections"
 	}
 	if c, ok := nc.(sys.Conn); ok && s != &s.p.admins {
-		return s.p.opts.Room.Refuses(c)
+		return s.p.opts.Room.Refuses(c, s.p.now())
 	}
 	return ""
 }

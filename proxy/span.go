@@ -13,10 +13,11 @@ import (
 
 // span is what the proxy notes of a call beside the call: it becomes the record at the call's end.
 type span struct {
-	p    *Proxy
-	by   observe.Reporter
-	head time.Time
-	mute bool // there will be no record: the call was only a try
+	p      *Proxy
+	by     observe.Reporter
+	head   time.Time
+	stream bool // of HTTP/2
+	mute   bool // there will be no record: the call was only a try
 
 	record observe.Record // its memory, since sinks are handed a pointer
 }
@@ -27,7 +28,8 @@ var spans = sync.Pool{New: func() any { return new(span) }}
 func (p *Proxy) start(c *traffic.Call, by observe.Reporter) *span {
 	s := spans.Get().(*span)
 	*s = span{p: p, by: by}
-	if c.Now.IsZero() || c.Proto == traffic.HTTP2 || c.Proto == traffic.GRPC { // whose reader's clock may be behind
+	s.stream = c.Proto == traffic.HTTP2 || c.Proto == traffic.GRPC
+	if c.Now.IsZero() || s.stream { // whose reader's clock may be behind
 		c.Now = p.now()
 	}
 	c.Draw = p.opts.Draw()
@@ -38,9 +40,11 @@ func (p *Proxy) start(c *traffic.Call, by observe.Reporter) *span {
 // serve sends the call through h and sees to it that there is an answer. outside: the caller is not of the mesh, and is not told
 // of its objects.
 func (s *span) serve(c *traffic.Call, h traffic.Handler, outside bool) {
-	if s.p.opts.Room.Full() {
+	if !s.p.opts.Room.Begin(c.Now, s.stream) {
 		s.p.opts.Refused(room.Memory)
 		h = refusal{503, decision.Limited}
+	} else {
+		defer s.p.opts.Room.Begun()
 	}
 	err := h.Serve(c)
 	s.head = s.p.now()

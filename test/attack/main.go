@@ -129,5 +129,15 @@ func run(ctx context.Context, bin, only string, rate int, span time.Duration, lo
 		}
 	}
 	slow.stop()
+	for _, s := range scenarios {
+		if !strings.Contains(s.name, only) || ctx.Err() != nil {
+			continue
+		}
+		if s.play(ctx, mesh) {
+			passed++
+		} else {
+			failed++
+		}
+	}
 	return passed, failed, ctx.Err()
 }

@@ -16,7 +16,8 @@ import (
 )
 
 const (
-	lifetime = 10 * time.Second // of certificates: they are renewed at half of it
+	lifetime = 28 * time.Second // of certificates, which are backdated by half of it and renewed at half of the whole ...
+	latest   = lifetime / 4     // ... so that this is the longest that one stays, and 5 s is usual
 	perApply = 100 * time.Millisecond
 	perEnd   = 3 * time.Second // between workloads that come, and go
 	upgrades = 2               // of all proxies, in the first half: the second shows the memory of processes that stay
