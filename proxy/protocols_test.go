@@ -240,8 +240,21 @@ func TestServerFirst(t *testing.T) {
 			}
 			c.Close()
 		}
+		a.records.wait(t, 3) // what they have shown is remembered
+		c, err := net.Dial("tcp", a.at("240.0.0.1:90"))
+		must(t, err)
+		defer c.Close()
+		c.SetDeadline(time.Now().Add(5 * time.Second))
+		io.WriteString(c, "GET / HTTP/1.1\n") // before the callee has spoken, who is known to be the first here
+		r := bufio.NewReader(c)
+		for _, want := range []string{"220 ready", "GET / HTTP/1.1"} {
+			if line, err := r.ReadString('\n'); err != nil || !strings.HasPrefix(line, want) {
+				t.Fatalf("%q %v, want %q", line, err, want)
+			}
+		}
+		c.Close()
 		for _, n := range []*node{a, b} {
-			if r := n.records.wait(t, 3); len(r) != 3 || r[0].Proto != traffic.TCP {
+			if r := n.records.wait(t, 4); len(r) != 4 || r[0].Proto != traffic.TCP || r[3].Proto != traffic.TCP {
 				t.Errorf("%s: %+v", n.name, r)
 			}
 		}
