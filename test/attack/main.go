@@ -28,7 +28,14 @@ func main() {
 	verbose := flag.Bool("v", false, "show what the programs print")
 	flag.Parse()
 	if flag.Arg(0) == "serve" { // as the workload that is attacked
+		if flag.NArg() > 2 {
+			go func() { fmt.Fprintln(os.Stderr, "attack:", serveTCP(flag.Arg(2))) }()
+		}
 		fmt.Fprintln(os.Stderr, "attack:", serve(flag.Arg(1)))
+		os.Exit(1)
+	}
+	if flag.Arg(0) == "relay" {
+		fmt.Fprintln(os.Stderr, "attack:", relay(flag.Arg(1)))
 		os.Exit(1)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
@@ -59,6 +66,10 @@ func serve(at string) error {
 	p.SetHTTP1(true)
 	p.SetUnencryptedHTTP2(true)
 	s := &http.Server{Protocols: p, ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/huge" {
+			huge(w, r)
+			return
+		}
 		if _, err := io.Copy(io.Discard, r.Body); err != nil {
 			panic(http.ErrAbortHandler)
 		}

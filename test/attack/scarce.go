@@ -29,6 +29,7 @@ var scenarios = []scenario{
 	{"resources: descriptors run out", descriptors},
 	{"resources: a storm of connections", storm},
 	{"resources: memory runs out", memory},
+	{"back-pressure of 1 GiB", pressure},
 }
 
 // play prints a line for a scenario, and says whether all was as it should be.
