@@ -187,7 +187,8 @@ func portPolicy(around Outbound, ports []PortPolicy, port uint16) Outbound {
 }
 
 // backendsFor returns the policies that count: those of the caller's namespace if there are any, else of the service's, else of
-// the root's; among them the most specific host alone, the oldest first.
+// the root's; among them the most specific host alone, one for some callers first, then the oldest. Callers in the root namespace
+// have of it only what is for nobody else in their own namespace's place: the rest is for all, and must not go before the service's.
 func backendsFor(all []*BackendPolicy, layer Layer, service string, c Caller) []*BackendPolicy {
 	var tiers [3][]*BackendPolicy
 	for _, p := range all {
@@ -198,7 +199,7 @@ func backendsFor(all []*BackendPolicy, layer Layer, service string, c Caller) []
 			continue
 		}
 		switch {
-		case p.Root:
+		case p.Root && !p.private():
 			tiers[2] = append(tiers[2], p)
 		case p.Ref.Namespace == c.Namespace:
 			tiers[0] = append(tiers[0], p)
@@ -209,13 +210,16 @@ func backendsFor(all []*BackendPolicy, layer Layer, service string, c Caller) []
 	for _, t := range tiers {
 		if len(t) > 0 {
 			slices.SortStableFunc(t, func(a, b *BackendPolicy) int {
-				return cmp.Or(bySelector(a, b), wildcards(a.Host, b.Host), age(a.Created, a.Ref, b.Created, b.Ref))
+				return cmp.Or(wildcards(a.Host, b.Host), bySelector(a, b), age(a.Created, a.Ref, b.Created, b.Ref))
 			})
 			return slices.DeleteFunc(t, func(p *BackendPolicy) bool { return p.Host != t[0].Host })
 		}
 	}
 	return nil
 }
+
+// private says whether a policy is for callers of its own namespace alone.
+func (p *BackendPolicy) private() bool { return len(p.Exports) == 1 && p.Exports[0] == p.Ref.Namespace }
 
 // bySelector: a policy for some callers goes before one for all.
 func bySelector(a, b *BackendPolicy) int {
