@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"unsafe"
 
@@ -19,7 +20,15 @@ type Quick struct {
 	raw syscall.RawConn
 	in  direction
 	out direction
+
+	state atomic.Uint32 // asking or closed
 }
+
+// What keeps Close from waiting for Ask.
+const (
+	asking = 1
+	closed = 2
+)
 
 // direction is what one call of Read or Write needs, kept so that a call allocates nothing.
 type direction struct {
@@ -30,8 +39,7 @@ type direction struct {
 	call  func(fd uintptr) bool // done; false: wait until the descriptor is ready
 	ask   func(fd uintptr) bool
 	send  []byte // of ask: what goes out before anything is waited for
-	wrote int    // of send
-	err   error  // of writing it
+	sent  func(wrote int, err error) []byte
 }
 
 // NewQuick makes the reads and writes of c quick.
@@ -66,47 +74,64 @@ func (q *Quick) Read(p []byte) (int, error) {
 	q.in.mu.Lock()
 	defer q.in.mu.Unlock()
 	q.in.p, q.in.n, q.in.errno = p, 0, 0
-	return q.wait(q.in.call)
+	err := q.raw.Read(q.in.call)
+	q.in.p = nil
+	return q.read(err)
 }
 
-// Ask writes a request of which nothing has been answered, and reads the first bytes of its answer. A Read after a Write looks first
-// whether the answer is there already, which it hardly ever is; Ask waits at once. If wrote is less than the request, err says why; -1: a read deadline had passed, or the connection
-// was closed, before anything was tried.
-func (q *Quick) Ask(request, p []byte) (n, wrote int, err error) {
-	if len(request) == 0 || len(p) == 0 {
-		return 0, 0, io.ErrShortBuffer
+// Ask writes a message, tells sent how much of it was written and why not more, and reads the first bytes that come after it into what
+// sent returns; nil: Ask returns 0 and no error at once. A Read after a Write looks first whether there is something already, which there
+// hardly ever is; Ask waits at once. Without sent being called, err says that a read deadline had passed, or the connection was closed,
+// before anything was tried. sent may take its time, and any lock: Close does not wait for it.
+func (q *Quick) Ask(message []byte, sent func(wrote int, err error) []byte) (n int, err error) {
+	if len(message) == 0 {
+		return 0, io.ErrShortBuffer
 	}
 	q.in.mu.Lock()
 	defer q.in.mu.Unlock()
-	q.in.p, q.in.n, q.in.errno, q.in.send, q.in.wrote, q.in.err = p, 0, 0, request, -1, nil
-	n, err = q.wait(q.in.ask)
-	q.in.send = nil
-	if q.in.err != nil {
-		n, err = 0, q.in.err
+	if !q.state.CompareAndSwap(0, asking) {
+		return 0, net.ErrClosed
 	}
-	return n, q.in.wrote, err
+	defer q.state.CompareAndSwap(asking, 0)
+	q.in.p, q.in.n, q.in.errno, q.in.send, q.in.sent = nil, 0, 0, message, sent
+	err = q.raw.Read(q.in.ask)
+	waited := q.in.send == nil && q.in.p != nil
+	q.in.p, q.in.send, q.in.sent = nil, nil, nil
+	if err == nil && !waited {
+		return 0, nil
+	}
+	return q.read(err)
 }
 
 // askAndReceive writes the first time that it is called: by then the poller has been told to forget what it saw of the descriptor, so
-// what it sees next comes after the request.
+// what it sees next comes after the message.
 func (q *Quick) askAndReceive(fd uintptr) bool {
 	if q.in.send == nil {
 		return q.receive(fd)
 	}
-	q.in.wrote, q.in.err = q.Write(q.in.send)
+	message := q.in.send
 	q.in.send = nil
-	return q.in.err != nil
+	q.in.p = q.in.sent(q.Write(message))
+	return q.in.p == nil
 }
 
-func (q *Quick) wait(call func(uintptr) bool) (int, error) {
-	err := q.raw.Read(call)
-	q.in.p = nil
+// Close closes the connection. TCPConn's waits until nobody is inside Ask, which may wait for a lock of who closes.
+func (q *Quick) Close() error {
+	if q.state.Swap(closed) == asking {
+		go q.TCPConn.Close()
+		return nil
+	}
+	return q.TCPConn.Close()
+}
+
+// read says what came of reading.
+func (q *Quick) read(err error) (int, error) {
 	switch {
 	case err != nil:
 		return 0, err
 	case q.in.errno != 0:
 		return 0, q.failed("read", q.in.errno)
-	case q.in.n == 0 && q.in.err == nil:
+	case q.in.n == 0:
 		return 0, io.EOF
 	}
 	return q.in.n, nil

@@ -83,6 +83,22 @@ func TestQuickEnds(t *testing.T) {
 	t.Error("writing to a connection that was reset works")
 }
 
+// asks is Ask with what it tells: how much was written, -1 if nothing was tried.
+func asks(q *Quick, request, p []byte) (n, wrote int, err error) {
+	wrote = -1
+	var cut error
+	n, err = q.Ask(request, func(n int, err error) []byte {
+		if wrote, cut = n, err; cut != nil {
+			return nil
+		}
+		return p
+	})
+	if cut != nil {
+		return n, wrote, cut
+	}
+	return n, wrote, err
+}
+
 // TestAsk: the answer is seen, whether it comes at once, late, or with the connection's end, and what came before the request too.
 func TestAsk(t *testing.T) {
 	request, buf := []byte("request"), make([]byte, 64)
@@ -104,7 +120,7 @@ func TestAsk(t *testing.T) {
 			q, far := quickEnds(t)
 			for range 20 {
 				go act(q, far)
-				n, wrote, err := q.Ask(request, buf)
+				n, wrote, err := asks(q, request, buf)
 				if string(buf[:n]) != "answer to request" || wrote != len(request) || err != nil {
 					t.Fatalf("%q, %d written, %v", buf[:n], wrote, err)
 				}
@@ -117,7 +133,7 @@ func TestAsk(t *testing.T) {
 	t.Run("deadline", func(t *testing.T) {
 		q, far := quickEnds(t)
 		q.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
-		if n, wrote, err := q.Ask(request, buf); n != 0 || wrote != len(request) || !errors.Is(err, os.ErrDeadlineExceeded) {
+		if n, wrote, err := asks(q, request, buf); n != 0 || wrote != len(request) || !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("%d, %d written, %v", n, wrote, err)
 		}
 		q.SetReadDeadline(time.Time{})
@@ -129,12 +145,12 @@ func TestAsk(t *testing.T) {
 	t.Run("deadline before", func(t *testing.T) {
 		q, far := quickEnds(t)
 		q.SetReadDeadline(time.Unix(1, 0))
-		if n, wrote, err := q.Ask(request, buf); n != 0 || wrote != -1 || !errors.Is(err, os.ErrDeadlineExceeded) {
+		if n, wrote, err := asks(q, request, buf); n != 0 || wrote != -1 || !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("%d, %d written, %v", n, wrote, err)
 		}
 		q.SetReadDeadline(time.Time{})
 		go answer(false)(q, far)
-		if n, _, err := q.Ask(request, buf); string(buf[:n]) != "answer to request" {
+		if n, _, err := asks(q, request, buf); string(buf[:n]) != "answer to request" {
 			t.Errorf("asked again: %q, %v", buf[:n], err)
 		}
 	})
@@ -143,7 +159,7 @@ func TestAsk(t *testing.T) {
 		far.SetLinger(0)
 		far.Close()
 		for range 1000 { // the reset is on its way
-			if n, wrote, err := q.Ask(request, buf); n == 0 && wrote < len(request) && err != nil {
+			if n, wrote, err := asks(q, request, buf); n == 0 && wrote < len(request) && err != nil {
 				return
 			} else if err == nil {
 				t.Fatalf("%d bytes, %d written, and no error", n, wrote)
@@ -151,10 +167,30 @@ func TestAsk(t *testing.T) {
 		}
 		t.Error("asking by a connection that was reset works")
 	})
+	t.Run("not waited for", func(t *testing.T) {
+		q, far := quickEnds(t)
+		if n, err := q.Ask(request, func(int, error) []byte { return nil }); n != 0 || err != nil {
+			t.Errorf("%d, %v", n, err)
+		}
+		answer(false)(q, far)
+		if n, err := q.Read(buf); string(buf[:n]) != "answer to request" {
+			t.Errorf("the answer: %q, %v", buf[:n], err)
+		}
+	})
+	t.Run("closed while it tells", func(t *testing.T) {
+		q, _ := quickEnds(t)
+		n, err := q.Ask(request, func(int, error) []byte {
+			q.Close()
+			return buf
+		})
+		if n != 0 || !errors.Is(err, net.ErrClosed) {
+			t.Errorf("%d, %v", n, err)
+		}
+	})
 	t.Run("closed", func(t *testing.T) {
 		q, _ := quickEnds(t)
 		q.Close()
-		if n, wrote, err := q.Ask(request, buf); n != 0 || wrote != -1 || !errors.Is(err, net.ErrClosed) {
+		if n, wrote, err := asks(q, request, buf); n != 0 || wrote != -1 || !errors.Is(err, net.ErrClosed) {
 			t.Errorf("%d, %d written, %v", n, wrote, err)
 		}
 	})
@@ -164,8 +200,9 @@ func TestQuickAllocatesNothing(t *testing.T) {
 	q, far := quickEnds(t)
 	go io.Copy(far, far) // ends with the test's connections
 	p, buf := []byte("request"), make([]byte, 64)
+	room := func(int, error) []byte { return buf }
 	if n := testing.AllocsPerRun(100, func() {
-		if _, _, err := q.Ask(p, buf); err != nil {
+		if _, err := q.Ask(p, room); err != nil {
 			t.Fatal(err)
 		}
 		q.Write(p)

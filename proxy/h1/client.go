@@ -57,8 +57,10 @@ type Client struct {
 	heard  bool // something came back
 	whole  bool // request and response have ended, and the connection stands at the next
 	closed atomic.Bool
-	asker  asker // nc, if it is one
-	asks   bool  // the request goes out when its answer is waited for
+	asker  asker                             // nc, if it is one
+	asks   bool                              // the request goes out when its answer is waited for
+	cut    error                             // why it did not go out whole
+	sent   func(wrote int, err error) []byte // asked, made once
 }
 
 // NewClient readies a connection, which the Client owns from now on. o is shared, and must not change.
@@ -204,13 +206,26 @@ func (c *Client) ask(until time.Time) error {
 	if err := c.out.arm(); err != nil {
 		return err
 	}
-	wrote, err := c.in.ask(c.asker, c.out.out, until)
-	c.out.wrote = wrote > 0
-	if wrote < len(c.out.out) {
+	if c.sent == nil {
+		c.sent = c.asked
+	}
+	told, err := c.in.ask(c.asker, c.out.out, c.sent, until, false)
+	switch {
+	case !told:
 		return slow(err)
+	case c.cut != nil:
+		return slow(c.cut)
 	}
 	c.heard = err == nil
 	return err
+}
+
+// asked hears what was written of a request.
+func (c *Client) asked(wrote int, err error) []byte {
+	if c.in.told, c.out.wrote, c.cut = true, wrote > 0, err; err != nil {
+		return nil
+	}
+	return c.in.space()
 }
 
 // interim passes an interim response on; 100 Continue is for the request's body, which passes it on by being read.

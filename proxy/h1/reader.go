@@ -20,6 +20,7 @@ type reader struct {
 	buf  []byte          // of the pools, all of its room
 	r, w int             // buf[r:w] is unused
 	bulk bool
+	told bool // sent was called, of ask
 
 	mu          sync.Mutex // of what follows
 	armed       time.Time  // the deadline that is set; zero: none, or it has fired
@@ -87,28 +88,33 @@ func (r *reader) wait(until time.Time, once bool) error {
 
 // asker is a connection that can do this more cheaply than by Write and Read: see sys.Quick.
 type asker interface {
-	Ask(request, p []byte) (n, wrote int, err error)
+	Ask(message []byte, sent func(wrote int, err error) []byte) (n int, err error)
 }
 
-// ask writes a request and then does as fill does. wrote less than the request: the error says why.
-func (r *reader) ask(q asker, request []byte, until time.Time) (wrote int, err error) {
+// ask writes a message, and then does as fill does, or with once as glance. sent is told what was written, as Ask tells it, and returns
+// what space does, or nil. told: it was; if not, nothing was written.
+func (r *reader) ask(q asker, message []byte, sent func(int, error) []byte, until time.Time, once bool) (told bool, err error) {
+	r.told = false
 	for {
 		if err := r.arm(until); err != nil {
-			return 0, err
+			return false, err
 		}
-		n, wrote, err := q.Ask(request, r.space())
+		n, err := q.Ask(message, sent)
 		switch {
 		case n > 0:
 			r.took(n)
-			return wrote, nil
-		case !isTimeout(err), wrote >= 0 && wrote < len(request):
-			return max(wrote, 0), err
+			return true, nil
+		case err == nil, !isTimeout(err):
+			return r.told, err
 		}
 		if err := r.woken(until); err != nil {
-			return max(wrote, 0), err
+			return r.told, err
 		}
-		if wrote >= 0 {
-			return wrote, r.fill(until)
+		switch {
+		case r.told && once:
+			return true, ErrSlow
+		case r.told:
+			return true, r.fill(until)
 		}
 	}
 }

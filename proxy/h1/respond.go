@@ -11,17 +11,18 @@ import (
 	"github.com/weft-mesh/weft/wire/http1"
 )
 
-// exchange serves the call that head has read; false: the connection cannot carry another request.
+// exchange serves the call that head has read; false: the connection cannot carry another request. If the response waits in c.out, the
+// call is not over yet.
 func (c *Conn) exchange() (again bool) {
 	x := c.x
 	if err := c.s.Serve(&x.call); x.call.Response.Status == 0 {
 		x.body.fail(&x.call, err)
 	}
 	keep, err := c.respond(&x.call, x.req.Persists)
-	x.call.Response.Err = firstError(x.call.Response.Err, err)
-	c.watch.end()
-	again = x.body.leave(keep && err == nil) && keep && err == nil
-	c.s.Done(&x.call)
+	if c.held {
+		return true
+	}
+	again = c.finish(keep, err)
 	switch {
 	case errors.Is(err, errBroken):
 		c.reset()
@@ -29,6 +30,54 @@ func (c *Conn) exchange() (again bool) {
 		c.linger()
 	}
 	return again
+}
+
+// finish ends a call whose response has been written, or could not be.
+func (c *Conn) finish(keep bool, err error) (again bool) {
+	x := c.x
+	x.call.Response.Err = firstError(x.call.Response.Err, err)
+	c.watch.end()
+	again = x.body.leave(keep && err == nil) && keep && err == nil
+	c.s.Done(&x.call)
+	return again
+}
+
+// holds says that the end of the response may wait for the next request to be waited for: it leaves then at once, and a look at the
+// connection is saved that would hardly ever find something, 0.4 µs of the 14 that a hop costs.
+func (c *Conn) holds(keep bool) bool {
+	_, c.held = c.nc.(asker)
+	c.held = c.held && keep && len(c.out.out) > 0 && len(c.in.bytes()) == 0 && c.x.body.dec.Framing().Kind == http1.NoBody
+	return c.held
+}
+
+// answer writes the response that waits, ends its call, and looks for the next request as glance does.
+func (c *Conn) answer() error {
+	if c.held = false; c.sent == nil {
+		c.sent = c.answered
+	}
+	err := c.out.arm()
+	if err == nil {
+		var told bool
+		if told, err = c.in.ask(c.nc.(asker), c.out.out, c.sent, time.Time{}, true); told {
+			if c.over {
+				return errOver
+			}
+			return err
+		}
+	}
+	c.answered(0, err) // nothing could be written
+	return errOver
+}
+
+// answered hears what was written of the response that waited.
+func (c *Conn) answered(_ int, err error) []byte {
+	c.in.told, c.over = true, !c.finish(true, left(slow(err)))
+	c.out.release()
+	c.letGo()
+	if c.over = c.over || !c.rest(true); c.over {
+		return nil
+	}
+	return c.in.space()
 }
 
 func firstError(a, b error) error {
@@ -68,7 +117,9 @@ func (c *Conn) respond(call *traffic.Call, persists bool) (keep bool, err error)
 	case http1.Tunnel:
 		return false, c.tunnel(call)
 	case http1.NoBody:
-		err = c.out.flush()
+		if !c.holds(keep) {
+			err = c.out.flush()
+		}
 		if body != nil {
 			body.Close(err)
 		}
@@ -80,9 +131,13 @@ func (c *Conn) respond(call *traffic.Call, persists bool) (keep bool, err error)
 		return false, err
 	}
 	if f.Kind == http1.Sized && n != f.Length {
+		c.out.flush() // what came before is the caller's
 		return false, errors.Join(errBroken, errors.New("the response's body is not as long as its Content-Length says"))
 	}
-	return keep, nil
+	if !c.holds(keep) {
+		err = c.out.flush()
+	}
+	return keep, left(err)
 }
 
 func left(err error) error {
@@ -251,7 +306,7 @@ func ofHop(name string) bool {
 	return false
 }
 
-// pump writes the response's body. What is there already is gathered, and leaves before the body is waited for.
+// pump writes the response's body. What is there already is gathered, and leaves before the body is waited for; its end is left in c.out.
 func (c *Conn) pump(call *traffic.Call, body traffic.Body, f http1.Framing) (n int64, err error) {
 	for {
 		if !traffic.Ready(body) {
@@ -271,20 +326,16 @@ func (c *Conn) pump(call *traffic.Call, body traffic.Body, f http1.Framing) (n i
 			return n, left(werr)
 		}
 		if err == io.EOF {
-			return n, c.endBody(call, f)
+			if f.Kind == http1.Chunked {
+				c.out.keep(appendTrailers(c.out.buffer(), &call.Response.Trailer))
+			}
+			return n, nil
 		}
 		if err != nil {
 			c.out.flush() // what came before is the caller's
 			return n, errors.Join(errBroken, err)
 		}
 	}
-}
-
-func (c *Conn) endBody(call *traffic.Call, f http1.Framing) error {
-	if f.Kind == http1.Chunked {
-		c.out.keep(appendTrailers(c.out.buffer(), &call.Response.Trailer))
-	}
-	return left(c.out.flush())
 }
 
 // appendTrailers appends the end of a chunked body. A field that cannot stand there is left out: trailers may be.
@@ -309,7 +360,11 @@ func (c *Conn) tunnel(call *traffic.Call) error {
 	rb.decide(tunnel)
 	body := call.Response.Body
 	if body != nil {
-		if _, err := c.pump(call, body, http1.Framing{Kind: http1.Tunnel}); err != nil {
+		_, err := c.pump(call, body, http1.Framing{Kind: http1.Tunnel})
+		if err == nil {
+			err = left(c.out.flush())
+		}
+		if err != nil {
 			body.Close(err)
 			return err
 		}

@@ -76,6 +76,10 @@ type Conn struct {
 	x      *exchange // of the request being served; nil while idle
 	inform func(int, *traffic.Header)
 	watch  watch
+	sent   func(wrote int, err error) []byte // answered, made once
+
+	held bool // the end of the response waits in out for the next request to be waited for
+	over bool // the connection is not to be read again
 
 	mu       sync.Mutex // of what follows, of the body's expects, and of out until the final head is written
 	final    bool       // the final head has been begun: no interim response may follow
@@ -128,6 +132,9 @@ func (c *Conn) serve() error {
 			return c.refuse(err)
 		}
 		again := c.exchange()
+		if c.held {
+			continue
+		}
 		c.out.release()
 		c.letGo() // the next request may be another connection's, and finds it warm
 		if !again {
@@ -215,10 +222,7 @@ func (c *Conn) await() error {
 	if len(c.in.bytes()) > 0 {
 		return nil
 	}
-	if !c.rest(true) {
-		return errOver
-	}
-	err := c.in.glance()
+	err := c.look()
 	if err == ErrSlow {
 		if c.s.Parks {
 			return c.idles()
@@ -230,6 +234,17 @@ func (c *Conn) await() error {
 		return errOver
 	}
 	return nil
+}
+
+// look waits for a tick. ErrSlow: nothing has come.
+func (c *Conn) look() error {
+	if c.held {
+		return c.answer()
+	}
+	if !c.rest(true) {
+		return errOver
+	}
+	return c.in.glance()
 }
 
 // idles gives the connection up, unless it was told to end meanwhile.
