@@ -165,9 +165,12 @@ func TestRoundRobinGoesAround(t *testing.T) {
 
 // TestAnotherAccountIsAnotherEndpoint: what was learnt of an address goes with the account that it was learnt of.
 func TestAnotherAccountIsAnotherEndpoint(t *testing.T) {
-	s := set(nil, &outlier.Policy{Consecutive: 1}, 2)
+	s, eps := balance.NewSet(), endpoints(2)
+	for i := range eps {
+		eps[i].ID = identity.Of("cluster.local", "default", "reviews")
+	}
+	s.Update(nil, &outlier.Policy{Consecutive: 1}, eps, start)
 	send(t, s, &host{start, func(string) (int, time.Duration) { return 500, time.Second }}, 10, nil)
-	eps := endpoints(2)
 	eps[0].ID = identity.Of("cluster.local", "default", "another")
 	s.Update(nil, &outlier.Policy{Consecutive: 1}, eps, start)
 	if snap := s.Snapshot(); snap[0].Latency != 30*time.Millisecond || !snap[0].Outlier.Until.IsZero() || snap[1].Latency == 30*time.Millisecond {
