@@ -131,7 +131,7 @@ grpc-interop: .cache/suites/h2spec build ## gRPC's own client and server, with t
 
 attack: build ## HTTP/2 that is meant to hurt: who sends it is closed and counted, and costs others little
 	$(BUILD) -o bin/ ./test/attack
-	@bin/attack
+	@nice -n -10 bin/attack
 
 soak: build ## everything at once for SOAK=10m: no call fails, and memory stays flat; a table and a picture in .cache
 	$(BUILD) -o bin/ ./test/soak

@@ -74,6 +74,9 @@ func (p *Proxy) http(s *slot, read []byte, t talk, proto traffic.Proto) {
 	if proto == traffic.HTTP2 {
 		o := p.h2Options()
 		o.IdleTimeout, o.Abused = p.opts.Idle, p.shuns(t.host)
+		if o.Abused != nil {
+			o.MaxControl = outsideControl
+		}
 		srv := h2.NewServer(&readConn{Conn: sys.Quicken(s.Conn), read: read}, h2.ServerOptions{Options: o, Trailer: t.h1.Trailer, Host: t.host, Conn: t.info}, t.h2)
 		s.becomes(func(bool) { srv.Drain() }, nil)
 		_ = srv.Serve() // breaches were reported
@@ -89,6 +92,10 @@ func (p *Proxy) http1(s *slot, read []byte, t talk) {
 		s.rests(t.h1.Idle, func() { p.http1(s, nil, t) })
 	}
 }
+
+// outsideControl is h2.Options.MaxControl of callers from outside, half of what others have: as many resets as Envoy takes, and twice the
+// streams that a caller may have open. 500 of them cost 20 ms.
+const outsideControl = 500
 
 // readConn is a connection of which the first bytes were read already.
 type readConn struct {

@@ -326,3 +326,64 @@ func TestInterimsTogether(t *testing.T) {
 		}
 	})
 }
+
+// TestRepetitions: a byte of a section may stand for a field of 4 kB. As many as a table could hold twice are let in for good; of
+// more, each costs.
+func TestRepetitions(t *testing.T) {
+	for _, c := range []struct{ references, most int }{{2, 0}, {4, 1000/7 + 2}} {
+		t.Run(fmt.Sprint(c.references), func(t *testing.T) {
+			attack(t, ServerOptions{}, func(st *Stream) { <-st.Call().Gone; st.Call().Finish(time.Time{}) }, func(r *raw, why *reasons) {
+				r.headers(1, true, append(slices.Clone(getFields), "x", strings.Repeat("v", 4000))...)
+				i := 1
+				for ; i < 240 && !why.has(HeaderTooLarge); i++ {
+					b := append(r.block(getFields...), bytes.Repeat([]byte{0x80 | 62}, c.references)...)
+					r.WriteHeaders(xhttp2.HeadersFrameParam{StreamID: uint32(2*i + 1), BlockFragment: b, EndHeaders: true, EndStream: true})
+					synctest.Wait()
+				}
+				if got := r.next(); c.most == 0 && (got != "" || len(why.list) > 0) || c.most > 0 && (i > c.most || !strings.HasSuffix(got, "ENHANCE_YOUR_CALM; closed")) {
+					t.Errorf("after %d: %q %v", i, got, why.list)
+				}
+			})
+		})
+	}
+}
+
+// TestHuffmanIsNoBomb: what is large because it was packed well costs nothing.
+func TestHuffmanIsNoBomb(t *testing.T) {
+	if size, block := 60<<10, 60<<10*5/8; inflated(size, block) > 0 {
+		t.Errorf("%d", inflated(size, block))
+	}
+}
+
+// TestManyCancels: a client may change its mind about many of its calls: here about one of five, and about all that are open at once.
+func TestManyCancels(t *testing.T) {
+	attack(t, ServerOptions{Options: Options{MaxControl: 500}}, quiet, func(r *raw, why *reasons) {
+		id, answers := uint32(1), 0
+		for second := range 20 {
+			for i := range 1000 {
+				r.headers(id, i%5 > 0, postFields...)
+				if i%5 == 0 {
+					r.WriteRSTStream(id, xhttp2.ErrCodeCancel)
+				}
+				if id += 2; i%10 == 0 {
+					time.Sleep(10 * time.Millisecond)
+				}
+			}
+			if answers += strings.Count(r.next(), " 200 end=true"); second%5 > 0 {
+				continue
+			}
+			for range 250 {
+				r.headers(id, false, postFields...)
+				id += 2
+			}
+			synctest.Wait()
+			for back := uint32(500); back > 0; back -= 2 {
+				r.WriteRSTStream(id-back, xhttp2.ErrCodeCancel)
+			}
+			synctest.Wait()
+		}
+		if got := r.next(); answers != 20*800 || got != "" || len(why.list) > 0 {
+			t.Errorf("%d answers, want %d; %s %v", answers, 20*800, got, why.list)
+		}
+	})
+}

@@ -63,6 +63,7 @@ var rapidReset = each(func(id uint32) []byte {
 	return http2.RSTStream{Stream: id, Code: http2.Cancel}.Append(headers(id, true, get))
 })
 
+// A stream that is held has 64 KiB of window for its answer, and takes some 16 KiB for itself and its goroutine.
 var attacks = []attack{
 	{"rapid reset (CVE-2023-44487)", 1, h2.RapidReset, true, 16, rapidReset},
 	{"rapid reset, 64 times as fast", 1, h2.RapidReset, true, 16, faster(64, rapidReset)},
@@ -88,7 +89,7 @@ var attacks = []attack{
 		}
 		<-p.ended
 	}},
-	{"windows shut (CVE-2019-9517)", 8, "", false, 128, func(p *peer) {
+	{"windows shut (CVE-2019-9517)", 8, "", false, 8 * 250 * (64 + 16) >> 10, func(p *peer) {
 		p.write(settings(http2.Setting{ID: http2.SettingInitialWindowSize}))
 		for id := uint32(1); id < 500 && p.write(headers(id, true, getLarge)); id += 2 {
 		}
@@ -107,7 +108,8 @@ var attacks = []attack{
 	}},
 	{"HPACK bomb (CVE-2016-6581)", 1, h2.HeaderTooLarge, true, 32, bomb(40)},
 	{"HPACK bomb that the limit lets in", 1, h2.HeaderTooLarge, true, 64, bomb(20)},
-	{"HPACK bomb that no limit sees", 1, "", false, 64, bomb(4)},
+	{"HPACK bomb of small sections", 1, h2.HeaderTooLarge, true, 64, bomb(4)},
+	{"HPACK bomb that no limit sees", 1, "", false, 64, bomb(2)},
 	{"HPACK bombs that are held", 8, h2.HeaderTooLarge, true, 256, held},
 	{"HPACK table sizes", 1, "", false, 16, each(func(id uint32) []byte {
 		return headers(id, true, append(bytes.Repeat([]byte{0x20, 0x3f, 0xe1, 0x1f}, 1000), get...)) // 0 and 4096, in turn
@@ -136,8 +138,7 @@ func bomb(references int) func(*peer) {
 	block := append(bytes.Clone(get), bytes.Repeat([]byte{0x80 | 62}, references)...)
 	return func(p *peer) {
 		p.write(headers(1, true, first()))
-		for id := uint32(3); p.write(headers(id, true, block)); id += 2 {
-		}
+		p.ask(3, block)
 	}
 }
 
