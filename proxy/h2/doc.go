@@ -28,7 +28,7 @@
 // What it can make an end do: MaxControl frames a second, and as many at once, of those that move nothing (PING, SETTINGS, GOAWAY,
 // acknowledgements of them, DATA without bytes), one more for each DATA frame that does; MaxControl streams a second that are reset,
 // by either side, within 100 ms, or refused, or answered with 431, one more for each stream that ends well, and of these as many as KiB by
-// which HPACK's tables have made field sections larger, beyond 8 KiB each; WINDOW_UPDATE, MaxControl
+// which HPACK's tables have made field sections larger, beyond 6 KiB each; WINDOW_UPDATE, MaxControl
 // and 10 for each stream and DATA frame; PRIORITY and unknown frames, MaxControl and 10 for each stream; for streams that are over,
 // what can have been under way; a field section, 64 frames and one FrameTimeout. Whoever goes beyond gets GOAWAY with
 // ENHANCE_YOUR_CALM. A SETTINGS frame costs one look at the streams.

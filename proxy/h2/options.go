@@ -88,7 +88,7 @@ const (
 	backlog       = 1 << 20                // bytes of anything that may wait there before the connection is given up
 	tableSize     = http2.DefaultTableSize
 	continuations = 64      // frames of one field section
-	inflation     = 8 << 10 // by which HPACK's tables may make a field section larger: ours has 4 KiB, so that more is the same field again and again
+	inflation     = 6 << 10 // by which HPACK's tables may make a field section larger: ours has 4 KiB, so that more is the same field again and again
 	interims      = 32      // 1xx responses to one request; all together of MaxHeaderList
 	maxSettings   = 100     // in one frame
 	maxHeld       = 8 << 20 // size of the field sections of all requests that a Server serves: HPACK makes a few bytes thousands

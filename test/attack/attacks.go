@@ -108,8 +108,8 @@ var attacks = []attack{
 	}},
 	{"HPACK bomb (CVE-2016-6581)", 1, h2.HeaderTooLarge, true, 32, bomb(40)},
 	{"HPACK bomb that the limit lets in", 1, h2.HeaderTooLarge, true, 64, bomb(20)},
-	{"HPACK bomb of small sections", 1, h2.HeaderTooLarge, true, 64, bomb(4)},
-	{"HPACK bomb that no limit sees", 1, "", false, 64, bomb(2)},
+	{"HPACK bomb of small sections", 1, h2.HeaderTooLarge, true, 64, bomb(2)},
+	{"one field of 4 kB for a byte", 1, "", false, 16, bomb(1)},
 	{"HPACK bombs that are held", 8, h2.HeaderTooLarge, true, 256, held},
 	{"HPACK table sizes", 1, "", false, 16, each(func(id uint32) []byte {
 		return headers(id, true, append(bytes.Repeat([]byte{0x20, 0x3f, 0xe1, 0x1f}, 1000), get...)) // 0 and 4096, in turn
