@@ -1,6 +1,7 @@
 package balance_test
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"net/netip"
@@ -385,12 +386,16 @@ func TestOfGateways(t *testing.T) {
 		"200": {traffictest.Status(200), 0, 0}, "500": {traffictest.Status(500), 1, 0}, "501": {traffictest.Status(501), 1, 0},
 		"502": {traffictest.Status(502), 1, 1}, "504": {traffictest.Status(504), 1, 1}, "505": {traffictest.Status(505), 1, 0},
 		"INTERNAL": {grpc("13"), 1, 0}, "UNAVAILABLE": {grpc("14"), 1, 1}, "DEADLINE_EXCEEDED": {grpc("4"), 1, 1}, "NOT_FOUND": {grpc("5"), 0, 0},
-		"no answer": {traffictest.Err(traffic.ErrConnect), 1, 1},
+		"no answer":          {traffictest.Err(traffic.ErrConnect), 1, 1},
+		"no answer in time":  {traffictest.Err(traffic.ErrDeadline), 1, 1},
+		"the caller's fault": {traffictest.Err(errors.New("a body that is none")), 0, 0},
 	} {
 		s := set(nil, &outlier.Policy{Consecutive: 5, Gateway: 5}, 1)
 		h := &traffictest.Host{Time: start, Answer: x.answer}
 		c := h.Call()
-		_ = traffic.Chain(traffic.Forward{}, balance.With(s)).Serve(c)
+		if err := traffic.Chain(traffic.Forward{}, balance.With(s)).Serve(c); err != nil {
+			_ = c.Reply(503, decision.Verdict{}) // as the engine does, before the call ends
+		}
 		c.Finish(h.Time)
 		if o := s.Snapshot()[0].Outlier; o.Failures != x.failures || o.Gateway != x.gateway {
 			t.Errorf("%s: %+v", name, o)

@@ -70,16 +70,30 @@ func (e *Endpoint) End(c *traffic.Call, _, now time.Time) {
 	}
 }
 
-// silent: the endpoint had no word in how the attempt ended.
+// silent: the endpoint had no word in how the attempt ended. That the engine has answered by now, since the endpoint did not, does not
+// clear it; what the caller did wrong does.
 func silent(c *traffic.Call) bool {
-	return c.Response.Local || errors.Is(c.Response.Err, traffic.ErrCanceled) || errors.Is(c.Response.Err, traffic.ErrNoIdentity)
+	err := c.Response.Err
+	if errors.Is(err, traffic.ErrCanceled) || errors.Is(err, traffic.ErrNoIdentity) {
+		return true
+	}
+	return c.Response.Local && !blamed(err)
+}
+
+func blamed(err error) bool {
+	for _, x := range [...]error{traffic.ErrConnect, traffic.ErrWrongPeer, traffic.ErrRefused, traffic.ErrReset, traffic.ErrDeadline} {
+		if errors.Is(err, x) {
+			return true
+		}
+	}
+	return false
 }
 
 func outcome(c *traffic.Call) outlier.Outcome {
 	switch {
 	case !c.Failed():
 		return outlier.Success
-	case c.Response.Err != nil && c.Response.Status == 0:
+	case c.Response.Err != nil && (c.Response.Status == 0 || c.Response.Local):
 		return outlier.NoAnswer
 	case c.Response.Status >= 502 && c.Response.Status <= 504, gatewayCode(c):
 		return outlier.Gateway
