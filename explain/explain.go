@@ -35,6 +35,14 @@ type Query struct {
 	Fail      int            `json:"fail,omitempty"`   // so many attempts fail to connect: what if
 	Status    int            `json:"status,omitempty"` // what the application answers [200]; below 100: a gRPC status
 	Takes     time.Duration  `json:"takes,omitempty"`  // how long the application takes to answer
+	Apps      map[string]App `json:"apps,omitempty"`   // applications that answer otherwise, by workload
+}
+
+// App is how one workload's application answers, whatever a call asks for. Zero: as the call asks.
+type App struct {
+	Status  int           `json:"status,omitempty"`
+	Takes   time.Duration `json:"takes,omitempty"`
+	Refuses bool          `json:"refuses,omitempty"` // nobody is there to connect to
 }
 
 // Branch is one way that the call can go.
@@ -51,6 +59,8 @@ type Branch struct {
 	Path    string             `json:"path,omitempty"`    // as the application gets it
 	Header  [][2]string        `json:"header,omitempty"`  // as the application gets them
 	Returns [][2]string        `json:"returns,omitempty"` // headers of the answer
+	Failure bool               `json:"failure,omitempty"` // what the call counts as
+	Class   *decision.Ref      `json:"class,omitempty"`   // the rule that says so; nil: the mesh's own
 	By      decision.Verdict   `json:"by"`                // what answered, or what let the call pass last
 	Because []decision.Verdict `json:"because,omitempty"`
 	Steps   []decision.Step    `json:"steps"`
@@ -59,7 +69,7 @@ type Branch struct {
 // Call explains q. cfg holds what the caller's and the callees' proxies have: what compile.All made for q.From. learnt, which may
 // be nil, is what the caller's proxy has learnt of endpoints.
 func Call(cfg *config.Set, learnt map[traffic.Target][]balance.Snapshot, q Query) ([]Branch, error) {
-	first, err := once(cfg, learnt, q, 0)
+	first, err := once(cfg, learnt, &q, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -69,11 +79,11 @@ func Call(cfg *config.Set, learnt map[traffic.Target][]balance.Snapshot, q Query
 		}
 		var all []Branch
 		for _, o := range s.Options {
-			b, err := once(cfg, learnt, q, o.Draw)
+			b, err := once(cfg, learnt, &q, o.Draw)
 			if err != nil {
 				return nil, err
 			}
-			b.Share, b.Draw = o.Share, o.Draw
+			b.Share = o.Share
 			all = append(all, b)
 		}
 		return all, nil
@@ -81,12 +91,45 @@ func Call(cfg *config.Set, learnt map[traffic.Target][]balance.Snapshot, q Query
 	return []Branch{first}, nil
 }
 
-func once(cfg *config.Set, learnt map[traffic.Target][]balance.Snapshot, q Query, draw uint64) (Branch, error) {
-	h := &host{cfg: cfg, q: &q, now: q.Now, fail: q.Fail, state: chain.NewState(), services: map[string]*chain.Service{}}
+func once(cfg *config.Set, learnt map[traffic.Target][]balance.Snapshot, q *Query, draw uint64) (Branch, error) {
+	o, err := begin(NewProxy(cfg), learnt, q, draw)
+	if err != nil {
+		return Branch{}, err
+	}
+	return o.End(), nil
+}
+
+// Proxy is what a caller's proxy would hold: what it learns of one call counts for the next. It is for one goroutine.
+type Proxy struct {
+	cfg      *config.Set
+	state    *chain.State
+	services map[string]*chain.Service
+	self     *config.Workload
+	now      time.Time
+}
+
+// NewProxy has learnt nothing. cfg is what compile.All made for the caller.
+func NewProxy(cfg *config.Set) *Proxy {
+	return &Proxy{cfg: cfg, state: chain.NewState(), services: map[string]*chain.Service{}}
+}
+
+// Begin takes a call, which goes by draw where chance decides, to its answer.
+func (p *Proxy) Begin(q *Query, draw uint64) (*Open, error) { return begin(p, nil, q, draw) }
+
+// Open is a call that is answered and goes on: it holds its place in limits, and counts as waiting, until End.
+type Open struct {
+	c *traffic.Call
+	h *host
+	b Branch
+}
+
+func begin(p *Proxy, learnt map[traffic.Target][]balance.Snapshot, q *Query, draw uint64) (*Open, error) {
+	p.now = q.Now
+	h := &host{Proxy: p, q: q, fail: q.Fail}
 	c := &traffic.Call{}
 	out, err := h.way(c)
 	if err != nil {
-		return Branch{}, err
+		return nil, err
 	}
 	h.state.Restore(learnt, q.Now)
 	c.Proto, c.Method, c.Scheme, c.Authority, c.Path, c.Query, c.Now, c.Draw = q.Proto, q.Method, "http", q.Authority, traffic.NormalPath(q.Path), q.Query, q.Now, draw
@@ -99,34 +142,41 @@ func once(cfg *config.Set, learnt map[traffic.Target][]balance.Snapshot, q Query
 		chain.FromApp(&c.Header)
 	}
 	c.Trail = &decision.Trail{Side: "caller"}
-	b := Branch{Share: 1}
+	o := &Open{c: c, h: h, b: Branch{Share: 1, Draw: draw}}
 	if err := out.Serve(c); err != nil {
 		status, v := chain.Unanswered(c, err)
-		b.Failed = err.Error()
+		o.b.Failed = err.Error()
 		_ = c.Reply(status, v)
 	}
+	return o, nil
+}
+
+// Now is when the call was answered.
+func (o *Open) Now() time.Time { return o.h.now }
+
+// End ends the call, and returns all that was decided.
+func (o *Open) End() Branch {
+	c, h, b := o.c, o.h, o.b
 	b.Status, b.Target, b.To, b.Attempt = c.Response.Status, c.Target, c.To, int(c.Attempts)
-	b.Header, b.Path, b.By = h.arrived, h.path, decision.Deciding(c.Verdicts())
+	b.Header, b.Path = h.arrived, h.path
 	b.GRPC, _ = c.GRPCStatus()
 	c.Response.Header.All(func(name, value string) bool {
 		b.Returns = append(b.Returns, [2]string{strings.Clone(name), strings.Clone(value)})
 		return true
 	})
+	b.Failure, b.Class = c.FailedBy()
+	c.Finish(h.now) // what ends may have a word too: an ejection
 	b.Because = append(b.Because, c.Verdicts()...)
-	c.Finish(h.now)
+	b.By = decision.Deciding(b.Because)
 	b.Steps, b.Copies = c.Trail.Steps, h.copies
-	return b, nil
+	return b
 }
 
 // host carries a call from the caller's chain to the callee's.
 type host struct {
-	cfg      *config.Set
-	q        *Query
-	state    *chain.State
-	services map[string]*chain.Service
-	self     *config.Workload
-	now      time.Time
-	fail     int
+	*Proxy
+	q    *Query
+	fail int
 
 	arrived [][2]string // headers as the application gets them
 	path    string
@@ -180,7 +230,7 @@ func (h *host) published(c *traffic.Call) (traffic.Handler, error) {
 		return nil, fmt.Errorf("explain: there is no workload %s", h.q.To)
 	}
 	conn := &traffic.Conn{Source: traffic.Peer{Addr: netip.AddrPortFrom(h.q.Source, 0)}, Original: netip.AddrPortFrom(w.Addr, h.q.Port)}
-	c.Begin(arrived{h}, conn)
+	c.Begin(arrived{h, h.q.To}, conn)
 	return inbound(w)
 }
 
@@ -203,24 +253,24 @@ func peer(w *config.Workload) traffic.Peer {
 	return traffic.Peer{Addr: netip.AddrPortFrom(w.Addr, 0), ID: w.ID, Workload: w.Namespace + "/" + w.Name, Labels: w.Labels}
 }
 
-func (h *host) service(name string) (*chain.Service, error) {
-	if s := h.services[name]; s != nil {
+func (p *Proxy) service(name string) (*chain.Service, error) {
+	if s := p.services[name]; s != nil {
 		return s, nil
 	}
-	if h.cfg.Services[name] == nil {
+	if p.cfg.Services[name] == nil {
 		return nil, nil
 	}
-	cfg, err := received(h.cfg.Services[name])
+	cfg, err := received(p.cfg.Services[name])
 	if err != nil {
 		return nil, err
 	}
-	s, err := chain.NewService(cfg, h.state, h.find, h.self.Egress, h.now)
-	h.services[name] = s
+	s, err := chain.NewService(cfg, p.state, p.find, p.self.Egress, p.now)
+	p.services[name] = s
 	return s, err
 }
 
-func (h *host) find(t traffic.Target) (traffic.Handler, string) {
-	s, err := h.service(t.Service)
+func (p *Proxy) find(t traffic.Target) (traffic.Handler, string) {
+	s, err := p.service(t.Service)
 	if err != nil {
 		return nil, err.Error()
 	}
@@ -252,14 +302,14 @@ func (h *host) Sleep(c *traffic.Call, d time.Duration) error {
 }
 
 func (h *host) Forward(c *traffic.Call) error {
-	if h.fail > 0 {
-		h.fail--
+	if h.fail > 0 || h.q.Apps[c.To.Workload].Refuses {
+		h.fail = max(h.fail-1, 0)
 		return c.Fail(traffic.ErrConnect)
 	}
 	w := h.cfg.Workloads[c.To.Workload]
 	if w == nil {
 		c.Trail.Took("callee", decision.Verdict{Reason: decision.Assumed}, "nothing is known of it")
-		h.deliver(c)
+		h.deliver(c, "")
 		return nil
 	}
 	in, err := inbound(w)
@@ -272,7 +322,7 @@ func (h *host) Forward(c *traffic.Call) error {
 	if !secure {
 		conn.Source.ID, conn.Source.Workload, conn.Source.Labels = traffic.Peer{}.ID, "", nil
 	}
-	r.Begin(arrived{h}, conn)
+	r.Begin(arrived{h, c.To.Workload}, conn)
 	r.Attrs = c.Attrs
 	r.Conn, r.Now = conn, h.now
 	r.Header = traffic.Header{}
@@ -324,7 +374,7 @@ func (h *host) late(c *traffic.Call) bool {
 	if h.copying { // nobody waits for it
 		return false
 	}
-	at := h.now.Add(h.q.Takes)
+	at := h.now.Add(cmp.Or(h.q.Apps[c.To.Workload].Takes, h.q.Takes))
 	if end := c.Deadline.At; !end.IsZero() && at.After(end) {
 		h.now = end
 		return true
@@ -333,8 +383,8 @@ func (h *host) late(c *traffic.Call) bool {
 	return false
 }
 
-// deliver is the application's answer.
-func (h *host) deliver(c *traffic.Call) {
+// deliver is the answer of a workload's application.
+func (h *host) deliver(c *traffic.Call, by string) {
 	if !h.copying {
 		h.arrived, h.path = [][2]string{{"host", strings.Clone(c.Authority)}, {"query", strings.Clone(c.Query)}}, strings.Clone(c.Path)
 		c.Header.All(func(name, value string) bool {
@@ -342,7 +392,7 @@ func (h *host) deliver(c *traffic.Call) {
 			return true
 		})
 	}
-	c.Response.Status = cmp.Or(h.q.Status, 200)
+	c.Response.Status = cmp.Or(h.q.Apps[by].Status, h.q.Status, 200)
 	if c.Proto != traffic.GRPC {
 		return
 	}
@@ -364,6 +414,9 @@ func (h *host) Detach(c *traffic.Call, to traffic.Handler) {
 }
 
 // arrived is the host of the callee's chain.
-type arrived struct{ *host }
+type arrived struct {
+	*host
+	at string // the workload
+}
 
-func (a arrived) Forward(c *traffic.Call) error { a.deliver(c); return nil }
+func (a arrived) Forward(c *traffic.Call) error { a.deliver(c, a.at); return nil }

@@ -17,10 +17,29 @@
 //	mesh/policy.yaml:41 spec.endpointSelector
 //
 // Beside headers, a call may say: answering=STATUS, what the application answers; taking=DURATION, how long that takes it;
-// failing=N, so many attempts find nobody to connect to; at=ADDRESS, where a call from outside comes from. An outcome is a status,
-// "ok" or "refused", and what of the following matters: the service that got the call, its subset, "grpc CODE", "attempts N",
-// "copied to SERVICE subset NAME", "because WORDS", "sees HEADER=VALUE ..." as the application gets them, with path, query and host
-// among them, "returns HEADER=VALUE ..." of the answer. HEADER= with nothing behind it: it is not there.
+// failing=N, so many attempts find nobody to connect to; at=ADDRESS, where a call from outside comes from; times=N, it is made so
+// often, one after another, with {n} in a header or query standing for its number, and keeping=cookies, each with the cookies that
+// the ones before were given; beside=N, so many calls like it are open meanwhile.
+//
+// An outcome is a status, "ok" or "refused", and what of the following matters: the service that got the call, its subset, "at
+// WORKLOAD", "grpc CODE", "attempts N", "copied to SERVICE subset NAME", "because WORDS", "counts failure" or "counts success" and
+// "by WORDS" of the rule that says so, "sees HEADER=VALUE ..." as the application gets them, with path, query and host among them,
+// "returns HEADER=VALUE ..." of the answer. HEADER= with nothing behind it: it is not there. Of calls that are made several times,
+// each outcome says how often it is had: "5 times", "at least 5 times", "at most 5 times" or a share, which chance may miss by five
+// standard deviations; "at one endpoint" is the same for all of them. A call has the first outcome that fits.
+//
+// The calls of a section calls know nothing of each other. Those of a section "calls in order" do, as far as a proxy remembers: turns,
+// failures, ejections, budgets. It may stand several times; each begins with proxies that remember nothing. Between calls, time may
+// pass, and applications may change:
+//
+//	-- calls in order --
+//	backend-1 answers 503
+//	from frontend GET http://backend/ times=10 => 5 times 503 at backend-1 | 5 times 200 at backend-2
+//	after 30s
+//	backend-1 answers 200
+//	backend-2 takes 1s
+//	backend-3 refuses
+//	from frontend GET http://backend/ times=10 => at least 5 times 200 at backend-1 | at most 5 times 200
 package transcript
 
 import (
@@ -44,6 +63,7 @@ type File struct {
 	Configs   []txtar.File
 	Workloads []Workload
 	Calls     []Call
+	Orders    [][]Step   // sections of calls in order
 	Findings  []Expected // none, and Checked false: they are not looked at
 	Checked   bool
 }
@@ -74,17 +94,25 @@ type Call struct {
 	Status   int           // that the application answers [200]
 	Takes    time.Duration // that the application needs for it
 	Fail     int           // attempts that fail to connect
+	Times    int           // that it is made, one after another [1]
+	Beside   int           // calls like it that are open meanwhile
+	Cookies  bool          // that it is given are kept for the next time
 	Outcomes []Outcome
 }
 
 // Outcome is what is to become of a call, or of a share of such calls.
 type Outcome struct {
 	Share   int    // percent; 0: not said
+	Often   Often  // of a call that is made several times
 	Status  int    // 0: refused, or not said for TCP
 	Refused bool   // no answer
 	OK      bool   // a TCP connection that works
 	Target  string // service, by name, name.namespace or full; empty: not said
 	Subset  string
+	At      string      // the workload, by name or namespace/name; empty: not said
+	Alike   bool        // all such calls are one workload's, whichever
+	Counts  string      // "failure" or "success"; empty: not said
+	CountBy string      // beginning of the words of the rule that says so; empty: not said
 	GRPC    string      // grpc-status; empty: not said
 	Tries   int         // attempts; 0: not said
 	Because string      // beginning of the deciding verdict's words; empty: not said
@@ -108,32 +136,41 @@ func Parse(name string, data []byte) (*File, error) {
 	f := &File{Name: name}
 	ar := txtar.Parse(data)
 	var errs []error
+	at := 0
 	for _, part := range ar.Files {
-		at := lineOf(data, part.Name)
+		at = lineOf(data, part.Name, at)
 		switch {
 		case part.Name == "workloads":
 			errs = append(errs, f.lines(part, at, f.workload))
 		case part.Name == "calls":
 			errs = append(errs, f.lines(part, at, f.call))
+		case part.Name == inOrder:
+			f.Orders = append(f.Orders, nil)
+			errs = append(errs, f.lines(part, at, f.step))
 		case part.Name == "findings":
 			f.Checked = true
 			errs = append(errs, f.lines(part, at, f.finding))
 		case strings.HasSuffix(part.Name, ".yaml"), strings.HasSuffix(part.Name, ".yml"), strings.HasSuffix(part.Name, ".json"):
 			f.Configs = append(f.Configs, part)
 		default:
-			errs = append(errs, fmt.Errorf("%s:%d: section %q is none of workloads, calls, findings or a .yaml file", name, at, part.Name))
+			errs = append(errs, fmt.Errorf("%s:%d: section %q is none of workloads, calls, calls in order, findings or a .yaml file", name, at, part.Name))
 		}
 	}
-	if len(f.Calls) == 0 && !f.Checked {
-		errs = append(errs, fmt.Errorf("%s: there is neither a section \"-- calls --\" nor \"-- findings --\": nothing would be tested", name))
+	if len(f.Calls) == 0 && len(f.Orders) == 0 && !f.Checked {
+		errs = append(errs, fmt.Errorf("%s: there is neither a section \"-- calls --\" nor \"-- calls in order --\" nor \"-- findings --\": nothing would be tested", name))
 	}
 	return f, errors.Join(errs...)
 }
 
-// lineOf is the line of a section's header.
-func lineOf(data []byte, section string) int {
-	before, _, _ := strings.Cut("\n"+string(data), "\n-- "+section+" --")
-	return strings.Count(before, "\n") + 1
+// lineOf is the line of a section's header, the first of that name behind line after.
+func lineOf(data []byte, section string, after int) int {
+	n := 0
+	for line := range strings.Lines(string(data)) {
+		if n++; n > after && strings.TrimSpace(line) == "-- "+section+" --" {
+			return n
+		}
+	}
+	return after
 }
 
 // lines hands each line but empty ones and comments to read.
@@ -290,7 +327,9 @@ func (f *File) call(n int, words []string) error {
 	if c.From == Outside && c.To == "" {
 		return errors.New("a call from outside needs the workload whose published port it comes to: to WORKLOAD")
 	}
-	c.Outcomes, err = outcomes(words[arrow+1:])
+	if c.Outcomes, err = outcomes(words[arrow+1:]); err == nil {
+		err = c.often()
+	}
 	f.Calls = append(f.Calls, c)
 	return err
 }
@@ -304,7 +343,7 @@ func (c *Call) options(words []string) error {
 		}
 		k, v, ok := strings.Cut(words[i], "=")
 		if !ok {
-			return fmt.Errorf("%q: want HEADER=VALUE, answering=STATUS, taking=DURATION, failing=ATTEMPTS, at=ADDRESS or to WORKLOAD", words[i])
+			return fmt.Errorf("%q: want HEADER=VALUE, answering=STATUS, taking=DURATION, failing=ATTEMPTS, at=ADDRESS, times=N, keeping=cookies, beside=N or to WORKLOAD", words[i])
 		}
 		var err error
 		switch k {
@@ -316,6 +355,14 @@ func (c *Call) options(words []string) error {
 			c.Takes, err = time.ParseDuration(v)
 		case "at":
 			c.At, err = netip.ParseAddr(v)
+		case "times":
+			c.Times, err = number(v, maxTimes)
+		case "beside":
+			c.Beside, err = number(v, maxBeside)
+		case "keeping":
+			if c.Cookies = v == "cookies"; !c.Cookies {
+				err = fmt.Errorf("%q: cookies is all that can be kept", v)
+			}
 		default:
 			c.Header = append(c.Header, [2]string{strings.ToLower(k), v})
 		}
@@ -343,11 +390,8 @@ func outcomes(words []string) (out []Outcome, err error) {
 }
 
 func outcome(words []string) (o Outcome, err error) {
-	if len(words) > 0 && strings.HasSuffix(words[0], "%") {
-		if o.Share, err = strconv.Atoi(strings.TrimSuffix(words[0], "%")); err != nil {
-			return o, err
-		}
-		words = words[1:]
+	if words, err = o.howOften(words); err != nil {
+		return o, err
 	}
 	if len(words) == 0 {
 		return o, errors.New("an outcome is empty: want a status, ok or refused")
@@ -366,7 +410,7 @@ func outcome(words []string) (o Outcome, err error) {
 }
 
 // words that begin a part of an outcome.
-var parts = []string{"because", "subset", "sees", "returns", "grpc", "attempts", "copied"}
+var parts = []string{"because", "subset", "at", "sees", "returns", "grpc", "attempts", "copied", "counts"}
 
 func (o *Outcome) rest(words []string) error {
 	for len(words) > 0 {
@@ -383,16 +427,17 @@ func (o *Outcome) rest(words []string) error {
 func (o *Outcome) part(word string, rest []string) (n int, err error) {
 	switch word {
 	case "because":
-		for n < len(rest) && !slices.Contains(parts, rest[n]) {
-			n++
-		}
-		o.Because = strings.Join(rest[:n], " ")
+		o.Because, n = phrase(rest)
 	case "sees":
 		o.Sees, n, err = pairs(rest)
 	case "returns":
 		o.Returns, n, err = pairs(rest)
 	case "copied":
 		return o.copied(rest)
+	case "at":
+		return o.at(rest)
+	case "counts":
+		return o.counts(rest)
 	case "subset", "grpc", "attempts":
 		if len(rest) == 0 {
 			return 0, fmt.Errorf("%s: what follows it is missing", word)
@@ -413,6 +458,15 @@ func (o *Outcome) part(word string, rest []string) (n int, err error) {
 		o.Target = word
 	}
 	return n, err
+}
+
+// phrase is the words up to the next part.
+func phrase(words []string) (string, int) {
+	n := 0
+	for n < len(words) && !slices.Contains(parts, words[n]) {
+		n++
+	}
+	return strings.Join(words[:n], " "), n
 }
 
 func (o *Outcome) copied(rest []string) (n int, err error) {

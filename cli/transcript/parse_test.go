@@ -82,6 +82,20 @@ func TestParseErrors(t *testing.T) {
 		{"-- calls --\nfrom a GET http://b/ => 50% | 200\n", "an outcome is empty"},
 		{"-- calls --\nfrom a GET \"http://b/ => 200\n", "a quote is not closed"},
 		{"-- workloads --\na b\n-- calls --\nfrom a GET http://b/ => 200\n", `t:2: "b": want KEY=VALUE`},
+		{"-- calls --\nfrom a GET http://b/ => 2 times 200\n", "times=N says"},
+		{"-- calls --\nfrom a GET http://b/ => 200 at one endpoint\n", "times=N says"},
+		{"-- calls --\nfrom a GET http://b/ times=3 => 1 time 200 | 1 time 503\n", "the outcomes are of 2 calls, and times=3"},
+		{"-- calls --\nfrom a GET http://b/ times=3 => at least 200\n", "want at least N times"},
+		{"-- calls --\nfrom a GET http://b/ times=9999 => 200\n", "want 1 to 1000"},
+		{"-- calls --\nfrom a GET http://b/ beside=-1 => 200\n", "want 1 to 100"},
+		{"-- calls --\nfrom a GET http://b/ keeping=all => 200\n", "cookies is all that can be kept"},
+		{"-- calls --\nfrom a GET http://b/ => 200 at\n", "which workload is missing"},
+		{"-- calls --\nfrom a GET http://b/ => 200 counts twice\n", "want counts failure or counts success"},
+		{"-- calls in order --\nfrom a GET http://b/ => 200\nafter\n", "t:3: want: from WORKLOAD"},
+		{"-- calls in order --\nafter -1s\n", "want a time of up to"},
+		{"-- calls in order --\nb answers 700\n", "want 1 to 599"},
+		{"-- calls in order --\nfrom a GET http://b/ => 200\n-- calls in order --\nb sleeps\n", "t:4: want: from WORKLOAD"},
+		{"-- calls in order --\nfrom a GET http://b/ => 200\n", ""},
 		{"-- workloads --\na ports=80,x\n-- calls --\nfrom a GET http://b/ => 200\n", `port "x"`},
 	} {
 		_, err := Parse("t", []byte(x.text))
@@ -101,12 +115,31 @@ func TestParseErrors(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add("-- a.yaml --\nkind: Service\n-- workloads --\na ports=80,81/tcp\nb\n-- calls --\nfrom a GET http://b/ x=y => 80% 200 b | 20% refused\n-- findings --\na.yaml:1 x\n")
 	f.Add("-- calls --\nfrom outside TCP b:1 to b at=192.0.2.1 => ok sees path=\n")
+	f.Add("-- workloads --\na\nb\n-- calls --\nfrom a GET http://b/?x={n} times=2 beside=1 keeping=cookies => 1 time 200 at b counts success by x | at most 1 times 503\n")
+	f.Add("-- workloads --\na\nb\n-- calls in order --\nb answers 503\nfrom a GET http://b/ times=3 => 100% 503 at one endpoint\nafter 30s\nb takes 1s\nb refuses\n" +
+		"-- calls in order --\nfrom outside TCP b:1 to b => refused\n")
 	f.Add("-- calls --\nfrom a GET \"http://b/\\\"\" => 200 copied to c subset d because e grpc 1 attempts 2\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		file, err := Parse("t", []byte(text))
-		if err != nil || len(file.Workloads) > 20 {
+		if err != nil || len(file.Workloads) > 20 || many(file) {
 			return
 		}
 		_, _, _ = file.Run() // it may name what is not there
 	})
+}
+
+// many says whether a file has so many calls that they would keep a fuzzer from others.
+func many(f *File) bool {
+	n := 0
+	for i := range f.Calls {
+		n += f.Calls[i].Times + f.Calls[i].Beside
+	}
+	for _, order := range f.Orders {
+		for i := range order {
+			if c := order[i].Call; c != nil {
+				n += c.Times + c.Beside
+			}
+		}
+	}
+	return n > 100
 }

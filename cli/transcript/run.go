@@ -87,6 +87,18 @@ func (f *File) Run() (n int, failed []Failure, err error) {
 			failed = append(failed, *x)
 		}
 	}
+	for _, order := range f.Orders {
+		bad, err := f.order(NewSession(v.Mesh), order)
+		if err != nil {
+			return n, failed, err
+		}
+		for _, x := range order {
+			if x.Call != nil {
+				n++
+			}
+		}
+		failed = append(failed, bad...)
+	}
 	if f.Checked {
 		n++
 		failed = append(failed, f.CheckFindings(v.Findings)...)
@@ -94,7 +106,31 @@ func (f *File) Run() (n int, failed []Failure, err error) {
 	return n, failed, nil
 }
 
+func (f *File) order(s *Session, order []Step) (failed []Failure, err error) {
+	for i := range order {
+		x := &order[i]
+		got, err := s.Do(x)
+		if err != nil {
+			return failed, fmt.Errorf("%s:%d: %w", f.Name, x.Line, err)
+		}
+		if x.Call == nil {
+			continue
+		}
+		if bad := x.Call.Tally(got); bad != nil {
+			failed = append(failed, *bad)
+		}
+	}
+	return failed, nil
+}
+
 func (f *File) judge(s *mesh.Snapshot, c *Call) (*Failure, error) {
+	if c.Repeated() {
+		got, err := NewSession(s).Do(&Step{Call: c})
+		if err != nil {
+			return nil, err
+		}
+		return c.Tally(got), nil
+	}
 	got, err := Judge(s, c)
 	if err != nil {
 		return nil, err
@@ -132,8 +168,23 @@ func Compare(c *Call, got []explain.Branch) *Failure {
 
 func (c *Call) failure(want string, got []explain.Branch) *Failure {
 	var all []string
+	times := map[string]int{}
 	for i := range got {
-		all = append(all, Describe(&got[i]))
+		s := core(&got[i])
+		if got[i].To != nil {
+			s += " at " + got[i].To.Workload
+		}
+		if !c.Repeated() && len(got) == 1 {
+			s += heads(&got[i])
+		}
+		if times[s]++; times[s] == 1 {
+			all = append(all, s)
+		}
+	}
+	for i, s := range all {
+		if c.Times > 0 {
+			all[i] = fmt.Sprintf("%d times %s", times[s], s)
+		}
 	}
 	return &Failure{c.Line, c.Text, want, strings.Join(all, " | ")}
 }
@@ -144,7 +195,7 @@ func (o *Outcome) share(b *explain.Branch) bool {
 
 // Fits says whether a branch is as expected, but for its share.
 func (o *Outcome) Fits(b *explain.Branch) bool {
-	return o.status(b) && o.target(b.Target) && (o.GRPC == "" || b.GRPC == o.GRPC) && (o.Tries == 0 || b.Attempt == o.Tries) &&
+	return o.status(b) && o.target(b.Target) && o.endpoint(b) && o.counted(b) && (o.GRPC == "" || b.GRPC == o.GRPC) && (o.Tries == 0 || b.Attempt == o.Tries) &&
 		(o.Because == "" || strings.HasPrefix(Words(b.By), o.Because)) && has(o.Sees, b.Header, b.Path) && has(o.Returns, b.Returns, "") &&
 		o.copies(b.Copies)
 }
@@ -206,7 +257,10 @@ func Words(v decision.Verdict) string {
 }
 
 // Describe writes a branch as a transcript would.
-func Describe(b *explain.Branch) string {
+func Describe(b *explain.Branch) string { return core(b) + heads(b) }
+
+// core is what became of the call, and because of what.
+func core(b *explain.Branch) string {
 	s := ""
 	if b.Share < 1 {
 		s = fmt.Sprintf("%.0f%% ", b.Share*100)
@@ -232,6 +286,16 @@ func Describe(b *explain.Branch) string {
 		s += " copied to " + c.String()
 	}
 	s += " because " + Words(b.By)
+	if b.Class != nil {
+		s += " counts " + counts[b.Failure] + " by " + b.Class.String()
+	}
+	return s
+}
+
+var counts = map[bool]string{false: "success", true: "failure"}
+
+// heads is what the two ends see of headers.
+func heads(b *explain.Branch) (s string) {
 	if b.Path != "" {
 		s += " sees path=" + b.Path
 	}
@@ -257,12 +321,16 @@ func (o *Outcome) String() string {
 	default:
 		words = append(words, strconv.Itoa(o.Status))
 	}
-	if o.Share > 0 {
-		words = slices.Insert(words, 0, strconv.Itoa(o.Share)+"%")
-	}
+	words = append(o.Often.words(o.Share), words...)
 	words = append(words, o.Target)
 	if o.Subset != "" {
 		words = append(words, "subset "+o.Subset)
+	}
+	switch {
+	case o.Alike:
+		words = append(words, "at one endpoint")
+	case o.At != "":
+		words = append(words, "at "+o.At)
 	}
 	if o.GRPC != "" {
 		words = append(words, "grpc "+o.GRPC)
@@ -275,6 +343,12 @@ func (o *Outcome) String() string {
 	}
 	if o.Because != "" {
 		words = append(words, "because "+o.Because)
+	}
+	if o.Counts != "" {
+		words = append(words, "counts "+o.Counts)
+	}
+	if o.CountBy != "" {
+		words = append(words, "by "+o.CountBy)
 	}
 	for name, list := range map[string][][2]string{"sees": o.Sees, "returns": o.Returns} {
 		for i, p := range list {

@@ -2,6 +2,7 @@ package meshtest
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -14,16 +15,18 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/weft-mesh/weft/explain"
 )
 
 // app is an application: it listens on a port of the machine's choice for each of its own, and tells what it saw.
 type app struct {
-	mesh   *Mesh
-	name   string                      // the workload's key
-	ports  map[uint16]*net.TCPListener // of HTTP/1.1, HTTP/2 in the clear, and gRPC; or TCP
-	lines  *net.TCPListener            // TCP on any port, of what is outside
-	status atomic.Int32                // 0: as the call asks
-	gone   chan struct{}
+	mesh  *Mesh
+	name  string                      // the workload's key
+	ports map[uint16]*net.TCPListener // of HTTP/1.1, HTTP/2 in the clear, and gRPC; or TCP
+	lines *net.TCPListener            // TCP on any port, of what is outside
+	does  atomic.Pointer[explain.App] // in place of what calls ask for
+	gone  chan struct{}
 }
 
 // AppHeader of an answer names the workload whose application gave it.
@@ -33,6 +36,7 @@ const AppHeader = "x-app"
 func (m *Mesh) serve(name string, ports map[uint16]bool) *app {
 	m.t.Helper()
 	a := &app{mesh: m, name: name, ports: map[uint16]*net.TCPListener{}, gone: make(chan struct{})}
+	a.does.Store(&explain.App{})
 	if ports == nil { // outside: whatever the port
 		a.ports[0] = a.http()
 		a.lines = a.tcp()
@@ -91,14 +95,13 @@ func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	order := a.mesh.calls.arrived(id, seen{a.name, r.Proto, r.URL.EscapedPath(), fields(r), string(body)})
+	does := a.does.Load()
+	status := cmp.Or(does.Status, order.status)
+	order.takes = cmp.Or(does.Takes, order.takes)
 	if !a.pause(r, &order) {
 		panic(http.ErrAbortHandler)
 	}
 	w.Header().Set(AppHeader, a.name)
-	status := order.status
-	if s := int(a.status.Load()); s != 0 {
-		status = s
-	}
 	if strings.HasPrefix(r.Header.Get("content-type"), "application/grpc") {
 		answerGRPC(w, status, body)
 		return

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/weft-mesh/weft/cli/transcript"
@@ -286,6 +287,8 @@ func (x *exchange) outcome() {
 		}
 		if a.Because = append(a.Because, r.Verdicts...); r.Reporter == observe.Source {
 			a.Target, a.Attempt = traffic.Target{Service: r.Service, Port: r.Port, Subset: r.Subset}, int(r.Attempts)
+			a.To = &traffic.Endpoint{Workload: r.To.Workload}
+			a.Failure, a.Class = r.Failed, r.Class
 		}
 		if r.Err != nil {
 			a.Failed = r.Err.Error()
@@ -294,11 +297,16 @@ func (x *exchange) outcome() {
 			a.Status = max(a.Status, r.Status, 400)
 		}
 	}
-	for _, v := range a.Because {
-		if v.Outcome == decision.Deny || a.By.Outcome != decision.Deny {
-			a.By = v
-		}
+	slices.SortStableFunc(a.Because, func(v, w decision.Verdict) int { return cmp.Compare(last(v), last(w)) })
+	a.By = decision.Deciding(a.Because)
+}
+
+// last is 1 for what is found at a call's end, after all that either proxy decided.
+func last(v decision.Verdict) int {
+	if v.Reason == decision.Ejected {
+		return 1
 	}
+	return 0
 }
 
 // copied waits until n copies of the call have reached applications beside the one that answered, and says which these were.

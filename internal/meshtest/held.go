@@ -26,12 +26,18 @@ func (m *Mesh) Hold(line string) *Held {
 	if err != nil {
 		m.t.Fatal(err)
 	}
+	return m.hold(&c)
+}
+
+func (m *Mesh) hold(c *transcript.Call) *Held {
+	m.t.Helper()
 	q, err := c.Asked().Query(m.View().Mesh)
 	if err != nil {
 		m.t.Fatal(err)
 	}
+	m.refuse.Store(int32(c.Fail))
 	h := &Held{release: make(chan struct{}), done: make(chan struct{})}
-	h.x = m.exchange(&c, &q, h.release)
+	h.x = m.exchange(c, &q, h.release)
 	ctx, end := context.WithTimeout(m.ctx, bound)
 	h.end = end
 	under := make(chan struct{})
@@ -99,6 +105,25 @@ func (h *Held) tcp(ctx context.Context, under chan struct{}) error {
 func (h *Held) Ended() {
 	h.x.m.t.Helper()
 	h.x.m.wait(h.done, "the end of "+h.x.c.Text)
+	h.recorded()
+}
+
+// over releases the call, and waits for its records.
+func (h *Held) over() {
+	h.x.m.t.Helper()
+	h.Release()
+	h.recorded()
+}
+
+// recorded waits for the records of a TCP connection that has ended, so that they are not taken for the next one's.
+func (h *Held) recorded() {
+	h.x.m.t.Helper()
+	if h.x.id != "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(h.x.m.ctx, bound)
+	defer cancel()
+	h.x.conclude(ctx)
 }
 
 // Answered says whether there is an answer already.

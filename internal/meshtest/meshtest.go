@@ -51,6 +51,7 @@ type Mesh struct {
 	refuse    atomic.Int32         // so many connections to applications fail
 	calls     calls
 	lot       lot
+	clock     clock
 }
 
 // New starts a mesh with objects, each a text of YAML documents. It has no workloads.

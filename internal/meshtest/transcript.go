@@ -3,7 +3,6 @@ package meshtest
 import (
 	"errors"
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -46,12 +45,21 @@ func RunTranscript(t *testing.T, path string) {
 		t.Errorf("by decision: %s: %s", path, &failed[i])
 	}
 	if len(f.Calls) > 0 {
-		runFile(t, f)
+		m := runFile(t, f)
+		for i := range f.Calls {
+			m.expect(&f.Calls[i])
+		}
+	}
+	for i := range f.Orders {
+		t.Run(fmt.Sprint("in order ", i+1), func(t *testing.T) {
+			m := runFile(t, f)
+			m.inOrder(f.Orders[i])
+		})
 	}
 }
 
-// runFile makes the calls of a transcript in a mesh of its own.
-func runFile(t *testing.T, f *transcript.File) {
+// runFile starts a mesh for a transcript.
+func runFile(t *testing.T, f *transcript.File) *Mesh {
 	t.Helper()
 	objects, found := f.Objects()
 	m := start(t, newGiven(), objects, found)
@@ -65,9 +73,7 @@ func runFile(t *testing.T, f *transcript.File) {
 			t.Errorf("in the running mesh: %s", &x)
 		}
 	}
-	for i := range f.Calls {
-		m.expect(&f.Calls[i])
-	}
+	return m
 }
 
 // Expect checks lines of a transcript's section calls in the mesh as it is now, both ways.
@@ -89,6 +95,10 @@ const draws = 100
 // random.
 func (m *Mesh) expect(c *transcript.Call) {
 	m.t.Helper()
+	if c.Repeated() {
+		m.inOrder([]transcript.Step{{Line: c.Line, Call: c}})
+		return
+	}
 	ways, err := transcript.Judge(m.View().Mesh, c)
 	if err != nil {
 		m.t.Errorf("%s: %v", c.Text, err)
@@ -125,7 +135,9 @@ func (m *Mesh) atRandom(c *transcript.Call, ways []explain.Branch) {
 		hits[at]++
 	}
 	for i := range c.Outcomes {
-		m.often(c, &c.Outcomes[i], hits[i], draws)
+		if o := &c.Outcomes[i]; !o.Had(hits[i], draws) {
+			m.t.Errorf("through proxies: line %d: %s\n  %d of %d calls had the outcome %s", c.Line, c.Text, hits[i], draws, o)
+		}
 	}
 }
 
@@ -158,16 +170,6 @@ func same(c *transcript.Call, d *explain.Branch, p *Answer) bool {
 	if c.Proto == traffic.TCP { // the caller sees no status
 		became = d.Status < 400 == (p.Status < 400)
 	}
-	return became && (c.From == transcript.Outside || d.Target == p.Target) && transcript.Words(d.By) == transcript.Words(p.By) &&
+	return became && (c.From == transcript.Outside || d.Failure == p.Failure && d.Class.String() == p.Class.String()) && (c.From == transcript.Outside || d.Target == p.Target) && transcript.Words(d.By) == transcript.Words(p.By) &&
 		max(d.Attempt, 1) == max(p.Attempt, 1) && (p.App == "" || d.Path == p.Path)
-}
-
-// often fails the test if an outcome was had much more or less often than its share says: by five standard deviations, which
-// chance does once in two million times.
-func (m *Mesh) often(c *transcript.Call, o *transcript.Outcome, hits, n int) {
-	m.t.Helper()
-	p := float64(o.Share) / 100
-	if want := p * float64(n); math.Abs(float64(hits)-want) > 5*math.Sqrt(want*(1-p)) {
-		m.t.Errorf("through proxies: line %d: %s\n  %d of %d calls had the outcome %s", c.Line, c.Text, hits, n, o)
-	}
 }

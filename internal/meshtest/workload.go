@@ -12,6 +12,7 @@ import (
 
 	"github.com/weft-mesh/weft/cli/transcript"
 	"github.com/weft-mesh/weft/control"
+	"github.com/weft-mesh/weft/explain"
 	"github.com/weft-mesh/weft/identity"
 	"github.com/weft-mesh/weft/identity/cert"
 	"github.com/weft-mesh/weft/internal/sys"
@@ -128,7 +129,7 @@ func (w *workload) options(tunnel net.Listener) proxy.Options {
 	o := proxy.Options{
 		Workload: w.Key(), ID: identity.Of(transcript.TrustDomain, w.Namespace, w.Account), Addr: w.Address,
 		Cert: w.certs, Certify: w.certify, Inbound: tunnel, DialApp: w.dialApp, Dial: w.dial,
-		Sink: &m.records, Warn: w.warn, Draw: m.lot.draw,
+		Sink: &m.records, Warn: w.warn, Draw: m.lot.draw, Clock: m.clock.now,
 	}
 	o.Outbound = []proxy.Outbound{{Listener: w.door, Original: func(c net.Conn) (netip.AddrPort, error) {
 		return w.door.original(m.ctx, c)
@@ -168,7 +169,7 @@ func (w *workload) certify(_ context.Context, csr []byte) ([][]byte, error) {
 var errArranged = errors.New("connection refused, as the test asks")
 
 func (w *workload) dialApp(ctx context.Context, port uint16, _ netip.Addr) (net.Conn, error) {
-	if w.mesh.refuse.Add(-1) >= 0 {
+	if w.app.does.Load().Refuses || w.mesh.refuse.Add(-1) >= 0 {
 		return nil, errArranged
 	}
 	w.mesh.refuse.Store(0)
@@ -254,7 +255,13 @@ func (m *Mesh) workload(name string) *workload {
 // Fail makes a workload's application answer everything with a status; 0 makes it well again.
 func (m *Mesh) Fail(name string, status int) {
 	m.t.Helper()
-	m.workload(name).app.status.Store(int32(status))
+	m.behave(name, explain.App{Status: status})
+}
+
+// behave makes a workload's application answer otherwise from now on.
+func (m *Mesh) behave(name string, does explain.App) {
+	m.t.Helper()
+	m.workload(name).app.does.Store(&does)
 }
 
 // Kill ends a workload at once, as a kill -9 does that hits application and proxy; every proxy knows when it returns.
