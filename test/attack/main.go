@@ -115,7 +115,7 @@ func run(ctx context.Context, bin, only string, rate int, span time.Duration, lo
 		return 0, 0, err
 	}
 	slow := m.start(ctx, slowHeaders) // takes longer than all others
-	for _, a := range attacks {
+	for _, a := range append(attacks, fastReset) {
 		if !strings.Contains(a.name, only) {
 			continue
 		}
