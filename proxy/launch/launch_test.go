@@ -1,6 +1,7 @@
 package launch
 
 import (
+	"fmt"
 	"net/netip"
 	"reflect"
 	"strings"
@@ -33,4 +34,37 @@ func TestReadRefuses(t *testing.T) {
 			t.Errorf("%s: %v", in, err)
 		}
 	}
+}
+
+// FuzzRead: what is no configuration is refused, and one that was read passes the pipe as it is.
+func FuzzRead(f *testing.F) {
+	for _, s := range []string{"", "{}", "[]", `{"takeOver":5}`, `{"takeOver":-1}`,
+		`{"workload":"a/b","account":"c","control":"/s","app":"127.0.0.1"}`,
+		`{"workload":"a/b","account":"c","control":"/s","app":"::1%eth0","drain":-3,"inbound":-1,"admin":"\u0000"}`,
+		`{"workload":"a/b","account":"c","control":"/s","app":"10.0.0.1","trusted":["10.0.0.0/8",""],"resolvers":["127.0.0.1:53"],"published":[{"fd":5,"port":80}]}`,
+		`{"workload":"a/b","account":"c","control":"/s","app":"10.0.0.1","listeners":[{"fd":4,"original":"[::1]:80"},{"fd":4}]}`,
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		c, err := Read(strings.NewReader(s))
+		if err != nil {
+			return
+		}
+		if c.TakeOver <= 0 && (c.Workload == "" || c.Account == "" || c.Control == "" || !c.App.IsValid() || c.TrustDomain == "") {
+			t.Fatalf("%q is taken for a configuration: %+v", s, c)
+		}
+		r, err := Pipe(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		again, err := Read(r)
+		if err != nil {
+			t.Fatalf("%+v is not read again: %v", c, err)
+		}
+		if a, b := fmt.Sprintf("%+v", c), fmt.Sprintf("%+v", again); a != b {
+			t.Fatalf("%s, and then %s", a, b)
+		}
+	})
 }
