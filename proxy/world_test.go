@@ -6,9 +6,7 @@ import (
 	"maps"
 	"net"
 	"net/netip"
-	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -21,6 +19,7 @@ import (
 	"github.com/weft-mesh/weft/identity"
 	"github.com/weft-mesh/weft/identity/ca"
 	"github.com/weft-mesh/weft/identity/cert"
+	"github.com/weft-mesh/weft/internal/leaktest"
 	"github.com/weft-mesh/weft/internal/sys"
 	"github.com/weft-mesh/weft/observe"
 	"github.com/weft-mesh/weft/proxy"
@@ -45,62 +44,14 @@ type world struct {
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	listen(t).Close() // the runtime's poller is there from now on
-	before, open := runtime.NumGoroutine(), descriptors(t)
+	leaktest.Check(t)
 	root, err := ca.Generate(domain, time.Now(), 24*time.Hour)
 	must(t, err)
 	authority, err := ca.Create(ca.Dir(filepath.Join(t.TempDir(), "ca")), ca.Config{TrustDomain: domain}, root, time.Now())
 	must(t, err)
 	w := &world{t: t, ca: authority, resources: map[string][]byte{}}
-	t.Cleanup(func() { noLeak(t, before); noneOpen(t, open) })
 	w.trust()
 	return w
-}
-
-// noLeak waits for goroutines to end that belong to no test any more.
-func noLeak(t testing.TB, before int) {
-	for range 200 {
-		if runtime.NumGoroutine() <= before {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	b := make([]byte, 1<<20)
-	t.Errorf("%d goroutines are left over:\n%s", runtime.NumGoroutine()-before, b[:runtime.Stack(b, true)])
-}
-
-// descriptors are those that are open, by number, and what each leads to.
-func descriptors(t testing.TB) map[string]string {
-	t.Helper()
-	list, err := os.ReadDir("/proc/self/fd")
-	must(t, err)
-	open := map[string]string{}
-	for _, e := range list {
-		if to, err := os.Readlink("/proc/self/fd/" + e.Name()); err == nil { // else: that of the directory itself
-			open[e.Name()] = to
-		}
-	}
-	return open
-}
-
-// noneOpen waits for sockets, files and pollers to be closed that were not open before. Pipes are package net's, which keeps some to
-// splice with.
-func noneOpen(t testing.TB, before map[string]string) {
-	t.Helper()
-	var left []string
-	for range 200 {
-		left = left[:0]
-		for fd, to := range descriptors(t) {
-			if before[fd] != to && !strings.HasPrefix(to, "pipe:") {
-				left = append(left, fd+" "+to)
-			}
-		}
-		if len(left) == 0 {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Errorf("%d descriptors are left open: %q", len(left), left)
 }
 
 func must(t testing.TB, err error) {

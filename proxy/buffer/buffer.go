@@ -11,8 +11,17 @@ var pool4K, pool16K, pool64K, pool256K, pool1M = sync.Pool{New: func() any { ret
 	sync.Pool{New: func() any { return new([256 << 10]byte) }},
 	sync.Pool{New: func() any { return new([1 << 20]byte) }}
 
+// watch hears of each buffer that is lent (1) and given back (-1), in tests. nil: nobody does.
+var watch func(int)
+
+// Watch has f hear of each buffer that is lent (1) and given back (-1), for tests that look for leaks. It is called before the first is.
+func Watch(f func(int)) { watch = f }
+
 // Get returns an empty buffer with room for n bytes, and all the room that its size has.
 func Get(n int) []byte {
+	if watch != nil && n <= 1<<20 {
+		watch(1)
+	}
 	switch {
 	case n <= 4<<10:
 		return pool4K.Get().(*[4 << 10]byte)[:0]
@@ -42,6 +51,11 @@ func Put(b []byte) {
 		pool256K.Put((*[256 << 10]byte)(b))
 	case 1 << 20:
 		pool1M.Put((*[1 << 20]byte)(b))
+	default:
+		return
+	}
+	if watch != nil {
+		watch(-1)
 	}
 }
 

@@ -163,12 +163,14 @@ func TestIdleRace(t *testing.T) {
 	if err := dialClient(t, to, &Options{}).RoundTrip(call); !errors.Is(err, traffic.ErrReset) || errors.Is(err, ErrIdleClosed) {
 		t.Errorf("a first request: %v", err)
 	}
+	call.Finish(time.Now())
 	again(call, "GET", "/")
 	cl = dialClient(t, to, &Options{})
 	cl.nc.Close()
 	if err := cl.RoundTrip(call); !errors.Is(err, traffic.ErrRefused) {
 		t.Errorf("nothing was written: %v", err)
 	}
+	call.Finish(time.Now())
 }
 
 // TestDeadline holds for the head, for an upload that nobody takes, and for the body.

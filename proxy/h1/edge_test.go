@@ -5,38 +5,15 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"os"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/weft-mesh/weft/internal/leaktest"
 	"github.com/weft-mesh/weft/traffic"
 )
 
-// TestMain fails if a test leaves a goroutine of this package behind.
-func TestMain(m *testing.M) {
-	code := m.Run()
-	var left string
-	for range 100 {
-		if left = ours(); left == "" {
-			os.Exit(code)
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-	println("goroutines stay:\n" + left)
-	os.Exit(1)
-}
-
-func ours() (left string) {
-	b := make([]byte, 1<<20)
-	for g := range strings.SplitSeq(string(b[:runtime.Stack(b, true)]), "\n\n") {
-		if strings.Contains(g, "h1.(*pump)") || strings.Contains(g, "h1.(*Conn)") {
-			left += g + "\n\n"
-		}
-	}
-	return left
-}
+func TestMain(m *testing.M) { leaktest.Main(m) }
 
 // serve answers what a caller sends in one piece, and returns what it got.
 func serve(s *Server, in string) string {

@@ -108,6 +108,7 @@ func (c *conn) start(hello string, settings ...http2.Setting) {
 		c.out = http2.WindowUpdate{Increment: n}.Append(c.out)
 	}
 	c.out = append(c.out, before...)
+	buffer.Put(before)
 	c.kicked = false
 	c.kick()
 	if c.err == nil {

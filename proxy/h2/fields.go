@@ -31,8 +31,12 @@ func (c *conn) beginBlock() (at int) {
 	return at
 }
 
+// perField is what a field may take in a section besides its name and value: two lengths, of 5 bytes at most, and how it is meant.
+const perField = 16
+
 // endBlock makes frames of it. Called with the lock.
 func (c *conn) endBlock(at int, id uint32, end bool) {
+	c.room(http2.HeaderLen * ((len(c.out)-at)/frameSize + 1))
 	c.out = http2.AppendBlock(c.out, at, id, end, min(frameSize, c.peer.maxFrame))
 	c.kick()
 }
@@ -44,6 +48,7 @@ func (c *conn) addFields(h *traffic.Header) {
 			f.Name == "te" && !strings.EqualFold(f.Value, "trailers") {
 			continue
 		}
+		c.room(len(f.Name) + len(f.Value) + perField)
 		c.out = c.enc.AppendField(c.out, f.Name, trim(f.Value), f.Secret) // the peer would refuse the message
 	}
 }

@@ -119,6 +119,7 @@ func (s *call) addPseudo(c *traffic.Call, h head) {
 	if s.connect {
 		method = "CONNECT"
 	}
+	s.c.room(len(method) + len(c.Scheme) + len(c.Path) + len(c.Query) + len(authority) + len(c.Upgrade) + 8*perField)
 	s.c.out = e.AppendField(s.c.out, ":method", method, false)
 	if !s.connect || c.Upgrade != "" && !h.tunnel {
 		scheme, path := c.Scheme, c.Path
