@@ -14,6 +14,7 @@ type writer struct {
 	taken   uint64 // how many buffers were written before
 	kicked  bool   // the writer knows that there is something
 	writing bool   // it is inside Write
+	spent   bool   // it has ended: nothing is written any more, and no buffer is taken for it
 	writes  uint64
 	sendWin int64 // of the connection
 	waiting int   // bytes that streams wait to send, and
@@ -97,6 +98,7 @@ func (c *conn) take() []byte {
 func (c *conn) farewell() {
 	c.mu.Lock()
 	b, grace := c.take(), c.grace
+	c.spent = true
 	c.mu.Unlock()
 	if b != nil && grace > 0 {
 		c.nc.SetWriteDeadline(time.Now().Add(grace))
@@ -111,7 +113,11 @@ func (c *conn) farewell() {
 }
 
 // room makes space for n more bytes in the buffer. Called with the lock.
-func (c *conn) room(n int) { c.out = buffer.Grow(c.out, n) }
+func (c *conn) room(n int) {
+	if !c.spent {
+		c.out = buffer.Grow(c.out, n)
+	}
+}
 
 // control makes room for a small frame in answer to the peer, and fails if answers pile up. Called with the lock.
 func (c *conn) control() error {
