@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"strings"
 	"sync"
@@ -209,12 +210,23 @@ func TestDrain(t *testing.T) {
 
 // TestDrainCaller: the caller's own proxy lets its calls end too, and its kept-alive connections close.
 func TestDrainCaller(t *testing.T) {
-	_, a, _ := pair(t, echo.Options{}, declared)
+	entered, leave := make(chan struct{}), make(chan struct{})
+	app := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/held" {
+			close(entered)
+			<-leave
+		}
+	}))
+	t.Cleanup(app.Close)
+	w := newWorld(t)
+	b := w.start("callee-1", map[uint16]string{80: app.Listener.Addr().String()}, nil)
+	w.serve("callee", "240.0.0.1", 80, traffic.HTTP1, b.endpoint(80))
+	a := w.start("caller-1", nil, func(n *node, o *proxy.Options) { n.to(o, "240.0.0.1:80") })
 	c := client(t, a.at("240.0.0.1:80"))
 	get(t, c, "http://callee/") // leaves an idle connection
 	got := make(chan int, 1)
 	go func() {
-		resp, err := client(t, a.at("240.0.0.1:80")).Get("http://callee/delay?ms=300")
+		resp, err := client(t, a.at("240.0.0.1:80")).Get("http://callee/held")
 		if err != nil {
 			got <- 0
 			return
@@ -222,17 +234,21 @@ func TestDrainCaller(t *testing.T) {
 		resp.Body.Close()
 		got <- resp.StatusCode
 	}()
-	time.Sleep(100 * time.Millisecond)
+	<-entered
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
-	if err := a.Drain(ctx); err != nil {
+	drained := make(chan error, 1)
+	go func() { drained <- a.Drain(ctx) }()
+	eventually(t, "refusing", func() bool {
+		_, err := c.Get("http://callee/")
+		return err != nil
+	})
+	close(leave)
+	if err := <-drained; err != nil {
 		t.Errorf("drain: %v", err)
 	}
 	if status := <-got; status != 200 {
 		t.Errorf("the call under way: %d", status)
-	}
-	if _, err := c.Get("http://callee/"); err == nil {
-		t.Error("a new call was taken")
 	}
 }
 
@@ -374,8 +390,7 @@ func TestTooManyConnections(t *testing.T) {
 	get(t, c, "http://callee/")
 	second, err := net.Dial("tcp", a.at("240.0.0.1:80"))
 	must(t, err)
-	defer second.Close()
-	time.Sleep(50 * time.Millisecond)
+	defer second.Close() // it is accepted before the next one
 	third, err := net.Dial("tcp", a.at("240.0.0.1:80"))
 	must(t, err)
 	defer third.Close()
