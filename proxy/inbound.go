@@ -42,7 +42,7 @@ type inbound struct {
 
 	last  atomic.Pointer[arrival] // the one looked for last: most connections have one
 	mu    sync.Mutex
-	ports map[uint16]*arrival // bounded: ports that the workload has
+	ports map[uint16]*arrival // of a connection that has several; bounded: ports that the workload has
 }
 
 // arrival is what the calls of a connection to one port have in common.
@@ -74,7 +74,7 @@ func (p *Proxy) serveIn(s *slot) {
 }
 
 func (p *Proxy) servePeer(s *slot, tc *tls.Conn, peer cert.Peer, alpn string) {
-	in := &inbound{engine: engine{p}, secure: true, tunnels: alpn != alpnWeft, ports: map[uint16]*arrival{},
+	in := &inbound{engine: engine{p}, secure: true, tunnels: alpn != alpnWeft,
 		from: traffic.Peer{Addr: addrOf(s.Conn), ID: peer.ID, Workload: peer.Workload}, xfcc: "By=" + p.opts.ID.String() + ";URI=" + peer.ID.String()}
 	srv := h2.NewServer(tc, h2.ServerOptions{Options: p.h2Options(), MaxStreams: maxStreams, Trailer: chain.FromPeer, Host: in,
 		Conn: &traffic.Conn{Source: in.from, Secure: true}}, in.serveStream)
@@ -226,10 +226,22 @@ func (in *inbound) at(port uint16) *arrival {
 		a.to.Addr = netip.AddrPortFrom(netip.IPv4Unspecified(), port)
 	}
 	a.conn.Original = a.to.Addr
-	if me != nil && err == nil && len(in.ports) < 100 {
-		in.ports[port] = a
+	if me != nil && err == nil {
+		in.keep(a)
 	}
 	return a
+}
+
+// keep remembers an arrival, the first without a map: connections that idle have one.
+func (in *inbound) keep(a *arrival) {
+	old := in.last.Swap(a)
+	if old == nil || len(in.ports) >= 100 {
+		return
+	}
+	if in.ports == nil {
+		in.ports = map[uint16]*arrival{}
+	}
+	in.ports[old.to.Addr.Port()], in.ports[a.to.Addr.Port()] = old, a
 }
 
 // same says whether two lists are one: labels are replaced, never changed.
@@ -294,7 +306,7 @@ func (r refusal) Serve(c *traffic.Call) error {
 
 // servePub serves a connection from outside of the mesh to one port of the workload.
 func (p *Proxy) servePub(s *slot, port uint16) {
-	in := &inbound{engine: engine{p}, from: traffic.Peer{Addr: addrOf(s.Conn)}, ports: map[uint16]*arrival{}}
+	in := &inbound{engine: engine{p}, from: traffic.Peer{Addr: addrOf(s.Conn)}}
 	in.trusted = p.trusts(in.from.Addr.Addr())
 	if p.shunned.Turns(in.from.Addr.Addr(), p.now()) {
 		p.opts.Refused("shunned")
