@@ -19,9 +19,13 @@ type checker struct {
 	kind  *Kind
 	ref   decision.Ref
 	found []mesh.Finding
+	wrong *place // of the first error
 }
 
 func (c *checker) add(level mesh.Level, p *place, text, remedy string) {
+	if level == mesh.Error && c.wrong == nil {
+		c.wrong = p
+	}
 	c.found = append(c.found, mesh.Finding{Ref: c.ref, Field: p.String(), Text: text, Remedy: remedy, Level: level})
 }
 

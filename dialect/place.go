@@ -25,6 +25,15 @@ func (p *place) below(names ...string) bool {
 	return false
 }
 
+// path is the places from the object's own fields down to p.
+func (p *place) path() (all []*place) {
+	for ; p != nil; p = p.up {
+		all = append(all, p)
+	}
+	slices.Reverse(all)
+	return all
+}
+
 // String is the path from the object down, as Child and Index write it.
 func (p *place) String() string {
 	switch {

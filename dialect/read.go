@@ -9,7 +9,7 @@ import (
 )
 
 // Read turns an object into its part of the mesh. It finds o's kind, compares every field of o with the kind's Schema and
-// Fields, and lowers an object that fits. A part is empty when a finding is an Error. Kinds that nobody knows are a Warning,
+// Fields, and lowers an object that fits; of another one it says what there is to say of what fits. A part is empty when a finding is an Error. Kinds that nobody knows are a Warning,
 // since they may be another program's.
 func Read(kinds []Kind, o *Object, v View) (mesh.Part, []mesh.Finding) {
 	k, found := kindOf(kinds, o)
@@ -22,22 +22,10 @@ func Read(kinds []Kind, o *Object, v View) (mesh.Part, []mesh.Finding) {
 // judge lowers an object of which flaws are known already, and returns all that there is to say of it.
 func judge(k *Kind, flaws []mesh.Finding, o *Object, v View) (mesh.Part, []mesh.Finding) {
 	if anyError(flaws) {
-		return mesh.Part{}, append(slices.Clip(flaws), despiteHead(k, flaws, o, v)...)
+		return mesh.Part{}, append(slices.Clip(flaws), despite(k, flaws, o, v)...)
 	}
 	part, found := lower(k, o, v)
 	return part, append(slices.Clip(flaws), found...)
-}
-
-// despiteHead is what lowering finds in an object of which nothing but the version or the name is wrong, so that its author meets
-// all mistakes at once.
-func despiteHead(k *Kind, flaws []mesh.Finding, o *Object, v View) []mesh.Finding {
-	if slices.ContainsFunc(flaws, func(f mesh.Finding) bool {
-		return f.Level == mesh.Error && f.Field != "apiVersion" && f.Field != "metadata.name"
-	}) {
-		return nil
-	}
-	_, found := lower(k, o, v)
-	return found
 }
 
 // check returns all that can be said of o without looking at any other object.
