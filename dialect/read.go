@@ -9,8 +9,8 @@ import (
 )
 
 // Read turns an object into its part of the mesh. It finds o's kind, compares every field of o with the kind's Schema and
-// Fields, and lowers an object that fits; of another one it says what there is to say of what fits. A part is empty when a finding is an Error. Kinds that nobody knows are a Warning,
-// since they may be another program's.
+// Fields, and lowers an object that fits; of another one it says what there is to say of what fits. A part is empty when a finding
+// is an Error. Kinds that nobody knows are a Warning, since they may be another program's.
 func Read(kinds []Kind, o *Object, v View) (mesh.Part, []mesh.Finding) {
 	k, found := kindOf(kinds, o)
 	if k == nil {
