@@ -120,7 +120,7 @@ h2spec: .cache/suites/h2spec build ## HTTP/2 by another project's suite, against
 	$(BUILD) -o bin/ ./test/conformance
 	@bin/conformance h2spec
 
-grpc-interop: .cache/suites/h2spec build ## gRPC's own client and server, with two proxies and mutual TLS between them
+grpc-interop: .cache/suites/h2spec build ## gRPC's own client and server, with two proxies and mutual TLS between them, and from outside
 	$(BUILD) -o bin/ ./test/conformance
 	@bin/conformance grpc-interop
 

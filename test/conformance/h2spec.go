@@ -32,7 +32,7 @@ type side struct {
 	run  func(context.Context) (string, error)
 }
 
-// h2spec measures both sides of a proxy. There is no gateway in this repository yet, so that its listener is not among them.
+// h2spec measures both sides of a proxy. The one in the clear is a published port, the way in from outside.
 func (b *bench) h2spec(ctx context.Context) (score, error) {
 	published, err := proctest.FreePort()
 	if err != nil {

@@ -4,8 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"path/filepath"
 	"time"
+
+	"github.com/weft-mesh/weft/internal/proctest"
 )
 
 // interopCases are gRPC's client cases that need no credentials of a cloud
@@ -24,40 +27,60 @@ var balancing = map[string]string{
 	"orca_oob":     `{"loadBalancingConfig":[{"test_backend_metrics_load_balancer":{}}]}`,
 }
 
-// interop runs each case as a workload of its own, so that it goes through the client's proxy, mutual TLS, and the server's proxy.
-func (b *bench) interop(ctx context.Context) (n score, err error) {
-	server, err := b.Run("interop server", nil, []string{"--service", "interop", "--port", "10000/grpc"}, filepath.Join(b.suites, "server"), "--port", "10000")
+// interop runs each case as a workload of its own, so that it goes through the client's proxy, mutual TLS, and the server's proxy; and
+// then from outside of the mesh, through a published port, in the clear and without an upgrade (RFC 9113 section 3.3), and the
+// server's proxy.
+func (b *bench) interop(ctx context.Context) (score, error) {
+	published, err := proctest.FreePort()
 	if err != nil {
-		return n, err
+		return score{}, err
+	}
+	server, err := b.Run("interop server", nil, []string{"--service", "interop", "--port", "10000/grpc", "--publish", published + ":10000"},
+		filepath.Join(b.suites, "server"), "--port", "10000")
+	if err != nil {
+		return score{}, err
 	}
 	if err := b.Await(ctx, server, 30*time.Second, "answer", func() error {
-		_, err := b.within(ctx, interopArgs("empty_unary"))
+		_, err := b.within(ctx, interopArgs("interop:10000", "empty_unary"))
 		return err
 	}); err != nil {
-		return n, err
+		return score{}, err
 	}
+	all, err := interopBy(ctx, "two proxies", "interop:10000", b.within)
+	if err != nil {
+		return all, err
+	}
+	if err := b.encrypted(ctx); err != nil { // before there are calls in the clear
+		return all, err
+	}
+	n, err := interopBy(ctx, "published port", published, b.outside)
+	all.add(n)
+	return all, err
+}
+
+// interopBy runs all cases by one way.
+func interopBy(ctx context.Context, way, at string, run func(context.Context, []string) (string, error)) (n score, err error) {
 	for _, c := range interopCases {
 		began := time.Now()
-		out, err := b.within(ctx, interopArgs(c))
+		out, err := run(ctx, interopArgs(at, c))
 		if ctx.Err() != nil {
 			return n, ctx.Err()
 		}
 		if err != nil {
 			n.failed++
-			fmt.Printf("FAILED  %s: %v\n%s\n", c, err, out)
+			fmt.Printf("FAILED  %s: %s: %v\n%s\n", way, c, err, out)
 			continue
 		}
 		n.passed++
-		fmt.Printf("passed  %-28s %.1f s\n", c, time.Since(began).Seconds())
+		fmt.Printf("passed  %-15s %-28s %.1f s\n", way, c, time.Since(began).Seconds())
 	}
-	if err := b.encrypted(ctx); err != nil {
-		return n, err
-	}
+	fmt.Printf("%-15s %d passed, %d failed\n", way, n.passed, n.failed)
 	return n, nil
 }
 
-func interopArgs(name string) []string {
-	args := []string{"client", "--server_host", "interop", "--server_port", "10000", "--test_case", name, "--soak_overall_timeout_seconds", "60"}
+func interopArgs(at, name string) []string {
+	host, port, _ := net.SplitHostPort(at)
+	args := []string{"client", "--server_host", host, "--server_port", port, "--test_case", name, "--soak_overall_timeout_seconds", "60"}
 	if s := balancing[name]; s != "" {
 		args = append(args, "--service_config_json", s)
 	}

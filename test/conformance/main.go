@@ -1,7 +1,8 @@
 // Command conformance measures a running mesh by suites that other people wrote:
 //
 //	h2spec        RFC 9113 and RFC 7541, each case by byte-level clients, against each side of a proxy
-//	grpc-interop  gRPC's own client against its own server, with two proxies and mutual TLS between them
+//	grpc-interop  gRPC's own client against its own server, with two proxies and mutual TLS between them, and from outside through a
+//	              published port
 //
 // It needs the suites' programs, which make builds from suites/go.mod. It prints what failed, and in its last line how many cases
 // passed and failed.
