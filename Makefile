@@ -78,9 +78,9 @@ bench: ## Go benchmarks; BENCH=regexp BENCHTIME=1s
 ENVOY_VERSION := 1.40.0
 
 # CASE, PEERS and CALLERS are lists with commas; test/bench/cases.go has the cases.
-bench-proxy: build deps-bench ## weft's proxy beside others in one run; CASE=... PEERS=... CALLERS=... ROUNDS=15 WRITE=docs
+bench-proxy: build deps-bench ## weft's proxy beside others in one run; CASE=... PEERS=... CALLERS=... ROUNDS=15 WINDOW=500ms WRITE=docs
 	@$(BUILD) -o bin/ ./test/bench
-	bin/bench $(if $(CASE),-case $(CASE)) $(if $(PEERS),-peers $(PEERS)) $(if $(CALLERS),-callers $(CALLERS)) $(if $(ROUNDS),-rounds $(ROUNDS)) $(if $(WRITE),-write $(WRITE))
+	bin/bench $(if $(CASE),-case $(CASE)) $(if $(PEERS),-peers $(PEERS)) $(if $(CALLERS),-callers $(CALLERS)) $(if $(ROUNDS),-rounds $(ROUNDS)) $(if $(WINDOW),-window $(WINDOW)) $(if $(WRITE),-write $(WRITE))
 
 deps-bench: .cache/bench/relay .cache/bench/envoy-$(ENVOY_VERSION) ## get the proxies that weft's is measured beside
 
