@@ -142,8 +142,12 @@ func printVerdicts(w *tabwriter.Writer, shown, verdicts []Verdict) {
 			accepted++
 		}
 	}
-	fmt.Fprintf(w, "%d objects, %d accepted; %d errors, %d warnings, %d notes\n", objects, accepted, levels[mesh.Error.String()],
-		levels[mesh.Warning.String()], levels[mesh.Info.String()])
+	fmt.Fprintf(w, "%s, %d accepted; %s\n", counted(objects, "object"), accepted, levelWords(levels))
+}
+
+// levelWords is how many findings there are of each level.
+func levelWords(n map[string]int) string {
+	return counted(n[mesh.Error.String()], "error") + ", " + counted(n[mesh.Warning.String()], "warning") + ", " + counted(n[mesh.Info.String()], "note")
 }
 
 func printVerdict(w *tabwriter.Writer, v *Verdict) {

@@ -131,6 +131,14 @@ func outputFlag(c *cobra.Command, format *string) {
 	c.Flags().StringVarP(format, "output", "o", "table", "table, json or yaml")
 }
 
+// counted is a number and what it is of, in one word that a plural -s is added to.
+func counted(n int, of string) string {
+	if n == 1 {
+		return "1 " + of
+	}
+	return fmt.Sprintf("%d %ss", n, of)
+}
+
 // show prints v as JSON or YAML, or lets table write rows.
 func show(out io.Writer, format string, v any, table func(*tabwriter.Writer)) error {
 	switch format {

@@ -235,6 +235,6 @@ func (n *numbers) remarks(w io.Writer) {
 		fmt.Fprintf(w, "the proxy of %s does not answer: its numbers are missing\n", a)
 	}
 	if n.lost > 0 {
-		fmt.Fprintf(w, "%d calls are in no row: their proxies saw too many pairs of workloads\n", n.lost)
+		fmt.Fprintf(w, "without a row: %s of proxies that saw too many pairs of workloads\n", counted(int(n.lost), "call"))
 	}
 }

@@ -163,7 +163,7 @@ func TestEdgesWithoutCalls(t *testing.T) {
 func TestStatusCommand(t *testing.T) {
 	p := serve(t, reviews+"---\napiVersion: v1\nkind: Service\nmetadata: {name: bad}\nspec: {ports: [{port: many}]}\n")
 	_, out, _ := weft(t, "status", "--state", p.state)
-	contains(t, "status", out, "trust domain  cluster.local", "(steady)", "1 errors, 0 warnings", "no workloads; start one with: weft run --state "+p.state)
+	contains(t, "status", out, "trust domain  cluster.local", "(steady)", "1 error, 0 warnings", "no workloads; start one with: weft run --state "+p.state)
 	p.register(t, "a", nil)
 	_, out, _ = weft(t, "status", "--state", p.state)
 	contains(t, "status", out, "WORKLOAD", "default/a-1", "127.", "away")
@@ -211,5 +211,13 @@ func TestControlPlanesThatDoNotAnswer(t *testing.T) {
 	}))
 	if code, out, errs := weft(t, "identity", "rotate", "--state", dir); code != 2 || !strings.Contains(out, "distributing") || !strings.Contains(errs, "goes on where it stood") {
 		t.Errorf("exit code %d: %s%s", code, out, errs)
+	}
+}
+
+func TestCounted(t *testing.T) {
+	for n, want := range map[int]string{0: "0 calls", 1: "1 call", 2: "2 calls"} {
+		if got := counted(n, "call"); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
 	}
 }

@@ -8,7 +8,6 @@ import (
 
 	"github.com/weft-mesh/weft/control"
 	"github.com/weft-mesh/weft/dialect"
-	"github.com/weft-mesh/weft/mesh"
 )
 
 func statusCommand() *cobra.Command {
@@ -49,11 +48,11 @@ func levels(all []dialect.Located) string {
 	if len(all) == 0 {
 		return "0"
 	}
-	var n [3]int
+	n := map[string]int{}
 	for _, f := range all {
-		n[f.Level]++
+		n[f.Level.String()]++
 	}
-	return fmt.Sprintf("%d errors, %d warnings, %d notes (weft status -o json has them)", n[mesh.Error], n[mesh.Warning], n[mesh.Info])
+	return levelWords(n) + " (weft status -o json has them)"
 }
 
 func proxyState(p control.ProxyAddr) string {

@@ -143,8 +143,8 @@ func (f *upFlags) serve(ctx context.Context, ctl *control.Control, others bool, 
 	g.Go(func() error { return ctl.ServeAPI(ctx, api) })
 	g.Go(func() error { return server.Serve(ctx, proxies, ctl) })
 	v := ctl.View()
-	fmt.Fprintf(out, "weft is up in %s: %d objects, %d services. Start workloads with: weft run%s --service NAME --port PORT -- COMMAND\n",
-		f.state, len(v.Objects), len(v.Mesh.Services), stateHint(f.state))
+	fmt.Fprintf(out, "weft is up in %s: %s, %s. Start workloads with: weft run%s --service NAME --port PORT -- COMMAND\n",
+		f.state, counted(len(v.Objects), "object"), counted(len(v.Mesh.Services), "service"), stateHint(f.state))
 	return g.Wait()
 }
 

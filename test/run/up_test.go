@@ -54,7 +54,7 @@ func TestUpWithBrokenYAML(t *testing.T) {
 	m.apply("objects0", strings.Replace(service, "{name: kept}", "{name: kept", 1))
 	m.start()
 	m.up.says("objects0.yaml:")
-	if out := m.up.out.String(); !strings.Contains(out, "error: ") || !strings.Contains(out, "1 objects, 1 services") {
+	if out := m.up.out.String(); !strings.Contains(out, "error: ") || !strings.Contains(out, "1 object, 1 service.") {
 		t.Errorf("%s", out)
 	}
 	m.apply("objects0", strings.ReplaceAll(service, "kept", "new"))
@@ -67,7 +67,7 @@ func TestUpWithBrokenYAML(t *testing.T) {
 	})
 	m.up.end()
 	m.start()
-	if out := m.up.out.String(); !strings.Contains(out, "1 objects, 1 services") || strings.Contains(out, "error") {
+	if out := m.up.out.String(); !strings.Contains(out, "1 object, 1 service.") || strings.Contains(out, "error") {
 		t.Errorf("%s", out)
 	}
 }
