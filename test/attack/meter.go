@@ -95,6 +95,7 @@ func (m *meter) ask(ctx context.Context, c *http.Client) (time.Duration, error) 
 type figures struct {
 	p99    time.Duration // of another client
 	cpu    time.Duration // of the proxy, in a second
+	took   time.Duration // the measurement
 	memory int           // MiB more than before
 	failed int           // calls of the other client
 	first  error         // of them
@@ -118,7 +119,8 @@ func (m *meter) beside(ctx context.Context, a attack) (f figures, err error) {
 	began, cpu := time.Now(), u.cpu()
 	top := 0
 	f.p99, f.failed, f.first = m.other(ctx, func() { top = max(top, u.rss()) })
-	took := time.Since(began).Seconds()
+	f.took = time.Since(began)
+	took := f.took.Seconds()
 	f.cpu = time.Duration(float64(u.cpu()-cpu) / took)
 	f.memory = top - rss
 	l.stop()
@@ -187,7 +189,7 @@ func (m *meter) measure(ctx context.Context, a attack) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		if broken = m.fits(nextL); len(broken) > 0 {
+		if broken = append(m.fits(nextL), m.held(nextL, nextF)...); len(broken) > 0 {
 			continue // there was no time for either: the round shows nothing
 		}
 		nextL.cpu = nextL.cpu * time.Duration(m.rate) / time.Duration(nextL.sent) // had it sent all that it might
@@ -221,6 +223,17 @@ func (f figures) join(next figures) figures {
 		next.counts[k] += n
 	}
 	return next
+}
+
+// held says why a round shows nothing that took much longer than it should: somebody had the machine, or paused all of it, and CPU a
+// second comes out as next to none (3 ms, where the other client alone takes more).
+func (m *meter) held(rounds ...figures) (broken []string) {
+	for _, f := range rounds {
+		if f.took > m.span*3/2 {
+			broken = append(broken, fmt.Sprintf("%v were measured in %v", m.span, f.took))
+		}
+	}
+	return broken
 }
 
 // fits says why a legitimate client cannot be compared with: it has to send what an offender may, and to be answered.
