@@ -88,7 +88,7 @@ func verdictsOf(v *control.View) []Verdict {
 	used, kinds, verdicts := make([]bool, len(v.Findings)), all.Kinds(defaultTrustDomain), []Verdict{}
 	for _, o := range v.Objects {
 		k := dialect.Find(kinds, o.Group, o.Kind)
-		x := Verdict{Object: objectName(o), File: o.Source.File, Line: o.Source.Line, Accepted: k != nil}
+		x := Verdict{Object: keyName(o.Key()), File: o.Source.File, Line: o.Source.Line, Accepted: k != nil}
 		for i, l := range v.Findings {
 			same := l.Ref.Kind == o.Kind && l.Ref.Namespace == o.Namespace && l.Ref.Name == o.Name && (k == nil || l.Ref.Dialect == k.Dialect)
 			if same && !used[i] {
@@ -107,11 +107,11 @@ func verdictsOf(v *control.View) []Verdict {
 	return verdicts
 }
 
-func objectName(o *dialect.Object) string {
-	if o.Namespace == "" {
-		return o.Kind + " " + o.Name
+func keyName(k dialect.Key) string {
+	if k.Namespace == "" {
+		return k.Kind + " " + k.Name
 	}
-	return o.Kind + " " + o.Namespace + "/" + o.Name
+	return k.Kind + " " + k.Namespace + "/" + k.Name
 }
 
 func findingOf(l dialect.Located) Finding {

@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sync/errgroup" // the parts of a program that end together
 
 	"github.com/weft-mesh/weft/control"
+	"github.com/weft-mesh/weft/dialect"
 	"github.com/weft-mesh/weft/dialect/all"
 	"github.com/weft-mesh/weft/internal/sys"
 	"github.com/weft-mesh/weft/mesh"
@@ -42,7 +43,8 @@ func upCommand() *cobra.Command {
 		Use:   "up [-f PATH...]",
 		Short: "Run the control plane on this machine",
 		Long: `Up reads Kubernetes-style YAML of every dialect from files and directories, watches them, issues identities and serves
-proxies. A change takes effect within a second; an object whose new version is bad stays as it was, and a finding says why.
+proxies. A change takes effect within a second, and a line says so; an object whose new version is bad stays as it was, and a
+finding says why.
 Workloads are started with weft run. State (keys, the last good configuration) and sockets are in a directory that is private to
 the user. Up runs until it is interrupted; proxies go on without it.
 
@@ -101,7 +103,8 @@ func (f *upFlags) up(ctx context.Context, out, errs io.Writer) error {
 	}
 	told := &findings{out: errs, said: map[string]bool{}}
 	opts := control.Options{State: f.state, TrustDomain: f.trustDomain, CertLifetime: f.lifetime, Allow: rules, Unguarded: f.unguarded, Changed: told.changed,
-		Log: slog.New(slog.NewTextHandler(errs, &slog.HandlerOptions{Level: level}))}
+		Applied: func(a control.Applied) { fmt.Fprintln(errs, time.Now().Format(time.TimeOnly), appliedWords(a)) },
+		Log:     slog.New(slog.NewTextHandler(errs, &slog.HandlerOptions{Level: level}))}
 	for _, path := range f.files {
 		real, err := realPath(path)
 		if err != nil {
@@ -256,6 +259,31 @@ func listenUnix(path string, others bool) (net.Listener, error) {
 		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil
+}
+
+// mostNames is how many objects a line names.
+const mostNames = 5
+
+// appliedWords is a line about a change of configuration.
+func appliedWords(a control.Applied) string {
+	var parts []string
+	for _, x := range []struct {
+		what string
+		keys []dialect.Key
+	}{{"added", a.New}, {"changed", a.Changed}, {"removed", a.Gone}, {"refused", a.Refused}} {
+		if len(x.keys) == 0 {
+			continue
+		}
+		var names []string
+		for _, k := range x.keys[:min(len(x.keys), mostNames)] {
+			names = append(names, keyName(k))
+		}
+		if more := len(x.keys) - len(names); more > 0 {
+			names = append(names, fmt.Sprintf("%d more", more))
+		}
+		parts = append(parts, counted(len(x.keys), "object")+" "+x.what+" ("+strings.Join(names, ", ")+")")
+	}
+	return "configuration: " + strings.Join(parts, "; ")
 }
 
 // findings prints what is new to say of the configuration.

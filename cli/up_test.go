@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -166,5 +167,29 @@ func TestDefaultState(t *testing.T) {
 	t.Setenv("WEFT_STATE", "/w")
 	if got := DefaultState(); got != "/w" || stateHint("/w") != "" || stateHint("/x") != " --state /x" {
 		t.Error(got)
+	}
+}
+
+func TestAppliedWords(t *testing.T) {
+	key := func(name string) dialect.Key {
+		return dialect.Key{Kind: "VirtualService", Namespace: "default", Name: name}
+	}
+	var many []dialect.Key
+	for i := range 7 {
+		many = append(many, key(strconv.Itoa(i)))
+	}
+	for _, x := range []struct {
+		a    control.Applied
+		want string
+	}{
+		{control.Applied{New: many[:1]}, "configuration: 1 object added (VirtualService default/0)"},
+		{control.Applied{Changed: []dialect.Key{{Kind: "Namespace", Name: "shop"}}, Refused: many[:2]},
+			"configuration: 1 object changed (Namespace shop); 2 objects refused (VirtualService default/0, VirtualService default/1)"},
+		{control.Applied{Gone: many}, "configuration: 7 objects removed (VirtualService default/0, VirtualService default/1, " +
+			"VirtualService default/2, VirtualService default/3, VirtualService default/4, 2 more)"},
+	} {
+		if got := appliedWords(x.a); got != x.want {
+			t.Errorf("%s\nwant %s", got, x.want)
+		}
 	}
 }

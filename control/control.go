@@ -39,6 +39,7 @@ type Options struct {
 	Rules        []string        // absolute paths of configuration that a workload of this machine must not write
 	Unguarded    bool            // begin although a policy is refused of which no earlier version is known: what it forbids passes
 	Changed      func(*View)     // hears of changes since Run, soon after them; it may be nil
+	Applied      func(Applied)   // hears of each change of configuration since Synced, in its turn, which waits for it; it may be nil
 }
 
 func (o Options) defaults() (Options, error) {
@@ -228,6 +229,16 @@ func (c *Control) do(f func()) error {
 	}
 }
 
+// begun says whether every source has given all it has.
+func (c *Control) begun() bool {
+	select {
+	case <-c.synced:
+		return true
+	default:
+		return false
+	}
+}
+
 // Synced is closed when every source has given all it has.
 func (c *Control) Synced() <-chan struct{} { return c.synced }
 
@@ -294,6 +305,9 @@ func within(file, at string) bool {
 
 // change applies what sources say, and has what is good of it kept.
 func (c *Control) change(put []*dialect.Object, gone []dialect.Key) {
+	if c.opts.Applied != nil && c.begun() {
+		defer c.report(c.newest(put, gone))
+	}
 	c.apply(put, gone)
 	if len(put)+len(gone) > 0 {
 		stir(c.unkept)

@@ -56,7 +56,7 @@ func (r *round) put(o *Object) {
 	if e == nil {
 		e = &entry{key: k, kind: Find(s.kinds, k.Group, k.Kind)}
 		s.index(e, o)
-	} else if o = created(o, e.object.Created); same(o, e.object) {
+	} else if o = created(o, e.object.Created); o.Same(e.object) {
 		e.moved(o)
 		return
 	}

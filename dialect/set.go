@@ -89,6 +89,12 @@ func (s *Set) Get(group, kind, namespace, name string) *Object {
 	return nil
 }
 
+// Refused says whether the newest version of an object is not in force.
+func (s *Set) Refused(k Key) bool {
+	e := s.entries[k]
+	return e != nil && anyError(e.found)
+}
+
 // All returns the newest version of every object, sorted by position.
 func (s *Set) All() []*Object {
 	return s.collect(func(e *entry) *Object { return e.object })
@@ -195,10 +201,10 @@ func (l Located) compare(m Located) int {
 		cmp.Compare(m.Level, l.Level), cmp.Compare(l.Text, m.Text))
 }
 
-// same says whether two versions of an object say the same, wherever they stand.
-func same(a, b *Object) bool {
-	return a.Version == b.Version && a.Created.Equal(b.Created) && maps.Equal(a.Labels, b.Labels) &&
-		maps.Equal(a.Annotations, b.Annotations) && reflect.DeepEqual(a.Tree, b.Tree)
+// Same says whether two versions of an object say the same, wherever they stand.
+func (o *Object) Same(other *Object) bool {
+	return o.Version == other.Version && o.Created.Equal(other.Created) && maps.Equal(o.Labels, other.Labels) &&
+		maps.Equal(o.Annotations, other.Annotations) && reflect.DeepEqual(o.Tree, other.Tree)
 }
 
 // created gives o the creation time of its key's earlier version, unless it names its own.

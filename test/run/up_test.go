@@ -58,6 +58,7 @@ func TestUpWithBrokenYAML(t *testing.T) {
 		t.Errorf("%s", out)
 	}
 	m.apply("objects0", strings.ReplaceAll(service, "kept", "new"))
+	m.up.says("configuration: 1 object added (Service default/new); 1 object removed (Service default/kept)")
 	eventually(t, func() error {
 		s := m.status()
 		if len(s.Findings) > 0 {
