@@ -1,6 +1,9 @@
 package dialect
 
-import "strings"
+import (
+	"cmp"
+	"strings"
+)
 
 // clusterSuffix ends the full name of every Service.
 const clusterSuffix = ".svc.cluster.local"
@@ -16,6 +19,22 @@ func ServiceOf(host string) (name, namespace string, ok bool) {
 		return "", "", false
 	}
 	return name, namespace, true
+}
+
+// NoService says what has no effect since the Service of a name is not there. A workload that weft run starts makes its Service:
+// where there is none at all, as among files that are looked at without a mesh, nothing is wrong yet. Remedy is for another name
+// that may be meant; empty: none is known.
+func (r *Reader) NoService(field, text, namespace, name, remedy string) {
+	run := "weft run --service " + name
+	if namespace != "default" {
+		run += " --namespace " + namespace
+	}
+	run += " --port PORT"
+	if len(r.View.List("", "Service", "")) == 0 {
+		r.Info(field, text, run+" makes it, or write a Service")
+		return
+	}
+	r.Warn(field, text, cmp.Or(remedy, "correct the name, write the Service, or make it by "+run))
 }
 
 // Elsewhere returns the namespace of the Services of a name, if there is just one; empty: there is none, or it would be a guess.

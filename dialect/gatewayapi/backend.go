@@ -29,7 +29,9 @@ func (r *reader) backend(field string, ref *v1.BackendObjectReference, effect st
 	at := field + ".name"
 	switch s := r.service(namespace, string(ref.Name)); {
 	case s == nil:
-		missing, remedy = fmt.Sprintf("there is no Service %s in the namespace %s", ref.Name, namespace), r.elsewhere(string(ref.Name))
+		missing = fmt.Sprintf("there is no Service %s in the namespace %s", ref.Name, namespace)
+		r.NoService(at, missing+": "+effect, namespace, string(ref.Name), r.elsewhere(string(ref.Name)))
+		return target, missing
 	case s.external:
 		missing = s.String() + " is of the type ExternalName and not in the mesh"
 	case !s.has(*ref.Port):

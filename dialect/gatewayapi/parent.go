@@ -66,8 +66,8 @@ func (r *reader) serviceParent(field string, ref *v1.ParentReference) (p parent,
 	s := r.service(namespace, string(ref.Name))
 	switch {
 	case s == nil:
-		r.Warn(field+".name", fmt.Sprintf("there is no Service %s in the namespace %s: the route is not attached to it", ref.Name, namespace),
-			r.elsewhere(string(ref.Name)))
+		r.NoService(field+".name", fmt.Sprintf("there is no Service %s in the namespace %s: the route is not attached to it", ref.Name, namespace),
+			namespace, string(ref.Name), r.elsewhere(string(ref.Name)))
 		return p, false
 	case s.external:
 		r.Warn(field, s.String()+" is of the type ExternalName: it is not in the mesh, and no route can be attached to it", "")

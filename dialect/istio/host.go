@@ -1,6 +1,7 @@
 package istio
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -76,11 +77,15 @@ func (r *reader) checkHost(field, host, effect string) {
 		return
 	}
 	text := fmt.Sprintf("no Service and no ServiceEntry has the host %s: %s", full, effect)
-	if meant := r.meant(host); meant != "" {
-		r.Warn(field, text, fmt.Sprintf("did you mean %s? A name with a dot is taken as it is", meant))
+	meant, remedy := r.meant(host), ""
+	if meant != "" {
+		remedy = fmt.Sprintf("did you mean %s? A name with a dot is taken as it is", meant)
+	}
+	if name, namespace, ok := dialect.ServiceOf(full); ok {
+		r.NoService(field, text, namespace, name, remedy)
 		return
 	}
-	r.Warn(field, text, "create the Service, or correct the name")
+	r.Warn(field, text, cmp.Or(remedy, "create the Service, or correct the name"))
 }
 
 // meant is the full name that a dotted one probably stands for.

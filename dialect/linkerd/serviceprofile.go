@@ -103,7 +103,7 @@ func (r *reader) serviceProfile() (part mesh.Part) {
 		p.Consumer = r.Object.Namespace
 	}
 	if r.View.Get("", "Service", namespace, name) == nil {
-		r.Warn("metadata.name", fmt.Sprintf("there is no Service %s in the namespace %s: the profile has no effect", name, namespace), "")
+		r.NoService("metadata.name", fmt.Sprintf("there is no Service %s in the namespace %s: the profile has no effect", name, namespace), namespace, name, "")
 	}
 	budget, retries := r.budget(spec.RetryBudget)
 	for i := range spec.Routes {
