@@ -200,7 +200,7 @@ func TestTest(t *testing.T) {
 	}{
 		{[]string{good}, 0, []string{"2 passed, 0 failed"}},
 		{[]string{good, bad}, 1, []string{"bad.txtar", "418", "3 passed, 1 failed"}},
-		{[]string{none}, 2, []string{"not a transcript"}},
+		{[]string{none}, 2, []string{"nothing would be tested; see weft test --help"}},
 		{[]string{filepath.Join(dir, "missing.txtar")}, 2, []string{"no such file"}},
 	} {
 		code, out, errs := weft(t, append([]string{"test"}, x.args...)...)
@@ -240,7 +240,6 @@ spec:
 -- workloads --
 frontend
 reviews
--- findings --
 `)
 	code, out, errs := weft(t, "explain", "-f", txtar, "--from", "frontend", "--to", "http://reviews/")
 	if code != 0 {
@@ -284,6 +283,35 @@ func TestExplain(t *testing.T) {
 	for _, args := range [][]string{{"-f", txtar, "-f", yaml}, {"-f", filepath.Join(dir, "none.yaml")}, {"-f", filepath.Join(dir, "none.txtar")}} {
 		if code, _, errs := weft(t, append([]string{"explain", "--from", "a", "--to", "http://b"}, args...)...); code != 2 || errs == "" {
 			t.Errorf("%q: exit code %d: %s", args, code, errs)
+		}
+	}
+}
+
+// Of a call from outside, explain asks for the address where a policy does, whoever it asks.
+func TestExplainFromOutside(t *testing.T) {
+	const policy = "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: near}\n" +
+		"spec: {rules: [{from: [{source: {ipBlocks: [192.0.2.0/24]}}]}]}\n"
+	txtar := write(t, filepath.Join(t.TempDir(), "a.txtar"), "-- a.yaml --\n"+policy+"-- workloads --\nreviews ports=9080\n")
+	p := serve(t, policy)
+	p.register(t, "reviews", nil)
+	for what, from := range map[string][]string{"a transcript": {"-f", txtar}, "the control plane": {"--state", p.state}} {
+		for _, x := range []struct {
+			args []string
+			code int
+			says string
+		}{
+			{[]string{"--from", "outside"}, 2, "--at ADDRESS"},
+			{[]string{"--from", "outside", "--at", "192.0.2.7"}, 0, "200 because AuthorizationPolicy default/near rules[0]"},
+			{[]string{"--from", "outside", "--at", "198.51.100.1"}, 0, "403 because AuthorizationPolicy default/near, no rule allows"},
+			{[]string{"--from", "outside", "--at", "home"}, 2, "want an address"},
+			{[]string{"--from", "reviews", "--at", "192.0.2.7"}, 2, "--from outside"},
+		} {
+			for _, host := range []string{"reviews", "reviews.default", "reviews.default.svc.cluster.local"} {
+				code, out, errs := weft(t, slices.Concat([]string{"explain", "--to", "http://" + host + ":9080/"}, x.args, from)...)
+				if code != x.code || !strings.Contains(out+errs, x.says) {
+					t.Errorf("%s, %q of %s: exit code %d: %s%s", what, x.args, host, code, out, errs)
+				}
+			}
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"net/netip"
 	"net/url"
 	"os"
 	"slices"
@@ -21,9 +22,9 @@ import (
 )
 
 type explainFlags struct {
-	state, output, from, to, method string
-	files, header                   []string
-	considered                      bool
+	state, output, from, to, method, at string
+	files, header                       []string
+	considered                          bool
 }
 
 func explainCommand() *cobra.Command {
@@ -37,7 +38,8 @@ a transcript, which says which workloads are taken to run, or files and director
 		Example: `  weft explain --from productpage --to http://reviews:9080/reviews/1 -H 'end-user: jason'
   weft explain --from productpage --to http://reviews:9080/ --considered
   weft explain -f mesh.txtar --from frontend --to http://backend/api
-  weft explain --from orders --to tcp://database:5432`,
+  weft explain --from orders --to tcp://database:5432
+  weft explain --from outside --at 192.0.2.7 --to http://productpage:9080/productpage`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			b, err := f.run(c)
@@ -47,12 +49,13 @@ a transcript, which says which workloads are taken to run, or files and director
 			return show(c.OutOrStdout(), f.output, b, func(w *tabwriter.Writer) { printBranches(w, b, f.considered) })
 		},
 	}
-	c.Flags().StringVar(&f.from, "from", "", "the calling workload, service or account: NAME or NAMESPACE/NAME (required)")
+	c.Flags().StringVar(&f.from, "from", "", "the calling workload, service or account: NAME or NAMESPACE/NAME, or outside, for --publish of the workload that --to names (required)")
 	c.Flags().StringVar(&f.to, "to", "", "what is called: http://SERVICE:PORT/PATH, grpc://..., tcp://SERVICE:PORT (required)")
 	c.Flags().StringVarP(&f.method, "method", "X", "GET", "HTTP method")
 	c.Flags().StringArrayVarP(&f.header, "header", "H", nil, "header, as 'name: value'; may be given again")
 	c.Flags().StringArrayVarP(&f.files, "file", "f", nil, "transcript (.txtar), or files and directories, to read instead of asking the control plane; may be given again")
 	c.Flags().BoolVar(&f.considered, "considered", false, "also print the rules that were looked at and passed over")
+	c.Flags().StringVar(&f.at, "at", "", "address that a call from outside comes from; it is to be said where a policy asks for it")
 	required(c, "from", "to")
 	stateFlag(c, &f.state)
 	outputFlag(c, &f.output)
@@ -66,6 +69,9 @@ func (f *explainFlags) call() (*transcript.Call, error) {
 		return nil, fmt.Errorf("--to %q: want a URL as http://SERVICE:PORT/PATH", f.to)
 	}
 	c := &transcript.Call{From: f.from, Method: f.method, URL: u, Proto: traffic.HTTP1}
+	if err := f.outside(c); err != nil {
+		return nil, err
+	}
 	switch u.Scheme {
 	case "http":
 	case "grpc":
@@ -83,6 +89,27 @@ func (f *explainFlags) call() (*transcript.Call, error) {
 		c.Header = append(c.Header, [2]string{strings.ToLower(strings.TrimSpace(name)), strings.TrimSpace(value)})
 	}
 	return c, nil
+}
+
+// outside makes c a call from outside of the mesh, if it is one.
+func (f *explainFlags) outside(c *transcript.Call) (err error) {
+	if f.from != transcript.Outside {
+		if f.at != "" {
+			return errors.New("--at is for calls from outside; a workload has the address that it has: --from outside")
+		}
+		return nil
+	}
+	c.To = c.URL.Hostname()
+	if name, rest, ok := strings.Cut(c.To, "."); ok {
+		namespace, _, _ := strings.Cut(rest, ".")
+		c.To = namespace + "/" + name
+	}
+	if f.at != "" {
+		if c.At, err = netip.ParseAddr(f.at); err != nil {
+			return fmt.Errorf("--at %q: want an address, as 192.0.2.7", f.at)
+		}
+	}
+	return nil
 }
 
 func (f *explainFlags) run(c *cobra.Command) ([]explain.Branch, error) {

@@ -31,7 +31,7 @@ type Query struct {
 	Query     string         `json:"query,omitempty"`
 	Header    [][2]string    `json:"header,omitempty"`
 	Now       time.Time      `json:"now,omitzero"`
-	Source    netip.Addr     `json:"source,omitzero"`  // of a call from outside
+	Source    netip.Addr     `json:"source,omitzero"`  // of a call from outside; not valid: unknown, and ErrNoAddress where it counts
 	Fail      int            `json:"fail,omitempty"`   // so many attempts fail to connect: what if
 	Status    int            `json:"status,omitempty"` // what the application answers [200]; below 100: a gRPC status
 	Takes     time.Duration  `json:"takes,omitempty"`  // how long the application takes to answer
@@ -69,6 +69,9 @@ type Branch struct {
 // Call explains q. cfg holds what the caller's and the callees' proxies have: what compile.All made for q.From. learnt, which may
 // be nil, is what the caller's proxy has learnt of endpoints.
 func Call(cfg *config.Set, learnt map[traffic.Target][]balance.Snapshot, q Query) ([]Branch, error) {
+	if err := addressed(cfg, &q); err != nil {
+		return nil, err
+	}
 	first, err := once(cfg, learnt, &q, 0)
 	if err != nil {
 		return nil, err
@@ -114,7 +117,12 @@ func NewProxy(cfg *config.Set) *Proxy {
 }
 
 // Begin takes a call, which goes by draw where chance decides, to its answer.
-func (p *Proxy) Begin(q *Query, draw uint64) (*Open, error) { return begin(p, nil, q, draw) }
+func (p *Proxy) Begin(q *Query, draw uint64) (*Open, error) {
+	if err := addressed(p.cfg, q); err != nil {
+		return nil, err
+	}
+	return begin(p, nil, q, draw)
+}
 
 // Open is a call that is answered and goes on: it holds its place in limits, and counts as waiting, until End.
 type Open struct {

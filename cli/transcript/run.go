@@ -76,6 +76,9 @@ func (x *Failure) String() string {
 
 // Run judges every call by decision alone, and compares findings. It returns how many expectations there were.
 func (f *File) Run() (n int, failed []Failure, err error) {
+	if len(f.Calls) == 0 && len(f.Orders) == 0 && !f.Checked {
+		return 0, nil, fmt.Errorf("%s: there is neither a section \"-- calls --\" nor \"-- calls in order --\" nor \"-- findings --\": nothing would be tested; see weft test --help", f.Name)
+	}
 	v := f.Load()
 	for i := range f.Calls {
 		n++

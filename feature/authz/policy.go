@@ -5,6 +5,7 @@ package authz
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"github.com/weft-mesh/weft/decision"
@@ -151,6 +152,24 @@ func (r *Rule) when(a *traffic.Attrs, wide bool) bool {
 // On says whether the engine judges calls to a port.
 func (e *Engine) On(port uint16) bool {
 	return len(e.Ports) == 0 || match.InRanges(e.Ports, port)
+}
+
+// Networks are those by which rules tell callers apart, some several times.
+func (e *Engine) Networks() (all []netip.Prefix) {
+	for t := range e.Tiers {
+		for i := range e.Tiers[t].Rules {
+			r := &e.Tiers[t].Rules[i]
+			for j := range r.From {
+				all = append(append(all, r.From[j].Networks...), r.From[j].NotNetworks...)
+			}
+			for j := range r.When {
+				if k := r.When[j].Key; k == match.SourceIP || k == match.RemoteIP {
+					all = append(append(all, r.When[j].Networks...), r.When[j].NotNetworks...)
+				}
+			}
+		}
+	}
+	return all
 }
 
 // Labelled says whether any rule reads labels of callers.

@@ -1,0 +1,63 @@
+package explain
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"github.com/weft-mesh/weft/config"
+	"github.com/weft-mesh/weft/decision"
+)
+
+// ErrNoAddress says that a policy asks for the caller's address, and that the call names none.
+var ErrNoAddress = errors.New("it is judged by the caller's address, and none is given: add at=ADDRESS to the call, or --at ADDRESS to weft explain")
+
+// addressed refuses a call from outside without an address of which one would decide: no answer would be true.
+func addressed(cfg *config.Set, q *Query) error {
+	if q.From != "" || q.Source.IsValid() || cfg.Workloads[q.To] == nil {
+		return nil
+	}
+	var nets []netip.Prefix
+	for i := range cfg.Workloads[q.To].Inbound.Authz {
+		nets = append(nets, cfg.Workloads[q.To].Inbound.Authz[i].Networks()...)
+	}
+	if len(nets) == 0 {
+		return nil
+	}
+	none, err := judged(cfg, *q, netip.Addr{})
+	for i := 0; err == nil && i < len(nets); i++ {
+		for _, a := range [2]netip.Addr{nets[i].Masked().Addr(), last(nets[i]).Next()} { // nothing changes between one of these and the next
+			if !a.IsValid() {
+				continue
+			}
+			some, err := judged(cfg, *q, a)
+			if err != nil {
+				return err
+			}
+			if some != none {
+				return fmt.Errorf("the call from outside to %s: %w", q.To, ErrNoAddress)
+			}
+		}
+	}
+	return err
+}
+
+// judged is what decides about a call from an address, in words.
+func judged(cfg *config.Set, q Query, from netip.Addr) (string, error) {
+	q.Source = from
+	b, err := once(cfg, nil, &q, 0)
+	if b.By.Ref == nil {
+		b.By.Ref = &decision.Ref{}
+	}
+	return fmt.Sprint(b.Status, b.By.Outcome, b.By.Reason, b.By.Ref.String()), err
+}
+
+// last is a network's last address.
+func last(n netip.Prefix) netip.Addr {
+	b := n.Addr().AsSlice()
+	for i := n.Bits(); i < len(b)*8; i++ {
+		b[i/8] |= 0x80 >> (i % 8)
+	}
+	a, _ := netip.AddrFromSlice(b)
+	return a
+}
