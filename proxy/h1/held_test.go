@@ -4,11 +4,15 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/weft-mesh/weft/internal/sys"
 	"github.com/weft-mesh/weft/traffic"
 )
 
@@ -132,4 +136,77 @@ func TestHeldAndLeft(t *testing.T) {
 		t.Error("a response that could not be written is no error")
 	}
 	io.Copy(io.Discard, nc)
+}
+
+// deaf is a connection that has not noticed, until its time is up, what came before it waited.
+type deaf struct {
+	*sys.Quick
+	asked *atomic.Int32
+}
+
+func (d deaf) Ask(message []byte, sent func(int, error) []byte) (int, error) {
+	d.asked.Add(1)
+	if sent(d.Write(message)) == nil {
+		return 0, nil
+	}
+	return 0, os.ErrDeadlineExceeded
+}
+
+// TestHeldAndAhead: a caller that sends the next request before it has the response, or ends, does not have to wait for a tick each time:
+// it is noticed behind its first responses, or when a tick has passed.
+func TestHeldAndAhead(t *testing.T) {
+	for name, alone := range map[string]int{"from its begin": 0, "after a while": maxLooks} {
+		t.Run(name, func(t *testing.T) {
+			var asked atomic.Int32
+			first, second := make(chan *Conn), make(chan struct{})
+			r := newRelay(t, "", func(r *relay) {
+				r.wrap = func(nc net.Conn) net.Conn { return deaf{sys.Quicken(nc).(*sys.Quick), &asked} }
+				r.s.Serve = func(c *traffic.Call) error {
+					c.Response.Status, c.Response.Body = 200, &traffic.Bytes{B: []byte("hello")}
+					if c.Path == "/first" {
+						var conn *Conn
+						r.note(func() {
+							for conn = range r.conns {
+							}
+						})
+						first <- conn
+						<-second
+						for new(probe).look(conn.nc) == sawNothing { // it is under way
+						}
+					}
+					return nil
+				}
+			})
+			nc := dial(t, r.addr())
+			br := bufio.NewReader(nc)
+			ask := func(path string) { fmt.Fprintf(nc, "GET %s HTTP/1.1\r\nhost: x\r\n\r\n", path) }
+			answer := func() {
+				t.Helper()
+				res, err := http.ReadResponse(br, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				io.Copy(io.Discard, res.Body)
+			}
+			for range alone {
+				ask("/")
+				answer()
+			}
+			ask("/first")
+			conn := <-first
+			ask("/second")
+			close(second)
+			answer()
+			answer()
+			nc.CloseWrite()
+			if _, err := br.ReadByte(); err != io.EOF {
+				t.Errorf("the connection's end: %v", err)
+			}
+			r.ln.Close()
+			r.wg.Wait() // it is not served any more: what it knew may be looked at
+			if want := min(alone, 1); !conn.eager || int(asked.Load()) != alone+want {
+				t.Errorf("it is noticed: %v, after %d responses that left with a wait", conn.eager, asked.Load())
+			}
+		})
+	}
 }

@@ -31,8 +31,9 @@ type relay struct {
 	ended   []ended
 	refused []error
 	wg      sync.WaitGroup
-	idled   chan *Conn // those that Serve handed back
-	quick   bool       // connections are sys.Quick under the race detector too
+	idled   chan *Conn              // those that Serve handed back
+	quick   bool                    // connections are sys.Quick under the race detector too
+	wrap    func(net.Conn) net.Conn // instead
 }
 
 type ended struct {
@@ -69,7 +70,10 @@ func (r *relay) accept() {
 			return
 		}
 		r.wg.Go(func() {
-			if !race || r.quick { // as the proxy does; the race detector does not see that its bytes order what their two ends do
+			switch {
+			case r.wrap != nil:
+				nc = r.wrap(nc)
+			case !race || r.quick: // as the proxy does; the race detector does not see that its bytes order what their two ends do
 				nc = sys.Quicken(nc)
 			}
 			for r.attend(nc) == ErrIdle {

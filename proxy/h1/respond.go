@@ -46,9 +46,24 @@ func (c *Conn) finish(keep bool, err error) (again bool) {
 // connection is saved that would hardly ever find something, 0.4 µs of the 14 that a hop costs.
 func (c *Conn) holds(keep bool) bool {
 	_, c.held = c.nc.(asker)
-	c.held = c.held && keep && len(c.out.out) > 0 && len(c.in.bytes()) == 0 && c.x.body.dec.Framing().Kind == http1.NoBody
+	c.held = c.held && keep && len(c.out.out) > 0 && len(c.in.bytes()) == 0 && c.x.body.dec.Framing().Kind == http1.NoBody && !c.hasMore()
 	return c.held
 }
+
+// hasMore says that the caller does not wait for the response before it says more, or ends: what came before the next request is waited
+// for would be noticed a tick too late. Such callers are looked for behind their first responses, and whenever a tick has passed.
+func (c *Conn) hasMore() bool {
+	if c.looks < maxLooks && !c.eager {
+		c.looks++
+		if c.ahead == nil {
+			c.ahead = new(probe)
+		}
+		c.eager = c.ahead.look(c.nc) != sawNothing
+	}
+	return c.eager
+}
+
+const maxLooks = 4
 
 // answer writes the response that waits, ends its call, and looks for the next request as glance does.
 func (c *Conn) answer() error {
@@ -59,8 +74,12 @@ func (c *Conn) answer() error {
 	if err == nil {
 		var told bool
 		if told, err = c.in.ask(c.nc.(asker), c.out.out, c.sent, time.Time{}, true); told {
-			if c.over {
+			switch {
+			case c.over:
 				return errOver
+			case err == ErrSlow && c.ahead.look(c.nc) != sawNothing:
+				c.eager = true
+				return c.in.glance()
 			}
 			return err
 		}

@@ -81,6 +81,10 @@ type Conn struct {
 	held bool // the end of the response waits in out for the next request to be waited for
 	over bool // the connection is not to be read again
 
+	ahead *probe // see hasMore; made for the first look
+	looks uint8
+	eager bool
+
 	mu       sync.Mutex // of what follows, of the body's expects, and of out until the final head is written
 	final    bool       // the final head has been begun: no interim response may follow
 	idle     bool       // waiting for the first byte of a request
