@@ -14,6 +14,7 @@ func edgesCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "edges",
 		Short:   "Show who calls whom, with what success, and because of what calls are denied",
+		Long:    "Edges asks the running proxies what they have counted, as weft stat does, and shows it by pairs of workloads.\n\n" + goneCallers,
 		Example: "  weft edges\n  weft edges --window 0\n  weft edges -o json",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {

@@ -13,6 +13,11 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// goneCallers is what the numbers of proxies cannot tell.
+const goneCallers = `What a proxy has counted ends with its workload. Of callers that have ended, their callees' proxies tell; calls that did not reach
+one, since a fault was injected, a route answered, a policy denied or no endpoint took them, are in no number any more. The access
+log of such a caller has them: weft run --access-log text.`
+
 func statCommand() *cobra.Command {
 	var state, output string
 	var window time.Duration
@@ -21,7 +26,9 @@ func statCommand() *cobra.Command {
 		Use:   "stat",
 		Short: "Show live numbers of services: success rate, requests per second, latencies, share of mutual TLS",
 		Long: `Stat asks the running proxies what they have counted. A call inside the mesh is counted by its caller's proxy, which also
-knows of those that never arrived; one from outside by the callee's.`,
+knows of those that never arrived; one from outside by the callee's.
+
+` + goneCallers,
 		Example: "  weft stat\n  weft stat --watch\n  weft stat --window 0 -o json   # since the proxies began",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
