@@ -43,9 +43,18 @@ func (p *Proxy) forward(c *traffic.Call) error {
 		err = p.forwardMesh(c)
 	}
 	if err != nil {
-		return c.Fail(err)
+		return c.Fail(blame(c, err))
 	}
 	return nil
+}
+
+// blame says of an error whether it is the endpoint's doing. It is not where something is missing here, or the caller did not send its
+// request within the time for the whole call; nobody reads the request's body any more.
+func blame(c *traffic.Call, err error) error {
+	if sys.Short(err) || errors.Is(err, errLinksFull) || errors.Is(err, traffic.ErrDeadline) && c.Body != nil && !traffic.Ready(c.Body) {
+		return fmt.Errorf("%w: %w", err, traffic.ErrBlameless)
+	}
+	return err
 }
 
 // sends is how often a call is handed to another link because the first one did not take it: nothing was sent then. A burst of calls

@@ -107,6 +107,9 @@ func (ls *links) at(w place) *linked {
 	return l
 }
 
+// errLinksFull is a place to which as many calls are under way as may be.
+var errLinksFull = fmt.Errorf("%w: all connections are full", traffic.ErrRefused)
+
 // get returns a link for a call, which is counted as one of the link's: the one with the fewest calls. Where all are crowded another one
 // is dialled beside, and the call waits for it only if there is none that it could take. Callers that hold all the streams of the links
 // that there are cannot keep others out, since the number of links may grow with that of the connections that callers have.
@@ -128,7 +131,7 @@ func (ls *links) get(c *traffic.Call, w place) (*link, error) {
 		open += len(x.dials)
 		if open >= max(maxLinks, perConn*ls.p.sessions.count()) && mostCalls(c.Upstream) >= crowd { // else there are as many as calls
 			x.mu.Unlock()
-			return nil, fmt.Errorf("%w: %d connections to %s are full", traffic.ErrRefused, open, w)
+			return nil, fmt.Errorf("%w: %d connections to %s", errLinksFull, open, w)
 		}
 		d = ls.start(x, w, c.Upstream)
 	}

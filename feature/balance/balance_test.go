@@ -386,8 +386,17 @@ func TestOfGateways(t *testing.T) {
 		"200": {traffictest.Status(200), 0, 0}, "500": {traffictest.Status(500), 1, 0}, "501": {traffictest.Status(501), 1, 0},
 		"502": {traffictest.Status(502), 1, 1}, "504": {traffictest.Status(504), 1, 1}, "505": {traffictest.Status(505), 1, 0},
 		"INTERNAL": {grpc("13"), 1, 0}, "UNAVAILABLE": {grpc("14"), 1, 1}, "DEADLINE_EXCEEDED": {grpc("4"), 1, 1}, "NOT_FOUND": {grpc("5"), 0, 0},
-		"no answer":          {traffictest.Err(traffic.ErrConnect), 1, 1},
-		"no answer in time":  {traffictest.Err(traffic.ErrDeadline), 1, 1},
+		"no answer": {traffictest.Err(traffic.ErrConnect), 1, 1},
+		"no answer in time": {func(c *traffic.Call) error {
+			c.Limit(time.Second, &decision.Ref{Kind: "Test"})
+			return c.Fail(traffic.ErrDeadline)
+		}, 1, 1},
+		"no answer in the caller's own time": {func(c *traffic.Call) error {
+			c.Limit(time.Hour, &decision.Ref{Kind: "Test"})
+			c.Limit(time.Nanosecond, nil)
+			return c.Fail(traffic.ErrDeadline)
+		}, 0, 0},
+		"no descriptor":      {traffictest.Err(errors.Join(traffic.ErrConnect, traffic.ErrBlameless)), 0, 0},
 		"the caller's fault": {traffictest.Err(errors.New("a body that is none")), 0, 0},
 	} {
 		s := set(nil, &outlier.Policy{Consecutive: 5, Gateway: 5}, 1)

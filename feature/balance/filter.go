@@ -56,7 +56,7 @@ func (t noEndpoint) Error() string { return traffic.Target(t).String() + " has n
 func (e *Endpoint) End(c *traffic.Call, _, now time.Time) {
 	e.pending.Add(-1)
 	v := e.set.now.Load()
-	if v.outlier == nil || silent(c) {
+	if v.outlier == nil || silent(c) || blameless(c) {
 		return
 	}
 	o := outcome(c)
@@ -78,6 +78,13 @@ func silent(c *traffic.Call) bool {
 		return true
 	}
 	return c.Response.Local && !blamed(err)
+}
+
+// blameless: the endpoint is not to be left out because of it, though it may be passed over. Callers that give it no time at all could
+// have it left out for all others as they like; whoever cancels the call instead cannot.
+func blameless(c *traffic.Call) bool {
+	err := c.Response.Err
+	return errors.Is(err, traffic.ErrBlameless) || errors.Is(err, traffic.ErrDeadline) && c.Deadline.Ref == nil
 }
 
 func blamed(err error) bool {

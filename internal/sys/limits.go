@@ -1,6 +1,7 @@
 package sys
 
 import (
+	"errors"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -14,6 +15,17 @@ func Number(c Conn) (n int, err error) {
 		return nil
 	})
 	return n, err
+}
+
+// Short says whether an error tells that this process or machine is short of something, which says nothing of who was called:
+// descriptors, memory, ports to call from.
+func Short(err error) bool {
+	for _, e := range [...]error{unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM, unix.EADDRNOTAVAIL} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }
 
 // FileLimit is how many descriptors this process may have (RLIMIT_NOFILE, which the Go runtime raises as far as it may); 0: no
