@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -166,11 +167,19 @@ func (c *Call) Repeated() bool { return c.Times > 0 || c.Beside > 0 }
 // Jar keeps the cookies that a call's answers set.
 type Jar []string
 
-// Keep takes what an answer sets.
+// Keep takes what an answer sets. A cookie takes the place of the one that had its name.
 func (j *Jar) Keep(b *explain.Branch) {
 	for _, h := range b.Returns {
-		if pair, _, _ := strings.Cut(h[1], ";"); h[0] == "set-cookie" {
+		if h[0] != "set-cookie" {
+			continue
+		}
+		pair, _, _ := strings.Cut(h[1], ";")
+		name, _, _ := strings.Cut(pair, "=")
+		at := slices.IndexFunc(*j, func(old string) bool { return strings.HasPrefix(old, name+"=") })
+		if at < 0 {
 			*j = append(*j, pair)
+		} else {
+			(*j)[at] = pair
 		}
 	}
 }

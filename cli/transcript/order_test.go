@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/weft-mesh/weft/explain"
 )
 
 const remembered = `-- mesh/shop.yaml --
@@ -103,5 +105,16 @@ func TestTimeOfCalls(t *testing.T) {
 	}
 	if took := s.now.Sub(Now); took != 66*time.Second {
 		t.Errorf("%v passed", took)
+	}
+}
+
+// TestJar: a cookie takes the place of the one that had its name: a thousand calls do not send it a thousand times.
+func TestJar(t *testing.T) {
+	var j Jar
+	for _, set := range []string{"a=1; Path=/", "ab=2", "a=3", "c"} {
+		j.Keep(&explain.Branch{Returns: [][2]string{{"set-cookie", set}, {"x", "a=4"}}})
+	}
+	if got := strings.Join(j, "; "); got != "a=3; ab=2; c" {
+		t.Errorf("kept: %s", got)
 	}
 }

@@ -345,11 +345,11 @@ func (c *Call) options(words []string) error {
 		var err error
 		switch k {
 		case "answering":
-			c.Status, err = strconv.Atoi(v)
+			c.Status, err = number(v, 599)
 		case "failing":
-			c.Fail, err = strconv.Atoi(v)
+			c.Fail, err = number(v, maxTimes)
 		case "taking":
-			c.Takes, err = time.ParseDuration(v)
+			c.Takes, err = duration(v)
 		case "at":
 			c.At, err = netip.ParseAddr(v)
 		case "times":
