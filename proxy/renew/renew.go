@@ -93,7 +93,7 @@ func (r *Renewer) Run(ctx context.Context) {
 		} else {
 			wait, pause = pause, min(2*pause, lastPause)
 		}
-		t := time.NewTimer(wait)
+		t := time.NewTimer(min(wait, lookAgain))
 		select {
 		case <-ctx.Done():
 		case <-t.C:
@@ -151,6 +151,10 @@ func (r *Renewer) renew(ctx context.Context) error {
 }
 
 const timeout = 10 * time.Second
+
+// lookAgain is after how long the clock is looked at again: that of timers stands still while a machine sleeps, and stays where it was
+// when the other one is set, by which certificates expire.
+const lookAgain = time.Minute
 
 // Trust takes the roots of a trust domain into use.
 func (r *Renewer) Trust(t *config.Trust) error {

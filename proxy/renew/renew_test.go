@@ -192,3 +192,34 @@ func TestRestore(t *testing.T) {
 		t.Error("another account's certificate was taken up")
 	}
 }
+
+// TestClockJumps: a certificate is renewed soon after the clock has been set beyond its half, or a machine has slept as long.
+func TestClockJumps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAuthorityFor(t, 1000*time.Hour)
+		var ahead atomic.Int64
+		clock := func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+		var renewed atomic.Int32
+		r := New(Options{ID: reviews, Store: cert.NewStore(clock), Clock: clock, Failed: func(err error) { t.Error(err) }, Renewed: func() { renewed.Add(1) },
+			Certify: func(_ context.Context, csr []byte) ([][]byte, error) {
+				got, err := a.Issue(csr, ca.Claim{ID: reviews}, clock())
+				return got.Chain, err
+			}})
+		root := a.Roots().Active.ID()
+		if err := r.Trust(a.trust(root[:])); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		go r.Run(ctx)
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		before := renewed.Load()
+		ahead.Store(int64(30 * time.Hour))
+		time.Sleep(2 * lookAgain)
+		synctest.Wait()
+		if after := renewed.Load(); before != 1 || after != 2 {
+			t.Errorf("renewed %d times before, %d after", before, after)
+		}
+		cancel()
+	})
+}
