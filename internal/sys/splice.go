@@ -1,6 +1,7 @@
 package sys
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"syscall"
@@ -22,7 +23,8 @@ type Splice struct {
 	empty    func(fd uintptr) bool
 }
 
-// NewSplice makes one; Close gives its two descriptors back.
+// NewSplice makes one; Close gives its two descriptors back. It is an error where half of the process' descriptors are in use already:
+// the rest is for connections that cannot do without.
 func NewSplice(to, from Conn) (*Splice, error) {
 	s := &Splice{}
 	var err error
@@ -35,6 +37,11 @@ func NewSplice(to, from Conn) (*Splice, error) {
 	var p [2]int
 	if err := unix.Pipe2(p[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
 		return nil, fmt.Errorf("splice: %w", os.NewSyscallError("pipe2", err))
+	}
+	if most, err := FileLimit(); err == nil && most > 0 && uint64(max(p[0], p[1])) >= most/2 {
+		unix.Close(p[0])
+		unix.Close(p[1])
+		return nil, errors.New("splice: half of the descriptors are in use")
 	}
 	s.r, s.w = p[0], p[1]
 	_, _ = unix.FcntlInt(uintptr(s.w), unix.F_SETPIPE_SZ, pipeSize) // a user who has many gets small ones, which do too

@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // spliced is a connection in, one out, and a splice between them.
@@ -129,4 +131,26 @@ func TestSpliceErrors(t *testing.T) {
 			t.Errorf("%d, %v, %v", n, rerr, werr)
 		}
 	})
+}
+
+// TestSpliceLeavesDescriptors: a stream does not take those that connections need.
+func TestSpliceLeavesDescriptors(t *testing.T) {
+	_, _, from, to, s := spliced(t)
+	var was unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &was); err != nil {
+		t.Fatal(err)
+	}
+	short := was
+	short.Cur = uint64(2 * max(s.r, s.w))
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &short); err != nil {
+		t.Fatal(err)
+	}
+	more, err := NewSplice(to, from)
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &was); err != nil {
+		t.Fatal(err)
+	}
+	if err == nil {
+		more.Close()
+		t.Error("it took two of the last half")
+	}
 }
