@@ -23,6 +23,7 @@ type proxyProcesses struct {
 	now    *proxyProcess   // the one that serves; nil: none does
 	next   *proxyProcess   // the one that is to take its place
 	old    []*proxyProcess // those that finish what they had
+	leaves bool            // no more calls are to come to the application
 	events chan proxyEvent
 }
 
@@ -30,8 +31,10 @@ type proxyProcesses struct {
 type proxyProcess struct {
 	cmd      *exec.Cmd
 	launched time.Time
-	serves   bool // it has taken another one's place, or is about to hear that it has
-	unwanted bool // it is killed, and its end is nothing to tell
+	asks     *net.UnixConn // both ways
+	left     bool          // no more calls come to the application by it
+	serves   bool          // it has taken another one's place, or is about to hear that it has
+	unwanted bool          // it is killed, and its end is nothing to tell
 }
 
 // proxyEvent is what a process asks, or its end.
@@ -64,7 +67,7 @@ func (p *proxyProcesses) launch(c *launch.Config, files ...*os.File) (*proxyProc
 		return nil, err
 	}
 	defer pipe.Close()
-	x := &proxyProcess{cmd: exec.Command(p.exe), launched: time.Now()}
+	x := &proxyProcess{cmd: exec.Command(p.exe), launched: time.Now(), asks: ours}
 	x.cmd.ExtraFiles = slices.Concat([]*os.File{pipe}, files, []*os.File{theirs})
 	x.cmd.Stderr, x.cmd.Stdout = p.errs, p.errs
 	x.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
@@ -72,13 +75,16 @@ func (p *proxyProcesses) launch(c *launch.Config, files ...*os.File) (*proxyProc
 		ours.Close()
 		return nil, fmt.Errorf("start the proxy: %w", err)
 	}
-	go p.watch(x, ours)
+	if p.leaves {
+		_ = upgrade.Leave(ours)
+	}
+	go p.watch(x)
 	return x, nil
 }
 
 // watch tells what a process asks, in its order, and then its end.
-func (p *proxyProcesses) watch(x *proxyProcess, asks *net.UnixConn) {
-	upgrade.Requests(asks, func(r upgrade.Request, conversation *os.File) {
+func (p *proxyProcesses) watch(x *proxyProcess) {
+	upgrade.Requests(x.asks, func(r upgrade.Request, conversation *os.File) {
 		p.events <- proxyEvent{from: x, asks: r, conversation: conversation}
 	})
 	err := x.cmd.Wait()
@@ -94,6 +100,8 @@ func (p *proxyProcesses) take(e proxyEvent) (died bool, err error) {
 		p.succeed(e)
 	case e.asks == upgrade.Serving:
 		e.from.serves = true
+	case e.asks == upgrade.Left:
+		e.from.left = true
 	case e.asks == upgrade.GiveUp && e.from == p.now:
 		p.discard()
 	case e.asks == upgrade.HandedOver && e.from == p.now:
@@ -145,6 +153,8 @@ func (p *proxyProcesses) succeed(e proxyEvent) {
 		err = errors.New("another one has taken over already")
 	case p.next != nil:
 		err = errors.New("another one is about to take over")
+	case p.leaves:
+		err = errEnds
 	default:
 		c := &launch.Config{TakeOver: launch.FD + 1}
 		if p.next, err = p.launch(c, e.conversation); err == nil {
@@ -163,6 +173,21 @@ func (p *proxyProcesses) all() (out []*proxyProcess) {
 		}
 	}
 	return out
+}
+
+var errEnds = errors.New("the workload ends")
+
+// leave has no more calls come to the application by any of them. One that has ended does not hear it; its end is an event.
+func (p *proxyProcesses) leave() {
+	p.leaves = true
+	for _, x := range p.all() {
+		_ = upgrade.Leave(x.asks)
+	}
+}
+
+// left says whether none come.
+func (p *proxyProcesses) left() bool {
+	return p.leaves && !slices.ContainsFunc(p.all(), func(x *proxyProcess) bool { return !x.left })
 }
 
 // stop lets all of them finish their calls, for a while.
@@ -196,7 +221,7 @@ func (p *proxyProcesses) kill() {
 // forget takes an event at the end, when nothing is started any more.
 func (p *proxyProcesses) forget(e proxyEvent) {
 	if e.conversation != nil {
-		upgrade.Refuse(e.conversation, errors.New("the workload ends"))
+		upgrade.Refuse(e.conversation, errEnds)
 	}
 	if !e.ended {
 		return

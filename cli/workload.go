@@ -36,6 +36,7 @@ type workload struct {
 	proxies  proxyProcesses
 	restarts int
 	app      *exec.Cmd // where there is no sandbox
+	end      *ending   // nil: nobody asked for it
 }
 
 func cutKey(key string) (namespace, name string, ok bool) { return strings.Cut(key, "/") }
@@ -215,33 +216,34 @@ func (w *workload) startApp() error {
 	return w.app.Start()
 }
 
-// Bounds of the end: for callers to hear of it, for calls in flight, and for what is left.
+// Bounds of what is left when the application has ended.
 const (
-	drainWait = 5 * time.Second
 	proxyWait = 10 * time.Second
-	boxWait   = 5 * time.Second        // for the kernel to take a sandbox away
-	onTheWay  = 250 * time.Millisecond // for calls that callers had begun to send when they heard of it (make soak lost three in 85,000 without)
+	boxWait   = 5 * time.Second // for the kernel to take a sandbox away
 )
 
-// wait returns the process' exit code. SIGTERM and SIGINT take it out of the mesh first.
+// wait returns the process' exit code. SIGTERM and SIGINT take it out of the mesh first, see ending.
 func (w *workload) wait(ctx context.Context, signals <-chan os.Signal) (int, error) {
 	ended := make(chan int, 1)
 	go func() { ended <- w.appStatus() }()
-	draining := false
 	for {
+		heard, late := w.end.waits()
 		select {
 		case status := <-ended:
 			w.proxies.stop(proxyWait)
 			return status, nil
 		case s := <-signals:
-			if (s == syscall.SIGTERM || s == syscall.SIGINT) && !draining {
-				draining = true
-				w.drain(ctx)
-			}
-			w.signalApp(s.(syscall.Signal))
+			w.signalled(ctx, s.(syscall.Signal))
+		case err := <-heard:
+			w.leave(err)
+		case <-late:
+			w.endApp("its proxy does not say that no call is under way to it")
 		case e := <-w.proxies.events:
 			died, err := w.proxies.take(e)
 			if !died {
+				if w.proxies.left() {
+					w.endApp("")
+				}
 				continue
 			}
 			if err == nil && w.box != nil { // it ends by itself with its sandbox, and may hear of that first
@@ -257,18 +259,6 @@ func (w *workload) wait(ctx context.Context, signals <-chan os.Signal) (int, err
 				return 0, err
 			}
 		}
-	}
-}
-
-func (w *workload) drain(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, drainWait)
-	defer cancel()
-	if err := w.member.drain(ctx); err != nil {
-		fmt.Fprintln(w.errs, "weft run: the mesh may still call the workload while it ends:", err)
-	}
-	select {
-	case <-time.After(onTheWay):
-	case <-ctx.Done():
 	}
 }
 

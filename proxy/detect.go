@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/weft-mesh/weft/internal/sys"
+	"github.com/weft-mesh/weft/proxy/entrance"
 	"github.com/weft-mesh/weft/proxy/h1"
 	"github.com/weft-mesh/weft/proxy/h2"
 	"github.com/weft-mesh/weft/proxy/sniff"
@@ -77,7 +78,11 @@ func (p *Proxy) http(s *slot, read []byte, t talk, proto traffic.Proto) {
 		if o.Abused != nil {
 			o.MaxControl = outsideControl
 		}
-		srv := h2.NewServer(&readConn{Conn: sys.Quicken(s.Conn), read: read}, h2.ServerOptions{Options: o, Trailer: t.h1.Trailer, Host: t.host, Conn: t.info}, t.h2)
+		so := h2.ServerOptions{Options: o, Trailer: t.h1.Trailer, Host: t.host, Conn: t.info}
+		if _, in := t.host.(*inbound); in {
+			so.Admit, so.Closing = p.gate.Enter, func() { s.leaves() }
+		}
+		srv := h2.NewServer(&readConn{Conn: sys.Quicken(s.Conn), read: read}, so, t.h2)
 		s.becomes(func(bool) { srv.Drain() }, nil)
 		_ = srv.Serve() // breaches were reported
 		return
@@ -161,14 +166,18 @@ func (p *Proxy) try(s *slot, t talk) (read []byte, proto traffic.Proto, err erro
 	span := t.tcp(&f.call)
 	span.mute = true
 	answered := f.call.Response.Body != nil
+	var gate *entrance.Gate
 	if answered {
 		s.becomes(nil, nil)
+		gate = s.leaves() // while it is a tunnel
 		f.pump()
 	}
 	defer f.buf.Release()
 	defer p.done(&f.call)
 	g := f.gate.Outcome()
 	switch {
+	case g.Undone && gate != nil && !s.enters(gate):
+		return nil, 0, nil
 	case g.Undone:
 		return g.Read, g.Proto, nil
 	case answered || g.Open:

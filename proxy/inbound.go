@@ -39,6 +39,7 @@ type inbound struct {
 	tunnels bool // its streams are tunnels only
 	trusted bool // a proxy in front of the mesh, whose x-forwarded-* counts
 	xfcc    string
+	slot    *slot // of a connection from outside
 
 	last  atomic.Pointer[arrival] // the one looked for last: most connections have one
 	mu    sync.Mutex
@@ -77,7 +78,7 @@ func (p *Proxy) servePeer(s *slot, tc *tls.Conn, peer cert.Peer, alpn string) {
 	in := &inbound{engine: engine{p}, secure: true, tunnels: alpn != alpnWeft,
 		from: traffic.Peer{Addr: addrOf(s.Conn), ID: peer.ID, Workload: peer.Workload}, xfcc: "By=" + p.opts.ID.String() + ";URI=" + peer.ID.String()}
 	srv := h2.NewServer(tc, h2.ServerOptions{Options: p.h2Options(), MaxStreams: maxStreams, Trailer: chain.FromPeer, Host: in,
-		Conn: &traffic.Conn{Source: in.from, Secure: true}}, in.serveStream)
+		Conn: &traffic.Conn{Source: in.from, Secure: true}, Admit: p.gate.Enter, Closing: func() { s.leaves() }}, in.serveStream)
 	s.becomes(func(bool) { srv.Drain() }, func() bool { return !p.opts.Cert.Trusts(peer) })
 	defer time.AfterFunc(peer.NotAfter.Sub(p.now()), srv.Drain).Stop() // whoever has no newer certificate makes no new calls
 	s.retire(p.opts.Grace)                                             // the root may have gone while the handshake ran
@@ -101,6 +102,7 @@ const maxStreams = 1000
 func (in *inbound) serveStream(st *h2.Stream) {
 	c := st.Call()
 	s := in.p.start(c, observe.Destination)
+	s.owed = true // see h2.ServerOptions.Admit
 	in.enter(c, s)
 	shown := hideSuccess(c)
 	err := st.Respond()
@@ -307,6 +309,7 @@ func (r refusal) Serve(c *traffic.Call) error {
 // servePub serves a connection from outside of the mesh to one port of the workload.
 func (p *Proxy) servePub(s *slot, port uint16) {
 	in := &inbound{engine: engine{p}, from: traffic.Peer{Addr: addrOf(s.Conn)}}
+	in.slot = s
 	in.trusted = p.trusts(in.from.Addr.Addr())
 	if p.shunned.Turns(in.from.Addr.Addr(), p.now()) {
 		p.opts.Refused("shunned")
@@ -343,21 +346,26 @@ func (p *Proxy) trusts(a netip.Addr) bool {
 
 // servePublished is the HTTP/1.1 server's.
 func servePublished(c *traffic.Call) error {
-	c.Host.(*inbound).serveHTTP(c)
+	in := c.Host.(*inbound)
+	in.serveHTTP(c, false)
+	if c.Response.Status == 101 { // what follows is no call
+		in.slot.leaves()
+	}
 	return nil
 }
 
 func servePublishedStream(st *h2.Stream) {
 	c := st.Call()
 	in := c.Host.(*inbound)
-	in.serveHTTP(c)
+	in.serveHTTP(c, true)
 	_ = st.Respond()
 	in.p.done(c)
 }
 
-func (in *inbound) serveHTTP(c *traffic.Call) {
+// serveHTTP serves a call from outside. taken: the gate counts it.
+func (in *inbound) serveHTTP(c *traffic.Call, taken bool) {
 	s := in.p.start(c, observe.Destination)
-	way := in.arrive(c, c.Port())
+	way := s.enter(in.arrive(c, c.Port()), taken)
 	withoutH2C(c)
 	if in.trusted {
 		chain.FromTrusted(&c.Header, in.p.trusts)
@@ -372,7 +380,7 @@ func (in *inbound) serveHTTP(c *traffic.Call) {
 
 func (in *inbound) serveTCP(c *traffic.Call) *span {
 	s := in.p.start(c, observe.Destination)
-	s.serve(c, in.arrive(c, c.Port()), true)
+	s.serve(c, s.enter(in.arrive(c, c.Port()), false), true)
 	in.p.lasts(c, in)
 	return s
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/weft-mesh/weft/feature/authz"
 	"github.com/weft-mesh/weft/internal/sys"
 	"github.com/weft-mesh/weft/proxy/dns"
+	"github.com/weft-mesh/weft/proxy/entrance"
 	"github.com/weft-mesh/weft/proxy/h1"
 	"github.com/weft-mesh/weft/proxy/held"
 	"github.com/weft-mesh/weft/proxy/pool"
@@ -42,6 +43,7 @@ type Proxy struct {
 	sessions sessions          // connections that were accepted
 	admins   sessions          // those of questions about the proxy
 	live     living            // calls that last
+	gate     entrance.Gate     // to the application
 	mirrors  atomic.Int32
 	shunned  shun.List   // who lost a connection from outside for what it did
 	away     atomic.Bool // the control plane: what is not known yet is not going to be soon
@@ -117,7 +119,7 @@ func (p *Proxy) Away(away bool) { p.away.Store(away) }
 // Ready says why calls cannot be served now, or nil.
 func (p *Proxy) Ready() error {
 	switch {
-	case p.sessions.draining():
+	case p.sessions.draining() || p.gate.Shutting():
 		return errDraining
 	case p.self.Load() == nil:
 		return errors.New("the workload's own configuration has not arrived; is weft up running?")
@@ -130,13 +132,13 @@ func (p *Proxy) Ready() error {
 func (p *Proxy) Run(ctx context.Context) error {
 	defer p.opts.Cert.OnChange(p.trustChanged)()
 	for _, l := range p.opts.Outbound {
-		p.sessions.accept(l, func(s *slot) { p.serveOut(s, l) })
+		p.sessions.accept(l, nil, func(s *slot) { p.serveOut(s, l) })
 	}
 	for _, l := range p.opts.Published {
-		p.sessions.accept(l, func(s *slot) { p.servePub(s, l.Port) })
+		p.sessions.accept(l, &p.gate, func(s *slot) { p.servePub(s, l.Port) })
 	}
 	if p.opts.Inbound != nil {
-		p.sessions.accept(p.opts.Inbound, p.serveIn)
+		p.sessions.accept(p.opts.Inbound, &p.gate, p.serveIn)
 	}
 	names := &dns.Server{Lookup: p.resolve, Resolvers: p.opts.Resolvers, Go: p.tasks.Go}
 	for _, c := range p.opts.DNS {
@@ -144,7 +146,7 @@ func (p *Proxy) Run(ctx context.Context) error {
 		context.AfterFunc(p.ctx, func() { c.Close() })
 	}
 	for _, l := range p.opts.DNSStream {
-		p.sessions.accept(l, func(s *slot) {
+		p.sessions.accept(l, nil, func(s *slot) {
 			s.becomes(s.closeIdle, nil)
 			names.ServeConn(p.ctx, s.Conn)
 		})

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/weft-mesh/weft/internal/sys"
+	"github.com/weft-mesh/weft/proxy/entrance"
 )
 
 var errDraining = errors.New("the proxy is about to stop")
@@ -26,8 +27,9 @@ type slot struct {
 
 	parked *sys.Parked // it idles, and nobody serves it
 	idle   time.Duration
-	next   func() // serves it when there is something to read; set by rests
-	fresh  bool   // next is for a goroutine of its own, at once
+	gate   atomic.Pointer[entrance.Gate] // calls to the application may come by it; nil: none do
+	next   func()                        // serves it when there is something to read; set by rests
+	fresh  bool                          // next is for a goroutine of its own, at once
 }
 
 // sessions are the connections that were accepted and are open.
@@ -100,6 +102,32 @@ func (s *sessions) all() (out []*slot) {
 	return out
 }
 
+// enters says that calls to the application may come by the connection; false: they would come too late.
+func (x *slot) enters(g *entrance.Gate) bool {
+	ok := g.Connect()
+	if ok {
+		x.gate.Store(g)
+	}
+	return ok
+}
+
+// leaves says that no further call to the application comes by the connection. It returns the gate that knew of it; nil: none did.
+func (x *slot) leaves() *entrance.Gate {
+	g := x.gate.Swap(nil)
+	if g != nil {
+		g.Leave()
+	}
+	return g
+}
+
+// how is how the connection is to end.
+func (x *slot) how() draining {
+	if g := x.gate.Load(); g != nil && g.Shutting() {
+		return ending
+	}
+	return x.of.how()
+}
+
 // count is how many connections are open.
 func (s *sessions) count() int {
 	s.mu.Lock()
@@ -148,7 +176,7 @@ func (x *slot) park(resume func()) bool {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.of.how() == ending { // one that ends later finds it parked, and wakes it
+	if x.how() == ending { // one that ends later finds it parked, and wakes it
 		return false
 	}
 	p := x.of.p
@@ -157,7 +185,7 @@ func (x *slot) park(resume func()) bool {
 		x.mu.Lock()
 		x.parked = nil
 		x.mu.Unlock()
-		if x.of.how() == ending || !p.now().Before(now.Add(x.idle)) {
+		if x.how() == ending || !p.now().Before(now.Add(x.idle)) {
 			x.next = nil
 		}
 		resume()
@@ -174,7 +202,7 @@ func (x *slot) becomes(drain func(idle bool), stale func() bool) {
 	x.mu.Lock()
 	x.drain, x.stale = drain, stale
 	x.mu.Unlock()
-	if how := x.of.how(); drain != nil && how != goesOn {
+	if how := x.how(); drain != nil && how != goesOn {
 		drain(how == ending)
 	}
 }
@@ -220,6 +248,20 @@ func (p *Proxy) Drain(ctx context.Context) error {
 	}
 }
 
+// Leave has the application get no further call, and returns when it owes no answer to those that it got, so that it may be told to
+// end; what it calls itself goes on. New connections are refused, those that are open drain as in Drain, and their callers may make
+// elsewhere what was not taken. Not waited for are tunnels (TCP, upgrades) and gRPC calls that have the head of their answer: they may
+// last for ever, and the application alone can end them well. The error is that of ctx if it ended first: what comes then is refused too.
+func (p *Proxy) Leave(ctx context.Context) error {
+	return p.gate.Shut(ctx, func() {
+		for _, x := range p.sessions.all() {
+			if x.gate.Load() != nil {
+				x.finish(true)
+			}
+		}
+	})
+}
+
 // finish stops listening and has the connections end. When it returns no more come.
 func (s *sessions) finish(how draining) {
 	s.mu.Lock()
@@ -251,7 +293,9 @@ func (s *sessions) close() {
 }
 
 // accept serves what l accepts, each connection on a goroutine of its own. It returns at once.
-func (s *sessions) accept(l net.Listener, serve func(*slot)) {
+//
+// gate, if there is one, has to let connections in.
+func (s *sessions) accept(l net.Listener, gate *entrance.Gate, serve func(*slot)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.drain != goesOn {
@@ -262,12 +306,12 @@ func (s *sessions) accept(l net.Listener, serve func(*slot)) {
 	s.loops.Add(1)
 	s.p.tasks.Go(func() {
 		defer s.loops.Done()
-		s.acceptLoop(l, serve)
+		s.acceptLoop(l, gate, serve)
 	})
 }
 
 // acceptLoop: without descriptors, accepting again at once would only burn the processor.
-func (s *sessions) acceptLoop(l net.Listener, serve func(*slot)) {
+func (s *sessions) acceptLoop(l net.Listener, gate *entrance.Gate, serve func(*slot)) {
 	p := s.p
 	defer l.Close()
 	var open atomic.Int64
@@ -297,11 +341,18 @@ func (s *sessions) acceptLoop(l net.Listener, serve func(*slot)) {
 			nc.Close()
 			continue
 		}
+		if gate != nil && !x.enters(gate) {
+			p.opts.Refused("leaving")
+			x.end()
+			s.remove(x)
+			continue
+		}
 		open.Add(1)
 		p.tasks.Add(1)
 		x.next = func() { serve(x) }
 		go p.attend(x, func() {
 			nc.Close()
+			x.leaves()
 			s.remove(x)
 			open.Add(-1)
 			p.tasks.Done()

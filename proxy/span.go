@@ -18,6 +18,7 @@ type span struct {
 	head   time.Time
 	stream bool // of HTTP/2
 	mute   bool // there will be no record: the call was only a try
+	owed   bool // the application owes it an answer, and the gate counts it
 
 	record observe.Record // its memory, since sinks are handed a pointer
 }
@@ -50,6 +51,32 @@ func (s *span) serve(c *traffic.Call, h traffic.Handler, outside bool) {
 	s.head = s.p.now()
 	c.Now = s.head
 	answer(c, err, outside)
+	if s.owed && unending(c) {
+		s.leave()
+	}
+}
+
+// enter counts a call to the application that way leads to, or refuses one that comes too late. taken: it is counted already.
+func (s *span) enter(way traffic.Handler, taken bool) traffic.Handler {
+	if s.owed = taken || s.p.gate.Enter(); s.owed {
+		return way
+	}
+	return refusal{503, decision.ConnectFailed}
+}
+
+func (s *span) leave() {
+	if s.owed {
+		s.owed = false
+		s.p.gate.Leave()
+	}
+}
+
+// unending says whether a call that has the head of its answer may go on for as long as it likes.
+func unending(c *traffic.Call) bool {
+	if c.Response.Local {
+		return false // it ends
+	}
+	return c.Proto == traffic.TCP || c.Proto == traffic.GRPC || c.Response.Status == 101 || c.Method == "CONNECT"
 }
 
 // End makes the record.
@@ -58,6 +85,7 @@ func (s *span) End(c *traffic.Call, since, now time.Time) {
 		s.record = observe.Of(c, s.by, since, s.head, now)
 		s.p.opts.Sink.Take(&s.record)
 	}
+	s.leave()
 	*s = span{}
 	spans.Put(s)
 }

@@ -42,7 +42,9 @@ func newFlow(p *Proxy, s *slot, t talk, read []byte) *flow {
 func (p *Proxy) tunnel(s *slot, read []byte, t talk) {
 	f := newFlow(p, s, t, read)
 	s.becomes(nil, nil)
-	if t.tcp(&f.call); f.call.Response.Body != nil {
+	t.tcp(&f.call)
+	s.leaves()
+	if f.call.Response.Body != nil {
 		f.pump()
 	}
 	p.done(&f.call)

@@ -22,6 +22,7 @@ func (s *server) run(begun func()) {
 	go s.tellReady(ctx)
 	go trim(ctx)
 	go s.room.Watch(ctx)
+	go s.move.starter.Orders(func() { s.leave(ctx) })
 	begun()
 	s.live(ctx, signals, upgrade)
 	cancel()
@@ -70,6 +71,18 @@ func (s *server) stop(ctx context.Context, signals <-chan os.Signal, signalled b
 	}()
 	if err := s.proxy.Drain(ctx); err != nil {
 		s.log.Warn("calls were cut at the end", "error", err)
+	}
+}
+
+// leave keeps the application from being called, as long as calls under way may take, so that it may be told to end.
+func (s *server) leave(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(s.c.Drain)*time.Second)
+	defer cancel()
+	if err := s.proxy.Leave(ctx); err != nil {
+		s.log.Warn("the application is told to end while it has calls to answer", "after", time.Duration(s.c.Drain)*time.Second)
+	}
+	if err := s.move.starter.Left(); err != nil {
+		s.log.Warn("whoever started this process does not hear that nothing comes to the application any more", "error", err)
 	}
 }
 

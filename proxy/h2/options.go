@@ -40,6 +40,12 @@ type ServerOptions struct {
 	Trailer    func(h *traffic.Header) // takes from a request's trailers what may not come from its sender [all come through]
 	Host       traffic.Host            // of the calls
 	Conn       *traffic.Conn           // of the calls
+
+	// Admit says whether one more stream is served; else it is refused as one that was not acted on (REFUSED_STREAM). It must not
+	// block nor call the connection, as is the next. nil: each is.
+	Admit func() bool
+	// Closing is told that no further stream will be admitted. nil: nobody wants to know.
+	Closing func()
 }
 
 // ClientOptions configure a Client.

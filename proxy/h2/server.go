@@ -82,6 +82,9 @@ func (s *Server) drained() {
 		return
 	}
 	s.closing = true
+	if s.o.Closing != nil {
+		s.o.Closing()
+	}
 	if len(s.streams) == 0 {
 		s.emptied()
 		return
@@ -167,8 +170,11 @@ func (s *Server) open(id uint32, end bool) error {
 	st.fill(&r, end)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.err != nil {
+	switch {
+	case s.err != nil:
 		return nil
+	case s.o.Admit != nil && !s.o.Admit():
+		return &http2.Error{Stream: id, Code: http2.RefusedStream, Reason: "what serves it is about to end"}
 	}
 	st.begin(&s.conn, st, id)
 	st.born, st.recvClosed = s.now, end

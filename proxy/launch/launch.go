@@ -37,7 +37,7 @@ type Config struct {
 	Admin   string `json:"admin,omitempty"`   // path of the Unix socket for statistics, configuration and drain
 	Cache   string `json:"cache,omitempty"`   // file for the last good configuration and certificate
 	Log     string `json:"log,omitempty"`     // access log on standard error: off, text, json [off]
-	Drain   int    `json:"drain,omitempty"`   // seconds for calls under way after SIGTERM [5]
+	Drain   int    `json:"drain,omitempty"`   // seconds for calls under way before the application is told to end, and after SIGTERM [5]
 
 	Starter  int `json:"starter,omitempty"`  // socket to whoever starts the process that takes this one's place, see package upgrade; none: nobody does
 	TakeOver int `json:"takeOver,omitempty"` // conversation with the process whose place this one takes: it says all else that stands here

@@ -64,6 +64,29 @@ func (s *Starter) HandedOver() error { return s.say(HandedOver) }
 // GiveUp says that the new process is to be ended.
 func (s *Starter) GiveUp() error { return s.say(GiveUp) }
 
+// Orders calls do when the starter wants the process to leave, until the starter has gone.
+func (s *Starter) Orders(do func()) {
+	if s == nil {
+		return
+	}
+	for {
+		var b [1]byte
+		_, files, err := sys.RecvFDs(s.c, b[:], 1)
+		for _, f := range files {
+			f.Close()
+		}
+		switch {
+		case err != nil:
+			return
+		case b[0] == leave:
+			do()
+		}
+	}
+}
+
+// Left says that nothing comes to the application by this process any more.
+func (s *Starter) Left() error { return s.say(Left) }
+
 func (s *Starter) say(r Request, files ...*os.File) error {
 	if s == nil {
 		return errAlone

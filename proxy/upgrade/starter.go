@@ -16,7 +16,15 @@ const (
 	Serving    Request = 'n' // this new process serves, and is about to tell the old one
 	HandedOver Request = 'h' // the new process serves; this one ends by itself
 	GiveUp     Request = 'g' // end the new process
+	Left       Request = 'l' // as it was told to Leave: nothing comes to the application by this process any more
 )
+
+// leave is the one order that a starter gives.
+const leave = 'l'
+
+// Leave has a process let no further call come to the application. It says Left when that is so. One that does not listen yet hears of
+// it when it does.
+func Leave(c *net.UnixConn) error { return sys.SendFDs(c, []byte{leave}) }
 
 // Requests hands on what a process asks, in its order, until it has ended: c is the other end of what it was given for Reach. The
 // conversation, of Start alone, is the caller's: it is for the new process, or Refuse.

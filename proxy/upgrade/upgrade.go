@@ -13,6 +13,8 @@
 //	   |                   |   finishes what it has    |          rest at the end
 //	   |                   |   and ends                |
 //
+// The starter has one thing to say itself, when the workload ends: leave, and the process answers that it has left.
+//
 // Until the new process serves, the old one does as if nothing had been: whatever goes wrong is its reason to go on, and the starter
 // ends the new process. From then on the new process needs the old one for nothing but its counts. Wherever one of the two is
 // killed, the other serves, or the starter, which keeps the listeners open too, starts another process.

@@ -227,3 +227,24 @@ func requests(all []Request) (b []byte) {
 	}
 	return b
 }
+
+// TestLeave: a process hears that it is to leave also if it listens only later, and its starter that it has left.
+func TestLeave(t *testing.T) {
+	theirs, s := pair(t)
+	must(t, Leave(theirs))
+	var said []Request
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		Requests(theirs, func(r Request, _ *os.File) {
+			said = append(said, r)
+			theirs.Close()
+		})
+	}()
+	s.Orders(func() { must(t, s.Left()) })
+	<-done
+	if !slices.Equal(said, []Request{Left}) {
+		t.Errorf("it said %q", said)
+	}
+	(*Starter)(nil).Orders(nil) // of one that nobody has started
+}

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -152,6 +153,25 @@ func handler() http.Handler {
 	answer("/slow", func(t *told, r *http.Request) error {
 		ms, _ := strconv.Atoi(r.FormValue("ms"))
 		time.Sleep(time.Duration(ms) * time.Millisecond)
+		return nil
+	})
+	var busy atomic.Int64
+	answer("/held", func(_ *told, r *http.Request) error { // until there is a file
+		busy.Add(1)
+		defer busy.Add(-1)
+		for {
+			if _, err := os.Stat(r.FormValue("path")); err == nil {
+				return nil
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	})
+	answer("/busy", func(t *told, _ *http.Request) error { // how many wait so
+		t.Status = int(busy.Load())
+		return nil
+	})
+	answer("/abrupt", func(*told, *http.Request) error { // it dies of SIGTERM
+		signal.Reset(syscall.SIGTERM)
 		return nil
 	})
 	answer("/fetch", fetch)

@@ -1,7 +1,9 @@
 package run
 
 import (
+	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -198,6 +200,77 @@ func TestSIGTERMLosesNoCall(t *testing.T) {
 	}
 	if out := b1.out.String(); strings.Contains(out, "weft run: the mesh may still call") {
 		t.Error(out)
+	}
+}
+
+// abrupt is an instance of service b that dies of SIGTERM, while it has a call by a to answer; answer lets it do so, and answered gets
+// what came of the call.
+func abrupt(t *testing.T) (a, b *workload, answer func(), answered chan error) {
+	m := begin(t)
+	a, b = m.run("a"), m.run("b")
+	a.reaches("http://b:9080/")
+	b.tells("/abrupt")
+	file := filepath.Join(t.TempDir(), "answer")
+	answered = make(chan error, 1)
+	go func() {
+		_, err := a.call("http://b:9080/held?path=" + url.QueryEscape(file))
+		answered <- err
+	}()
+	eventually(t, func() error {
+		if b.tells("/busy").Status == 0 {
+			return errors.New("the call has not arrived")
+		}
+		return nil
+	})
+	return a, b, func() {
+		if err := os.WriteFile(file, nil, 0o644); err != nil {
+			t.Error(err)
+		}
+	}, answered
+}
+
+// TestSIGTERMWaitsForAnswers: the application is told when it owes no answer any more, and the proxy refuses calls before that.
+func TestSIGTERMWaitsForAnswers(t *testing.T) {
+	a, b, answer, answered := abrupt(t)
+	b.signal(syscall.SIGTERM)
+	eventually(t, func() error {
+		if _, err := b.ask("/", nil); err == nil {
+			return errors.New("calls from outside are still let in")
+		}
+		return nil
+	})
+	if _, err := a.call("http://b:9080/"); err == nil {
+		t.Error("a call from the mesh is let in")
+	}
+	answer()
+	if err := <-answered; err != nil {
+		t.Error(err)
+	}
+	if code := b.code(); code != 128+int(syscall.SIGTERM) {
+		t.Errorf("exit code %d:\n%s", code, b.out)
+	}
+}
+
+// TestSIGTERMTwice: who asks again does not wait for answers.
+func TestSIGTERMTwice(t *testing.T) {
+	_, b, answer, answered := abrupt(t)
+	b.signal(syscall.SIGTERM)
+	eventually(t, func() error { // the first one was heard
+		if _, err := b.ask("/", nil); err == nil {
+			return errors.New("calls from outside are still let in")
+		}
+		return nil
+	})
+	b.signal(syscall.SIGTERM)
+	if err := <-answered; err == nil {
+		t.Error("the call was answered")
+	}
+	answer()
+	if code := b.code(); code != 128+int(syscall.SIGTERM) {
+		t.Errorf("exit code %d:\n%s", code, b.out)
+	}
+	if strings.Contains(b.out.String(), "while it has calls") {
+		t.Errorf("it waited for the limit:\n%s", b.out)
 	}
 }
 
