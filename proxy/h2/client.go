@@ -22,6 +22,7 @@ type Client struct {
 	next    uint32         // stream; guarded by the lock, as are
 	leaving bool           // no further call is taken
 	told    bool           // Unusable was called
+	givenUp bucket         // see gaveUp
 }
 
 // initialStreams is how many streams a client opens before it knows the server's limit (RFC 9113 section 6.5.2 recommends
@@ -114,6 +115,18 @@ func (cl *Client) Close() {
 	cl.mu.Lock()
 	defer cl.mu.Unlock()
 	cl.end(http2.NoError, ErrClosed)
+}
+
+// mostGivenUp is how many calls a second, and at once, are given up before a connection takes no more.
+const mostGivenUp = 250
+
+// gaveUp counts a call whose answer was not waited for. The server may be at it for a while yet, and servers end a connection on which too
+// much piles up so (Go's at 1,000 calls that have not begun), with the calls of others that share it. These go by another one from then
+// on. Called with the lock.
+func (cl *Client) gaveUp() {
+	if !cl.givenUp.take(time.Now(), mostGivenUp) {
+		cl.leave()
+	}
 }
 
 // leave takes no more calls. Called with the lock.

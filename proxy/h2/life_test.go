@@ -579,3 +579,64 @@ func TestBeforeServe(t *testing.T) {
 		})
 	}
 }
+
+// TestGivenUp: a connection by which many calls were given up at once takes no more, before its server ends it for that. Those under way
+// on it go on; and calls that end well are no reason.
+func TestGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		answer := make(chan struct{})
+		p := bubble(ClientOptions{}, ServerOptions{MaxStreams: 1000}, func(st *Stream) {
+			c := st.Call()
+			defer c.Finish(time.Time{})
+			if c.Path == "/slow" {
+				select {
+				case <-answer:
+				case <-c.Gone:
+					return
+				}
+			}
+			c.Response.Status = 200
+			st.Respond()
+		})
+		defer p.end(t)
+		slow := newCall("GET", "/slow", nil)
+		ended := make(chan error, 1)
+		go func() { ended <- p.RoundTrip(slow) }()
+		synctest.Wait()
+		left := make(chan struct{})
+		close(left)
+		giveUp := func(n int) {
+			for range n {
+				c := newCall("GET", "/slow", nil)
+				c.Gone = left
+				if err := p.RoundTrip(c); !errors.Is(err, traffic.ErrCanceled) {
+					t.Fatal(err)
+				}
+				c.Finish(time.Time{})
+			}
+		}
+		for range 2 * mostGivenUp {
+			c := newCall("GET", "/fast", nil)
+			if err := p.RoundTrip(c); err != nil {
+				t.Fatal(err)
+			}
+			c.Finish(time.Time{})
+		}
+		giveUp(mostGivenUp)
+		time.Sleep(time.Second)
+		giveUp(mostGivenUp)
+		if !p.Usable() {
+			t.Error("it takes no more calls, though there is time between those that were given up")
+		}
+		giveUp(1)
+		if p.Usable() {
+			t.Fatal("it takes more calls")
+		}
+		close(answer)
+		if err := <-ended; err != nil || slow.Response.Status != 200 {
+			t.Errorf("what was under way: %v, %d", err, slow.Response.Status)
+		}
+		slow.Finish(time.Time{})
+		<-p.Client.Done()
+	})
+}

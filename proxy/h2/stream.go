@@ -150,6 +150,9 @@ func (s *stream) reset(code http2.ErrCode, err error) {
 		return
 	}
 	s.c.sendReset(s.id, code)
+	if cl, ok := s.c.role.(*Client); ok && !s.recvClosed {
+		cl.gaveUp()
+	}
 	s.fail(err)
 }
 
