@@ -86,7 +86,8 @@ func (f *runFlags) registration() (r control.Registration, err error) {
 		}
 		r.Ports = append(r.Ports, p)
 	}
-	return r, nil
+	r.Trusted, err = parseTrusted(f.trusted)
+	return r, err
 }
 
 var protocols = map[string]string{"": "", "http": "http", "http2": "kubernetes.io/h2c", "grpc": "grpc", "tcp": "tcp"}
@@ -153,17 +154,13 @@ func (f *runFlags) run(ctx context.Context, args []string, errs io.Writer) error
 	if err != nil {
 		return err
 	}
-	trusted, err := parseTrusted(f.trusted)
-	if err != nil {
-		return err
-	}
 	if err := executableFor(args[0]); err != nil {
 		return err
 	}
 	if f.state, err = filepath.Abs(f.state); err != nil { // the sandbox knows no other
 		return err
 	}
-	status, err := f.live(ctx, reg, &workload{flags: f, errs: errs, ways: ways, trusted: trusted, args: args})
+	status, err := f.live(ctx, reg, &workload{flags: f, errs: errs, ways: ways, args: args})
 	if err != nil {
 		return &failure{exitSelf, err}
 	}

@@ -72,13 +72,14 @@ func TestWays(t *testing.T) {
 }
 
 func TestRegistration(t *testing.T) {
-	f := runFlags{namespace: "shop", service: "web", version: "v1", name: "one", ports: []string{"80"}, labels: []string{"tier=front", "eq=a=b", "empty="}}
+	f := runFlags{namespace: "shop", service: "web", version: "v1", name: "one", ports: []string{"80"}, labels: []string{"tier=front", "eq=a=b", "empty="},
+		trusted: []string{"10.0.0.0/8"}}
 	r, err := f.registration()
 	if err != nil || r.Namespace != "shop" || r.Service != "web" || r.Version != "v1" || r.Name != "one" || r.Account != "default" || r.PID != os.Getpid() ||
-		len(r.Ports) != 1 || r.Labels["tier"] != "front" || r.Labels["eq"] != "a=b" || r.Labels["empty"] != "" || len(r.Labels) != 3 {
+		len(r.Ports) != 1 || r.Labels["tier"] != "front" || r.Labels["eq"] != "a=b" || r.Labels["empty"] != "" || len(r.Labels) != 3 || fmt.Sprint(r.Trusted) != "[10.0.0.0/8]" {
 		t.Errorf("%+v, %v", r, err)
 	}
-	for _, bad := range []runFlags{{labels: []string{"tier"}}, {labels: []string{"=x"}}, {ports: []string{"x"}}} {
+	for _, bad := range []runFlags{{labels: []string{"tier"}}, {labels: []string{"=x"}}, {ports: []string{"x"}}, {trusted: []string{"x"}}} {
 		if r, err := bad.registration(); err == nil {
 			t.Errorf("%+v", r)
 		}

@@ -34,7 +34,7 @@ started. The form:
   mesh/policy.yaml:12 spec.hosts
 
 A workload has the label app and the service account of its name and listens on port 80; service=, version=, account=, ports=,
-protocol= and any label= say otherwise. It needs no Service among the objects. A call may also be TCP NAME:PORT, GRPC URL, or
+protocol= and any label= say otherwise. trusted=ADDRESS/BITS is for proxies in front of it, as weft run has --trusted-proxy. It needs no Service among the objects. A call may also be TCP NAME:PORT, GRPC URL, or
 "from outside METHOD URL to WORKLOAD"; besides headers it takes answering=STATUS, taking=DURATION, failing=N (attempts that find
 nobody) and at=ADDRESS (of a caller outside, which is to be said where a policy asks for it). times=N makes it so often, one after another, with {n} in a header or in the query
 standing for its number, and with keeping=cookies those that the answers set; beside=N keeps so many calls like it open meanwhile,

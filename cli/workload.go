@@ -21,12 +21,11 @@ import (
 
 // workload is a process, its proxy, and what lies between them.
 type workload struct {
-	flags   *runFlags
-	member  *member
-	errs    io.Writer
-	ways    []way
-	trusted []netip.Prefix
-	args    []string
+	flags  *runFlags
+	member *member
+	errs   io.Writer
+	ways   []way
+	args   []string
 
 	dir      *runDir
 	box      *sandbox.Sandbox
@@ -132,7 +131,7 @@ func (w *workload) startProxy(ctx context.Context) error {
 func (w *workload) launch(ready *os.File) (err error) {
 	c := &launch.Config{Workload: w.member.given.Workload, Account: w.member.reg.Account, TrustDomain: w.member.given.TrustDomain,
 		Token: w.member.given.Token, Control: meshSocket(w.flags.state), Admin: w.member.reg.Admin, Log: w.flags.accessLog,
-		App: w.member.reg.Address, Trusted: w.trusted, Cache: filepath.Join(w.dir.path, "config")}
+		App: w.member.reg.Address, Cache: filepath.Join(w.dir.path, "config")}
 	var files []*os.File
 	add := func(f *os.File) int {
 		files = append(files, f)

@@ -79,7 +79,7 @@ func Workload(s *mesh.Snapshot, key string) *config.Workload {
 		return nil
 	}
 	out := &config.Workload{Name: w.Name, Namespace: w.Namespace, ID: w.ID, Addr: w.Addr, Labels: w.Labels,
-		Inbound: s.Inbound(w), Egress: s.Egress(w)}
+		Inbound: s.Inbound(w), Egress: s.Egress(w), Trusted: w.Trusted}
 	for _, p := range w.Ports {
 		out.Ports = append(out.Ports, config.AppPort{Number: p.Number, Proto: appProto(s, w, p)})
 	}

@@ -6,6 +6,7 @@ package config
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/weft-mesh/weft/decision"
@@ -77,7 +78,13 @@ type Workload struct {
 	Ports     []AppPort      `pb:"6"`
 	Inbound   mesh.Inbound   `pb:"7"`
 	Egress    []authz.Engine `pb:"8"`
-	Labelled  bool           `pb:"9"` // Inbound reads labels of callers: the proxy asks for peers
+	Labelled  bool           `pb:"9"`  // Inbound reads labels of callers: the proxy asks for peers
+	Trusted   []netip.Prefix `pb:"10"` // proxies in front of the mesh whose x-forwarded-* counts
+}
+
+// Trusts says whether a caller from outside is a proxy whose word on forwarding counts.
+func (w *Workload) Trusts(a netip.Addr) bool {
+	return slices.ContainsFunc(w.Trusted, func(x netip.Prefix) bool { return x.Contains(a) })
 }
 
 // AppPort is a port that the workload's application listens on.

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/weft-mesh/weft/dialect"
@@ -20,7 +21,7 @@ func pod(w *Workload) *dialect.Object {
 		ports = append(ports, map[string]any{"containerPort": int64(p.Number), "name": portName(p)})
 	}
 	meta := map[string]any{"name": w.Name, "namespace": w.Namespace, "labels": tree(labels(w)),
-		"annotations": map[string]any{"weft.dev/tunnel": w.Tunnel().String()}}
+		"annotations": tree(annotations(w))}
 	if w.Draining {
 		meta["deletionTimestamp"] = w.Since.UTC().Format(time.RFC3339)
 	}
@@ -76,9 +77,22 @@ func object(kind string, w *Workload, name string, meta, rest map[string]any) *d
 	maps.Copy(o.Tree, rest)
 	if kind == "Pod" {
 		o.Labels = labels(w)
-		o.Annotations = map[string]string{"weft.dev/tunnel": w.Tunnel().String()}
+		o.Annotations = annotations(w)
 	}
 	return o
+}
+
+// annotations say of a workload what a Pod has no field for.
+func annotations(w *Workload) map[string]string {
+	out := map[string]string{"weft.dev/tunnel": w.Tunnel().String()}
+	if len(w.Trusted) > 0 {
+		var list []string
+		for _, p := range w.Trusted {
+			list = append(list, p.String())
+		}
+		out["weft.dev/trusted-proxies"] = strings.Join(list, ",")
+	}
+	return out
 }
 
 // labels of a workload: app and version by their conventional names, and those that it was given.

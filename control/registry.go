@@ -24,7 +24,8 @@ type Registration struct {
 	Account   string            `json:"account"`
 	Labels    map[string]string `json:"labels,omitempty"`
 	Ports     []Port            `json:"ports"`
-	Admin     string            `json:"admin"` // path of its proxy's admin socket
+	Trusted   []netip.Prefix    `json:"trusted,omitempty"` // proxies in front of its published ports whose x-forwarded-* counts
+	Admin     string            `json:"admin"`             // path of its proxy's admin socket
 	PID       int               `json:"pid"`
 
 	// A registration that goes on over a restart of the control plane brings what it was given, and how far it has come.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/weft-mesh/weft/config"
 	"github.com/weft-mesh/weft/decision"
@@ -17,7 +18,7 @@ func addressed(cfg *config.Set, q *Query) error {
 	if q.From != "" || q.Source.IsValid() || cfg.Workloads[q.To] == nil {
 		return nil
 	}
-	var nets []netip.Prefix
+	nets := slices.Clone(cfg.Workloads[q.To].Trusted) // what those say in headers counts
 	for i := range cfg.Workloads[q.To].Inbound.Authz {
 		nets = append(nets, cfg.Workloads[q.To].Inbound.Authz[i].Networks()...)
 	}

@@ -145,7 +145,7 @@ func begin(p *Proxy, learnt map[traffic.Target][]balance.Snapshot, q *Query, dra
 		c.Header.Receive(strings.ToLower(f[0]), f[1])
 	}
 	if q.From == "" {
-		fromOutside(c, q.Source)
+		fromOutside(c, q.Source, p.cfg.Workloads[q.To])
 	} else {
 		chain.FromApp(&c.Header)
 	}
@@ -360,16 +360,20 @@ func (h *host) hop(r *traffic.Call, to *config.Workload) {
 		chain.FromPeer(&r.Header)
 		r.Header.Add("x-forwarded-client-cert", "By="+to.ID.String()+";URI="+h.self.ID.String())
 	default:
-		fromOutside(r, h.self.Addr)
+		fromOutside(r, h.self.Addr, to)
 	}
 }
 
-// fromOutside does what a proxy does to headers that come in the clear.
-func fromOutside(c *traffic.Call, from netip.Addr) {
+// fromOutside does what the proxy of a workload does to headers that come in the clear.
+func fromOutside(c *traffic.Call, from netip.Addr, to *config.Workload) {
 	if c.Proto == traffic.TCP {
 		return
 	}
-	chain.FromOutside(&c.Header)
+	if to.Trusts(from) {
+		chain.FromTrusted(&c.Header, to.Trusts)
+	} else {
+		chain.FromOutside(&c.Header)
+	}
 	addr := ""
 	if from.IsValid() {
 		addr = from.String()

@@ -100,6 +100,7 @@ type Workload struct {
 	Tunnel    netip.AddrPort // of its proxy; zero: it has none
 	Labels    []string       // "key=value", sorted
 	Ports     []WorkloadPort
+	Trusted   []netip.Prefix // proxies in front of the mesh whose x-forwarded-* counts
 	Zone      string
 	Weight    uint32 // [1]
 	Ready     bool

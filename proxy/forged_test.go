@@ -24,7 +24,7 @@ const forged = "X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Proto: https\r\nX-Forwar
 func TestForgedHeaders(t *testing.T) {
 	const never = "!x-envoy|!l5d-|!weft-|!spiffe://forged"
 	app := newRawApp(t)
-	for _, w := range ways(t, app, nil) {
+	for _, w := range ways(t, app) {
 		app.next(okAnswer, false)
 		talk(t, w.at, g+forged+"\r\n")
 		all := app.saw()
@@ -46,7 +46,7 @@ func TestForgedHeaders(t *testing.T) {
 // TestForgedAnswers: an application cannot say in an answer what proxies tell each other.
 func TestForgedAnswers(t *testing.T) {
 	app := newRawApp(t)
-	for _, w := range ways(t, app, nil) {
+	for _, w := range ways(t, app) {
 		app.next("HTTP/1.1 200 OK\r\nWeft-Status: 500\r\nWeft-Error: forged\r\nX-Mine: 1\r\nContent-Length: 2\r\n\r\nok", false)
 		got, _ := talk(t, w.at, g+"\r\n")
 		hold(t, w.name, got, "x-mine: 1")
@@ -109,7 +109,7 @@ func TestForgedByTunnel(t *testing.T) {
 func TestTrusted(t *testing.T) {
 	app := newRawApp(t)
 	trusted := []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32"), netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}
-	at := ways(t, app, func(o *proxy.Options) { o.Trusted = trusted })[2].at
+	at := ways(t, app, trusted...)[2].at
 	for _, x := range []struct{ xff, want string }{
 		{"", "127.0.0.1"},
 		{"1.2.3.4", "1.2.3.4, 127.0.0.1"},

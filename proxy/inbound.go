@@ -7,7 +7,6 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -310,7 +309,6 @@ func (r refusal) Serve(c *traffic.Call) error {
 func (p *Proxy) servePub(s *slot, port uint16) {
 	in := &inbound{engine: engine{p}, from: traffic.Peer{Addr: addrOf(s.Conn)}}
 	in.slot = s
-	in.trusted = p.trusts(in.from.Addr.Addr())
 	if p.shunned.Turns(in.from.Addr.Addr(), p.now()) {
 		p.opts.Refused("shunned")
 		return
@@ -320,6 +318,7 @@ func (p *Proxy) servePub(s *slot, port uint16) {
 		p.opts.Refused("no-configuration")
 		return
 	}
+	in.trusted = me.cfg.Trusts(in.from.Addr.Addr())
 	proto, ok := me.ports[port]
 	if !ok {
 		proto = traffic.Detect
@@ -337,11 +336,6 @@ func (p *Proxy) shuns(host traffic.Host) func() {
 	}
 	began := p.now()
 	return func() { p.shunned.Breach(in.from.Addr.Addr(), began, p.now()) }
-}
-
-// trusts says whether a caller from outside is a proxy whose word on forwarding counts.
-func (p *Proxy) trusts(a netip.Addr) bool {
-	return slices.ContainsFunc(p.opts.Trusted, func(x netip.Prefix) bool { return x.Contains(a) })
 }
 
 // servePublished is the HTTP/1.1 server's.
@@ -367,8 +361,8 @@ func (in *inbound) serveHTTP(c *traffic.Call, taken bool) {
 	s := in.p.start(c, observe.Destination)
 	way := s.enter(in.arrive(c, c.Port()), taken)
 	withoutH2C(c)
-	if in.trusted {
-		chain.FromTrusted(&c.Header, in.p.trusts)
+	if me := in.p.self.Load(); me.cfg.Trusts(in.from.Addr.Addr()) {
+		chain.FromTrusted(&c.Header, me.cfg.Trusts)
 	} else {
 		chain.FromOutside(&c.Header)
 	}

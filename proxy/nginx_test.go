@@ -91,7 +91,7 @@ func TestStreamsAgainstNginx(t *testing.T) {
 	ours, app := behind(t)
 	passed, failed, stricter := 0, 0, 0
 	r := rand.New(rand.NewPCG(*seed, 0))
-	all := ways(t, app, nil)
+	all := ways(t, app)
 	for range *streams {
 		c := make(choices, 80)
 		for i := range c {

@@ -42,7 +42,6 @@ type Options struct {
 	Published []Published  // in the clear, from outside the mesh
 	DNS       []net.PacketConn
 	DNSStream []net.Listener
-	Trusted   []netip.Prefix   // addresses of proxies in front of Published whose x-forwarded-* counts [nobody's does]
 	Resolvers []netip.AddrPort // for names that are not the mesh's [such names do not exist]
 
 	// DialApp connects to the workload's application, inside its namespace. From is the workload that calls, if that is known: a

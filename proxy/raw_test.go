@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -102,21 +103,16 @@ type way struct {
 
 // ways starts proxies around an application: a caller's alone, a caller's and a callee's, and a callee's alone. The service that
 // callers dial is declared to be HTTP.
-func ways(t testing.TB, app net.Listener, change func(*proxy.Options)) []way {
+func ways(t testing.TB, app net.Listener, trusted ...netip.Prefix) []way {
 	w := newWorld(t)
-	more := func(o *proxy.Options) {
-		if change != nil {
-			change(o)
-		}
-	}
 	callee := w.start("callee-1", map[uint16]string{80: app.Addr().String()}, func(n *node, o *proxy.Options) {
 		n.cfg.Ports[0].Proto = traffic.HTTP1
+		n.cfg.Trusted = trusted
 		n.publish(o, 80)
-		more(o)
 	})
 	w.serve("pair", "240.0.0.1", 80, traffic.HTTP1, callee.endpoint(80))
 	w.serve("single", "240.0.0.2", 80, traffic.HTTP1, traffic.Endpoint{Addr: app.Addr().(*net.TCPAddr).AddrPort()})
-	caller := w.start("caller-1", nil, func(n *node, o *proxy.Options) { n.to(o, "240.0.0.1:80", "240.0.0.2:80"); more(o) })
+	caller := w.start("caller-1", nil, func(n *node, o *proxy.Options) { n.to(o, "240.0.0.1:80", "240.0.0.2:80") })
 	return []way{{"caller's proxy", caller.at("240.0.0.2:80")}, {"both proxies", caller.at("240.0.0.1:80")}, {"callee's proxy", callee.pub[80].Addr().String()}}
 }
 

@@ -137,7 +137,7 @@ var rules = []rule{
 
 func TestRules(t *testing.T) {
 	app := newRawApp(t)
-	for _, w := range ways(t, app, nil) {
+	for _, w := range ways(t, app) {
 		t.Run(w.name, func(t *testing.T) {
 			for _, r := range rules {
 				if r.only == "" || r.only == w.name {

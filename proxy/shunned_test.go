@@ -31,7 +31,7 @@ func TestShunned(t *testing.T) {
 			w := newWorld(t)
 			b := w.start("callee-1", apps(startEcho(t, echo.Options{})), func(n *node, o *proxy.Options) {
 				n.publish(o, 80)
-				o.Trusted, o.Refused = c.trusted, refused.add
+				n.cfg.Trusted, o.Refused = c.trusted, refused.add
 				o.Clock = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
 			})
 			at := b.pub[80].Addr().String()

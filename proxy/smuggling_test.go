@@ -136,7 +136,7 @@ func chunks(body string) string { return attack("Transfer-Encoding: chunked\r\n"
 
 func TestSmuggling(t *testing.T) {
 	app := newRawApp(t)
-	for _, w := range ways(t, app, nil) {
+	for _, w := range ways(t, app) {
 		for name, in := range families {
 			t.Run(w.name+"/"+name, func(t *testing.T) {
 				app.next(okAnswer, false)
@@ -160,7 +160,7 @@ func TestSmuggling(t *testing.T) {
 func TestResponseSplitting(t *testing.T) {
 	const fake = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nhidden"
 	app := newRawApp(t)
-	for _, w := range ways(t, app, nil) {
+	for _, w := range ways(t, app) {
 		for name, answer := range map[string]string{
 			"both lengths":               "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + fake,
 			"two lengths":                "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nContent-Length: 44\r\n\r\n" + fake,

@@ -15,6 +15,7 @@ apiVersion: security.istio.io/v1
 kind: AuthorizationPolicy
 metadata: {name: a}
 spec:
+  selector: {matchLabels: {app: a}}
   rules:
   - from: [{source: {ipBlocks: [192.0.2.0/24], notIpBlocks: [192.0.2.0/25]}}]
     to: [{operation: {paths: [/in]}}]
@@ -45,7 +46,16 @@ metadata: {name: c}
 spec:
   endpointSelector: {matchLabels: {app: c}}
   ingress: [{fromCIDR: [192.0.2.129/32]}]
+-- d.yaml --
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: d}
+spec:
+  selector: {matchLabels: {app: d}}
+  action: DENY
+  rules: [{when: [{key: "request.headers[x-forwarded-proto]", values: [http]}]}]
 -- workloads --
+d trusted=192.0.2.0/24
 a
 b
 c
@@ -68,6 +78,8 @@ func TestCallersAddress(t *testing.T) {
 		"GET http://a/remote to a at=198.51.100.7 times=2 => 403":   true,
 		"GET http://b/open to b at=203.0.113.1 => 200 because Auth": true,
 		"GET http://c/open to c at=192.0.2.130 => 403":              true,
+		"GET http://d/ x-forwarded-proto=https to d => 403":         false,
+		"GET http://d/ to d => 403":                                 true,
 	} {
 		f, err := transcript.Parse("x.txtar", []byte(strings.TrimPrefix(byAddress, "\n")+"from outside "+line+"\n"))
 		if err != nil {

@@ -16,6 +16,8 @@
 //	-- findings --
 //	mesh/policy.yaml:41 spec.endpointSelector
 //
+// A workload may say trusted=ADDRESS/BITS,...: proxies in front of the mesh whose x-forwarded-* it takes (weft run --trusted-proxy).
+//
 // Beside headers, a call may say: answering=STATUS, what the application answers; taking=DURATION, how long that takes it;
 // failing=N, so many attempts find nobody to connect to; at=ADDRESS, where a call from outside comes from, which it has to say where a policy asks; times=N, it is made so
 // often, one after another, with {n} in a header or query standing for its number, and keeping=cookies, each with the cookies that
@@ -75,6 +77,7 @@ type Workload struct {
 	Ports                                      []uint16
 	Protocol                                   string            // appProtocol of its ports [http]
 	Protocols                                  map[uint16]string // of single ports, where it is another one
+	Trusted                                    []netip.Prefix    // proxies in front of its published ports whose x-forwarded-* counts
 }
 
 // Outside is the caller that is not of the mesh.
@@ -250,7 +253,7 @@ func (f *File) workload(_ int, words []string) error {
 	for _, word := range words[1:] {
 		k, v, ok := strings.Cut(word, "=")
 		if !ok {
-			return fmt.Errorf("%q: want KEY=VALUE (service, version, account, ports, protocol, or a label)", word)
+			return fmt.Errorf("%q: want KEY=VALUE (service, version, account, ports, protocol, trusted, or a label)", word)
 		}
 		switch k {
 		case "service":
@@ -261,6 +264,14 @@ func (f *File) workload(_ int, words []string) error {
 			w.Account = v
 		case "protocol":
 			w.Protocol = v
+		case "trusted":
+			for _, text := range strings.Split(v, ",") {
+				p, err := netip.ParsePrefix(text)
+				if err != nil {
+					return fmt.Errorf("trusted %q: want ADDRESS/BITS, as 10.0.0.0/8: %w", text, err)
+				}
+				w.Trusted = append(w.Trusted, p)
+			}
 		case "ports":
 			if err := w.ports(v); err != nil {
 				return err

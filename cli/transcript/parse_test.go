@@ -46,14 +46,18 @@ func TestParseOutcomes(t *testing.T) {
 }
 
 func TestParseWorkload(t *testing.T) {
-	w, err := ParseWorkload("web/reviews-v2 service=reviews version=v2 account=readers ports=9080,7000/tcp protocol=grpc team=a")
+	w, err := ParseWorkload("web/reviews-v2 service=reviews version=v2 account=readers ports=9080,7000/tcp protocol=grpc trusted=10.0.0.0/8,::1/128 team=a")
 	want := Workload{Name: "reviews-v2", Namespace: "web", Service: "reviews", Version: "v2", Account: "readers", Labels: map[string]string{"team": "a"},
-		Ports: []uint16{9080, 7000}, Protocol: "grpc", Protocols: map[uint16]string{7000: "tcp"}}
+		Ports: []uint16{9080, 7000}, Protocol: "grpc", Protocols: map[uint16]string{7000: "tcp"},
+		Trusted: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")}}
 	if err != nil || !reflect.DeepEqual(w, want) {
 		t.Errorf("%+v %v", w, err)
 	}
+	if _, err := ParseWorkload("a trusted=10.0.0.1"); err == nil || !strings.Contains(err.Error(), "10.0.0.0/8") {
+		t.Errorf("an address without bits: %v", err)
+	}
 	r := w.Registration()
-	if len(r.Ports) != 2 || r.Ports[0].Protocol != "grpc" || r.Ports[1].Protocol != "tcp" {
+	if len(r.Trusted) != 2 || len(r.Ports) != 2 || r.Ports[0].Protocol != "grpc" || r.Ports[1].Protocol != "tcp" {
 		t.Errorf("%+v", r)
 	}
 	if w, err = ParseWorkload("frontend"); err != nil || w.Namespace != "default" || w.Service != "frontend" || w.Account != "frontend" || w.Ports[0] != 80 {

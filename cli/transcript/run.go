@@ -45,7 +45,8 @@ func (f *File) Registrations() (out []control.Registration) {
 
 // Registration is the workload as `weft run` would register it.
 func (w *Workload) Registration() control.Registration {
-	r := control.Registration{Name: w.Name, Namespace: w.Namespace, Service: w.Service, Version: w.Version, Account: w.Account, Labels: w.Labels}
+	r := control.Registration{Name: w.Name, Namespace: w.Namespace, Service: w.Service, Version: w.Version, Account: w.Account, Labels: w.Labels,
+		Trusted: w.Trusted}
 	for _, p := range w.Ports {
 		r.Ports = append(r.Ports, control.Port{Number: p, Protocol: cmp.Or(w.Protocols[p], w.Protocol, "http")})
 	}

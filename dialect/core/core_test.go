@@ -258,6 +258,11 @@ func TestPodForms(t *testing.T) {
 		{"its node's address", pod("", "hostNetwork: true", running), "warning spec.hostNetwork: not supported yet", nil},
 		{"no address at all", pod("", "", "{podIP: ten}"), "error status.podIP: it is no address", nil},
 		{"bad tunnel", pod(", annotations: {weft.dev/tunnel: here}", "", running), "error metadata.annotations[\"weft.dev/tunnel\"]: \"here\" is not ADDRESS:PORT", nil},
+		{"proxies in front", pod(", annotations: {weft.dev/trusted-proxies: '10.0.0.0/8, ::1/128'}", "", running), "", func(w mesh.Workload) bool {
+			return slices.Equal(w.Trusted, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")})
+		}},
+		{"bad proxies in front", pod(", annotations: {weft.dev/trusted-proxies: '10.0.0.0/8,lb'}", "", running),
+			"error metadata.annotations[\"weft.dev/trusted-proxies\"]: \"lb\" is not ADDRESS/BITS", nil},
 		{"bad account", pod("", "serviceAccountName: a/b", running), "error spec.serviceAccountName: identity:", nil},
 		{"bad port", pod("", "containers: [{name: a, ports: [{containerPort: -1}]}]", running), "error spec.containers[0].ports[0].containerPort: -1 is no port", nil},
 		{"misspelled", pod("", "contianers: []", running), "warning spec.contianers: unknown field", func(mesh.Workload) bool { return true }},

@@ -17,9 +17,12 @@ import (
 // tunnel is where a workload's proxy takes mutual TLS: ADDRESS:PORT.
 const tunnel = "weft.dev/tunnel"
 
+// trustedProxies are those in front of a workload's published ports whose x-forwarded-* counts: ADDRESS/BITS, with commas between.
+const trustedProxies = "weft.dev/trusted-proxies"
+
 func pod(trustDomain string) dialect.Kind {
 	k := kind[corev1.Pod]("Pod")
-	k.Annotations = []string{tunnel, opaquePorts}
+	k.Annotations = []string{tunnel, trustedProxies, opaquePorts}
 	k.Lower = func(o *dialect.Object, v dialect.View) (mesh.Part, []mesh.Finding) {
 		return lowerPod(trustDomain, o, v)
 	}
@@ -67,6 +70,7 @@ func lowerPod(trustDomain string, o *dialect.Object, v dialect.View) (mesh.Part,
 	}
 	w := mesh.Workload{Ref: r.Ref, Name: o.Name, Namespace: o.Namespace, Addr: addr, Labels: dialect.Labels(o.Labels),
 		ID: r.account(trustDomain, o, &p.Spec), Tunnel: r.tunnel(o), Zone: zone(o, &p.Spec, v), Ready: ready(&p.Status), Draining: deleted(o)}
+	w.Trusted = r.trusted(o)
 	r.podPorts(&p.Spec, r.opaqueOf(o, v), &w)
 	return mesh.Part{Workloads: []mesh.Workload{w}}, r.Found
 }
@@ -112,6 +116,22 @@ func (r *reader) tunnel(o *dialect.Object) netip.AddrPort {
 		r.Refuse(dialect.Child("metadata.annotations", tunnel), fmt.Sprintf("%q is not ADDRESS:PORT: %v", text, err), "")
 	}
 	return at
+}
+
+func (r *reader) trusted(o *dialect.Object) (out []netip.Prefix) {
+	text, ok := o.Annotations[trustedProxies]
+	if !ok {
+		return nil
+	}
+	for s := range strings.SplitSeq(text, ",") {
+		p, err := netip.ParsePrefix(strings.TrimSpace(s))
+		if err != nil {
+			r.Refuse(dialect.Child("metadata.annotations", trustedProxies), fmt.Sprintf("%q is not ADDRESS/BITS: %v", s, err), "")
+			continue
+		}
+		out = append(out, p)
+	}
+	return out
 }
 
 // zone is that of the pod's own label, which newer clusters copy there, else of its node's.

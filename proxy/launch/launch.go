@@ -28,7 +28,6 @@ type Config struct {
 	Inbound   int              `json:"inbound,omitempty"`   // TCP listener for mutual TLS
 	Published []Published      `json:"published,omitempty"` // ways in from outside
 	Listeners []Listener       `json:"listeners,omitempty"` // ways out that stand for an address, where there is no sandbox
-	Trusted   []netip.Prefix   `json:"trusted,omitempty"`   // proxies in front of Published whose x-forwarded-* counts
 	Resolvers []netip.AddrPort `json:"resolvers,omitempty"` // for names that are not the mesh's; none: the machine's own
 	NoResolve bool             `json:"noResolve,omitempty"` // names that are not the mesh's do not exist
 

@@ -6,7 +6,7 @@
 // socket; it never fails.
 //
 // An address may be that of many: clients behind one NAT share what one of them does. So the first while is short, it takes a breach
-// of a protocol and never mere load to begin it, and proxies in front of a listener are exempt by configuration (Options.Trusted).
+// of a protocol and never mere load to begin it, and proxies in front of a listener are exempt by configuration (config.Workload.Trusted).
 package shun
 
 import (
