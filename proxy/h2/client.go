@@ -45,14 +45,15 @@ func NewClient(nc net.Conn, o ClientOptions) *Client {
 		http2.Setting{ID: http2.SettingInitialWindowSize, Value: firstWindow},
 		http2.Setting{ID: http2.SettingMaxHeaderListSize, Value: cl.opts.MaxHeaderList},
 		http2.Setting{ID: http2.SettingNoPriorities, Value: 1})
-	go cl.read()
+	cl.ended = func(error) { // its streams have been told why
+		cl.running.Wait()
+		close(cl.closed)
+		if cl.o.Ended != nil {
+			cl.o.Ended()
+		}
+	}
+	go cl.run()
 	return cl
-}
-
-func (cl *Client) read() {
-	_ = cl.run() // its streams have been told why
-	cl.running.Wait()
-	close(cl.closed)
 }
 
 // Done is closed when the connection has ended and nothing of it runs any more.

@@ -41,7 +41,7 @@ type conn struct {
 
 	done   chan struct{} // closed when err is set
 	wake   chan struct{} // of the writer
-	gone   chan struct{} // closed when the writer has ended
+	gone   chan struct{} // closed when the writer has ended for good
 	ticker *time.Timer
 
 	mu      sync.Mutex
@@ -60,6 +60,8 @@ type conn struct {
 	floods   floods
 	watch    watch
 	draining bool
+	unpark   func()      // the reader rests, see Options.Rest; ends that
+	ended    func(error) // told why the connection ended, once nothing reads nor writes any more
 
 	reader // of the reading goroutine alone
 }
@@ -94,6 +96,7 @@ func (c *conn) init(nc net.Conn, o Options, r role) {
 	c.recvWin = int64(c.opts.ConnWindow)
 	c.enc = http2.NewEncoder(tableSize)
 	c.enc.Huffman = c.opts.Huffman
+	c.manned = true // before it is started what is written waits
 	c.reader.init(c.opts.MaxHeaderList)
 }
 
@@ -113,7 +116,7 @@ func (c *conn) start(hello string, settings ...http2.Setting) {
 	c.kick()
 	if c.err == nil {
 		c.watch.begin(time.Now())
-		c.ticker = time.AfterFunc(c.opts.period(), c.tick)
+		c.ticker = time.AfterFunc(c.pace(true), c.tick)
 	}
 	go c.writeLoop()
 }
@@ -135,8 +138,12 @@ func (c *conn) fail(err, why error, grace time.Duration) {
 	c.ring = ring{}
 	c.role.failed()
 	close(c.done)
+	c.man()
 	c.nc.SetReadDeadline(past) // wakes the reader
 	c.nc.SetWriteDeadline(time.Now().Add(grace))
+	if c.unpark != nil {
+		c.unpark()
+	}
 }
 
 var past = time.Unix(1, 0)
@@ -165,11 +172,18 @@ func (c *conn) abuse(r Reason) error {
 	return &http2.Error{Code: http2.EnhanceYourCalm, Reason: string(r)}
 }
 
-// run reads until the connection ends, and returns why it did, once the writer has ended and the socket is closed.
-func (c *conn) run() error {
-	err := c.role.hello()
+// run reads until the connection ends or rests. It calls ended once the writer has ended and the socket is closed.
+func (c *conn) run() {
+	err := error(nil)
+	if !c.greeted {
+		c.greeted = true
+		err = c.role.hello()
+	}
 	if err == nil {
 		err = c.readLoop()
+	}
+	if err == errResting {
+		return // nothing of the reader is this goroutine's any more
 	}
 	c.mu.Lock()
 	if e := (*http2.Error)(nil); errors.As(err, &e) {
@@ -188,7 +202,19 @@ func (c *conn) run() error {
 	}
 	c.nc.Close()
 	c.reader.release()
-	return err
+	c.ended(err)
+}
+
+// resume goes on to read after a rest, on a goroutine of its own.
+func (c *conn) resume() {
+	c.mu.Lock()
+	c.unpark = nil
+	if c.err == nil {
+		c.ticker.Reset(c.pace(true))
+	}
+	c.mu.Unlock()
+	c.reader.begin()
+	c.run()
 }
 
 // discard half-closes and reads what the peer still sends, until it closes too: closing a socket with unread bytes makes TCP

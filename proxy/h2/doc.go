@@ -12,6 +12,10 @@
 // enter the buffer as both windows and its size allow; streams that wait take turns, a frame each. A Server adds one for
 // each stream, a Client one for each request body that it sends. All are gone when Serve or Client.Done says so.
 //
+// The writer of a connection without streams ends when there has been nothing to write for a while, and there is another one as soon as there
+// is. The reader does so if something else can wait (Options.Rest), after half a second of silence; what it leaves are the state of
+// the protocol and a timer.
+//
 // # Errors
 //
 // What a stream fails with wraps an error of package traffic: ErrRefused if the peer surely did not act on it, ErrReset,

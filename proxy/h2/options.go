@@ -23,6 +23,11 @@ type Options struct {
 	PingTimeout      time.Duration // for its answer [20 s]
 	MaxControl       int           // frames a second that move nothing, beyond those that do: PING, SETTINGS, empty DATA, early resets [1000]
 
+	// Rest waits until there is something to read from the connection, or it has ended, without a goroutine of the connection's, and
+	// then calls wake, once and on a goroutine of its own; seldom without cause. unpark ends the wait, and is called before the
+	// connection is closed. Neither may wait for the connection. nil: the reader of a connection that idles waits in Read.
+	Rest func(wake func()) (unpark func(), err error)
+
 	// Report is told of each breach by the peer, and of each timeout. It must not block nor call the connection. nil: nobody
 	// wants to know.
 	Report func(Reason)
@@ -58,6 +63,9 @@ type ClientOptions struct {
 	// Unusable is called once, on a goroutine of its own, when no further call can be sent: the server goes away, or the
 	// connection has failed. Done waits for it.
 	Unusable func()
+
+	// Ended is called once, when Done has just been closed. nil: nobody wants to know.
+	Ended func()
 }
 
 // Reason names what a peer did wrong, or what took too long. The list is closed: it serves as a metric label.
@@ -92,6 +100,7 @@ const (
 	creditShare   = 16                     // a connection's window is given back when a 16th was consumed
 	highWater     = 64 << 10               // bytes of DATA that wait in the buffer for the next write
 	backlog       = 1 << 20                // bytes of anything that may wait there before the connection is given up
+	restAfter     = 500 * time.Millisecond // without a stream or a byte a connection rests
 	tableSize     = http2.DefaultTableSize
 	continuations = 64      // frames of one field section
 	inflation     = 6 << 10 // by which HPACK's tables may make a field section larger: ours has 4 KiB, so that more is the same field again and again
@@ -130,14 +139,24 @@ func (o Options) resolve() Options {
 
 // period is how often a connection looks at its clocks: a quarter of the shortest timeout.
 func (o *Options) period() time.Duration {
-	p := 15 * time.Second
-	for _, d := range []time.Duration{o.HandshakeTimeout, o.FrameTimeout, o.WriteTimeout, o.StallTimeout, o.IdleTimeout, o.PingInterval} {
-		if d > 0 {
-			p = min(p, d/4)
-		}
+	p := o.slowly()
+	for _, d := range []time.Duration{o.HandshakeTimeout, o.FrameTimeout, o.WriteTimeout, o.StallTimeout} {
+		p = quarter(p, d)
 	}
-	if o.PingInterval > 0 && o.PingTimeout > 0 {
-		p = min(p, o.PingTimeout/4)
+	if o.PingInterval > 0 {
+		p = quarter(p, o.PingTimeout)
 	}
 	return max(p, time.Millisecond)
+}
+
+// slowly is how often it does while it rests: then it can be idle, and silent.
+func (o *Options) slowly() time.Duration {
+	return max(quarter(quarter(15*time.Second, o.IdleTimeout), o.PingInterval), time.Millisecond)
+}
+
+func quarter(p, timeout time.Duration) time.Duration {
+	if timeout <= 0 {
+		return p
+	}
+	return min(p, timeout/4)
 }

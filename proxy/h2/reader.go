@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/weft-mesh/weft/proxy/buffer"
@@ -12,9 +13,9 @@ import (
 
 // reader is what the reading goroutine alone touches.
 type reader struct {
-	small    [1 << 10]byte // read into while nothing goes on
-	buf      []byte        // small, or one of the pools'
+	buf      []byte // a small one while nothing goes on, or a large one; nil: it rests
 	r, w     int
+	greeted  bool      // what comes before the first frame has been read, or failed
 	now      time.Time // of the last read
 	dec      *http2.Decoder
 	section  http2.Section
@@ -26,14 +27,29 @@ func (r *reader) init(maxHeaderList uint32) {
 	r.dec = http2.NewDecoder(tableSize)
 	r.section.Limit = maxHeaderList
 	r.maxBlock = 4 * int(maxHeaderList) // beyond it the connection ends; below, the stream alone
-	r.buf = r.small[:]
+	r.begin()
 }
 
+// small is the size of the buffers that are read into while nothing goes on.
+const small = 1 << 10
+
+var smallPool = sync.Pool{New: func() any { return new([small]byte) }}
+
+func (r *reader) begin() { r.buf = smallPool.Get().(*[small]byte)[:] }
+
+// release gives up all memory that can be had again.
 func (r *reader) release() {
-	if len(r.buf) > len(r.small) {
+	r.giveBuffer()
+	r.block.buf, r.section = nil, http2.Section{Limit: r.section.Limit}
+}
+
+func (r *reader) giveBuffer() {
+	if len(r.buf) == small {
+		smallPool.Put((*[small]byte)(r.buf))
+	} else {
 		buffer.Put(r.buf)
 	}
-	r.buf, r.block.buf, r.section = nil, nil, http2.Section{}
+	r.buf = nil
 }
 
 // readLoop handles frames until the connection ends.
@@ -89,14 +105,14 @@ func (c *conn) readMore(need int) error {
 		c.enlarge()
 	}
 	n, err := c.nc.Read(c.buf[c.w:])
-	if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && c.rest() {
-		return nil
+	if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) {
+		return c.rest(err)
 	}
 	if n > 0 {
 		c.w += n
 		c.now = time.Now()
 		c.watch.reads.Add(1)
-		if n == len(c.small) && len(c.buf) == len(c.small) {
+		if n == small && len(c.buf) == small {
 			c.enlarge()
 		}
 		return nil
@@ -111,28 +127,58 @@ func (c *conn) readMore(need int) error {
 func (c *conn) enlarge() {
 	big := buffer.Get(64 << 10)
 	big = big[:cap(big)]
-	c.w = copy(big, c.buf[c.r:c.w])
-	c.r, c.buf = 0, big
+	n := copy(big, c.buf[c.r:c.w])
+	c.giveBuffer()
+	c.r, c.w, c.buf = 0, n, big
 	c.watch.large.Store(true)
 }
 
-// rest gives up the large buffer if the clock has woken the reader for that: a connection may wait for long.
-func (c *conn) rest() bool {
+// errResting is how the reader leaves its goroutine.
+var errResting = errors.New("the connection rests")
+
+// rest is called when a read deadline has passed, with that error. The clock sets one when the connection has been silent: its memory is
+// given up, and so is the goroutine if something else can wait (errResting). What TLS has of a record that is not whole stays there.
+func (c *conn) rest(late error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err != nil {
-		return false
+		return late
 	}
 	c.nc.SetReadDeadline(time.Time{})
 	if c.w > 0 {
-		return true
+		return nil
 	}
-	if len(c.buf) > len(c.small) {
-		buffer.Put(c.buf)
-		c.buf = c.small[:]
+	if c.park() {
+		return errResting
+	}
+	if len(c.buf) > small {
+		c.giveBuffer()
+		c.begin()
 	}
 	c.section.Reset()
 	c.section.Shrink()
 	c.watch.large.Store(false)
+	return nil
+}
+
+// park has the reader rest if it may. Called with the lock, by the reader, which has no byte that was not handled.
+func (c *conn) park() bool {
+	if !c.restable() || c.block.open {
+		return false
+	}
+	unpark, err := c.opts.Rest(c.resume)
+	if err != nil {
+		c.opts.Rest = nil // it was closed, or whoever waits has ended
+		return false
+	}
+	c.unpark = unpark
+	c.reader.release()
+	c.enc.Forget()
+	c.watch.large.Store(false)
 	return true
+}
+
+// restable says whether the reader may rest once nothing comes any more. Called with the lock.
+func (c *conn) restable() bool {
+	return c.opts.Rest != nil && c.unpark == nil && c.err == nil && c.peer.settled && len(c.streams) == 0
 }

@@ -37,6 +37,21 @@ func NewServer(nc net.Conn, o ServerOptions, serve func(*Stream)) *Server {
 // Serve serves until the connection ends and all of serve has returned. It returns nil after an orderly end (Drain, or the
 // client left), else why the connection ended. It is called once.
 func (s *Server) Serve() error {
+	over := make(chan error, 1)
+	s.Begin(func(err error) { over <- err })
+	return <-over
+}
+
+// Begin is Serve for connections that rest (Options.Rest): it returns when the connection rests for the first time, if not at its end.
+// over is told the error, once and on any goroutine.
+func (s *Server) Begin(over func(error)) {
+	s.ended = func(err error) {
+		s.wg.Wait()
+		if s.orderly(err) {
+			err = nil
+		}
+		over(err)
+	}
 	connect := uint32(1)
 	if s.o.NoConnect {
 		connect = 0
@@ -47,12 +62,7 @@ func (s *Server) Serve() error {
 		http2.Setting{ID: http2.SettingMaxHeaderListSize, Value: s.opts.MaxHeaderList},
 		http2.Setting{ID: http2.SettingEnableConnect, Value: connect},
 		http2.Setting{ID: http2.SettingNoPriorities, Value: 1})
-	err := s.run()
-	s.wg.Wait()
-	if s.orderly(err) {
-		return nil
-	}
-	return err
+	s.run()
 }
 
 // Drain lets the open streams end, takes no more, and returns at once. It sends GOAWAY with the highest stream number, and

@@ -63,14 +63,30 @@ func (c *conn) tick() {
 	case over(&w.idle, len(c.streams) == 0 && c.floods.opened == w.lastOpened, step, c.opts.IdleTimeout):
 		c.role.idled()
 	}
-	if reads == w.lastReads && len(c.streams) == 0 && w.large.Load() && c.err == nil {
+	quiet := reads == w.lastReads && c.writes == w.lastWrites && len(c.streams) == 0 && c.err == nil
+	if reads == w.lastReads && len(c.streams) == 0 && c.err == nil && (w.large.Load() || c.restable()) {
 		c.nc.SetReadDeadline(past) // see rest
+	}
+	if quiet {
+		c.unman()
 	}
 	c.stalls(step)
 	w.lastReads, w.lastFrames, w.lastWrites, w.lastOpened = reads, frames, c.writes, c.floods.opened
 	if c.err == nil {
-		c.ticker.Reset(c.opts.period())
+		c.ticker.Reset(c.pace(!quiet))
 	}
+}
+
+// pace is when to look at the clock again: soon if the connection may be about to rest, late if it does. Called with the lock.
+func (c *conn) pace(active bool) time.Duration {
+	p := c.opts.period()
+	switch {
+	case c.opts.Rest != nil && active && len(c.streams) == 0:
+		return min(p, restAfter)
+	case c.unpark != nil && !c.draining && !c.watch.pingOut && !c.manned:
+		return max(p, c.opts.slowly())
+	}
+	return p
 }
 
 func (c *conn) timeout(r Reason, code http2.ErrCode) {

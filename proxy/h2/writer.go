@@ -14,6 +14,8 @@ type writer struct {
 	taken   uint64 // how many buffers were written before
 	kicked  bool   // the writer knows that there is something
 	writing bool   // it is inside Write
+	manned  bool   // it has a goroutine, or will have one when the connection starts
+	spare   bool   // that may end, since there has been nothing to write for a while
 	spent   bool   // it has ended: nothing is written any more, and no buffer is taken for it
 	writes  uint64
 	sendWin int64 // of the connection
@@ -30,40 +32,82 @@ func (c *conn) kick() {
 		return
 	}
 	c.kicked = true
+	c.man()
+	c.nudge()
+}
+
+func (c *conn) nudge() {
 	select {
 	case c.wake <- struct{}{}:
 	default:
 	}
 }
 
-// writeLoop writes until the connection ends, and then what is left.
+// man gives a writer that has left its goroutine another one. Called with the lock.
+func (c *conn) man() {
+	if c.manned {
+		return
+	}
+	c.manned = true
+	go c.writeLoop()
+	if c.ticker != nil && c.err == nil {
+		c.ticker.Reset(c.opts.period()) // what is written now has its timeouts
+	}
+}
+
+// unman has the writer leave its goroutine: a stack of 4 to 8 KB that waits. Called with the lock.
+func (c *conn) unman() {
+	if c.manned && !c.kicked {
+		c.spare = true
+		c.nudge()
+	}
+}
+
+// writeLoop writes until there is nothing to write for long, or the connection ends, and then what is left.
 func (c *conn) writeLoop() {
-	defer close(c.gone)
 	for {
 		select {
 		case <-c.wake:
-			for c.flush() {
+			for next := more; next != nothing; {
+				if next = c.flush(); next == leave {
+					return
+				}
 			}
 		case <-c.done:
 			c.farewell()
+			close(c.gone)
 			return
 		}
 	}
 }
 
-// flush writes what is in the buffer, and says whether there is more. It yields first: whoever is ready to run adds its
-// frames to the same write, which makes many small messages cheap.
-func (c *conn) flush() bool {
+// further is what a writer does after a write.
+type further uint8
+
+const (
+	nothing further = iota // but wait
+	more                   // write: there is more
+	leave                  // end: the connection has another writer as soon as it needs one
+)
+
+// flush writes what is in the buffer. It yields first: whoever is ready to run adds its frames to the same write, which makes many small
+// messages cheap.
+func (c *conn) flush() further {
 	runtime.Gosched()
 	c.mu.Lock()
 	c.fill()
 	b := c.take()
 	if b == nil || c.err != nil {
+		defer c.mu.Unlock()
 		c.out = b
 		c.kicked = c.err != nil
-		c.mu.Unlock()
-		return false
+		if c.spare && !c.kicked {
+			c.spare, c.manned = false, false
+			return leave
+		}
+		return nothing
 	}
+	c.spare = false
 	c.writing = true
 	c.writes++
 	c.mu.Unlock()
@@ -74,13 +118,13 @@ func (c *conn) flush() bool {
 	c.writing = false
 	if err != nil {
 		c.fail(err, lost(err), 0)
-		return false
+		return nothing
 	}
 	if len(c.out) == 0 && !c.ready() {
 		c.kicked = false
-		return false
+		return nothing
 	}
-	return true
+	return more
 }
 
 // take hands over the buffer; nil if it is empty. Called with the lock.

@@ -42,6 +42,16 @@ func (e *Encoder) SetMaxTableSize(max uint32) {
 	e.table.resize(max)
 }
 
+// Forget gives up the memory of the table, and has the peer do so with the next block.
+func (e *Encoder) Forget() {
+	if e.table.inserted == 0 {
+		return
+	}
+	e.table = table{max: e.table.max}
+	e.byName, e.byField = nil, nil
+	e.changed, e.emptied = true, true
+}
+
 // AppendStart begins a block: it announces changes of the table's size.
 func (e *Encoder) AppendStart(b []byte) []byte {
 	if !e.changed {

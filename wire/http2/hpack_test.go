@@ -163,6 +163,9 @@ func TestEncodeDecode(t *testing.T) {
 					e.SetMaxTableSize(uint32(rng.IntN(5000)))
 				}
 			}
+			if rng.IntN(20) == 0 {
+				e.Forget()
+			}
 			var want []Field
 			b := e.AppendStart(nil)
 			for range rng.IntN(12) {
@@ -242,6 +245,17 @@ func TestSizeUpdates(t *testing.T) {
 	}
 	if b := e.AppendStart(nil); len(b) != 0 {
 		t.Errorf("again: %x", b)
+	}
+	if e.Forget(); len(e.AppendStart(nil)) != 0 {
+		t.Error("an empty table is announced to be emptied")
+	}
+	first := e.AppendField(nil, "a", "b", false)
+	e.Forget()
+	if b := e.AppendStart(nil); !bytes.Equal(b, []byte{0x20, 0x3f, 70 - 31}) {
+		t.Errorf("forgotten: %x", b)
+	}
+	if b := e.AppendField(nil, "a", "b", false); !bytes.Equal(b, first) {
+		t.Errorf("after it was forgotten a field goes as %x, at first as %x", b, first)
 	}
 }
 
