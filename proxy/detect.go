@@ -74,7 +74,7 @@ func (p *Proxy) http(s *slot, read []byte, t talk, proto traffic.Proto) {
 	}
 	if proto == traffic.HTTP2 {
 		o := p.h2Options()
-		o.IdleTimeout, o.Abused = p.opts.Idle, p.shuns(t.host)
+		o.IdleTimeout, o.Abused, o.Rest = p.opts.Idle, p.shuns(t.host), s.rest
 		if o.Abused != nil {
 			o.MaxControl = outsideControl
 		}
@@ -84,7 +84,7 @@ func (p *Proxy) http(s *slot, read []byte, t talk, proto traffic.Proto) {
 		}
 		srv := h2.NewServer(&readConn{Conn: sys.Quicken(s.Conn), read: read}, so, t.h2)
 		s.becomes(func(bool) { srv.Drain() }, nil)
-		_ = srv.Serve() // breaches were reported
+		s.serves(srv, func(error) {}) // breaches were reported
 		return
 	}
 	p.http1(s, read, t)

@@ -13,8 +13,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weft-mesh/weft/examples/bookinfo/echo"
+	"github.com/weft-mesh/weft/identity"
+	"github.com/weft-mesh/weft/identity/cert"
 	"github.com/weft-mesh/weft/proxy"
 	"github.com/weft-mesh/weft/traffic"
+	"github.com/weft-mesh/weft/wire/http2"
 )
 
 const aRequest = "GET / HTTP/1.1\r\nHost: callee\r\n\r\n"
@@ -177,4 +181,84 @@ func TestIdleEnds(t *testing.T) {
 			end(callee)
 		})
 	}
+}
+
+// idleTLSBytes is what an end of a connection between proxies may hold that idles. crypto/tls has some 10 KB of it, which it does not give
+// back: the records of the handshake that it read last (3.6), the peer's certificate (3), the keys (1.8), and itself.
+const idleTLSBytes = 16 << 10
+
+// TestLinkRests: a connection between two proxies that has been silent for a moment holds no goroutine at either end, and carries calls as
+// before.
+func TestLinkRests(t *testing.T) {
+	_, from, to := pair(t, echo.Options{}, declared)
+	at := settled(t)
+	c := client(t, from.at("240.0.0.1:80"))
+	for range 3 {
+		for range 3 {
+			resp, err := c.Get("http://callee/bytes?n=2000")
+			must(t, err)
+			_, err = io.Copy(io.Discard, resp.Body)
+			must(t, err)
+			must(t, resp.Body.Close())
+		}
+		c.CloseIdleConnections()
+		eventually(t, "at rest", func() bool { return runtime.NumGoroutine() <= at+1 }) // the application serves a connection
+	}
+	seen := map[netip.AddrPort]bool{}
+	for _, r := range to.records.wait(t, 9) {
+		seen[r.From.Addr] = true
+	}
+	if len(seen) != 1 {
+		t.Errorf("%d connections, want the one that rested", len(seen))
+	}
+}
+
+// TestIdleTLS: ends of connections between proxies that have been silent for a moment hold no goroutine, and at most idleTLSBytes.
+func TestIdleTLS(t *testing.T) {
+	w := newWorld(t)
+	callee := w.start("callee-1", map[uint16]string{80: answers(t)}, nil)
+	at := settled(t)
+	n := 600 // with half as many, what else goes on in the process counts 3 KB for each
+	if raceEnabled {
+		n = 20
+	}
+	caller := w.credentials(identity.Of(domain, "default", "other"))
+	idle := func() {
+		for range n {
+			hello(t, caller, callee.tunnel)
+		}
+		eventually(t, "without goroutines", func() bool { return runtime.NumGoroutine() <= at+1 })
+		settled(t)
+	}
+	idle() // what a crowd leaves behind is not an idle connection's
+	each := math.MaxInt
+	for try := 0; try < 3 && each > idleTLSBytes; try++ {
+		before := held()
+		idle()
+		each = (held() - before) / n
+		t.Logf("%d bytes for each", each)
+	}
+	if each > idleTLSBytes && !raceEnabled {
+		t.Errorf("%d bytes for each end that idles, three times", each)
+	}
+}
+
+// hello opens a connection as another proxy does, and keeps its descriptor alone.
+func hello(t testing.TB, caller *cert.Store, to netip.AddrPort) {
+	t.Helper()
+	nc, err := net.Dial("tcp", to.String())
+	must(t, err)
+	defer nc.Close()
+	c, _, err := caller.Client(t.Context(), nc, identity.Of(domain, "default", "callee"), "weft/1")
+	must(t, err)
+	_, err = c.Write(http2.AppendSettings([]byte(http2.Preface)))
+	must(t, err)
+	_, err = c.Read(make([]byte, 1024)) // its settings
+	must(t, err)
+	f, err := nc.(*net.TCPConn).File()
+	must(t, err)
+	defer f.Close()
+	fd, err := syscall.Dup(int(f.Fd()))
+	must(t, err)
+	t.Cleanup(func() { syscall.Close(fd) })
 }

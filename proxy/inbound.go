@@ -76,14 +76,19 @@ func (p *Proxy) serveIn(s *slot) {
 func (p *Proxy) servePeer(s *slot, tc *tls.Conn, peer cert.Peer, alpn string) {
 	in := &inbound{engine: engine{p}, secure: true, tunnels: alpn != alpnWeft,
 		from: traffic.Peer{Addr: addrOf(s.Conn), ID: peer.ID, Workload: peer.Workload}, xfcc: "By=" + p.opts.ID.String() + ";URI=" + peer.ID.String()}
-	srv := h2.NewServer(tc, h2.ServerOptions{Options: p.h2Options(), MaxStreams: maxStreams, Trailer: chain.FromPeer, Host: in,
+	o := p.h2Options()
+	o.Rest = s.rest
+	srv := h2.NewServer(tc, h2.ServerOptions{Options: o, MaxStreams: maxStreams, Trailer: chain.FromPeer, Host: in,
 		Conn: &traffic.Conn{Source: in.from, Secure: true}, Admit: p.gate.Enter, Closing: func() { s.leaves() }}, in.serveStream)
 	s.becomes(func(bool) { srv.Drain() }, func() bool { return !p.opts.Cert.Trusts(peer) })
-	defer time.AfterFunc(peer.NotAfter.Sub(p.now()), srv.Drain).Stop() // whoever has no newer certificate makes no new calls
-	s.retire(p.opts.Grace)                                             // the root may have gone while the handshake ran
-	if err := srv.Serve(); err != nil && p.ctx.Err() == nil {
-		p.opts.Warn(err)
-	}
+	expiry := time.AfterFunc(peer.NotAfter.Sub(p.now()), srv.Drain) // whoever has no newer certificate makes no new calls
+	s.retire(p.opts.Grace)                                          // the root may have gone while the handshake ran
+	s.serves(srv, func(err error) {
+		expiry.Stop()
+		if err != nil && p.ctx.Err() == nil {
+			p.opts.Warn(err)
+		}
+	})
 }
 
 func addrOf(c net.Conn) netip.AddrPort {

@@ -37,6 +37,7 @@ type link struct {
 	left  int          // calls that it may still be given; guarded by linked.mu
 	bulk  atomic.Int32 // calls under way that may move a lot, see watch
 	stale atomic.Bool  // it must not go on
+	over  bool         // it has ended; guarded by links.mu
 }
 
 // settledFor is how many calls a link takes before its peer has said how many it may (package h2).
@@ -244,16 +245,36 @@ func (ls *links) connect(ctx context.Context, w place, u *traffic.Upstream) (*li
 	}
 	l := &link{conn: nc, peer: peer, weft: alpn == alpnWeft}
 	o := h2.ClientOptions{Options: p.h2Options()}
-	o.IdleTimeout, o.PingInterval, o.MaxStreams = p.opts.Idle, pingInterval, mostEach
+	o.IdleTimeout, o.PingInterval, o.MaxStreams, o.Rest = p.opts.Idle, pingInterval, mostEach, p.rests(nc)
 	if u != nil {
 		if u.Connect.Idle > 0 {
 			o.IdleTimeout = u.Connect.Idle
 		}
 		o.MaxCalls = u.Connect.MaxRequests
 	}
+	o.Ended = func() { ls.ended(l) }
+	p.tasks.Add(1)
 	l.Client = h2.NewClient(nc, o)
 	ls.keep(l)
 	return l, nil
+}
+
+// rests is h2.Options.Rest of a connection that the proxy has made.
+func (p *Proxy) rests(nc net.Conn) func(wake func()) (func(), error) {
+	if t, ok := nc.(interface{ NetConn() net.Conn }); ok { // TLS
+		nc = t.NetConn()
+	}
+	c, ok := nc.(sys.Conn)
+	if !ok {
+		return nil
+	}
+	return func(wake func()) (func(), error) {
+		parked, err := p.poller.Park(c, time.Time{}, wake)
+		if err != nil {
+			return nil, err
+		}
+		return parked.Wake, nil
+	}
 }
 
 // keep has the link closed with the proxy at the latest.
@@ -263,16 +284,20 @@ func (ls *links) keep(l *link) {
 	if ls.open == nil {
 		ls.open = map[*link]struct{}{}
 	}
-	ls.open[l] = struct{}{}
+	if !l.over {
+		ls.open[l] = struct{}{}
+	}
 	if ls.closed {
 		l.Close()
 	}
-	ls.p.tasks.Go(func() {
-		<-l.Done()
-		ls.mu.Lock()
-		defer ls.mu.Unlock()
-		delete(ls.open, l)
-	})
+}
+
+func (ls *links) ended(l *link) {
+	defer ls.p.tasks.Done()
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	l.over = true
+	delete(ls.open, l)
 }
 
 // pingInterval finds a dead proxy behind a live connection.

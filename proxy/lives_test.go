@@ -254,6 +254,14 @@ func TestDrainCaller(t *testing.T) {
 
 // stranger dials a proxy with a certificate of its own.
 func (w *world) stranger(id identity.ID, to netip.AddrPort, alpn string) (*tls.Conn, error) {
+	nc, err := net.Dial("tcp", to.String())
+	must(w.t, err)
+	c, _, err := w.credentials(id).Client(w.t.Context(), nc, identity.Of(domain, "default", "callee"), alpn)
+	return c, err
+}
+
+// credentials are a certificate of the mesh's, and what it believes.
+func (w *world) credentials(id identity.ID) *cert.Store {
 	store := cert.NewStore(time.Now)
 	b := w.ca.Bundle()
 	var raw []byte
@@ -270,10 +278,7 @@ func (w *world) stranger(id identity.ID, to netip.AddrPort, alpn string) (*tls.C
 	own, err := cert.ParseIdentity(got.Chain, key)
 	must(w.t, err)
 	must(w.t, store.SetIdentity(own))
-	nc, err := net.Dial("tcp", to.String())
-	must(w.t, err)
-	c, _, err := store.Client(w.t.Context(), nc, identity.Of(domain, "default", "callee"), alpn)
-	return c, err
+	return store
 }
 
 // TestHBONE: a foreign proxy's tunnels are taken as Istio's ztunnel makes them; what is no tunnel, or not for this workload, is not.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/weft-mesh/weft/internal/sys"
 	"github.com/weft-mesh/weft/proxy/entrance"
+	"github.com/weft-mesh/weft/proxy/h2"
 )
 
 var errDraining = errors.New("the proxy is about to stop")
@@ -30,6 +31,8 @@ type slot struct {
 	gate   atomic.Pointer[entrance.Gate] // calls to the application may come by it; nil: none do
 	next   func()                        // serves it when there is something to read; set by rests
 	fresh  bool                          // next is for a goroutine of its own, at once
+	over   func()                        // ends the connection here
+	lent   bool                          // over is called by another than attend
 }
 
 // sessions are the connections that were accepted and are open.
@@ -170,8 +173,7 @@ func (x *slot) wake() (rested bool) {
 
 // park waits for the connection in the poller; false: it cannot be waited for there, or nobody wants it.
 func (x *slot) park(resume func()) bool {
-	c, ok := x.Conn.(sys.Conn)
-	if !ok || x.next == nil {
+	if x.next == nil {
 		return false
 	}
 	x.mu.Lock()
@@ -180,21 +182,47 @@ func (x *slot) park(resume func()) bool {
 		return false
 	}
 	p := x.of.p
-	now := p.now()
-	parked, err := p.poller.Park(c, now.Add(x.idle), func() {
-		x.mu.Lock()
-		x.parked = nil
-		x.mu.Unlock()
-		if x.how() == ending || !p.now().Before(now.Add(x.idle)) {
+	until := p.now().Add(x.idle)
+	return x.await(until, func() {
+		if x.how() == ending || !p.now().Before(until) {
 			x.next = nil
 		}
 		resume()
-	})
-	if err != nil {
-		return false // it was closed, or the proxy ends
+	}) == nil
+}
+
+// await waits in the poller; an error: the connection cannot be waited for there, was closed, or the proxy ends. It needs the lock.
+func (x *slot) await(until time.Time, woken func()) error {
+	c, ok := x.Conn.(sys.Conn)
+	if !ok {
+		return errors.ErrUnsupported
 	}
-	x.parked = parked
-	return true
+	parked, err := x.of.p.poller.Park(c, until, func() {
+		x.mu.Lock()
+		x.parked = nil
+		x.mu.Unlock()
+		woken()
+	})
+	if err == nil {
+		x.parked = parked
+	}
+	return err
+}
+
+// rest is h2.Options.Rest of the connection.
+func (x *slot) rest(wake func()) (unpark func(), err error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return func() { x.wake() }, x.await(time.Time{}, wake)
+}
+
+// serves has srv serve the connection. It returns at its end, or when it rests: then no goroutine serves it. ended is told why it ended.
+func (x *slot) serves(srv *h2.Server, ended func(error)) {
+	x.lent = true
+	srv.Begin(func(err error) {
+		ended(err)
+		x.over()
+	})
 }
 
 // becomes says how the connection is drained from now on. A proxy that drains already does so at once.
@@ -350,13 +378,14 @@ func (s *sessions) acceptLoop(l net.Listener, gate *entrance.Gate, serve func(*s
 		open.Add(1)
 		p.tasks.Add(1)
 		x.next = func() { serve(x) }
-		go p.attend(x, func() {
+		x.over = func() {
 			nc.Close()
 			x.leaves()
 			s.remove(x)
 			open.Add(-1)
 			p.tasks.Done()
-		})
+		}
+		go p.attend(x)
 	}
 }
 
@@ -372,18 +401,19 @@ func (s *sessions) refuses(nc net.Conn, open int64) string {
 	return ""
 }
 
-// attend serves a connection as long as there is something to do, and again when there is; over is called at its end.
-func (p *Proxy) attend(x *slot, over func()) {
+// attend serves a connection as long as there is something to do, and again when there is.
+func (p *Proxy) attend(x *slot) {
 	if next := x.next; next != nil {
 		x.next = nil
 		next()
 	}
 	switch {
+	case x.lent:
 	case x.fresh:
 		x.fresh = false
-		go p.attend(x, over)
-	case !x.park(func() { p.attend(x, over) }):
-		over()
+		go p.attend(x)
+	case !x.park(func() { p.attend(x) }):
+		x.over()
 	}
 }
 
