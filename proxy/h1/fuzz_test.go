@@ -80,7 +80,7 @@ func oracle(in []byte) (all []string) {
 		if err != nil {
 			return all
 		}
-		all = append(all, fmt.Sprintf("%s %s %s %q", q.Method, q.Host, strings.Trim(rawPath(q), "/"), body))
+		all = append(all, fmt.Sprintf("%s %s %s %q", q.Method, q.Host, strings.Trim(traffic.NormalPath(rawPath(q)), "/"), body))
 		if q.Close {
 			return all
 		}
