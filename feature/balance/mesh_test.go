@@ -49,7 +49,7 @@ func TestHashOnTheMesh(t *testing.T) {
 		used[who] = true
 	}
 	if len(used) < 3 {
-		t.Errorf("20 keys went to %d of 4 endpoints", len(used))
+		t.Errorf("%d keys went to %d of 4 endpoints", hashed, len(used))
 	}
 	m.Kill("a")
 	moved, others := 0, 0
@@ -66,9 +66,13 @@ func TestHashOnTheMesh(t *testing.T) {
 	}
 }
 
+// hashed is how many keys are tried. A quarter of those that could stay move, as in Envoy, since the endpoints that are left get more places
+// of the ring: of 20 keys, chance moved more than half once in forty runs.
+const hashed = 120
+
 func where(m *meshtest.Mesh) map[string]string {
 	out := map[string]string{}
-	for i := range 20 {
+	for i := range hashed {
 		key := fmt.Sprintf("x-user=u%d", i)
 		out[key] = m.Get("frontend", "http://shop/", key).App
 	}
