@@ -562,7 +562,7 @@ func TestPorts(t *testing.T) {
 		want string
 	}{
 		{s, target(host, "v1"), ""},
-		{s, traffic.Target{Service: host, Port: 80}, host + " has no port 80"},
+		{s, traffic.Target{Service: host, Port: 80}, host + " has no port 80, but 9080"},
 		{s, target(host, "v9"), host + " has no subset v9"},
 		{nil, target("gone", ""), "there is no service gone"},
 	} {

@@ -3,6 +3,9 @@ package chain
 import (
 	"cmp"
 	"fmt"
+	"maps"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/weft-mesh/weft/config"
@@ -73,6 +76,15 @@ func (s *Service) Port(n uint16) traffic.Handler {
 	return nil
 }
 
+// Lacks says in words that the service, whose host is given, has no such port, and which it has.
+func (s *Service) Lacks(host string, n uint16) string {
+	text := fmt.Sprintf("%s has no port %d", host, n)
+	for i, p := range slices.Sorted(maps.Keys(s.ports)) {
+		text += [...]string{", but ", ", "}[min(i, 1)] + strconv.Itoa(int(p))
+	}
+	return text
+}
+
 // Proto is what a port speaks.
 func (s *Service) Proto(n uint16) traffic.Proto {
 	if p := s.ports[n]; p != nil {
@@ -89,7 +101,7 @@ func (s *Service) Find(t traffic.Target) (traffic.Handler, string) {
 	}
 	p := s.ports[t.Port]
 	if p == nil {
-		return nil, fmt.Sprintf("%s has no port %d", t.Service, t.Port)
+		return nil, s.Lacks(t.Service, t.Port)
 	}
 	if h := p.pools[t.Subset]; h != nil {
 		return h, ""

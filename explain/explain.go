@@ -213,7 +213,7 @@ func (h *host) way(c *traffic.Call) (traffic.Handler, error) {
 	}
 	svc := h.cfg.Services[h.q.Host]
 	if svc == nil {
-		return refusal{decision.NoService, 502}, nil
+		return refusal{decision.NoService, 502, "there is no service " + h.q.Host}, nil
 	}
 	c.Target = traffic.Target{Service: h.q.Host, Port: h.q.Port}
 	if len(svc.IPs) > 0 {
@@ -228,7 +228,7 @@ func (h *host) way(c *traffic.Call) (traffic.Handler, error) {
 	if p := s.Port(h.q.Port); p != nil {
 		return p, nil
 	}
-	return refusal{decision.NoService, 502}, nil
+	return refusal{decision.NoService, 502, s.Lacks(h.q.Host, h.q.Port)}, nil
 }
 
 // published is the way of a call from outside of the mesh.
@@ -289,11 +289,12 @@ func (p *Proxy) find(t traffic.Target) (traffic.Handler, string) {
 type refusal struct {
 	why    decision.Reason
 	status int
+	detail string
 }
 
 func (r refusal) Serve(c *traffic.Call) error {
 	v := decision.Verdict{Outcome: decision.Deny, Reason: r.why}
-	c.Trail.Took("service", v, c.Authority)
+	c.Trail.Took("service", v, r.detail)
 	return c.Reply(r.status, v)
 }
 

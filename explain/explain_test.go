@@ -65,6 +65,21 @@ func TestCall(t *testing.T) {
 	}
 }
 
+// TestUnknown: what is not there is named, and of a service the ports that are.
+func TestUnknown(t *testing.T) {
+	s := world()
+	for url, want := range map[string]string{"http://review/": "there is no service review.default.svc.cluster.local", "http://reviews:9080/": host + " has no port 9080, but 80"} {
+		q, err := (&explain.Asked{From: "web", Proto: traffic.HTTP1, Method: "GET", URL: url}).Query(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := explain.Call(compile.All(s, s.Workloads[q.From]), nil, q)
+		if err != nil || len(b) != 1 || b[0].Status != 502 || len(b[0].Steps) != 1 || b[0].Steps[0].Note != want {
+			t.Errorf("%s: %v %+v, want %s", url, err, b, want)
+		}
+	}
+}
+
 // TestInTheClear: who comes in the clear, because the caller's policy says so, is nobody.
 func TestInTheClear(t *testing.T) {
 	s := world()

@@ -184,15 +184,19 @@ func TestNoCertificate(t *testing.T) {
 	}
 }
 
-// TestUnknown: mesh addresses that are not known are refused; others pass, unless a policy says no.
+// TestUnknown: mesh addresses that are not known are refused, and ports that a service does not have; others pass, unless a policy
+// says no.
 func TestUnknown(t *testing.T) {
 	w := newWorld(t)
 	s := startEcho(t, echo.Options{})
 	outside := s.HTTP.Addr().String()
-	a := w.start("caller-1", nil, func(n *node, o *proxy.Options) { n.to(o, "240.0.0.9:80", "127.64.9.9:80", outside) })
-	for _, addr := range []string{"240.0.0.9:80", "127.64.9.9:80"} {
+	a := w.start("caller-1", nil, func(n *node, o *proxy.Options) { n.to(o, "240.0.0.9:80", "127.64.9.9:80", "240.0.0.1:8080", outside) })
+	w.serve("callee", "240.0.0.1", 80, traffic.HTTP1)
+	const nobody = "no such service (no service of the mesh is there)"
+	for addr, want := range map[string]string{"240.0.0.9:80": nobody, "127.64.9.9:80": nobody,
+		"240.0.0.1:8080": "no such service (" + host("callee") + " has no port 8080, but 80)"} {
 		resp, body := get(t, client(t, a.at(addr)), "http://nobody/")
-		if resp.StatusCode != 502 || !strings.Contains(body, "no such service") {
+		if resp.StatusCode != 502 || !strings.Contains(body, want) {
 			t.Errorf("%s: %d %s", addr, resp.StatusCode, body)
 		}
 	}
@@ -200,7 +204,7 @@ func TestUnknown(t *testing.T) {
 	if got := answerOf(t, body); resp.StatusCode != 200 || got.Host != "example.org" || got.Headers.Get("x-forwarded-client-cert") != "" || got.Headers.Get("weft-port") != "" {
 		t.Errorf("outside: %d %+v", resp.StatusCode, got)
 	}
-	all := a.records.wait(t, 3)
+	all := a.records.wait(t, 4)
 	i := slices.IndexFunc(all, func(r observe.Record) bool { return r.To.Addr.String() == outside })
 	if i < 0 || all[i].Secure || all[i].Service != "" || all[i].Status != 200 {
 		t.Errorf("%+v", all)

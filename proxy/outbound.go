@@ -84,11 +84,13 @@ func (p *Proxy) wayTo(to netip.AddrPort) *outbound {
 // service goes to a port of a service.
 func (o *outbound) service(e *held.Entry, port uint16) {
 	svc := e.Now()
-	if svc != nil {
-		o.target = traffic.Target{Service: svc.Config.Host, Port: port}
-	}
-	if svc == nil || svc.Way.Port(port) == nil {
+	if svc == nil {
 		o.nobody = errNoService
+		return
+	}
+	o.target = traffic.Target{Service: svc.Config.Host, Port: port}
+	if svc.Way.Port(port) == nil {
+		o.nobody = absent(svc.Way.Lacks(svc.Config.Host, port))
 		return
 	}
 	o.entry, o.proto = e, svc.Way.Proto(port)
@@ -130,7 +132,12 @@ func (p *Proxy) ofMesh(a netip.Addr) bool {
 	return false
 }
 
-var errNoService = errors.New("no service of the mesh is there")
+// absent says what the mesh, which knows it, does not have.
+type absent string
+
+const errNoService absent = "no service of the mesh is there"
+
+func (a absent) Error() string { return string(a) }
 
 // Serve is the way of a call that came by the connection. It reads the configuration once.
 func (o *outbound) Serve(c *traffic.Call) error {
@@ -152,7 +159,7 @@ func (o *outbound) Serve(c *traffic.Call) error {
 	if h := svc.Way.Port(o.target.Port); h != nil {
 		return h.Serve(c)
 	}
-	return o.refuse(c, errNoService)
+	return o.refuse(c, absent(svc.Way.Lacks(svc.Config.Host, o.target.Port)))
 }
 
 // current is the service as of now. One that was forgotten, because the connection idled, is asked for again.
@@ -176,7 +183,7 @@ func (o *outbound) current() (*held.Service, error) {
 func (o *outbound) refuse(c *traffic.Call, why error) error {
 	c.Response.Err = why
 	status := 502
-	if why != errNoService { // nobody could say
+	if !errors.As(why, new(absent)) { // nobody could say
 		status = 503
 	}
 	return c.Reply(status, decision.Verdict{Outcome: decision.Deny, Reason: decision.NoService})
