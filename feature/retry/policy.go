@@ -110,6 +110,10 @@ func (p *Policy) Wait(n int, a *traffic.Attrs) time.Duration {
 	return time.Duration(a.Chance(salt+uint64(n), uint64(min(base, most))+1))
 }
 
+// grpcNames are the words of grpc/grpc doc/statuscodes.md, by code.
+var grpcNames = [...]string{"OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED",
+	"RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED"}
+
 // String is what explain shows.
 func (p *Policy) String() string {
 	var on []string
@@ -117,11 +121,20 @@ func (p *Policy) String() string {
 		set  bool
 		name string
 	}{{p.Connect, "no connection"}, {p.Refused, "refused streams"}, {p.Reset, "resets"}, {p.ResetSafe && !p.Reset, "resets of idempotent calls"},
-		{p.TimedOut, "late attempts"}, {p.ServerErr, "5xx"}, {len(p.Codes) > 0, fmt.Sprint("status ", p.Codes)},
-		{len(p.GRPC) > 0, fmt.Sprint("gRPC ", p.GRPC)}, {p.Failed, "failures"}} {
+		{p.TimedOut, "late attempts"}, {p.ServerErr, "5xx"}, {p.Failed, "failures"}} {
 		if x.set {
 			on = append(on, x.name)
 		}
+	}
+	for _, code := range p.Codes {
+		on = append(on, fmt.Sprint("status ", code))
+	}
+	for _, code := range p.GRPC {
+		name := strconv.Itoa(code)
+		if code >= 0 && code < len(grpcNames) {
+			name = grpcNames[code]
+		}
+		on = append(on, "gRPC "+name)
 	}
 	return fmt.Sprintf("up to %d more attempts on %s", p.Attempts, strings.Join(on, ", "))
 }

@@ -385,7 +385,7 @@ func TestLedgerIsShared(t *testing.T) {
 func TestString(t *testing.T) {
 	for want, p := range map[string]Policy{
 		"up to 2 more attempts on no connection, resets of idempotent calls":        {Attempts: 2, Connect: true, ResetSafe: true},
-		"up to 1 more attempts on 5xx, status [409], gRPC [14]":                     {Attempts: 1, ServerErr: true, Codes: []int{409}, GRPC: []int{14}},
+		"up to 1 more attempts on 5xx, status 409, gRPC UNAVAILABLE, gRPC 17":       {Attempts: 1, ServerErr: true, Codes: []int{409}, GRPC: []int{14, 17}},
 		"up to 3 more attempts on refused streams, resets, late attempts, failures": {Attempts: 3, Refused: true, Reset: true, ResetSafe: true, TimedOut: true, Failed: true},
 	} {
 		if got := p.String(); got != want {
