@@ -101,8 +101,8 @@ func parsePort(s string) (p control.Port, err error) {
 	n, err := strconv.ParseUint(number, 10, 16)
 	app, known := protocols[protocol]
 	if err != nil || n == 0 || !known {
-		return p, fmt.Errorf("--port %q: want PORT, PORT/PROTOCOL or NAME=PORT/PROTOCOL with a protocol of %s", s,
-			strings.Join(slices.Sorted(maps.Keys(protocols)), " "))
+		return p, fmt.Errorf("--port %q: want PORT, PORT/PROTOCOL or NAME=PORT/PROTOCOL, with a port of 1 to 65535 and a protocol of %s", s,
+			strings.Join(slices.Sorted(maps.Keys(protocols))[1:], ", "))
 	}
 	p.Number, p.Protocol = uint16(n), app
 	return p, nil

@@ -40,7 +40,7 @@ func TestPorts(t *testing.T) {
 		if ok := want.Number > 0; ok != (err == nil) || ok && got != want {
 			t.Errorf("--port %q: %+v, %v, want %+v", in, got, err, want)
 		}
-		if err != nil && !strings.Contains(err.Error(), "grpc http http2 tcp") {
+		if err != nil && !strings.Contains(err.Error(), "a port of 1 to 65535 and a protocol of grpc, http, http2, tcp") {
 			t.Errorf("%v does not say what there is", err)
 		}
 	}

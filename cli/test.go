@@ -36,17 +36,18 @@ started. The form:
 A workload has the label app and the service account of its name and listens on port 80; service=, version=, account=, ports=,
 protocol= and any label= say otherwise. trusted=ADDRESS/BITS is for proxies in front of it, as weft run has --trusted-proxy. It needs no Service among the objects. A call may also be TCP NAME:PORT, GRPC URL, or
 "from outside METHOD URL to WORKLOAD"; besides headers it takes answering=STATUS, taking=DURATION, failing=N (attempts that find
-nobody) and at=ADDRESS (of a caller outside, which is to be said where a policy asks for it). times=N makes it so often, one after another, with {n} in a header or in the query
-standing for its number, and with keeping=cookies those that the answers set; beside=N keeps so many calls like it open meanwhile,
-which is how limits are reached.
+nobody) and at=ADDRESS (of a caller outside, which is to be said where a policy asks for it). times=N makes it so often, one after
+another, with {n} in a header or in the query standing for its number, and with keeping=cookies those that the answers set;
+beside=N keeps so many calls like it open meanwhile, which is how limits are reached.
 
 Calls know nothing of each other, but for those of "calls in order": their proxies remember turns, failures, ejections and
 budgets, from the section's first line to its last. It may stand several times, each with proxies of its own. Between its calls
 stand: after DURATION, which passes; WORKLOAD answers STATUS, WORKLOAD takes DURATION, WORKLOAD refuses (connections), from then on.
 
 An outcome is a status, ok or refused, and as much as matters of: the service that gets the call, subset NAME, at WORKLOAD, grpc
-CODE, attempts N, copied to SERVICE, because OBJECT, counts failure or counts success (by OBJECT), sees HEADER=VALUE ... (what the application gets; also path=, query=, host=),
-returns HEADER=VALUE ... (what the caller gets). HEADER= is one that is not there; "80% 200 ... | 20% 503" tells shares.
+CODE, attempts N, copied to SERVICE, because OBJECT, counts failure or counts success (by OBJECT), sees HEADER=VALUE ... (what the
+application gets; also path=, query=, host=), returns HEADER=VALUE ... (what the caller gets). HEADER= is one that is not there.
+"80% 200 ... | 20% 503" tells the shares of a call that can go several ways; one outcome without a share is that of all of them.
 Because names the object that had the last word: where a route and then a policy let a call pass, the policy. Where a call is made
 several times: 5 times, at least 5 times, at most 5 times, each before a status; "at one endpoint" is the same one for all. A call
 counts for the first outcome that fits it.

@@ -66,16 +66,16 @@ func (f *File) step(n int, words []string) error {
 
 func duration(text string) (time.Duration, error) {
 	d, err := time.ParseDuration(text)
-	if err == nil && (d <= 0 || d > maxAfter) {
-		err = fmt.Errorf("%s: want a time of up to %v", text, maxAfter)
+	if err != nil || d <= 0 || d > maxAfter {
+		err = fmt.Errorf("%q: want a time of up to %v, as 30s", text, maxAfter)
 	}
 	return d, err
 }
 
 func number(text string, most int) (int, error) {
 	n, err := strconv.Atoi(text)
-	if err == nil && (n < 1 || n > most) {
-		err = fmt.Errorf("%s: want 1 to %d", text, most)
+	if err != nil || n < 1 || n > most {
+		err = fmt.Errorf("%q: want a number of 1 to %d", text, most)
 	}
 	return n, err
 }

@@ -151,12 +151,17 @@ func Judge(s *mesh.Snapshot, c *Call) ([]explain.Branch, error) {
 	return explain.Call(compile.All(s, s.Workloads[q.From]), nil, q)
 }
 
-// Compare checks the ways that a call can go against what is expected; nil: all is well.
+// Compare checks the ways that a call can go against what is expected; nil: all is well. A single outcome without a share is
+// that of all of them.
 func Compare(c *Call, got []explain.Branch) *Failure {
-	if len(c.Outcomes) == 1 && c.Outcomes[0].Share == 0 && len(got) == 1 && c.Outcomes[0].Fits(&got[0]) {
+	left := slices.Clone(got)
+	if len(c.Outcomes) == 1 && c.Outcomes[0].Share == 0 {
+		left = slices.DeleteFunc(left, func(b explain.Branch) bool { return c.Outcomes[0].Fits(&b) })
+		if len(left) > 0 {
+			return c.failure(c.Outcomes[0].String(), left)
+		}
 		return nil
 	}
-	left := slices.Clone(got)
 	for i := range c.Outcomes {
 		at := slices.IndexFunc(left, func(b explain.Branch) bool { return c.Outcomes[i].share(&b) && c.Outcomes[i].Fits(&b) })
 		if at < 0 {
@@ -165,7 +170,7 @@ func Compare(c *Call, got []explain.Branch) *Failure {
 		left = slices.Delete(left, at, at+1)
 	}
 	if len(left) > 0 {
-		return c.failure("nothing else", left)
+		return c.failure("no outcome but those", left)
 	}
 	return nil
 }

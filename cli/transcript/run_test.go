@@ -67,6 +67,8 @@ func TestExpectations(t *testing.T) {
 		{"from frontend GET http://shop/slow taking=500ms => 200", ""},
 		{"from frontend GET http://shop/split => 50% 200 subset v1 | 50% 200 subset v2", "75% 200 shop subset v1"},
 		{"from frontend GET http://shop/split => 75% 200 subset v1", "25% 200 shop subset v2"},
+		{"from frontend GET http://shop/split => 200 shop because VirtualService default/shop", ""},
+		{"from frontend GET http://shop/split => 200 subset v1", "25% 200 shop subset v2"},
 		{"from frontend GET http://shop/ => 404 because VirtualService default/shop, no route (istio)", ""},
 		{"from frontend GET http://shop/ => refused", ""},
 		{"from outside GET http://shop/ to shop-v1 => 200", ""},
