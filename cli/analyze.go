@@ -158,17 +158,19 @@ func printVerdict(w *tabwriter.Writer, v *Verdict) {
 	case slices.ContainsFunc(v.Findings, func(f Finding) bool { return f.Level == mesh.Error.String() }):
 		state = "rejected"
 	}
+	indent := ""
 	if v.Object != "" {
 		fmt.Fprintf(w, "%s:%d: %s: %s\n", v.File, v.Line, v.Object, state)
+		indent = "  "
 	}
 	for _, f := range v.Findings {
 		where := f.Field
 		if where != "" {
 			where += ": "
 		}
-		fmt.Fprintf(w, "  %s:%d: %s: %s%s\n", f.File, f.Line, f.Level, where, f.Text)
+		fmt.Fprintf(w, "%s%s:%d: %s: %s%s\n", indent, f.File, f.Line, f.Level, where, f.Text)
 		if f.Remedy != "" {
-			fmt.Fprintf(w, "      %s\n", f.Remedy)
+			fmt.Fprintf(w, "%s    %s\n", indent, f.Remedy)
 		}
 	}
 }

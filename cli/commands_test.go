@@ -116,6 +116,7 @@ func TestAnalyze(t *testing.T) {
 		{"a warning", []string{warn}, 0, []string{"Unheard", "warning", "3 objects, 2 accepted; 0 errors, 1 warning, 0 notes"}},
 		{"an error", []string{bad}, 1, []string{bad + ":7: VirtualService default/reviews: rejected", "spec.http[0].fault.abort.httpStatus: ", "2 objects, 1 accepted; 1 error,"}},
 		{"not YAML", []string{broken}, 1, []string{broken + ":1: error: ", "0 objects, 0 accepted; 1 error,"}},
+		{"not YAML, after an object", []string{good, broken}, 1, []string{"accepted\n" + broken + ":1: error: "}},
 		{"quietly", []string{"-q", good}, 0, []string{"2 objects, 2 accepted"}},
 		{"no object", []string{empty}, 2, []string{"there is no object"}},
 		{"no file", []string{filepath.Join(dir, "none")}, 2, []string{"no such file"}},
