@@ -16,6 +16,7 @@ import (
 	"github.com/weft-mesh/weft/feature/outlier"
 	"github.com/weft-mesh/weft/feature/route"
 	"github.com/weft-mesh/weft/feature/timeout"
+	"github.com/weft-mesh/weft/match"
 	"github.com/weft-mesh/weft/mesh"
 	"github.com/weft-mesh/weft/proxy"
 	"github.com/weft-mesh/weft/traffic"
@@ -29,8 +30,10 @@ func TestBlame(t *testing.T) {
 	svc := w.serve("callee", "240.0.0.1", 80, traffic.HTTP1, b.endpoint(80))
 	port := &svc.Ports[0]
 	port.Route = ref("VirtualService", "slow")
-	port.Rules = []mesh.Rule{{Rule: route.Rule{Ref: port.Route.At("http[0]")}, Timeout: &timeout.Policy{Ref: port.Route.At("http[0].timeout"), Limit: 100 * time.Millisecond},
-		Backends: []mesh.Backend{{Weighted: route.Weighted{Target: traffic.Target{Service: svc.Host, Port: 80}, Weight: 1}}}}}
+	backends := []mesh.Backend{{Weighted: route.Weighted{Target: traffic.Target{Service: svc.Host, Port: 80}, Weight: 1}}}
+	slow := []match.Request{{Paths: []match.String{{Kind: match.Prefix, Value: "/delay"}}}}
+	port.Rules = []mesh.Rule{{Rule: route.Rule{Ref: port.Route.At("http[0]"), Matches: slow}, Timeout: &timeout.Policy{Ref: port.Route.At("http[0].timeout"), Limit: 100 * time.Millisecond},
+		Backends: backends}, {Rule: route.Rule{Ref: port.Route.At("http[1]")}, Backends: backends}}
 	port.Pools[0].Policy.Outlier = &outlier.Policy{Ref: ref("DestinationRule", "out"), Consecutive: 1000}
 	w.publish(svc)
 	var short atomic.Bool
