@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/weft-mesh/weft/proxy/upgrade"
 )
 
 func proxyCommand() *cobra.Command {
@@ -55,7 +57,7 @@ Exit code: 0 all are upgraded, 1 one of them is not, 2 there is no such workload
 		},
 	}
 	c.Flags().BoolVar(&all, "all", false, "all workloads that this user runs")
-	c.Flags().DurationVar(&limit, "drain-limit", 10*time.Minute, "how long connections of an old process may go on")
+	c.Flags().DurationVar(&limit, "drain-limit", upgrade.Limit, "how long connections of an old process may go on")
 	stateFlag(c, &state)
 	return c
 }

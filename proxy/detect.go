@@ -45,7 +45,7 @@ func (p *Proxy) converse(s *slot, t talk) {
 	case traffic.Detect:
 		p.detect(s, t)
 	default:
-		read, proto, err := sniff.First(s.Conn, min(tick, t.h1.Idle), nil)
+		read, proto, err := sniff.First(s.Conn, min(h1.Tick, t.h1.Idle), nil)
 		switch {
 		case len(read) == 0:
 			p.silent(s, t, err)
@@ -56,9 +56,6 @@ func (p *Proxy) converse(s *slot, t talk) {
 		}
 	}
 }
-
-// tick is how long a silent connection holds a goroutine.
-const tick = 500 * time.Millisecond
 
 // silent lets a connection rest that has not said anything yet, and is not to be answered before it has.
 func (p *Proxy) silent(s *slot, t talk, err error) {
@@ -130,7 +127,7 @@ func (p *Proxy) detect(s *slot, t talk) {
 		p.tunnel(s, nil, t)
 		return
 	case known == sniff.Caller || !t.probe:
-		wait = min(tick, t.h1.Idle)
+		wait = min(h1.Tick, t.h1.Idle)
 	}
 	read, proto, err := sniff.First(s.Conn, wait, nil)
 	if len(read) == 0 && isTimeout(err) && wait == patience {

@@ -40,15 +40,11 @@ type link struct {
 	over  bool         // it has ended; guarded by links.mu
 }
 
-// settledFor is how many calls a link takes before its peer has said how many it may (package h2).
-const settledFor = 100
-
 // When a link is so busy that a further one pays: its calls would wait for each other.
 const (
 	crowd    = 128       // calls under way
 	backlog  = 256 << 10 // bytes that wait to be written
 	maxLinks = 8         // to one place, but for calls that would find no room
-	mostEach = 240       // calls of one link: as many whose callers read nothing leave room in the connection's window (package h2)
 	perConn  = 4         // links to one place for each connection that callers have, when there is no room: servers that take fewer than 250 calls by one are many
 	endless  = math.MaxInt
 )
@@ -145,7 +141,7 @@ func (ls *links) get(c *traffic.Call, w place) (*link, error) {
 // join returns a dial under way whose link may be given one more call. It needs the lock.
 func (x *linked) join() *dial {
 	for _, d := range x.dials {
-		if d.left > 0 && d.wait < settledFor {
+		if d.left > 0 && d.wait < h2.InitialStreams {
 			return d
 		}
 	}
@@ -245,7 +241,7 @@ func (ls *links) connect(ctx context.Context, w place, u *traffic.Upstream) (*li
 	}
 	l := &link{conn: nc, peer: peer, weft: alpn == alpnWeft}
 	o := h2.ClientOptions{Options: p.h2Options()}
-	o.IdleTimeout, o.PingInterval, o.MaxStreams, o.Rest = p.opts.Idle, pingInterval, mostEach, p.rests(nc)
+	o.IdleTimeout, o.PingInterval, o.MaxStreams, o.Rest = p.opts.Idle, pingInterval, h2.UnreadStreams, p.rests(nc)
 	if u != nil {
 		if u.Connect.Idle > 0 {
 			o.IdleTimeout = u.Connect.Idle

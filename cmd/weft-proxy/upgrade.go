@@ -18,7 +18,6 @@ import (
 // Bounds of an upgrade.
 const (
 	successorTime = 30 * time.Second // for the new process to serve
-	upgradeLimit  = 10 * time.Minute // for connections of the old one, where nobody says another time
 	countEvery    = time.Second      // what an old process that is killed takes with it at most
 )
 
@@ -124,7 +123,7 @@ func (s *server) upgrade(limit time.Duration) error {
 		s.log.Error("the upgrade failed, and this process goes on", "error", err)
 		return err
 	}
-	limit = cmp.Or(limit, upgradeLimit)
+	limit = cmp.Or(limit, upgrade.Limit)
 	s.log.Info("another process has taken over; this one ends with its last connection", "limit", limit)
 	s.move.done <- limit
 	return nil

@@ -10,8 +10,8 @@ import (
 	"github.com/weft-mesh/weft/traffic"
 )
 
-// tick is how long a connection may wait with a buffer in its hands, and how soon it notices that its caller went away.
-const tick = 500 * time.Millisecond
+// Tick is how long a connection may wait with a buffer or a goroutine in its hands, and how soon it notices that its caller went away.
+const Tick = 500 * time.Millisecond
 
 // reader holds the bytes of a connection that were read and not yet used. One goroutine reads at a time; any may interrupt.
 type reader struct {
@@ -130,7 +130,7 @@ func (r *reader) arm(until time.Time) error {
 	if !r.armed.IsZero() && (until.IsZero() || !r.armed.After(until)) {
 		return nil
 	}
-	wake := time.Now().Add(tick)
+	wake := time.Now().Add(Tick)
 	if !until.IsZero() && until.Before(wake) {
 		wake = until
 	}

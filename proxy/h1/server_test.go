@@ -487,7 +487,7 @@ func TestIdleHoldsNothing(t *testing.T) {
 			}
 		}
 	})
-	time.Sleep(2 * tick)
+	time.Sleep(2 * Tick)
 	r.note(func() {
 		for c := range r.conns {
 			c.Shutdown(true) // makes what its goroutine did visible here

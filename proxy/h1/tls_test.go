@@ -64,7 +64,7 @@ func TestOverTLS(t *testing.T) {
 			t.Errorf("%d bytes: %d came back", size, len(got))
 		}
 	}
-	time.Sleep(2 * tick)
+	time.Sleep(2 * Tick)
 	// An answer while the upload waits for its next byte: the reading of the caller is interrupted, and nothing of it is lost.
 	io.WriteString(nc, "POST /no HTTP/1.1\r\nHost: h\r\nContent-Length: 6\r\n\r\nabc")
 	q, err := http.ReadResponse(br, nil)

@@ -25,9 +25,9 @@ type Client struct {
 	givenUp bucket         // see gaveUp
 }
 
-// initialStreams is how many streams a client opens before it knows the server's limit (RFC 9113 section 6.5.2 recommends
+// InitialStreams is how many streams a Client opens before it knows the server's limit (RFC 9113 section 6.5.2 recommends
 // servers to allow no fewer).
-const initialStreams = 100
+const InitialStreams = 100
 
 // NewClient makes a client of a connection and starts it. Calls may be sent at once.
 func NewClient(nc net.Conn, o ClientOptions) *Client {
@@ -39,7 +39,7 @@ func NewClient(nc net.Conn, o ClientOptions) *Client {
 		cl.final = 2*n - 1
 	}
 	cl.conn.init(nc, o.Options, cl)
-	cl.peer.maxStreams = initialStreams
+	cl.peer.maxStreams = InitialStreams
 	cl.conn.start(http2.Preface,
 		http2.Setting{ID: http2.SettingEnablePush, Value: 0},
 		http2.Setting{ID: http2.SettingInitialWindowSize, Value: firstWindow},

@@ -96,7 +96,8 @@ const (
 
 const (
 	frameSize     = http2.DefaultFrameSize // that we send and take: larger ones would make neighbours wait
-	firstWindow   = 64 << 10               // of a stream: 240 of them leave room in the connection's 16 MiB, also when nobody reads any
+	firstWindow   = 64 << 10               // of a stream
+	connWindow    = 16 << 20               // of all streams together
 	creditShare   = 16                     // a connection's window is given back when a 16th was consumed
 	highWater     = 64 << 10               // bytes of DATA that wait in the buffer for the next write
 	backlog       = 1 << 20                // bytes of anything that may wait there before the connection is given up
@@ -109,6 +110,9 @@ const (
 	maxHeld       = 8 << 20 // size of the field sections of all requests that a Server serves: HPACK makes a few bytes thousands
 )
 
+// UnreadStreams is how many streams, of each of which nobody reads what has come, leave a 16th of a connection's window for others.
+const UnreadStreams = connWindow / firstWindow * 15 / 16
+
 func or[T comparable](v, zero T) T {
 	var none T
 	if v == none {
@@ -120,7 +124,7 @@ func or[T comparable](v, zero T) T {
 // resolve fills in what is not set.
 func (o Options) resolve() Options {
 	o.StreamWindow = min(max(or(o.StreamWindow, 256<<10), 64<<10), http2.MaxWindow)
-	o.ConnWindow = min(max(or(o.ConnWindow, 16<<20), o.StreamWindow), http2.MaxWindow)
+	o.ConnWindow = min(max(or(o.ConnWindow, connWindow), o.StreamWindow), http2.MaxWindow)
 	o.MaxHeaderList = or(o.MaxHeaderList, 64<<10)
 	o.HandshakeTimeout = or(o.HandshakeTimeout, 10*time.Second)
 	o.FrameTimeout = or(o.FrameTimeout, 30*time.Second)

@@ -13,6 +13,9 @@ import (
 	"github.com/weft-mesh/weft/internal/sys"
 )
 
+// Limit is how long connections of an old process may go on, where nobody says another time.
+const Limit = 10 * time.Minute
+
 // Legacy is what the old process leaves to the new one.
 type Legacy struct {
 	Config []byte      // a launch.Config
