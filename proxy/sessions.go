@@ -41,40 +41,49 @@ type sessions struct {
 	loops sync.WaitGroup // of those that accept
 	mu    sync.Mutex
 	open  map[*slot]struct{}
-	drain draining
-	calm  bool          // no more will come
-	over  chan struct{} // closed when no more will come and none is open
-	ended bool          // it is
-	shut  bool          // what comes is closed
+	phase phase
+	last  bool          // what is open is all that there will be
+	over  chan struct{} // closed when that is so, and none is open
 	ls    []net.Listener
 }
 
-// draining is how connections are to end.
-type draining uint8
+// phase is how far the end of the connections has come. It only advances.
+type phase uint8
 
 const (
-	goesOn  draining = iota
-	leaving          // their next response is the last one that they carry
-	ending           // and those that idle are closed
+	goesOn  phase = iota
+	leaving       // nobody listens any more, and the next response of each is the last one that it carries
+	ending        // those that idle are closed
+	shut          // all are
 )
 
 func (s *sessions) begin(p *Proxy) {
 	s.p, s.open, s.over = p, map[*slot]struct{}{}, make(chan struct{})
 }
 
-func (s *sessions) draining() bool { return s.how() != goesOn }
+func (s *sessions) draining() bool { return s.at() >= leaving }
 
-func (s *sessions) how() draining {
+func (s *sessions) at() phase {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.drain
+	return s.phase
+}
+
+// advance closes the listeners.
+func (s *sessions) advance(to phase) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.phase = max(s.phase, to)
+	for _, l := range s.ls {
+		l.Close()
+	}
 }
 
 // add takes a connection in, also one that was accepted at the last moment; nil: the proxy has ended.
 func (s *sessions) add(nc net.Conn) *slot {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.shut {
+	if s.phase == shut {
 		return nil
 	}
 	x := &slot{Conn: nc, of: s}
@@ -89,10 +98,15 @@ func (s *sessions) remove(x *slot) {
 	s.checkOver()
 }
 
+// checkOver needs the lock.
 func (s *sessions) checkOver() {
-	if s.calm && len(s.open) == 0 && !s.ended {
+	if !s.last || len(s.open) > 0 {
+		return
+	}
+	select {
+	case <-s.over:
+	default:
 		close(s.over)
-		s.ended = true
 	}
 }
 
@@ -123,12 +137,12 @@ func (x *slot) leaves() *entrance.Gate {
 	return g
 }
 
-// how is how the connection is to end.
-func (x *slot) how() draining {
+// at is how far the connection's end has come.
+func (x *slot) at() phase {
 	if g := x.gate.Load(); g != nil && g.Shutting() {
-		return ending
+		return max(ending, x.of.at())
 	}
-	return x.of.how()
+	return x.of.at()
 }
 
 // count is how many connections are open.
@@ -178,13 +192,13 @@ func (x *slot) park(resume func()) bool {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.how() == ending { // one that ends later finds it parked, and wakes it
+	if x.at() >= ending { // one that ends later finds it parked, and wakes it
 		return false
 	}
 	p := x.of.p
 	until := p.now().Add(x.idle)
 	return x.await(until, func() {
-		if x.how() == ending || !p.now().Before(until) {
+		if x.at() >= ending || !p.now().Before(until) {
 			x.next = nil
 		}
 		resume()
@@ -230,8 +244,8 @@ func (x *slot) becomes(drain func(idle bool), stale func() bool) {
 	x.mu.Lock()
 	x.drain, x.stale = drain, stale
 	x.mu.Unlock()
-	if how := x.how(); drain != nil && how != goesOn {
-		drain(how == ending)
+	if at := x.at(); drain != nil && at >= leaving {
+		drain(at >= ending)
 	}
 }
 
@@ -290,31 +304,21 @@ func (p *Proxy) Leave(ctx context.Context) error {
 	})
 }
 
-// finish stops listening and has the connections end. When it returns no more come.
-func (s *sessions) finish(how draining) {
-	s.mu.Lock()
-	s.drain = max(s.drain, how)
-	for _, l := range s.ls {
-		l.Close()
-	}
-	s.mu.Unlock()
+// finish has the connections end by themselves. When it returns no more come.
+func (s *sessions) finish(to phase) {
+	s.advance(to)
 	s.loops.Wait() // what was accepted at the last moment is among the connections then
 	s.mu.Lock()
-	s.calm = true
+	s.last = true
 	s.checkOver()
 	s.mu.Unlock()
 	for _, x := range s.all() {
-		x.finish(how == ending)
+		x.finish(to >= ending)
 	}
 }
 
 func (s *sessions) close() {
-	s.mu.Lock()
-	s.drain, s.shut = ending, true
-	for _, l := range s.ls {
-		l.Close()
-	}
-	s.mu.Unlock()
+	s.advance(shut)
 	for _, x := range s.all() {
 		x.end()
 	}
@@ -326,7 +330,7 @@ func (s *sessions) close() {
 func (s *sessions) accept(l net.Listener, gate *entrance.Gate, serve func(*slot)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.drain != goesOn {
+	if s.phase >= leaving {
 		l.Close()
 		return
 	}
