@@ -31,6 +31,10 @@ type Mesh struct {
 // bin besides weft and weft-proxy.
 func New(bin, prefix string, log io.Writer, programs ...string) (*Mesh, error) {
 	sweep(prefix)
+	bin, err := filepath.Abs(bin)
+	if err != nil {
+		return nil, err
+	}
 	for _, program := range append([]string{"weft", "weft-proxy"}, programs...) {
 		if _, err := exec.LookPath(filepath.Join(bin, program)); err != nil {
 			return nil, fmt.Errorf("%w; build it with make build", err)

@@ -13,24 +13,37 @@ import (
 	"time"
 
 	"github.com/weft-mesh/weft/control"
+	"github.com/weft-mesh/weft/internal/sys"
 )
 
-// Admin is the Unix socket on which the proxy of the first workload of a service answers questions.
-func (m *Mesh) Admin(ctx context.Context, service string) (string, error) {
+// Proxy finds the one of the first workload of a service: the Unix socket on which it answers questions, and its process.
+func (m *Mesh) Proxy(ctx context.Context, service string) (socket string, pid int, err error) {
 	out, err := m.Command(ctx, "status", "-o", "json")
 	if err != nil {
-		return "", err
+		return "", 0, err
 	}
 	var s control.Status
 	if err := json.Unmarshal([]byte(out), &s); err != nil {
-		return "", fmt.Errorf("weft status: %w", err)
+		return "", 0, fmt.Errorf("weft status: %w", err)
 	}
 	for _, p := range s.Proxies {
 		if p.Service == service {
-			return p.Admin, nil
+			pid, err := listensAt(p.Admin)
+			return p.Admin, pid, err
 		}
 	}
-	return "", fmt.Errorf("weft status knows no proxy of %s:\n%s", service, out)
+	return "", 0, fmt.Errorf("weft status knows no proxy of %s:\n%s", service, out)
+}
+
+// listensAt is the process that listens on a Unix socket.
+func listensAt(path string) (pid int, err error) {
+	c, err := net.Dial("unix", path)
+	if err != nil {
+		return 0, err
+	}
+	defer c.Close()
+	_, _, pid, err = sys.PeerCred(c.(*net.UnixConn))
+	return pid, err
 }
 
 // Metrics asks a proxy, at its Unix socket, for its metrics: value by name and labels, as the proxy writes them.

@@ -17,14 +17,14 @@ import (
 type Process struct {
 	Name string
 	cmd  *exec.Cmd
-	out  *tail
+	out  *Tail
 	done chan struct{}
 	err  error // after done
 }
 
 // Start runs a program; extra goes to its environment, what it writes to log too, if that is not nil.
 func Start(name string, log io.Writer, extra []string, argv ...string) (*Process, error) {
-	p := &Process{Name: name, cmd: exec.Command(argv[0], argv[1:]...), out: &tail{also: log}, done: make(chan struct{})}
+	p := &Process{Name: name, cmd: exec.Command(argv[0], argv[1:]...), out: &Tail{Also: log}, done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
 	p.cmd.Env = append(os.Environ(), extra...)
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM} // not hit by the terminal's Ctrl-C; not left behind
@@ -79,29 +79,29 @@ func (p *Process) Exit() error {
 // Output is the last of what the process has written.
 func (p *Process) Output() string { return p.out.String() }
 
-// tail keeps the last of what is written.
-type tail struct {
+// Tail keeps the last of what is written.
+type Tail struct {
 	mu   sync.Mutex
 	buf  bytes.Buffer
-	also io.Writer // nil: nowhere
+	Also io.Writer // nil: nowhere
 }
 
 const tailSize = 64 << 10
 
-func (t *tail) Write(b []byte) (int, error) {
+func (t *Tail) Write(b []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.buf.Write(b)
 	if n := t.buf.Len() - tailSize; n > 0 {
 		t.buf.Next(n)
 	}
-	if t.also != nil {
-		_, _ = t.also.Write(b)
+	if t.Also != nil {
+		_, _ = t.Also.Write(b)
 	}
 	return len(b), nil
 }
 
-func (t *tail) String() string {
+func (t *Tail) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.buf.String()

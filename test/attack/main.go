@@ -8,13 +8,10 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/weft-mesh/weft/internal/proctest"
@@ -31,59 +28,36 @@ func main() {
 		if flag.NArg() > 2 {
 			go func() { fmt.Fprintln(os.Stderr, "attack:", serveTCP(flag.Arg(2))) }()
 		}
-		fmt.Fprintln(os.Stderr, "attack:", serve(flag.Arg(1)))
+		fmt.Fprintln(os.Stderr, "attack:", proctest.Serve(flag.Arg(1), http.HandlerFunc(answer)))
 		os.Exit(1)
 	}
 	if flag.Arg(0) == "relay" {
-		fmt.Fprintln(os.Stderr, "attack:", relay(flag.Arg(1)))
+		fmt.Fprintln(os.Stderr, "attack:", proctest.Relay(context.Background(), "", flag.Arg(1), "8080", "8081"))
 		os.Exit(1)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
-	defer stop()
-	log := io.Writer(nil)
-	if *verbose {
-		log = os.Stderr
-	}
-	passed, failed, err := run(ctx, *bin, *only, *rate, *span, log)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "attack:", err)
-		failed++
-	}
-	fmt.Printf("%d passed, %d failed\n", passed, failed)
-	if failed > 0 {
-		stop()
-		os.Exit(1)
-	}
+	proctest.Main("attack", *verbose, func(ctx context.Context, log io.Writer) (passed, failed int, err error) {
+		return run(ctx, *bin, *only, *rate, *span, log)
+	})
 }
 
 // large is a body that no window takes at once. It is made once: 2,000 of them, one for each stream of an attack, would keep the
 // application busy, and it is the proxy that is measured.
 var large = make([]byte, 1<<20)
 
-// serve is the application: it takes a body and answers, shortly but for /large.
-func serve(at string) error {
-	p := &http.Protocols{}
-	p.SetHTTP1(true)
-	p.SetUnencryptedHTTP2(true)
-	s := &http.Server{Protocols: p, ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/huge" {
-			huge(w, r)
-			return
-		}
-		if _, err := io.Copy(io.Discard, r.Body); err != nil {
-			panic(http.ErrAbortHandler)
-		}
-		body := large[:100]
-		if r.URL.Path == "/large" {
-			body = large
-		}
-		_, _ = w.Write(body)
-	})}
-	l, err := net.Listen("tcp", at)
-	if err != nil {
-		return err
+// answer is what the application does: it takes a body and answers, shortly but for /large.
+func answer(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/huge" {
+		huge(w, r)
+		return
 	}
-	return s.Serve(l)
+	if _, err := io.Copy(io.Discard, r.Body); err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	body := large[:100]
+	if r.URL.Path == "/large" {
+		body = large
+	}
+	_, _ = w.Write(body)
 }
 
 const service = `
@@ -96,9 +70,6 @@ spec:
 `
 
 func run(ctx context.Context, bin, only string, rate int, span time.Duration, log io.Writer) (passed, failed int, err error) {
-	if bin, err = filepath.Abs(bin); err != nil {
-		return 0, 0, err
-	}
 	mesh, err := proctest.New(bin, "weft-attack-", log, "attack")
 	if err != nil {
 		return 0, 0, err

@@ -3,10 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -17,7 +14,6 @@ import (
 	"time"
 
 	"github.com/weft-mesh/weft/internal/proctest"
-	"github.com/weft-mesh/weft/internal/sys"
 	"github.com/weft-mesh/weft/proxy/h2"
 )
 
@@ -52,43 +48,22 @@ func (m *meter) begin(ctx context.Context, mesh *proctest.Mesh) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := mesh.Await(ctx, p, 30*time.Second, "answer", func() error { _, err := m.ask(ctx, http.DefaultClient); return err }); err != nil {
-		return err
+	return m.look(ctx, mesh, p, "server")
+}
+
+// look waits until the workload of a service answers, and finds its proxy.
+func (m *meter) look(ctx context.Context, mesh *proctest.Mesh, p *proctest.Process, service string) (err error) {
+	if err = mesh.AwaitAnswer(ctx, p, m.at); err == nil {
+		m.admin, m.pid, err = mesh.Proxy(ctx, service)
 	}
-	if m.admin, err = mesh.Admin(ctx, "server"); err != nil {
-		return err
-	}
-	m.pid, err = peerOf(m.admin)
 	return err
 }
 
-// peerOf is the process that listens on a Unix socket.
-func peerOf(path string) (int, error) {
-	c, err := net.Dial("unix", path)
-	if err != nil {
-		return 0, err
-	}
-	defer c.Close()
-	_, _, pid, err := sys.PeerCred(c.(*net.UnixConn))
-	return pid, err
-}
-
-// ask makes one request.
+// ask makes one request, and says how long it took.
 func (m *meter) ask(ctx context.Context, c *http.Client) (time.Duration, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+m.at+"/", nil)
-	if err != nil {
-		return 0, err
-	}
 	began := time.Now()
-	resp, err := c.Do(req)
-	if err != nil {
-		return 0, err
-	}
-	defer resp.Body.Close()
-	if _, err := io.Copy(io.Discard, resp.Body); err != nil || resp.StatusCode != http.StatusOK {
-		return 0, errors.Join(err, errors.New(resp.Status))
-	}
-	return time.Since(began), nil
+	err := proctest.Ask(ctx, c, m.at)
+	return time.Since(began), err
 }
 
 // figures are what one measurement shows.
@@ -143,8 +118,7 @@ const every = 5 * time.Millisecond
 
 // other is another client, on a connection of its own; during is called each time.
 func (m *meter) other(ctx context.Context, during func()) (p99 time.Duration, failed int, first error) {
-	tr := &http.Transport{Protocols: &http.Protocols{}}
-	tr.Protocols.SetUnencryptedHTTP2(true)
+	tr := proctest.HTTP2()
 	defer tr.CloseIdleConnections()
 	c := &http.Client{Transport: tr, Timeout: 10 * time.Second}
 	var mu sync.Mutex

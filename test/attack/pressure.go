@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/weft-mesh/weft/internal/proctest"
@@ -100,43 +99,6 @@ func serveTCP(at string) error {
 	}
 }
 
-// relay passes on what comes to both ports.
-func relay(to string) error {
-	failed := make(chan error, 2)
-	for _, port := range []string{"8080", "8081"} {
-		l, err := net.Listen("tcp", ":"+port)
-		if err != nil {
-			return err
-		}
-		go func() {
-			for {
-				nc, err := l.Accept()
-				if err != nil {
-					failed <- err
-					return
-				}
-				go pass(nc.(*net.TCPConn), net.JoinHostPort(to, port))
-			}
-		}()
-	}
-	return <-failed
-}
-
-func pass(c *net.TCPConn, to string) {
-	defer c.Close()
-	nc, err := net.Dial("tcp", to)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "attack:", err)
-		return
-	}
-	defer nc.Close()
-	out := nc.(*net.TCPConn)
-	var both sync.WaitGroup
-	both.Go(func() { _, _ = io.Copy(out, c); _ = out.CloseWrite() })
-	both.Go(func() { _, _ = io.Copy(c, out); _ = c.CloseWrite() })
-	both.Wait()
-}
-
 // twoProxies is a way through two proxies and mutual TLS: front passes on to back what comes from outside.
 type twoProxies struct {
 	http, tcp string // ways in
@@ -167,17 +129,12 @@ func startTwo(ctx context.Context, mesh *proctest.Mesh) (*twoProxies, func(), er
 		_, err = mesh.Run("front", nil, append([]string{"--service", "front", "--publish", w.http + ":8080", "--publish", w.tcp + ":8081"}, ports...), own, "relay", "back")
 	}
 	if err == nil {
-		m := &meter{at: w.http}
-		err = mesh.Await(ctx, mesh.Runs[len(mesh.Runs)-1], 30*time.Second, "answer", func() error { _, err := m.ask(ctx, http.DefaultClient); return err })
+		err = mesh.AwaitAnswer(ctx, mesh.Runs[len(mesh.Runs)-1], w.http)
 	}
 	for _, service := range []string{"front", "back"} {
-		var admin string
 		var pid int
 		if err == nil {
-			admin, err = mesh.Admin(ctx, service)
-		}
-		if err == nil {
-			pid, err = peerOf(admin)
+			_, pid, err = mesh.Proxy(ctx, service)
 		}
 		w.pids = append(w.pids, pid)
 	}
@@ -195,8 +152,7 @@ func pressure(ctx context.Context, mesh *proctest.Mesh) (string, error) {
 		return "", err
 	}
 	defer stop()
-	h1, h2 := &http.Transport{}, &http.Transport{Protocols: &http.Protocols{}}
-	h2.Protocols.SetUnencryptedHTTP2(true)
+	h1, h2 := &http.Transport{}, proctest.HTTP2()
 	defer h1.CloseIdleConnections()
 	defer h2.CloseIdleConnections()
 	var figures []string

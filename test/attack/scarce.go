@@ -66,14 +66,7 @@ func bounded(ctx context.Context, mesh *proctest.Mesh, name, shell string, env .
 		return nil, nil, err
 	}
 	stop := func() { p.Stop(15 * time.Second) }
-	err = mesh.Await(ctx, p, 30*time.Second, "answer", func() error { _, err := m.ask(ctx, http.DefaultClient); return err })
-	if err == nil {
-		m.admin, err = mesh.Admin(ctx, name)
-	}
-	if err == nil {
-		m.pid, err = peerOf(m.admin)
-	}
-	if err != nil {
+	if err := m.look(ctx, mesh, p, name); err != nil {
 		stop()
 		return nil, nil, err
 	}

@@ -1,14 +1,14 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
-	"sync"
 	"syscall"
 	"time"
+
+	"github.com/weft-mesh/weft/internal/proctest"
 )
 
 // The proxies have one core to themselves; callers, application and everything else have the other.
@@ -21,7 +21,7 @@ const (
 type process struct {
 	name string
 	cmd  *exec.Cmd
-	out  *output
+	out  *proctest.Tail
 	done chan struct{}
 	err  error // after done
 }
@@ -36,7 +36,7 @@ type spawn struct {
 }
 
 func (s spawn) start() (*process, error) {
-	p := &process{name: s.name, out: &output{}, done: make(chan struct{})}
+	p := &process{name: s.name, out: &proctest.Tail{}, done: make(chan struct{})}
 	p.cmd = exec.Command("taskset", append([]string{"-c", s.core}, s.argv...)...)
 	p.cmd.Env, p.cmd.ExtraFiles = append(os.Environ(), s.env...), s.files
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
@@ -107,28 +107,4 @@ func (p *process) listening(port uint16) error {
 		}
 		return err
 	})
-}
-
-// output keeps the end of what a process says.
-type output struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-const outputSize = 16 << 10
-
-func (o *output) Write(b []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.buf.Write(b)
-	if n := o.buf.Len() - outputSize; n > 0 {
-		o.buf.Next(n)
-	}
-	return len(b), nil
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.String()
 }

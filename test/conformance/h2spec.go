@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -33,35 +32,34 @@ type side struct {
 }
 
 // h2spec measures both sides of a proxy. The one in the clear is a published port, the way in from outside.
-func (b *bench) h2spec(ctx context.Context) (score, error) {
+func (r *rig) h2spec(ctx context.Context) (score, error) {
 	published, err := proctest.FreePort()
 	if err != nil {
 		return score{}, err
 	}
-	server, err := b.Run("server", nil, []string{"--service", "server", "--port", "8080/http", "--publish", published + ":8080"},
-		filepath.Join(b.Bin, "conformance"), "serve", ":8080")
+	server, err := r.Run("server", nil, []string{"--service", "server", "--port", "8080/http", "--publish", published + ":8080"},
+		filepath.Join(r.Bin, "conformance"), "serve", ":8080")
 	if err != nil {
 		return score{}, err
 	}
-	if err := b.Await(ctx, server, 30*time.Second, "answer", func() error { return answers(ctx, http.DefaultClient, published) }); err != nil {
+	if err := r.AwaitAnswer(ctx, server, published); err != nil {
 		return score{}, err
 	}
-	relay, err := newRelay(ctx, b.Mesh, "default/server-1")
+	relay, err := newRelay(ctx, r.Mesh, "default/server-1")
 	if err != nil {
 		return score{}, err
 	}
 	defer relay.close()
-	over2 := &http.Transport{Protocols: &http.Protocols{}}
-	over2.Protocols.SetUnencryptedHTTP2(true)
+	over2 := proctest.HTTP2()
 	defer over2.CloseIdleConnections()
-	if err := answers(ctx, &http.Client{Transport: over2}, relay.addr()); err != nil {
+	if err := proctest.Ask(ctx, &http.Client{Transport: over2}, relay.addr()); err != nil {
 		return score{}, fmt.Errorf("through mutual TLS: %w", err)
 	}
 	var all score
 	for _, s := range []side{
-		{"outbound", true, func(ctx context.Context) (string, error) { return b.within(ctx, h2specArgs("server:8080")) }},
-		{"inbound, plaintext", true, func(ctx context.Context) (string, error) { return b.outside(ctx, h2specArgs(published)) }},
-		{"inbound, mutual TLS", false, func(ctx context.Context) (string, error) { return b.outside(ctx, h2specArgs(relay.addr())) }},
+		{"outbound", true, func(ctx context.Context) (string, error) { return r.within(ctx, h2specArgs("server:8080")) }},
+		{"inbound, plaintext", true, func(ctx context.Context) (string, error) { return r.outside(ctx, h2specArgs(published)) }},
+		{"inbound, mutual TLS", false, func(ctx context.Context) (string, error) { return r.outside(ctx, h2specArgs(relay.addr())) }},
 	} {
 		out, err := s.run(ctx)
 		if ctx.Err() != nil {
@@ -72,24 +70,6 @@ func (b *bench) h2spec(ctx context.Context) (score, error) {
 	return all, nil
 }
 
-// answers says whether an application does, through its proxy.
-func answers(ctx context.Context, c *http.Client, at string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+at+"/", nil)
-	if err != nil {
-		return err
-	}
-	resp, err := c.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	if err == nil && resp.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s: %s", resp.Status, b)
-	}
-	return err
-}
-
 // h2specArgs: a case may take 5 s, since others may be using this machine.
 func h2specArgs(at string) []string {
 	host, port, _ := net.SplitHostPort(at)
@@ -97,21 +77,21 @@ func h2specArgs(at string) []string {
 }
 
 // within runs a suite's program as a workload of the mesh, and outside beside it.
-func (b *bench) within(ctx context.Context, args []string) (string, error) {
-	return b.await(ctx, args, append(b.Weft("run", "--state", b.State(), "--service", "client", "--"), filepath.Join(b.suites, args[0])))
+func (r *rig) within(ctx context.Context, args []string) (string, error) {
+	return r.await(ctx, args, append(r.Weft("run", "--state", r.State(), "--service", "client", "--"), filepath.Join(r.suites, args[0])))
 }
 
-func (b *bench) outside(ctx context.Context, args []string) (string, error) {
-	return b.await(ctx, args, []string{filepath.Join(b.suites, args[0])})
+func (r *rig) outside(ctx context.Context, args []string) (string, error) {
+	return r.await(ctx, args, []string{filepath.Join(r.suites, args[0])})
 }
 
 // most is how long a program may take.
 const most = 3 * time.Minute
 
-func (b *bench) await(ctx context.Context, args, argv []string) (string, error) {
+func (r *rig) await(ctx context.Context, args, argv []string) (string, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, most, fmt.Errorf("it was not done within %v", most))
 	defer cancel()
-	p, err := proctest.Start(strings.Join(args, " "), b.Log, nil, append(argv, args[1:]...)...)
+	p, err := proctest.Start(strings.Join(args, " "), r.Log, nil, append(argv, args[1:]...)...)
 	if err != nil {
 		return "", err
 	}

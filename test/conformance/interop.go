@@ -30,30 +30,30 @@ var balancing = map[string]string{
 // interop runs each case as a workload of its own, so that it goes through the client's proxy, mutual TLS, and the server's proxy; and
 // then from outside of the mesh, through a published port, in the clear and without an upgrade (RFC 9113 section 3.3), and the
 // server's proxy.
-func (b *bench) interop(ctx context.Context) (score, error) {
+func (r *rig) interop(ctx context.Context) (score, error) {
 	published, err := proctest.FreePort()
 	if err != nil {
 		return score{}, err
 	}
-	server, err := b.Run("interop server", nil, []string{"--service", "interop", "--port", "10000/grpc", "--publish", published + ":10000"},
-		filepath.Join(b.suites, "server"), "--port", "10000")
+	server, err := r.Run("interop server", nil, []string{"--service", "interop", "--port", "10000/grpc", "--publish", published + ":10000"},
+		filepath.Join(r.suites, "server"), "--port", "10000")
 	if err != nil {
 		return score{}, err
 	}
-	if err := b.Await(ctx, server, 30*time.Second, "answer", func() error {
-		_, err := b.within(ctx, interopArgs("interop:10000", "empty_unary"))
+	if err := r.Await(ctx, server, 30*time.Second, "answer", func() error {
+		_, err := r.within(ctx, interopArgs("interop:10000", "empty_unary"))
 		return err
 	}); err != nil {
 		return score{}, err
 	}
-	all, err := interopBy(ctx, "two proxies", "interop:10000", b.within)
+	all, err := interopBy(ctx, "two proxies", "interop:10000", r.within)
 	if err != nil {
 		return all, err
 	}
-	if err := b.encrypted(ctx); err != nil { // before there are calls in the clear
+	if err := r.encrypted(ctx); err != nil { // before there are calls in the clear
 		return all, err
 	}
-	n, err := interopBy(ctx, "published port", published, b.outside)
+	n, err := interopBy(ctx, "published port", published, r.outside)
 	all.add(n)
 	return all, err
 }
@@ -88,8 +88,8 @@ func interopArgs(at, name string) []string {
 }
 
 // encrypted makes sure that the calls came from proxies, by mutual TLS.
-func (b *bench) encrypted(ctx context.Context) error {
-	out, err := b.Command(ctx, "edges", "--window", "0", "-o", "json")
+func (r *rig) encrypted(ctx context.Context) error {
+	out, err := r.Command(ctx, "edges", "--window", "0", "-o", "json")
 	if err != nil {
 		return err
 	}
@@ -102,11 +102,11 @@ func (b *bench) encrypted(ctx context.Context) error {
 		return fmt.Errorf("%w: %s", err, out)
 	}
 	calls := uint64(0)
-	for _, r := range rows {
-		if r.MTLS < 1 {
+	for _, row := range rows {
+		if row.MTLS < 1 {
 			return fmt.Errorf("calls went in the clear:\n%s", out)
 		}
-		calls += r.Calls
+		calls += row.Calls
 	}
 	if calls == 0 {
 		return fmt.Errorf("no calls were seen by the server's proxy:\n%s", out)

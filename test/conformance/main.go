@@ -14,10 +14,9 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"syscall"
 
 	"github.com/weft-mesh/weft/internal/proctest"
 	"github.com/weft-mesh/weft/node/sandbox"
@@ -29,25 +28,13 @@ func main() {
 	verbose := flag.Bool("v", false, "show what the programs print")
 	flag.Parse()
 	if flag.Arg(0) == "serve" { // as a workload of its own mesh
-		fmt.Fprintln(os.Stderr, "conformance:", serve(flag.Arg(1)))
+		fmt.Fprintln(os.Stderr, "conformance:", proctest.Serve(flag.Arg(1), http.HandlerFunc(answer)))
 		os.Exit(1)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
-	defer stop()
-	log := io.Writer(nil)
-	if *verbose {
-		log = os.Stderr
-	}
-	score, err := run(ctx, flag.Arg(0), *bin, *suites, log)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "conformance:", err)
-		score.failed++
-	}
-	fmt.Printf("%d passed, %d failed\n", score.passed, score.failed)
-	if score.failed > 0 {
-		stop()
-		os.Exit(1)
-	}
+	proctest.Main("conformance", *verbose, func(ctx context.Context, log io.Writer) (passed, failed int, err error) {
+		score, err := run(ctx, flag.Arg(0), *bin, *suites, log)
+		return score.passed, score.failed, err
+	})
 }
 
 // score counts cases.
@@ -58,22 +45,19 @@ func (s *score) add(o score) {
 	s.failed += o.failed
 }
 
-// bench is a mesh, and where the suites' programs are.
-type bench struct {
+// rig is a mesh, and where the suites' programs are.
+type rig struct {
 	*proctest.Mesh
 	suites string
 }
 
 func run(ctx context.Context, suite, bin, suites string, log io.Writer) (score, error) {
-	measure := map[string]func(*bench, context.Context) (score, error){"h2spec": (*bench).h2spec, "grpc-interop": (*bench).interop}[suite]
+	measure := map[string]func(*rig, context.Context) (score, error){"h2spec": (*rig).h2spec, "grpc-interop": (*rig).interop}[suite]
 	if measure == nil {
 		return score{}, errors.New("which suite: h2spec or grpc-interop")
 	}
-	bin, err := filepath.Abs(bin)
+	suites, err := filepath.Abs(suites)
 	if err != nil {
-		return score{}, err
-	}
-	if suites, err = filepath.Abs(suites); err != nil {
 		return score{}, err
 	}
 	m, err := proctest.New(bin, "weft-conformance-", log, "conformance")
@@ -90,7 +74,7 @@ func run(ctx context.Context, suite, bin, suites string, log io.Writer) (score, 
 	if err := m.StartUp(ctx); err != nil {
 		return score{}, err
 	}
-	return measure(&bench{m, suites}, ctx)
+	return measure(&rig{m, suites}, ctx)
 }
 
 // services are those that the suites call.

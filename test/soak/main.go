@@ -9,9 +9,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"path/filepath"
-	"syscall"
 	"time"
 
 	"github.com/weft-mesh/weft/internal/proctest"
@@ -30,28 +27,12 @@ func main() {
 		}
 		return
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
-	defer stop()
-	log := io.Writer(nil)
-	if *verbose {
-		log = os.Stderr
-	}
-	passed, failed, err := run(ctx, *bin, *write, *span, log)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "soak:", err)
-		failed++
-	}
-	fmt.Printf("%d passed, %d failed\n", passed, failed)
-	if failed > 0 {
-		stop()
-		os.Exit(1)
-	}
+	proctest.Main("soak", *verbose, func(ctx context.Context, log io.Writer) (passed, failed int, err error) {
+		return run(ctx, *bin, *write, *span, log)
+	})
 }
 
 func run(ctx context.Context, bin, write string, span time.Duration, log io.Writer) (passed, failed int, err error) {
-	if bin, err = filepath.Abs(bin); err != nil {
-		return 0, 0, err
-	}
 	mesh, err := proctest.New(bin, "weft-soak-", log, "soak")
 	if err != nil {
 		return 0, 0, err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -90,17 +89,7 @@ func (s *soak) start(ctx context.Context) error {
 	if s.front, err = s.workload("front", flags, "relay", "back"); err != nil {
 		return err
 	}
-	return s.mesh.Await(ctx, s.front, 30*time.Second, "answer", func() error {
-		resp, err := http.Get("http://" + s.ways[httpPort] + "/")
-		if err != nil {
-			return err
-		}
-		defer resp.Body.Close()
-		if resp.StatusCode != http.StatusOK {
-			return errors.New(resp.Status)
-		}
-		return nil
-	})
+	return s.mesh.AwaitAnswer(ctx, s.front, s.ways[httpPort])
 }
 
 func (s *soak) workload(service string, flags []string, command ...string) (*proctest.Process, error) {
@@ -120,17 +109,7 @@ func (s *soak) more(ctx context.Context) error {
 	}
 	s.backs = append(s.backs, p)
 	s.started++
-	return s.mesh.Await(ctx, p, 30*time.Second, "answer", func() error {
-		resp, err := http.Get("http://" + at + "/")
-		if err != nil {
-			return err
-		}
-		defer resp.Body.Close()
-		if resp.StatusCode != http.StatusOK {
-			return errors.New(resp.Status)
-		}
-		return nil
-	})
+	return s.mesh.AwaitAnswer(ctx, p, at)
 }
 
 // load has everything happen at once, for the time that was asked for.
@@ -154,7 +133,7 @@ func (s *soak) load(ctx context.Context) {
 
 // certificates counts those that front's proxy has had. Where it was upgraded, the counts went along.
 func (s *soak) certificates(ctx context.Context) error {
-	socket, err := s.mesh.Admin(ctx, "front")
+	socket, _, err := s.mesh.Proxy(ctx, "front")
 	if err != nil {
 		return err
 	}

@@ -19,6 +19,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/weft-mesh/weft/examples/bookinfo/echo"
+	"github.com/weft-mesh/weft/internal/proctest"
 )
 
 const (
@@ -41,8 +42,7 @@ type kind struct {
 
 // call starts traffic of every kind; what is under way when ctx ends may finish.
 func (s *soak) call(ctx context.Context) {
-	kept, anew, h2 := &http.Transport{MaxIdleConnsPerHost: callers}, &http.Transport{DisableKeepAlives: true}, &http.Transport{Protocols: new(http.Protocols)}
-	h2.Protocols.SetUnencryptedHTTP2(true)
+	kept, anew, h2 := &http.Transport{MaxIdleConnsPerHost: callers}, &http.Transport{DisableKeepAlives: true}, proctest.HTTP2()
 	conn, err := grpc.NewClient("passthrough:"+s.ways[grpcPort], grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		s.trouble(err)
