@@ -19,9 +19,9 @@
 // A workload may say trusted=ADDRESS/BITS,...: proxies in front of the mesh whose x-forwarded-* it takes (weft run --trusted-proxy).
 //
 // Beside headers, a call may say: answering=STATUS, what the application answers; taking=DURATION, how long that takes it;
-// failing=N, so many attempts find nobody to connect to; at=ADDRESS, where a call from outside comes from, which it has to say where a policy asks; times=N, it is made so
-// often, one after another, with {n} in a header or query standing for its number, and keeping=cookies, each with the cookies that
-// the ones before were given; beside=N, so many calls like it are open meanwhile.
+// failing=N, so many attempts find nobody to connect to; at=ADDRESS, where a call from outside comes from, which it has to say where a
+// policy asks; times=N, it is made so often, one after another, with {n} in a header or query standing for its number, and
+// keeping=cookies, each with the cookies that the ones before were given; beside=N, so many calls like it are open meanwhile.
 //
 // An outcome is a status, "ok" or "refused", and what of the following matters: the service that got the call, its subset, "at
 // WORKLOAD", "grpc CODE", "attempts N", "copied to SERVICE subset NAME", "because WORDS", "counts failure" or "counts success" and
@@ -56,6 +56,7 @@ import (
 
 	"golang.org/x/tools/txtar" // the format of Go's own script tests
 
+	"github.com/weft-mesh/weft/explain"
 	"github.com/weft-mesh/weft/traffic"
 )
 
@@ -102,30 +103,6 @@ type Call struct {
 	Cookies  bool          // that it is given are kept for the next time
 	Outcomes []Outcome
 }
-
-// Outcome is what is to become of a call, or of a share of such calls.
-type Outcome struct {
-	Share   int    // percent; 0: not said
-	Often   Often  // of a call that is made several times
-	Status  int    // 0: refused, or not said for TCP
-	Refused bool   // no answer
-	OK      bool   // a TCP connection that works
-	Target  string // service, by name, name.namespace or full; empty: not said
-	Subset  string
-	At      string      // the workload, by name or namespace/name; empty: not said
-	Alike   bool        // all such calls are one workload's, whichever
-	Counts  string      // "failure" or "success"; empty: not said
-	CountBy string      // beginning of the words of the rule that says so; empty: not said
-	GRPC    string      // grpc-status; empty: not said
-	Tries   int         // attempts; 0: not said
-	Because string      // beginning of the deciding verdict's words; empty: not said
-	Sees    [][2]string // headers, "path", "query" or "host", as the application gets them; an empty value: it is not there
-	Returns [][2]string // headers of the answer
-	Copies  []Copy      // where copies of the call go
-}
-
-// Copy is where a mirror sends a call too.
-type Copy struct{ Service, Subset string }
 
 // Expected is a finding: its place and the beginning of its field or text.
 type Expected struct {
@@ -381,125 +358,66 @@ func (c *Call) options(words []string) error {
 	return nil
 }
 
-func outcomes(words []string) (out []Outcome, err error) {
-	for len(words) > 0 {
-		end := slices.Index(words, "|")
-		if end < 0 {
-			end = len(words)
-		}
-		o, err := outcome(words[:end])
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, o)
-		words = words[min(end+1, len(words)):]
-	}
-	return out, nil
+// inOrder names the sections whose calls know of each other.
+const inOrder = "calls in order"
+
+// Step is a line of calls in order: a call, or time that passes, or a workload whose application answers otherwise from now on.
+type Step struct {
+	Line     int
+	Call     *Call
+	After    time.Duration
+	Workload string
+	App      explain.App
 }
 
-func outcome(words []string) (o Outcome, err error) {
-	if words, err = o.howOften(words); err != nil {
-		return o, err
-	}
-	if len(words) == 0 {
-		return o, errors.New("an outcome is empty: want a status, ok or refused")
-	}
-	switch words[0] {
-	case "refused":
-		o.Refused = true
-	case "ok":
-		o.OK = true
+// A transcript is for behaviour; what takes many calls belongs into a benchmark.
+const (
+	maxTimes  = 1000
+	maxBeside = 100
+	maxAfter  = 24 * time.Hour
+)
+
+const stepForm = callForm + ", after DURATION, or WORKLOAD answers STATUS, WORKLOAD takes DURATION, WORKLOAD refuses"
+
+func (f *File) step(n int, words []string) error {
+	order := &f.Orders[len(f.Orders)-1]
+	x, err := Step{Line: n}, error(nil)
+	switch {
+	case words[0] == "from":
+		single := File{}
+		err = single.call(n, words)
+		if len(single.Calls) > 0 {
+			x.Call = &single.Calls[0]
+		}
+	case words[0] == "after" && len(words) == 2:
+		x.After, err = duration(words[1])
+	case len(words) == 3 && words[1] == "answers":
+		x.Workload = words[0]
+		x.App.Status, err = number(words[2], 599)
+	case len(words) == 3 && words[1] == "takes":
+		x.Workload = words[0]
+		x.App.Takes, err = duration(words[2])
+	case len(words) == 2 && words[1] == "refuses":
+		x.Workload, x.App.Refuses = words[0], true
 	default:
-		if o.Status, err = strconv.Atoi(words[0]); err != nil {
-			return o, fmt.Errorf("%q: want a status, ok or refused", words[0])
-		}
+		err = errors.New(stepForm)
 	}
-	return o, o.rest(words[1:])
+	*order = append(*order, x)
+	return err
 }
 
-// words that begin a part of an outcome.
-var parts = []string{"because", "subset", "at", "sees", "returns", "grpc", "attempts", "copied", "counts"}
-
-func (o *Outcome) rest(words []string) error {
-	for len(words) > 0 {
-		n, err := o.part(words[0], words[1:])
-		if err != nil {
-			return err
-		}
-		words = words[1+n:]
+func duration(text string) (time.Duration, error) {
+	d, err := time.ParseDuration(text)
+	if err != nil || d <= 0 || d > maxAfter {
+		err = fmt.Errorf("%q: want a time of up to %v, as 30s", text, maxAfter)
 	}
-	return nil
+	return d, err
 }
 
-// part reads one part that begins with word, and returns how many of the words behind it belong to it.
-func (o *Outcome) part(word string, rest []string) (n int, err error) {
-	switch word {
-	case "because":
-		o.Because, n = phrase(rest)
-	case "sees":
-		o.Sees, n, err = pairs(rest)
-	case "returns":
-		o.Returns, n, err = pairs(rest)
-	case "copied":
-		return o.copied(rest)
-	case "at":
-		return o.at(rest)
-	case "counts":
-		return o.counts(rest)
-	case "subset", "grpc", "attempts":
-		if len(rest) == 0 {
-			return 0, fmt.Errorf("%s: what follows it is missing", word)
-		}
-		n = 1
-		switch word {
-		case "subset":
-			o.Subset = rest[0]
-		case "grpc":
-			o.GRPC = rest[0]
-		default:
-			o.Tries, err = strconv.Atoi(rest[0])
-		}
-	default:
-		if o.Target != "" {
-			return 0, fmt.Errorf("%q is not understood after %q", word, o.Target)
-		}
-		o.Target = word
+func number(text string, most int) (int, error) {
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 || n > most {
+		err = fmt.Errorf("%q: want a number of 1 to %d", text, most)
 	}
 	return n, err
-}
-
-// phrase is the words up to the next part.
-func phrase(words []string) (string, int) {
-	n := 0
-	for n < len(words) && !slices.Contains(parts, words[n]) {
-		n++
-	}
-	return strings.Join(words[:n], " "), n
-}
-
-func (o *Outcome) copied(rest []string) (n int, err error) {
-	if len(rest) < 2 || rest[0] != "to" {
-		return 0, errors.New("want copied to SERVICE, and subset NAME if it has one")
-	}
-	c := Copy{Service: rest[1]}
-	if n = 2; len(rest) > 3 && rest[2] == "subset" {
-		c.Subset, n = rest[3], 4
-	}
-	o.Copies = append(o.Copies, c)
-	return n, nil
-}
-
-func pairs(words []string) (out [][2]string, n int, err error) {
-	for _, w := range words {
-		if slices.Contains(parts, w) {
-			break
-		}
-		k, v, ok := strings.Cut(w, "=")
-		if !ok {
-			return nil, 0, fmt.Errorf("%q: want NAME=VALUE", w)
-		}
-		out = append(out, [2]string{strings.ToLower(k), v})
-		n++
-	}
-	return out, n, nil
 }

@@ -4,19 +4,16 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/weft-mesh/weft/compile"
 	"github.com/weft-mesh/weft/control"
-	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/dialect"
 	"github.com/weft-mesh/weft/dialect/all"
 	"github.com/weft-mesh/weft/explain"
 	"github.com/weft-mesh/weft/mesh"
 	"github.com/weft-mesh/weft/source/files"
-	"github.com/weft-mesh/weft/traffic"
 )
 
 // Now is when transcripts take place.
@@ -61,18 +58,6 @@ func (f *File) Load() *control.View {
 		workloads = append(workloads, control.Simulated(r, i+1, Now))
 	}
 	return control.Load(TrustDomain, objects, found, workloads)
-}
-
-// Failure is an expectation that does not hold.
-type Failure struct {
-	Line int
-	Text string // the call, or the finding
-	Want string
-	Got  string
-}
-
-func (x *Failure) String() string {
-	return fmt.Sprintf("line %d: %s\n  want %s\n  got  %s", x.Line, x.Text, x.Want, x.Got)
 }
 
 // Run judges every call by decision alone, and compares findings. It returns how many expectations there were.
@@ -149,225 +134,6 @@ func Judge(s *mesh.Snapshot, c *Call) ([]explain.Branch, error) {
 		return nil, err
 	}
 	return explain.Call(compile.All(s, s.Workloads[q.From]), nil, q)
-}
-
-// Compare checks the ways that a call can go against what is expected; nil: all is well. A single outcome without a share is
-// that of all of them.
-func Compare(c *Call, got []explain.Branch) *Failure {
-	left := slices.Clone(got)
-	if len(c.Outcomes) == 1 && c.Outcomes[0].Share == 0 {
-		left = slices.DeleteFunc(left, func(b explain.Branch) bool { return c.Outcomes[0].Fits(&b) })
-		if len(left) > 0 {
-			return c.failure(c.Outcomes[0].String(), left)
-		}
-		return nil
-	}
-	for i := range c.Outcomes {
-		at := slices.IndexFunc(left, func(b explain.Branch) bool { return c.Outcomes[i].share(&b) && c.Outcomes[i].Fits(&b) })
-		if at < 0 {
-			return c.failure(c.Outcomes[i].String(), got)
-		}
-		left = slices.Delete(left, at, at+1)
-	}
-	if len(left) > 0 {
-		return c.failure("no outcome but those", left)
-	}
-	return nil
-}
-
-func (c *Call) failure(want string, got []explain.Branch) *Failure {
-	var all []string
-	times := map[string]int{}
-	for i := range got {
-		s := core(&got[i])
-		if got[i].To != nil {
-			s += " at " + got[i].To.Workload
-		}
-		if !c.Repeated() && len(got) == 1 {
-			s += heads(&got[i])
-		}
-		if times[s]++; times[s] == 1 {
-			all = append(all, s)
-		}
-	}
-	for i, s := range all {
-		if c.Times > 0 {
-			all[i] = fmt.Sprintf("%d times %s", times[s], s)
-		}
-	}
-	return &Failure{c.Line, c.Text, want, strings.Join(all, " | ")}
-}
-
-func (o *Outcome) share(b *explain.Branch) bool {
-	return o.Share == 0 || o.Share == int(b.Share*100+0.5)
-}
-
-// Fits says whether a branch is as expected, but for its share.
-func (o *Outcome) Fits(b *explain.Branch) bool {
-	return o.status(b) && o.target(b.Target) && o.endpoint(b) && o.counted(b) && (o.GRPC == "" || b.GRPC == o.GRPC) && (o.Tries == 0 || b.Attempt == o.Tries) &&
-		(o.Because == "" || strings.HasPrefix(Words(b.By), o.Because)) && has(o.Sees, b.Header, b.Path) && has(o.Returns, b.Returns, "") &&
-		o.copies(b.Copies)
-}
-
-func (o *Outcome) status(b *explain.Branch) bool {
-	switch {
-	case o.Refused:
-		return b.Status >= 400
-	case o.OK:
-		return b.Status < 400
-	}
-	return b.Status == o.Status
-}
-
-func (o *Outcome) copies(got []traffic.Target) bool {
-	for _, c := range o.Copies {
-		is := Outcome{Target: c.Service, Subset: c.Subset}
-		if !slices.ContainsFunc(got, is.target) {
-			return false
-		}
-	}
-	return o.Copies == nil || len(got) == len(o.Copies)
-}
-
-func (o *Outcome) target(t traffic.Target) bool {
-	return (o.Target == "" || t.Service == o.Target || strings.HasPrefix(t.Service, o.Target+".")) && (o.Subset == "" || t.Subset == o.Subset)
-}
-
-func has(want, have [][2]string, path string) bool {
-	for _, w := range want {
-		value, found := path, true
-		if w[0] != "path" || path == "" {
-			i := slices.IndexFunc(have, func(h [2]string) bool { return h[0] == w[0] })
-			if found = i >= 0; found {
-				value = have[i][1]
-			}
-		}
-		if w[1] == "" && (!found || value == "") {
-			continue
-		}
-		if !found || value != w[1] {
-			return false
-		}
-	}
-	return true
-}
-
-// Words say because of what: "AuthorizationPolicy default/x rules[0] (istio)", or "AuthorizationPolicy default/x, no rule allows
-// (istio)".
-func Words(v decision.Verdict) string {
-	ref := v.Ref.String()
-	if v.Outcome != decision.Deny || v.Reason == decision.Matched {
-		return ref
-	}
-	if at := strings.LastIndex(ref, " ("); at > 0 {
-		return ref[:at] + ", " + v.Reason.String() + ref[at:]
-	}
-	return ref + ", " + v.Reason.String()
-}
-
-// Describe writes a branch as a transcript would.
-func Describe(b *explain.Branch) string { return core(b) + heads(b) }
-
-// core is what became of the call, and because of what.
-func core(b *explain.Branch) string {
-	s := ""
-	if b.Share < 1 {
-		s = fmt.Sprintf("%.0f%% ", b.Share*100)
-	}
-	s += strconv.Itoa(b.Status)
-	if b.Failed != "" {
-		s += " (" + b.Failed + ")"
-	}
-	if b.GRPC != "" {
-		s += " grpc " + b.GRPC
-	}
-	if b.Target.Service != "" {
-		name, _, _ := strings.Cut(b.Target.Service, ".")
-		s += " " + name
-	}
-	if b.Target.Subset != "" {
-		s += " subset " + b.Target.Subset
-	}
-	if b.Attempt > 1 {
-		s += " attempts " + strconv.Itoa(b.Attempt)
-	}
-	for _, c := range b.Copies {
-		s += " copied to " + c.String()
-	}
-	s += " because " + Words(b.By)
-	if b.Class != nil {
-		s += " counts " + counts[b.Failure] + " by " + b.Class.String()
-	}
-	return s
-}
-
-var counts = map[bool]string{false: "success", true: "failure"}
-
-// heads is what the two ends see of headers.
-func heads(b *explain.Branch) (s string) {
-	if b.Path != "" {
-		s += " sees path=" + b.Path
-	}
-	for _, h := range b.Header {
-		s += " " + h[0] + "=" + strconv.Quote(h[1])
-	}
-	for i, h := range b.Returns {
-		if i == 0 {
-			s += " returns"
-		}
-		s += " " + h[0] + "=" + strconv.Quote(h[1])
-	}
-	return s
-}
-
-func (o *Outcome) String() string {
-	var words []string
-	switch {
-	case o.Refused:
-		words = append(words, "refused")
-	case o.OK:
-		words = append(words, "ok")
-	default:
-		words = append(words, strconv.Itoa(o.Status))
-	}
-	words = append(o.Often.words(o.Share), words...)
-	words = append(words, o.Target)
-	if o.Subset != "" {
-		words = append(words, "subset "+o.Subset)
-	}
-	switch {
-	case o.Alike:
-		words = append(words, "at one endpoint")
-	case o.At != "":
-		words = append(words, "at "+o.At)
-	}
-	if o.GRPC != "" {
-		words = append(words, "grpc "+o.GRPC)
-	}
-	if o.Tries > 0 {
-		words = append(words, fmt.Sprint("attempts ", o.Tries))
-	}
-	for _, c := range o.Copies {
-		words = append(words, "copied to "+c.Service, strings.TrimSuffix("subset "+c.Subset, "subset "))
-	}
-	if o.Because != "" {
-		words = append(words, "because "+o.Because)
-	}
-	if o.Counts != "" {
-		words = append(words, "counts "+o.Counts)
-	}
-	if o.CountBy != "" {
-		words = append(words, "by "+o.CountBy)
-	}
-	for name, list := range map[string][][2]string{"sees": o.Sees, "returns": o.Returns} {
-		for i, p := range list {
-			if i == 0 {
-				words = append(words, name)
-			}
-			words = append(words, p[0]+"="+p[1])
-		}
-	}
-	return strings.Join(slices.DeleteFunc(words, func(w string) bool { return w == "" }), " ")
 }
 
 // Asked is the call as explain takes it.
