@@ -90,14 +90,3 @@ func (s *State) Snapshot() map[traffic.Target][]balance.Snapshot {
 	}
 	return out
 }
-
-// Restore makes endpoints that are there already as they were.
-func (s *State) Restore(learnt map[traffic.Target][]balance.Snapshot, now time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for t, snaps := range learnt {
-		if p := s.pools[t]; p != nil {
-			p.set.Restore(snaps, now)
-		}
-	}
-}

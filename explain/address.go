@@ -46,7 +46,7 @@ func addressed(cfg *config.Set, q *Query) error {
 // judged is what decides about a call from an address, in words.
 func judged(cfg *config.Set, q Query, from netip.Addr) (string, error) {
 	q.Source = from
-	b, err := once(cfg, nil, &q, 0)
+	b, err := once(cfg, &q, 0)
 	if b.By.Ref == nil {
 		b.By.Ref = &decision.Ref{}
 	}

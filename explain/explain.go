@@ -11,7 +11,6 @@ import (
 
 	"github.com/weft-mesh/weft/config"
 	"github.com/weft-mesh/weft/decision"
-	"github.com/weft-mesh/weft/feature/balance"
 	"github.com/weft-mesh/weft/traffic"
 )
 
@@ -64,13 +63,13 @@ type Branch struct {
 	Steps   []decision.Step    `json:"steps"`
 }
 
-// Call explains q. cfg holds what the caller's and the callees' proxies have: what compile.All made for q.From. learnt, which may
-// be nil, is what the caller's proxy has learnt of endpoints.
-func Call(cfg *config.Set, learnt map[traffic.Target][]balance.Snapshot, q Query) ([]Branch, error) {
+// Call explains q. cfg holds what the caller's and the callees' proxies have: what compile.All made for q.From. Its proxy
+// has learnt nothing of endpoints.
+func Call(cfg *config.Set, q Query) ([]Branch, error) {
 	if err := addressed(cfg, &q); err != nil {
 		return nil, err
 	}
-	first, err := once(cfg, learnt, &q, 0)
+	first, err := once(cfg, &q, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +79,7 @@ func Call(cfg *config.Set, learnt map[traffic.Target][]balance.Snapshot, q Query
 		}
 		var all []Branch
 		for _, o := range s.Options {
-			b, err := once(cfg, learnt, &q, o.Draw)
+			b, err := once(cfg, &q, o.Draw)
 			if err != nil {
 				return nil, err
 			}
@@ -92,8 +91,8 @@ func Call(cfg *config.Set, learnt map[traffic.Target][]balance.Snapshot, q Query
 	return []Branch{first}, nil
 }
 
-func once(cfg *config.Set, learnt map[traffic.Target][]balance.Snapshot, q *Query, draw uint64) (Branch, error) {
-	o, err := begin(NewProxy(cfg), learnt, q, draw)
+func once(cfg *config.Set, q *Query, draw uint64) (Branch, error) {
+	o, err := NewProxy(cfg).begin(q, draw)
 	if err != nil {
 		return Branch{}, err
 	}

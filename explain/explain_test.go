@@ -45,7 +45,7 @@ func world() *mesh.Snapshot {
 
 func ask(t *testing.T, s *mesh.Snapshot, path string) explain.Branch {
 	t.Helper()
-	b, err := explain.Call(compile.All(s, s.Workloads["default/web"]), nil, explain.Query{From: "default/web", Proto: traffic.HTTP1, Host: host, Port: 80,
+	b, err := explain.Call(compile.All(s, s.Workloads["default/web"]), explain.Query{From: "default/web", Proto: traffic.HTTP1, Host: host, Port: 80,
 		Method: "GET", Authority: "reviews", Path: path})
 	if err != nil || len(b) != 1 {
 		t.Fatalf("%v: %+v", err, b)
@@ -73,7 +73,7 @@ func TestUnknown(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		b, err := explain.Call(compile.All(s, s.Workloads[q.From]), nil, q)
+		b, err := explain.Call(compile.All(s, s.Workloads[q.From]), q)
 		if err != nil || len(b) != 1 || b[0].Status != 502 || len(b[0].Steps) != 1 || b[0].Steps[0].Note != want {
 			t.Errorf("%s: %v %+v, want %s", url, err, b, want)
 		}
@@ -114,13 +114,13 @@ func TestWhatIf(t *testing.T) {
 	} {
 		q := q
 		x.edit(&q)
-		b, err := explain.Call(set, nil, q)
+		b, err := explain.Call(set, q)
 		if err != nil || b[0].Status != x.status || x.attempts != max(b[0].Attempt, 1) {
 			t.Errorf("%s: %v, %+v", name, err, b)
 		}
 	}
 	for _, bad := range []explain.Query{{From: "default/none"}, {To: "default/none"}} {
-		if _, err := explain.Call(set, nil, bad); err == nil {
+		if _, err := explain.Call(set, bad); err == nil {
 			t.Errorf("%+v is explained", bad)
 		}
 	}

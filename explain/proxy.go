@@ -7,7 +7,6 @@ import (
 	"github.com/weft-mesh/weft/chain"
 	"github.com/weft-mesh/weft/config"
 	"github.com/weft-mesh/weft/decision"
-	"github.com/weft-mesh/weft/feature/balance"
 	"github.com/weft-mesh/weft/traffic"
 )
 
@@ -30,7 +29,7 @@ func (p *Proxy) Begin(q *Query, draw uint64) (*Open, error) {
 	if err := addressed(p.cfg, q); err != nil {
 		return nil, err
 	}
-	return begin(p, nil, q, draw)
+	return p.begin(q, draw)
 }
 
 // Open is a call that is answered and goes on: it holds its place in limits, and counts as waiting, until End.
@@ -40,7 +39,7 @@ type Open struct {
 	b Branch
 }
 
-func begin(p *Proxy, learnt map[traffic.Target][]balance.Snapshot, q *Query, draw uint64) (*Open, error) {
+func (p *Proxy) begin(q *Query, draw uint64) (*Open, error) {
 	p.now = q.Now
 	h := &host{Proxy: p, q: q, fail: q.Fail}
 	c := &traffic.Call{}
@@ -48,7 +47,6 @@ func begin(p *Proxy, learnt map[traffic.Target][]balance.Snapshot, q *Query, dra
 	if err != nil {
 		return nil, err
 	}
-	h.state.Restore(learnt, q.Now)
 	c.Proto, c.Method, c.Scheme, c.Authority, c.Path, c.Query, c.Now, c.Draw = q.Proto, q.Method, "http", q.Authority, traffic.NormalPath(q.Path), q.Query, q.Now, draw
 	for _, f := range q.Header {
 		c.Header.Receive(strings.ToLower(f[0]), f[1])

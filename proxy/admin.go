@@ -154,7 +154,7 @@ func (a *admin) config(c *traffic.Call) error {
 
 func (a *admin) endpoints() []Endpoint {
 	out := []Endpoint{}
-	for t, list := range a.p.state.Snapshot() {
+	for t, list := range a.p.Learnt() {
 		for _, s := range list {
 			e := Endpoint{Target: t.String(), Address: s.Endpoint.Addr.String(), Workload: s.Endpoint.Workload, Latency: s.Latency.Seconds(),
 				Pending: s.Pending, Draining: s.Endpoint.Draining}
@@ -170,7 +170,7 @@ func (a *admin) endpoints() []Endpoint {
 	return out
 }
 
-// Learnt is what was learnt of endpoints, for explain.
+// Learnt is what was learnt of endpoints.
 func (p *Proxy) Learnt() map[traffic.Target][]balance.Snapshot { return p.state.Snapshot() }
 
 // Count adds metrics of the proxy's own to a registry: of its connections, of callers turned away, of its certificate. It sets those

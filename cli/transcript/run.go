@@ -133,7 +133,7 @@ func Judge(s *mesh.Snapshot, c *Call) ([]explain.Branch, error) {
 	if err != nil {
 		return nil, err
 	}
-	return explain.Call(compile.All(s, s.Workloads[q.From]), nil, q)
+	return explain.Call(compile.All(s, s.Workloads[q.From]), q)
 }
 
 // Asked is the call as explain takes it.
