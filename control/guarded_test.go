@@ -26,6 +26,10 @@ var bad = map[string]string{
 	`{apiVersion: cilium.io/v2, kind: CiliumNetworkPolicy, metadata: {name: x}, spec: {endpointSelector: {}, ingressDeny: [{fromEntities: many}]}}`:            "spec.ingressDeny[0].fromEntities",
 	`{apiVersion: cilium.io/v2, kind: CiliumClusterwideNetworkPolicy, metadata: {name: x}, spec: {endpointSelector: {}, ingressDeny: [{fromEntities: many}]}}`: "spec.ingressDeny[0].fromEntities",
 	`{apiVersion: cilium.io/v2, kind: CiliumCIDRGroup, metadata: {name: x}, spec: {externalCIDRs: [everywhere]}}`:                                              "spec.externalCIDRs[0]",
+	// Of a kind that is misspelled.
+	`{apiVersion: security.istio.io/v1, kind: AuthorizationPolic, metadata: {name: x}, spec: {}}`:   "did you mean AuthorizationPolicy?",
+	`{apiVersion: security.istio.oi/v1, kind: AuthorizationPolicy, metadata: {name: x}, spec: {}}`:  "did you mean apiVersion: security.istio.io/v1",
+	`{apiVersion: networking.istio.io/v1, kind: PeerAuthentication, metadata: {name: x}, spec: {}}`: "did you mean apiVersion: security.istio.io/v1",
 }
 
 const strict = `{apiVersion: security.istio.io/v1, kind: PeerAuthentication, metadata: {name: x}, spec: {mtls: {mode: STRICT}}}`

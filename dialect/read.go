@@ -97,8 +97,12 @@ func kindOf(kinds []Kind, o *Object) (*Kind, []mesh.Finding) {
 	if k := Find(kinds, o.Group, o.Kind); k != nil {
 		return k, nil
 	}
-	f := mesh.Finding{Ref: o.Ref(dialectOf(kinds, o.Group)), Level: mesh.Warning, Remedy: likeKind(kinds, o),
+	f := mesh.Finding{Ref: o.Ref(dialectOf(kinds, o.Group)), Level: mesh.Warning,
 		Text: "kind " + o.Kind + " of " + groupWord(o.Group) + " is not known: the object has no effect"}
+	var guards bool
+	if f.Remedy, guards = likeKind(kinds, o); guards {
+		f.Level = mesh.Error
+	}
 	return nil, []mesh.Finding{f}
 }
 
@@ -119,26 +123,28 @@ func dialectOf(kinds []Kind, group string) decision.Dialect {
 	return decision.Weft
 }
 
-// likeKind says which kind was probably meant: the same name in another group, a name like it in the same group, or both.
-func likeKind(kinds []Kind, o *Object) string {
+// likeKind says which kind was probably meant: the same name in another group, a name like it in the same group, or both. In a
+// group that is known it may be one that guards calls: then no other system would have taken the object either.
+func likeKind(kinds []Kind, o *Object) (remedy string, guards bool) {
 	var groups, names []string
-	group := nearestGroup(kinds, o.Group)
+	group, known := nearestGroup(kinds, o.Group), false
 	for i := range kinds {
 		k := &kinds[i]
 		if k.Name == o.Kind {
 			groups = append(groups, strings.TrimPrefix(k.Group+"/"+k.Versions[0], "/"))
+			guards = guards || k.Guards
 		}
 		if k.Group == group {
-			names = append(names, k.Name)
+			names, known = append(names, k.Name), true
 		}
 	}
 	if len(groups) > 0 {
-		return "did you mean apiVersion: " + strings.Join(groups, " or ") + "?"
+		return "did you mean apiVersion: " + strings.Join(groups, " or ") + "?", known && guards
 	}
 	if near := nearest(o.Kind, names); near != "" {
-		return "did you mean " + near + "?"
+		return "did you mean " + near + "?", Find(kinds, group, near).Guards
 	}
-	return ""
+	return "", false
 }
 
 func nearestGroup(kinds []Kind, group string) string {

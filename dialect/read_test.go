@@ -72,6 +72,8 @@ func kinds() []dialect.Kind {
 		Dialect: decision.Istio, Group: "things.example.com", Name: "Useless", Versions: []string{"v1"}, Cluster: true,
 		Ignored: map[string]string{"": "nobody calls it"},
 	}, {
+		Dialect: decision.Istio, Group: "things.example.com", Name: "Guardian", Versions: []string{"v1"}, Guards: true, Ignored: map[string]string{"": "it is a test's"},
+	}, {
 		Dialect: decision.Core, Name: "Service", Versions: []string{"v1"}, Lower: lowerThing,
 	}}
 }
@@ -128,6 +130,12 @@ error spec.host: it is bad`},
 			"warning : kind Thing of networking.example.com is not known: the object has no effect; did you mean apiVersion: things.example.com/v1?"},
 		{"core group", "apiVersion: v1\nkind: Thing\nmetadata: {name: a}",
 			"warning : kind Thing of the core group is not known: the object has no effect; did you mean apiVersion: things.example.com/v1?"},
+		{"misspelled kind that guards", "apiVersion: things.example.com/v1\nkind: Gaurdian\nmetadata: {name: a}",
+			"error : kind Gaurdian of things.example.com is not known: the object has no effect; did you mean Guardian?"},
+		{"kind that guards in another group that is known", "apiVersion: v1\nkind: Guardian\nmetadata: {name: a}",
+			"error : kind Guardian of the core group is not known: the object has no effect; did you mean apiVersion: things.example.com/v1?"},
+		{"kind of that name in a group of its own", "apiVersion: a.b/v1\nkind: Guardian\nmetadata: {name: a}",
+			"warning : kind Guardian of a.b is not known: the object has no effect; did you mean apiVersion: things.example.com/v1?"},
 		{"group of its own", "apiVersion: a.b/v1\nkind: Database\nmetadata: {name: a}",
 			"warning : kind Database of a.b is not known: the object has no effect"},
 		{"case", head + "spec: {host: h, Mode: STRICT}", "warning spec.Mode: unknown field: it has no effect; did you mean mode?"},

@@ -128,10 +128,11 @@ func (s *Set) Parts() map[Key]mesh.Part {
 	return out
 }
 
-// Unguarded returns why no version of an object is in force whose kind guards calls; none: one is, or it guards nothing.
+// Unguarded returns why no version of an object is in force whose kind guards calls, or seems to be a misspelled one that does;
+// none: one is, or it guards nothing.
 func (s *Set) Unguarded(k Key) (why []Located) {
 	e := s.entries[k]
-	if e == nil || e.kind == nil || !e.kind.Guards || e.shown != nil {
+	if e == nil || e.kind != nil && !e.kind.Guards || e.shown != nil {
 		return nil
 	}
 	for _, f := range e.found {
