@@ -43,6 +43,8 @@ beside=N keeps so many calls like it open meanwhile, which is how limits are rea
 Calls know nothing of each other, but for those of "calls in order": their proxies remember turns, failures, ejections and
 budgets, from the section's first line to its last. It may stand several times, each with proxies of its own. Between its calls
 stand: after DURATION, which passes; WORKLOAD answers STATUS, WORKLOAD takes DURATION, WORKLOAD refuses (connections), from then on.
+A call takes no time where neither it nor its workload says so; to balancing by latency, the default, an endpoint that has failed is
+then slower than all others for good.
 
 An outcome is a status, ok or refused, and as much as matters of: the service that gets the call, subset NAME, at WORKLOAD, grpc
 CODE, attempts N, copied to SERVICE, because OBJECT, counts failure or counts success (by OBJECT), sees HEADER=VALUE ... (what the
