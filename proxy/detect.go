@@ -20,7 +20,6 @@ type talk struct {
 	info     *traffic.Conn
 	proto    traffic.Proto // what the port declares
 	remember string        // what the port's protocol is remembered by
-	probe    bool          // somebody is there who may speak first
 	h1       *h1.Server
 	h2       func(*h2.Stream)
 	tcp      func(*traffic.Call) *span
@@ -126,7 +125,7 @@ func (p *Proxy) detect(s *slot, t talk) {
 	case known == sniff.Callee:
 		p.tunnel(s, nil, t)
 		return
-	case known == sniff.Caller || !t.probe:
+	case known == sniff.Caller:
 		wait = min(h1.Tick, t.h1.Idle)
 	}
 	read, proto, err := sniff.First(s.Conn, wait, nil)

@@ -190,7 +190,9 @@ func TestUnknown(t *testing.T) {
 	w := newWorld(t)
 	s := startEcho(t, echo.Options{})
 	outside := s.HTTP.Addr().String()
-	a := w.start("caller-1", nil, func(n *node, o *proxy.Options) { n.to(o, "240.0.0.9:80", "127.64.9.9:80", "240.0.0.1:8080", outside) })
+	a := w.start("caller-1", nil, func(n *node, o *proxy.Options) {
+		n.to(o, "240.0.0.9:80", "127.64.9.9:80", "240.0.0.1:8080", "240.0.0.1:8081", outside)
+	})
 	w.serve("callee", "240.0.0.1", 80, traffic.HTTP1)
 	const nobody = "no such service (no service of the mesh is there)"
 	for addr, want := range map[string]string{"240.0.0.9:80": nobody, "127.64.9.9:80": nobody,
@@ -200,11 +202,18 @@ func TestUnknown(t *testing.T) {
 			t.Errorf("%s: %d %s", addr, resp.StatusCode, body)
 		}
 	}
+	waits, err := net.Dial("tcp", a.at("240.0.0.1:8081"))
+	must(t, err)
+	defer waits.Close()
+	must(t, waits.SetDeadline(time.Now().Add(time.Minute)))
+	if n, err := waits.Read(make([]byte, 1)); n > 0 || err != io.EOF && !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("who waits for a callee that is not there gets %d bytes, %v", n, err)
+	}
 	resp, body := get(t, client(t, a.at(outside)), "http://example.org/")
 	if got := answerOf(t, body); resp.StatusCode != 200 || got.Host != "example.org" || got.Headers.Get("x-forwarded-client-cert") != "" || got.Headers.Get("weft-port") != "" {
 		t.Errorf("outside: %d %+v", resp.StatusCode, got)
 	}
-	all := a.records.wait(t, 4)
+	all := a.records.wait(t, 5)
 	i := slices.IndexFunc(all, func(r observe.Record) bool { return r.To.Addr.String() == outside })
 	if i < 0 || all[i].Secure || all[i].Service != "" || all[i].Status != 200 {
 		t.Errorf("%+v", all)

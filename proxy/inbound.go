@@ -329,7 +329,7 @@ func (p *Proxy) servePub(s *slot, port uint16) {
 		proto = traffic.Detect
 	}
 	p.converse(s, talk{host: in, info: in.at(port).conn, proto: proto, remember: "app:" + portName(port), h1: &p.in, h2: servePublishedStream,
-		tcp: in.serveTCP, probe: true})
+		tcp: in.serveTCP})
 }
 
 // shuns is who hears that a connection, on which HTTP/2 begins now, is lost for what its caller did: it is for those from outside. A

@@ -45,7 +45,7 @@ func (p *Proxy) serveOut(s *slot, l Outbound) {
 	} else {
 		info.Source = traffic.Peer{ID: p.opts.ID, Workload: p.opts.Workload}
 	}
-	p.converse(s, talk{host: o, info: info, proto: o.proto, remember: o.name(), h1: &p.out, h2: serveOutboundStream, tcp: o.serveTCP, probe: o.nobody == nil})
+	p.converse(s, talk{host: o, info: info, proto: o.proto, remember: o.name(), h1: &p.out, h2: serveOutboundStream, tcp: o.serveTCP})
 }
 
 // name is what the protocol of a port is remembered by.
