@@ -112,8 +112,8 @@ func TestRequestBodies(t *testing.T) {
 	}
 }
 
-func grpcConn(t testing.TB, addr string) *grpc.ClientConn {
-	c, err := grpc.NewClient("passthrough:///"+addr, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithAuthority("callee:70"))
+func grpcConn(t testing.TB, addr string, more ...grpc.DialOption) *grpc.ClientConn {
+	c, err := grpc.NewClient("passthrough:///"+addr, append(more, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithAuthority("callee:70"))...)
 	must(t, err)
 	t.Cleanup(func() { c.Close() })
 	return c
@@ -284,6 +284,31 @@ func TestSlowSpeaker(t *testing.T) {
 		if r := n.records.wait(t, 2); len(r) != 2 || r[0].Proto != traffic.HTTP1 || r[0].Status != 200 {
 			t.Errorf("%s: %+v", n.name, r)
 		}
+	}
+}
+
+// TestSlowHTTP2: a caller of HTTP/2 that is silent for a while finds a server that has said its settings meanwhile. It is served all the
+// same, and the next one too.
+func TestSlowHTTP2(t *testing.T) {
+	_, a, b := pair(t, echo.Options{}, undeclared)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	for range 2 {
+		c := grpcConn(t, a.at("240.0.0.1:70"), grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
+			nc, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
+			time.Sleep(100 * time.Millisecond) // longer than a caller is waited for
+			return nc, err
+		}))
+		if got, err := echo.Unary(ctx, c, "hello"); err != nil || got != "hello" {
+			t.Errorf("%q, %v", got, err)
+		}
+	}
+	if r := a.records.wait(t, 2); len(r) != 2 || r[0].Proto != traffic.GRPC || r[1].Proto != traffic.GRPC {
+		t.Errorf("the caller's: %+v", r)
+	}
+	// The callee's proxy saw a connection by which its application had said something: that it keeps.
+	if r := b.records.wait(t, 3); len(r) != 3 || r[0].Proto != traffic.TCP || r[1].Proto != traffic.GRPC || r[2].Proto != traffic.GRPC {
+		t.Errorf("the callee's: %+v", r)
 	}
 }
 

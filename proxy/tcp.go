@@ -78,7 +78,7 @@ func (f *flow) pass(body traffic.Body) (n int, err error) {
 	if f.passed() {
 		n, err, werr = tunnel.Pass(body, f.conn)
 	} else if b, err = body.Next(); len(b) > 0 {
-		if n = len(b); !f.gate.CalleeSpoke() {
+		if n = len(b); !f.gate.CalleeSpoke(b) {
 			return n, sniff.ErrUndone
 		}
 		_, werr = f.conn.Write(b)
@@ -154,6 +154,9 @@ func (f *flow) awaitRest() {
 // Interrupt wakes a Next that waits.
 func (f *flow) Interrupt(on bool) {
 	f.stop.Store(on)
+	if f.gate != nil {
+		f.gate.Leave(on)
+	}
 	if on {
 		_ = f.conn.SetReadDeadline(past)
 	} else {

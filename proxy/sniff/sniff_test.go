@@ -2,7 +2,9 @@ package sniff
 
 import (
 	"io"
+	"reflect"
 	"testing"
+	"testing/synctest"
 
 	"github.com/weft-mesh/weft/traffic"
 	"github.com/weft-mesh/weft/wire/http2"
@@ -68,8 +70,8 @@ func TestGate(t *testing.T) {
 	}{
 		{"HTTP is held back", func(g *Gate) string { return passed(g, "GET ", nil) + passed(g, "/ HTTP/1.1", nil) }, "[][!]", true},
 		{"TCP passes whole, once it is clear", func(g *Gate) string { return passed(g, "GE", nil) + passed(g, "X", nil) + passed(g, "GET / ", nil) }, "[][GEX][GET / ]", false},
-		{"the callee was first", func(g *Gate) string { g.CalleeSpoke(); return passed(g, "GET / ", nil) }, "[GET / ]", false},
-		{"the callee was first, after a part", func(g *Gate) string { p := passed(g, "GE", nil); g.CalleeSpoke(); return p + passed(g, "T / ", nil) }, "[][GET / ]", false},
+		{"the callee was first", func(g *Gate) string { g.CalleeSpoke(nil); return passed(g, "GET / ", nil) }, "[GET / ]", false},
+		{"the callee was first, after a part", func(g *Gate) string { p := passed(g, "GE", nil); g.CalleeSpoke(nil); return p + passed(g, "T / ", nil) }, "[][GET / ]", false},
 		{"an end makes it clear", func(g *Gate) string { return passed(g, "GE", io.EOF) + passed(g, "", io.EOF) }, "[GE][!]", false},
 	} {
 		g := &Gate{}
@@ -77,7 +79,7 @@ func TestGate(t *testing.T) {
 		if got != x.want || is.Undone != x.undone {
 			t.Errorf("%s: %s, undone %v", x.name, got, is.Undone)
 		}
-		if is.Undone && (g.CalleeSpoke() || string(is.Read) != "GET / HTTP/1.1") {
+		if is.Undone && (g.CalleeSpoke(nil) || string(is.Read) != "GET / HTTP/1.1") {
 			t.Errorf("%s: %q is held", x.name, is.Read)
 		}
 	}
@@ -89,4 +91,43 @@ func passed(g *Gate, s string, end error) string {
 		return "[!]"
 	}
 	return "[" + string(b) + "]"
+}
+
+// TestServerOfHTTP2: a callee that begins with SETTINGS is no reason to take a caller that is slow for one of TCP.
+func TestServerOfHTTP2(t *testing.T) {
+	hello := http2.AppendSettings(nil, http2.Setting{ID: http2.SettingMaxConcurrentStreams, Value: 100})
+	for name, x := range map[string]struct {
+		hello []byte
+		then  func(g *Gate)
+		want  Outcome
+		pass  bool
+	}{
+		"HTTP/2":                 {hello, func(g *Gate) { g.Pass([]byte(http2.Preface), nil) }, Outcome{Undone: true, Proto: traffic.HTTP2}, false},
+		"HTTP/1.1":               {hello, func(g *Gate) { g.Pass([]byte("GET / HTTP/1.1"), nil) }, Outcome{Undone: true, Proto: traffic.HTTP1}, false},
+		"something else":         {hello, func(g *Gate) { g.Pass([]byte{1, 2, 3}, nil) }, Outcome{Open: true}, true},
+		"the end":                {hello, func(g *Gate) { g.Pass(nil, io.EOF) }, Outcome{Open: true}, true},
+		"nothing, and it leaves": {hello, func(g *Gate) { g.Leave(true) }, Outcome{Open: true}, true},
+		"an acknowledgement":     {[]byte{0, 0, 0, 4, 1, 0, 0, 0, 0}, func(*Gate) {}, Outcome{Open: true, Callee: true}, true},
+		"a greeting":             {[]byte("220 mail.example ready"), func(*Gate) {}, Outcome{Open: true, Callee: true}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g, pass := &Gate{}, make(chan bool, 1)
+				go func() { pass <- g.CalleeSpoke(x.hello) }()
+				synctest.Wait()
+				if waits := len(pass) == 0; waits != !x.want.Callee {
+					t.Errorf("it waits: %v", waits)
+				}
+				x.then(g)
+				if got := <-pass; got != x.pass {
+					t.Errorf("its bytes pass: %v", got)
+				}
+				is := g.Outcome()
+				is.Read = nil
+				if !reflect.DeepEqual(is, x.want) {
+					t.Errorf("%+v", is)
+				}
+			})
+		})
+	}
 }
