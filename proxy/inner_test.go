@@ -99,6 +99,19 @@ func TestHostsOfAName(t *testing.T) {
 	}
 }
 
+// TestEndsOnce: a proxy that has left its listeners to another, and has nothing left, can still be told to drain.
+func TestEndsOnce(t *testing.T) {
+	p := &Proxy{}
+	p.sessions.begin(p)
+	p.sessions.finish(leaving)
+	if err := p.Drain(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if p.sessions.finish(leaving); p.sessions.at() != ending {
+		t.Error("the end went back")
+	}
+}
+
 // TestNobodyRestsWhileAllEnds: a connection that would idle just as the proxy begins to drain is closed.
 func TestNobodyRestsWhileAllEnds(t *testing.T) {
 	poller, err := sys.NewPoller()

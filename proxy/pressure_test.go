@@ -25,7 +25,7 @@ func TestSlowReader(t *testing.T) {
 					}
 					sent.Add(int64(len(part)))
 				}
-			}, nil)
+			}, 0, nil)
 			w := newWorld(t)
 			b := w.start("callee-1", map[uint16]string{80: app}, nil)
 			w.serve("callee", "240.0.0.1", 80, proto, b.endpoint(80))

@@ -21,13 +21,14 @@ import (
 	"github.com/weft-mesh/weft/traffic"
 )
 
-// startH2C runs an application that speaks HTTP/2 in the clear, and HTTP/1.1.
-func startH2C(t *testing.T, h http.HandlerFunc, accepted func(net.Conn)) string {
+// startH2C runs an application that speaks HTTP/2 in the clear, and HTTP/1.1. It takes most streams of one connection; 0: net/http's 250.
+func startH2C(t *testing.T, h http.HandlerFunc, most int, accepted func(net.Conn)) string {
 	t.Helper()
 	s := httptest.NewUnstartedServer(h)
 	s.Config.Protocols = new(http.Protocols)
 	s.Config.Protocols.SetHTTP1(true)
 	s.Config.Protocols.SetUnencryptedHTTP2(true)
+	s.Config.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: most}
 	s.Config.ConnState = func(c net.Conn, st http.ConnState) {
 		if st == http.StateNew && accepted != nil {
 			accepted(c)
@@ -71,16 +72,23 @@ func holder(t *testing.T, at, method, path string, settings ...http2.Setting) {
 // TestHeldStreams: callers that hold all the streams that they may have, and send or read nothing on them, keep nobody else out.
 func TestHeldStreams(t *testing.T) {
 	const large = 1 << 20
-	for name, hold := range map[string]func(t *testing.T, at string){
-		"requests that do not end": func(t *testing.T, at string) { holder(t, at, "POST", "/") },
-		"answers that nobody reads": func(t *testing.T, at string) {
-			holder(t, at, "GET", "/large", http2.Setting{ID: http2.SettingInitialWindowSize})
-		},
+	unended := func(t *testing.T, at string) { holder(t, at, "POST", "/") }
+	unread := func(t *testing.T, at string) {
+		holder(t, at, "GET", "/large", http2.Setting{ID: http2.SettingInitialWindowSize})
+	}
+	for name, x := range map[string]struct {
+		hold func(t *testing.T, at string)
+		most int // streams of one connection to the application
+	}{
+		"requests that do not end":                     {unended, 0},
+		"answers that nobody reads":                    {unread, 0},
+		"answers that nobody reads, many a connection": {unread, 1000}, // where the connection's window ends before its streams do
 	} {
 		t.Run(name, func(t *testing.T) {
 			var held atomic.Int64
 			app := startH2C(t, func(w http.ResponseWriter, r *http.Request) {
 				if r.URL.Path == "/other" {
+					_, _ = io.WriteString(w, "here")
 					return
 				}
 				held.Add(1)
@@ -88,7 +96,7 @@ func TestHeldStreams(t *testing.T) {
 					_, _ = w.Write(make([]byte, large))
 				}
 				_, _ = io.Copy(io.Discard, r.Body)
-			}, nil)
+			}, x.most, nil)
 			w := newWorld(t)
 			b := w.start("callee-1", map[uint16]string{80: app}, func(n *node, o *proxy.Options) { n.publish(o, 80) })
 			at := b.pub[80].Addr().String()
@@ -99,13 +107,13 @@ func TestHeldStreams(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				resp.Body.Close()
-				if resp.StatusCode != 200 {
-					t.Error(resp.Status)
+				defer resp.Body.Close()
+				if b, err := io.ReadAll(resp.Body); resp.StatusCode != 200 || string(b) != "here" {
+					t.Error(resp.Status, string(b), err)
 				}
 			}
 			for range 10 {
-				hold(t, at)
+				x.hold(t, at)
 				ask() // while they come
 			}
 			eventually(t, "held", func() bool { ask(); return held.Load() == 2500 })
@@ -126,7 +134,7 @@ func TestCallsPerConnection(t *testing.T) {
 				mu.Lock()
 				defer mu.Unlock()
 				carried[r.RemoteAddr]++
-			}, nil)
+			}, 0, nil)
 			w := newWorld(t)
 			svc := w.serve("callee", "240.0.0.1", 80, traffic.HTTP2, traffic.Endpoint{Addr: netip.MustParseAddrPort(app)})
 			svc.Ports[0].Pools[0].Policy = mesh.Outbound{Connect: &traffic.Connect{MaxRequests: most}}
