@@ -206,7 +206,8 @@ func (b *bench) once(ctx context.Context, x *contender) (s sample, err error) {
 	switch {
 	case x.v.fresh: // time for proxies to find that they idle
 		o.Spec.Warm, o.Spec.For = 0, 2*time.Second
-	case x.plan.Loss: // a packet that is lost again costs at least 0.4 s (RTO, RFC 6298, Linux: 200 ms and then double)
+	case x.v.spec.Rate > 0, // few calls, of which the slowest are looked at
+		x.plan.Loss: // a packet that is lost again costs at least 0.4 s (RTO, RFC 6298, Linux: 200 ms and then double)
 		o.Spec.For = 4 * b.window
 	}
 	if x.plan.CalleeOnly {
