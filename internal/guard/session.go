@@ -124,18 +124,30 @@ func (b *background) hasEnded() bool {
 func (s *session) end() error {
 	var errs []error
 	for _, b := range slices.Backward(s.running) {
-		group := -b.cmd.Process.Pid
-		_ = syscall.Kill(group, syscall.SIGINT) // it may have ended
-		select {
-		case <-b.ended:
-		case <-time.After(leave):
-			_ = syscall.Kill(group, syscall.SIGKILL)
+		if !b.interrupt() {
+			_ = syscall.Kill(-b.cmd.Process.Pid, syscall.SIGKILL) // it may just have ended
 			<-b.ended
 			errs = append(errs, fmt.Errorf("$ %v does not end when it is interrupted; it printed:\n%s", b.cmd.Args, b.out))
 		}
 	}
 	return errors.Join(errs...)
 }
+
+// interrupt says whether it ended. A shell in a loop goes on if what it waits for ends by itself just as the interrupt comes, so that one
+// is not always enough, at a terminal neither.
+func (b *background) interrupt() bool {
+	for range interrupts {
+		_ = syscall.Kill(-b.cmd.Process.Pid, syscall.SIGINT) // it may have ended
+		select {
+		case <-b.ended:
+			return true
+		case <-time.After(leave / interrupts):
+		}
+	}
+	return false
+}
+
+const interrupts = 3
 
 // command is one in a process group of its own, as a shell makes it.
 func (s *session) command(ctx context.Context, text string) *exec.Cmd {
