@@ -21,7 +21,7 @@ var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{"ta
 func (r *results) page(f *flags, t *tools) ([]byte, error) {
 	var b bytes.Buffer
 	err := pageTemplate.Execute(&b, map[string]any{
-		"Results": r, "Failed": r.failed(), "Passed": len(r.Verdicts) - r.failed(), "Rounds": f.rounds, "Window": f.window, "Foreign": f.bound,
+		"Results": r, "Failed": r.failed(), "Passed": len(r.Verdicts) - r.failed(), "Rounds": f.rounds, "Window": f.window, "Cases": f.cases, "Foreign": f.bound,
 		"Date": time.Now().UTC().Format(time.DateOnly), "CPU": processor(), "Cores": runtime.NumCPU(), "Kernel": kernel(), "Go": runtime.Version(),
 		"Versions": []string{said(t.nginx, "-v"), said(t.haproxy, "-v"), said(t.envoy, "--version")},
 	})
@@ -50,8 +50,11 @@ func said(program string, arg string) string {
 		return err.Error()
 	}
 	line, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
-	if _, version, ok := strings.Cut(line, "version: "); ok { // Envoy begins with its path
-		return "Envoy " + version
+	if program, version, ok := strings.Cut(line, "version: "); ok {
+		if strings.HasPrefix(program, "nginx") { // whose version has its name in it
+			return version
+		}
+		return "Envoy " + version // it begins with its path
 	}
 	line, _, _ = strings.Cut(line, " - https")
 	return line
