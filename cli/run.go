@@ -27,7 +27,7 @@ type runFlags struct {
 	state, namespace, service, version, account, name string
 	ports, labels, publish, trusted                   []string
 	noNamespace                                       bool
-	accessLog                                         string
+	accessLog, metrics                                string
 }
 
 func runCommand() *cobra.Command {
@@ -61,6 +61,7 @@ be executed, 127 it is not there, 2 the flags are wrong.`,
 	c.Flags().StringArrayVar(&f.ports, "port", nil, "port that the process listens on: PORT, PORT/PROTOCOL (http, http2, grpc, tcp) or NAME=PORT/PROTOCOL; may be given again")
 	c.Flags().StringArrayVar(&f.labels, "label", nil, "KEY=VALUE; may be given again")
 	c.Flags().StringArrayVar(&f.publish, "publish", nil, "ADDRESS:PORT:PORT on this machine that leads, through its proxy, to a port of the process; may be given again")
+	c.Flags().StringVar(&f.metrics, "metrics", "", "ADDRESS:PORT on this machine where its proxy answers GET /metrics, in the form that Prometheus reads, and GET /ready [its Unix socket alone]")
 	c.Flags().StringArrayVar(&f.trusted, "trusted-proxy", nil, "ADDRESS or ADDRESS/BITS of proxies in front of --publish whose x-forwarded-* counts; may be given again")
 	c.Flags().BoolVar(&f.noNamespace, "no-namespace", false, "use loopback addresses even where namespaces are allowed")
 	c.Flags().StringVar(&f.accessLog, "access-log", "off", "one line per call on standard error: off, text or json")
@@ -130,6 +131,17 @@ func parseWays(list []string) (out []way, err error) {
 	return out, nil
 }
 
+// parseMetrics reads --metrics; the zero address: it was not given.
+func parseMetrics(s string) (at netip.AddrPort, err error) {
+	if s == "" {
+		return at, nil
+	}
+	if at, err = netip.ParseAddrPort(s); err != nil {
+		return at, fmt.Errorf("--metrics %q: want ADDRESS:PORT, as 127.0.0.1:15020: %w", s, err)
+	}
+	return at, nil
+}
+
 // parseTrusted reads --trusted-proxy: addresses and ranges of them.
 func parseTrusted(list []string) (out []netip.Prefix, err error) {
 	for _, s := range list {
@@ -154,13 +166,17 @@ func (f *runFlags) run(ctx context.Context, args []string, errs io.Writer) error
 	if err != nil {
 		return err
 	}
+	metrics, err := parseMetrics(f.metrics)
+	if err != nil {
+		return err
+	}
 	if err := executableFor(args[0]); err != nil {
 		return err
 	}
 	if f.state, err = filepath.Abs(f.state); err != nil { // the sandbox knows no other
 		return err
 	}
-	status, err := f.live(ctx, reg, &workload{flags: f, errs: errs, ways: ways, args: args})
+	status, err := f.live(ctx, reg, &workload{flags: f, errs: errs, ways: ways, metricsAt: metrics, args: args})
 	if err != nil {
 		return &failure{exitSelf, err}
 	}

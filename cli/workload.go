@@ -21,16 +21,18 @@ import (
 
 // workload is a process, its proxy, and what lies between them.
 type workload struct {
-	flags  *runFlags
-	member *member
-	errs   io.Writer
-	ways   []way
-	args   []string
+	flags     *runFlags
+	member    *member
+	errs      io.Writer
+	ways      []way
+	metricsAt netip.AddrPort // zero: nowhere
+	args      []string
 
 	dir      *runDir
 	box      *sandbox.Sandbox
 	inbound  *os.File
 	publish  []*os.File
+	metrics  *os.File  // nil: there is none
 	virtual  []virtual // where there is no sandbox
 	proxies  proxyProcesses
 	restarts int
@@ -77,6 +79,11 @@ func (w *workload) place(ctx context.Context) (err error) {
 			return fmt.Errorf("--publish %v: %w", p.at, err)
 		}
 		w.publish = append(w.publish, f)
+	}
+	if w.metricsAt.IsValid() {
+		if w.metrics, err = listenFile(w.metricsAt); err != nil {
+			return fmt.Errorf("--metrics %v: %w", w.metricsAt, err)
+		}
 	}
 	if w.flags.useNamespaces(w.errs) {
 		return w.shutUp(ctx)
@@ -143,6 +150,9 @@ func (w *workload) launch(ready *os.File) (err error) {
 	}
 	for i, f := range w.publish {
 		c.Published = append(c.Published, launch.Published{FD: add(f), Port: w.ways[i].port})
+	}
+	if w.metrics != nil {
+		c.Metrics = add(w.metrics)
 	}
 	for _, v := range w.virtual {
 		c.Listeners = append(c.Listeners, launch.Listener{FD: add(v.file), Original: v.original})
@@ -309,7 +319,7 @@ func (w *workload) close() {
 	if w.box != nil {
 		w.box.Close()
 	}
-	files := append(w.publish, w.inbound)
+	files := append(w.publish, w.inbound, w.metrics)
 	for _, v := range w.virtual {
 		files = append(files, v.file)
 	}

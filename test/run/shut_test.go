@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -183,6 +184,26 @@ func TestPublishUnderStrictMutualTLS(t *testing.T) {
 	}
 	if out := m.command("edges", "--window", "0"); !strings.Contains(out, "PeerAuthentication default/default") {
 		t.Errorf("edges do not name the policy:\n%s", out)
+	}
+}
+
+// TestMetricsPort: who scrapes metrics needs no access to the proxy's socket, and gets nothing but them.
+func TestMetricsPort(t *testing.T) {
+	m, at := begin(t), free(t)
+	a := m.run("a", "--metrics", at)
+	if _, err := a.ask("/", nil); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{"/metrics": "weft_requests_total", "/ready": "", "/config": "there is /ready"} {
+		resp, err := client.Get("http://" + at + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || !strings.Contains(string(b), want) || (resp.StatusCode == 200) != (path != "/config") {
+			t.Errorf("%s: %s, %v\n%.300s", path, resp.Status, err, b)
+		}
 	}
 }
 
