@@ -130,6 +130,8 @@ func (c *conn) flush() further {
 // take hands over the buffer; nil if it is empty. Called with the lock.
 func (c *conn) take() []byte {
 	if len(c.out) == 0 {
+		buffer.Put(c.out) // room that nobody used: by whom a field was left out, or an end came before
+		c.out = nil
 		return nil
 	}
 	b := c.out
