@@ -74,6 +74,13 @@ type plane struct {
 	status  []string
 }
 
+// next returns the client's next connection, after its hello, when all is at rest: what the client does then is no race.
+func (p *plane) next() *wire {
+	w := <-p.wires
+	synctest.Wait()
+	return w
+}
+
 // begin runs a client in a synctest bubble until the test ends.
 func begin(t *testing.T, p *plane, prepare func(*stream.Client)) *stream.Client {
 	p.t, p.wires = t, make(chan *wire, 1)
@@ -171,7 +178,7 @@ func TestResumeWithVersions(t *testing.T) {
 			c.Want("service/a", "service/b", "service/a")
 			c.Restore("service/c", []byte("C"))
 		})
-		w := <-p.wires
+		w := p.next()
 		up := p.only(w)
 		if up.Hello == nil || up.Hello.Workload != "default/a-1" || up.Hello.Token != "t" {
 			t.Errorf("%+v", up.Hello)
@@ -188,7 +195,7 @@ func TestResumeWithVersions(t *testing.T) {
 			t.Errorf("applied %q, want %q", p.applied, want)
 		}
 		w.Close()
-		w = <-p.wires
+		w = p.next()
 		if got, want := wants(p.only(w)), map[string]uint64{"service/a": version("A"), "service/b": 0, "service/c": version("C")}; !maps.Equal(got, want) {
 			t.Errorf("back again it wants %v, want %v", got, want)
 		}
@@ -202,7 +209,7 @@ func TestWantAndDrop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &plane{}
 		c := begin(t, p, nil)
-		w := <-p.wires
+		w := p.next()
 		p.said(w)
 		c.Want("service/a", "service/b")
 		c.Want("service/a")
@@ -229,7 +236,7 @@ func TestWantAndDrop(t *testing.T) {
 		c.Want("service/c") // while away
 		c.Drop("service/b")
 		c.Rests([]byte("root")) // the next hello tells it
-		w = <-p.wires
+		w = p.next()
 		if got, want := wants(p.only(w)), map[string]uint64{"service/a": 0, "service/c": 0}; !maps.Equal(got, want) {
 			t.Errorf("back again it wants %v, want %v", got, want)
 		}
@@ -245,7 +252,7 @@ func TestRefusedUpdatesKeepTheOldVersion(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &plane{}
 		begin(t, p, func(c *stream.Client) { c.Want("service/a", "service/b") })
-		w := <-p.wires
+		w := p.next()
 		p.said(w)
 		p.send(w, stream.Down{Nonce: 1, Resources: []stream.Resource{resource("service/a", "A1"), resource("service/b", "B1")}})
 		p.said(w)
@@ -258,7 +265,7 @@ func TestRefusedUpdatesKeepTheOldVersion(t *testing.T) {
 		p.refused = map[string]error{"service/b": errors.New("no")}
 		p.send(w, stream.Down{Nonce: 3, Resources: []stream.Resource{resource("service/a", "A3"), resource("service/b", "B3")}})
 		w.Close()
-		w = <-p.wires
+		w = p.next()
 		if got, want := wants(p.only(w)), map[string]uint64{"service/a": version("A3"), "service/b": version("B1")}; !maps.Equal(got, want) {
 			t.Errorf("it says that it has %v, want %v", got, want)
 		}
@@ -281,13 +288,13 @@ func TestBackOff(t *testing.T) {
 		if len(p.status) != 1 || !strings.Contains(p.status[0], "is weft up running?") || !strings.Contains(p.status[0], "no such file") {
 			t.Errorf("told %q, want why, once", p.status)
 		}
-		w := <-p.wires
+		w := p.next()
 		p.send(w, stream.Down{})
 		time.Sleep(10 * time.Second)
 		p.since(nil)
 		was := time.Now()
 		w.Close()
-		<-p.wires
+		p.next()
 		if got := p.since(nil)[0].Sub(was); got != 50*time.Millisecond {
 			t.Errorf("after a connection that stood it waits %v", got)
 		}
@@ -300,15 +307,15 @@ func TestStatusIsToldOnce(t *testing.T) {
 		p := &plane{}
 		begin(t, p, nil)
 		for range 5 {
-			(<-p.wires).Close()
+			p.next().Close()
 		}
 		if len(p.status) != 1 {
 			t.Errorf("told %q", p.status)
 		}
-		w := <-p.wires
+		w := p.next()
 		p.send(w, stream.Down{})
 		w.Close()
-		w = <-p.wires
+		w = p.next()
 		p.send(w, stream.Down{Nonce: 1}) // without a greeting too
 		if want := []string{p.status[0], "<nil>", p.status[0], "<nil>"}; !slices.Equal(p.status, want) {
 			t.Errorf("told %q, want %q", p.status, want)
@@ -320,10 +327,10 @@ func TestBadMessageEndsTheConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &plane{}
 		begin(t, p, func(c *stream.Client) { c.Want("service/a") })
-		w := <-p.wires
+		w := p.next()
 		p.said(w)
 		w.down <- []byte{0x08}
-		w = <-p.wires
+		w = p.next()
 		if got := wants(p.only(w)); len(got) != 1 || len(p.applied) > 0 {
 			t.Errorf("wants %v, applied %q", got, p.applied)
 		}
@@ -345,7 +352,7 @@ func TestBodiesAreCopies(t *testing.T) {
 				return nil
 			}
 		})
-		w := <-p.wires
+		w := p.next()
 		b := stream.Marshal(&stream.Down{Nonce: 1, Resources: []stream.Resource{resource("service/a", "A"), {Name: "empty", Version: 1}}})
 		w.down <- b
 		synctest.Wait()

@@ -83,7 +83,9 @@ func TestLate(t *testing.T) {
 			r.next()
 			srv.Drain()
 			r.WritePing(true, drainMark)
-			if got := r.next(); !strings.HasSuffix(got, "GOAWAY 1 NO_ERROR") {
+			r.next()
+			time.Sleep(drainGrace)
+			if got := r.next(); got != "GOAWAY 1 NO_ERROR" {
 				t.Error(got)
 			}
 			flood(t, r, &why, RapidReset, 1003, func(i uint32) { r.headers(2*i+3, true, getFields...) })

@@ -452,6 +452,40 @@ func TestDrain(t *testing.T) {
 	})
 }
 
+// TestDrainTakesTheLate: a stream whose HEADERS come after the answer to our PING, as net/http's client may send them, is served.
+func TestDrainTakesTheLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, s := net.Pipe()
+		srv := NewServer(s, ServerOptions{}, func(st *Stream) {
+			st.Call().Response.Status = 204
+			st.Respond()
+			st.Call().Finish(time.Time{})
+		})
+		served := make(chan error, 1)
+		go func() { served <- srv.Serve() }()
+		r := newRaw(t, c)
+		go r.listen()
+		io.WriteString(c, http2.Preface)
+		r.WriteSettings()
+		r.next()
+		srv.Drain()
+		if got := r.next(); got != "GOAWAY 2147483647 NO_ERROR; PING ack=false" {
+			t.Error(got)
+		}
+		r.WritePing(true, drainMark)
+		synctest.Wait()
+		r.headers(1, true, getFields...)
+		if got := r.next(); got != "HEADERS 1 204 end=true" {
+			t.Error(got)
+		}
+		time.Sleep(drainGrace)
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+		c.Close()
+	})
+}
+
 // TestDrainClient: a Client that is drained ends with its last call.
 func TestDrainClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -66,7 +66,7 @@ func (s *Server) Begin(over func(error)) {
 }
 
 // Drain lets the open streams end, takes no more, and returns at once. It sends GOAWAY with the highest stream number, and
-// once the client surely knows, GOAWAY with the last stream that was taken; then the connection ends with its last stream
+// once the client surely knows (it has answered a PING, and drainGrace has passed), GOAWAY with the last stream that was taken; then the connection ends with its last stream
 // (RFC 9113 section 6.8).
 func (s *Server) Drain() {
 	s.mu.Lock()
@@ -84,6 +84,13 @@ func (s *Server) idled() {
 	s.out = http2.GoAway{Last: http2.MaxStream}.Append(s.out)
 	s.out = http2.Ping{Data: drainMark}.Append(s.out)
 	s.kick()
+}
+
+// refuseMore is drained, from outside the lock.
+func (s *Server) refuseMore() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.drained()
 }
 
 // drained sends the second GOAWAY: the first has arrived, or enough time has passed. Called with the lock.

@@ -30,6 +30,10 @@ var (
 	drainMark = [8]byte{'d', 'r', 'a', 'i', 'n'}
 )
 
+// drainGrace passes between the answer to drainMark and the second GOAWAY: some clients (net/http's) answer on one goroutine while
+// another has picked the connection for a stream and has not sent its HEADERS yet. It bounds how late these may be.
+const drainGrace = 100 * time.Millisecond
+
 // over adds to a timeout that goes on, or begins it anew, and says whether it has passed.
 func over(sum *time.Duration, on bool, step, limit time.Duration) bool {
 	if !on {
@@ -116,7 +120,7 @@ func (c *conn) silent(silent bool, step time.Duration) bool {
 func (c *conn) pong(data [8]byte) {
 	c.watch.pingOut = false
 	if s, ok := c.role.(*Server); ok && data == drainMark {
-		s.drained()
+		time.AfterFunc(drainGrace, s.refuseMore)
 	}
 }
 
