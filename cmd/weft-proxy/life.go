@@ -21,6 +21,7 @@ func (s *server) run(begun func()) {
 	go func() { ended <- s.proxy.Run(ctx) }()
 	go s.tellReady(ctx)
 	go trim(ctx)
+	go govern(ctx)
 	go s.room.Watch(ctx)
 	go s.move.starter.Orders(func() { s.leave(ctx) })
 	begun()
