@@ -19,6 +19,21 @@ var enrolment = map[string]bool{
 	"linkerd.io/inject": true, "linkerd.io/created-by": true, "linkerd.io/proxy-version": true,
 	"linkerd.io/trust-root-sha256": true, "linkerd.io/control-plane-ns": true, "linkerd.io/workload-ns": true,
 	"linkerd.io/proxy-deployment": true, "viz.linkerd.io/tap-enabled": true,
+	"weft.dev/inject": true, "weft.dev/injected": true, "weft.dev/include-inbound-ports": true, "weft.dev/exclude-inbound-ports": true,
+	"weft.dev/exclude-outbound-ports": true, "weft.dev/exclude-outbound-cidrs": true, "weft.dev/exclude-uids": true,
+	"weft.dev/cpu-request": true, "weft.dev/cpu-limit": true, "weft.dev/memory-request": true, "weft.dev/memory-limit": true,
+	"weft.dev/drain": true, "weft.dev/access-log": true, "weft.dev/pre-stop-sleep": true,
+}
+
+// adopted are annotations of other meshes that injection reads, where it is to adopt these.
+var adopted = map[string]bool{
+	"config.linkerd.io/skip-inbound-ports": true, "config.linkerd.io/skip-outbound-ports": true, "config.linkerd.io/proxy-cpu-request": true,
+	"config.linkerd.io/proxy-cpu-limit": true, "config.linkerd.io/proxy-memory-request": true, "config.linkerd.io/proxy-memory-limit": true,
+	"config.linkerd.io/shutdown-grace-period": true, "config.linkerd.io/access-log": true, "config.linkerd.io/default-inbound-policy": true,
+	"traffic.sidecar.istio.io/includeInboundPorts": true, "traffic.sidecar.istio.io/excludeInboundPorts": true,
+	"traffic.sidecar.istio.io/excludeOutboundPorts": true, "traffic.sidecar.istio.io/excludeOutboundIPRanges": true,
+	"sidecar.istio.io/proxyCPU": true, "sidecar.istio.io/proxyCPULimit": true, "sidecar.istio.io/proxyMemory": true,
+	"sidecar.istio.io/proxyMemoryLimit": true,
 }
 
 // commands are labels that tell a mesh to do something; other labels are for selectors.
@@ -28,7 +43,11 @@ var commands = []string{"istio.io/use-waypoint", "istio.io/use-waypoint-namespac
 // annotations adds a finding for each annotation and label that a mesh would obey and that the kind does not read.
 func (c *checker) annotations(at *place, o *Object) {
 	for _, key := range slices.Sorted(maps.Keys(o.Annotations)) {
-		if ofMesh(key) && !enrolment[key] && !slices.Contains(c.kind.Annotations, key) {
+		switch {
+		case !ofMesh(key) || enrolment[key] || slices.Contains(c.kind.Annotations, key):
+		case adopted[key]:
+			c.add(mesh.Info, at.child("annotations").child(key), "it has an effect on pods that are injected by a mesh that adopts them: weft install --adopt", "")
+		default:
 			c.add(mesh.Warning, at.child("annotations").child(key), "not supported yet: the annotation has no effect", c.likeAnnotation(key))
 		}
 	}

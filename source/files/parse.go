@@ -35,7 +35,7 @@ func Parse(kinds []dialect.Kind, name string, data []byte, now time.Time) ([]*di
 		p.fail(1, err.Error(), "")
 		return nil, p.found
 	}
-	for _, d := range split(data) {
+	for _, d := range Documents(data) {
 		p.document(d)
 	}
 	return p.objects, p.found
@@ -59,15 +59,15 @@ func (p *parser) tell(level mesh.Level, line int, text, remedy string) {
 	})
 }
 
-// document is the bytes of one YAML document and the number of lines before it.
-type document struct {
-	text  []byte
-	above int
+// Document is the bytes of one YAML document and the number of lines before it.
+type Document struct {
+	Text  []byte
+	Above int
 }
 
-// split cuts a file before lines that begin with "---" and after those that begin with "...", which YAML allows inside no
-// content (YAML 1.2.2 section 9.1.2): so one bad document leaves the others readable.
-func split(data []byte) (out []document) {
+// Documents cuts a file before lines that begin with "---" and after those that begin with "...", which YAML allows inside no
+// content (YAML 1.2.2 section 9.1.2): so one bad document leaves the others readable. Joined, they are the file.
+func Documents(data []byte) (out []Document) {
 	start, above, line := 0, 0, 0
 	for at := 0; at < len(data); line++ {
 		end := len(data)
@@ -76,15 +76,15 @@ func split(data []byte) (out []document) {
 		}
 		switch text := data[at:end]; {
 		case at > start && marker(text, "---"):
-			out = append(out, document{data[start:at], above})
+			out = append(out, Document{data[start:at], above})
 			start, above = at, line
 		case marker(text, "..."):
-			out = append(out, document{data[start:end], above})
+			out = append(out, Document{data[start:end], above})
 			start, above = end, line+1
 		}
 		at = end
 	}
-	return append(out, document{data[start:], above})
+	return append(out, Document{data[start:], above})
 }
 
 func marker(line []byte, mark string) bool {
@@ -102,25 +102,25 @@ func bare(text []byte) bool {
 	return true
 }
 
-func (p *parser) document(d document) {
-	if bare(d.text) {
+func (p *parser) document(d Document) {
+	if bare(d.Text) {
 		return
 	}
 	var root, more yaml.Node
-	decoder := yaml.NewDecoder(bytes.NewReader(d.text))
+	decoder := yaml.NewDecoder(bytes.NewReader(d.Text))
 	err := decoder.Decode(&root)
 	if err == nil && decoder.Decode(&more) != io.EOF {
 		err = errMore
 	}
 	if err != nil {
-		line, text := syntax(err, d.text)
-		p.fail(d.above+line, "not YAML: "+text, "")
+		line, text := syntax(err, d.Text)
+		p.fail(d.Above+line, "not YAML: "+text, "")
 		return
 	}
 	if len(root.Content) == 0 {
 		return
 	}
-	v := values{above: d.above, lines: map[string]int{}, within: map[*yaml.Node]bool{}}
+	v := values{above: d.Above, lines: map[string]int{}, within: map[*yaml.Node]bool{}}
 	value := v.value(root.Content[0], "", 0)
 	for _, e := range v.errors {
 		p.fail(e.line, e.text, e.remedy)
@@ -128,7 +128,7 @@ func (p *parser) document(d document) {
 	if len(v.errors) > 0 || value == nil {
 		return
 	}
-	p.item(value, "", v.lines, d.above+root.Content[0].Line)
+	p.item(value, "", v.lines, d.Above+root.Content[0].Line)
 }
 
 // errMore is of documents that some line break divides which nobody uses: the library would read the first alone.
