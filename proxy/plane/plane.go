@@ -133,6 +133,9 @@ type transport struct {
 	headed chan struct{} // closed when the response's head has come, or never will
 	err    error         // why
 	close  sync.Once
+
+	reads sync.Mutex // held by who takes the response's body, or gives it up
+	over  bool       // it was given up
 }
 
 // begin waits for the head, which a server sends with its first message.
@@ -147,18 +150,29 @@ func (t *transport) Send(b []byte) error { return t.out.put(grpc.AppendMessage(n
 // Recv returns the next message, lent until it is called again.
 func (t *transport) Recv() ([]byte, error) {
 	<-t.headed
-	if t.err != nil {
+	t.reads.Lock()
+	defer t.reads.Unlock()
+	switch {
+	case t.err != nil:
 		return nil, t.err
+	case t.over:
+		return nil, errEnded
 	}
 	return t.in.next(t.call)
 }
 
-// Close ends the stream, and with it Recv.
+// Close ends the stream, and with it Recv. It gives back what the call holds, which nobody may do who still reads: a message that Recv
+// has lent is none of that.
 func (t *transport) Close() error {
 	t.close.Do(func() {
 		t.out.end()
 		t.cl.Close()
 		<-t.cl.Done()
+		<-t.headed
+		t.reads.Lock()
+		defer t.reads.Unlock()
+		t.over = true
+		t.call.Finish(time.Now())
 	})
 	return nil
 }

@@ -98,6 +98,35 @@ func TestStream(t *testing.T) {
 	wg.Wait()
 }
 
+// TestClosedInBetween: a stream that is closed while a message is being handled gives back the buffer that it came in, which the package's
+// test of leaks looks at, though nobody asks for another message.
+func TestClosedInBetween(t *testing.T) {
+	tr, err := start(t).Dial(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tr.Close()
+	up := stream.Up{Hello: &stream.Hello{Workload: "a/b", Token: "good"}, Subscribe: []stream.Want{{Name: "service/one"}}}
+	if err := tr.Send(stream.Marshal(&up)); err != nil {
+		t.Fatal(err)
+	}
+	var down stream.Down
+	for len(down.Resources) == 0 { // a greeting comes first
+		b, err := tr.Recv()
+		if err != nil {
+			t.Fatal(err)
+		}
+		down = stream.Down{}
+		if err := stream.Unmarshal(b, &down); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tr.Close()
+	if err := tr.Send(nil); err == nil {
+		t.Error("what is closed takes a message")
+	}
+}
+
 func TestRefusal(t *testing.T) {
 	p := start(t)
 	tr, err := p.Dial(t.Context())
@@ -111,6 +140,10 @@ func TestRefusal(t *testing.T) {
 	var refused *plane.StatusError
 	if _, err := tr.Recv(); !errors.As(err, &refused) || refused.Code != "7" || refused.Message == "" {
 		t.Errorf("%v", err)
+	}
+	tr.Close()
+	if b, err := tr.Recv(); err == nil {
+		t.Errorf("what is closed has a message: %q", b)
 	}
 }
 
