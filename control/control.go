@@ -108,7 +108,7 @@ func New(opts Options) (*Control, error) {
 	if err := c.state.prepare(); err != nil {
 		return nil, err
 	}
-	c.ca, err = ca.Open(ca.Dir(c.state.path("ca")), ca.Config{TrustDomain: opts.TrustDomain, Lifetime: opts.CertLifetime}, time.Now())
+	c.ca, err = ca.Open(ca.Dir(c.state.path("ca")), ca.Config{TrustDomain: opts.TrustDomain, Lifetime: opts.CertLifetime}, nil, time.Now())
 	if err != nil {
 		return nil, err
 	}

@@ -5,7 +5,11 @@
 // time. A State keeps the roots; Dir keeps them in a directory. What a certificate says comes from the Claim that its
 // caller has proved, never from the request: a request only brings a public key. Each step is saved before it takes
 // effect, so a crash resumes at one side of the step or the other. A state that can't be read is an error that names it;
-// it never leads to a new root. Errors wrap ErrRefused (the asker's fault), ErrRootExpired, ErrStep (not now) or ErrDamaged.
+// it never leads to a new root. Errors wrap ErrRefused (the asker's fault), ErrRootExpired, ErrStep (not now), ErrDamaged or
+// ErrChanged.
+//
+// Replicas may share a State: each issues, one at a time takes steps, and the others Reload. A Server keeps a certificate
+// for what the control plane itself serves.
 package ca
 
 import (
@@ -28,6 +32,8 @@ var (
 	ErrStep = errors.New("rotation step refused")
 	// ErrDamaged is wrapped when there is a state that can't be used.
 	ErrDamaged = errors.New("the authority's state is damaged")
+	// ErrChanged is wrapped when another replica has saved a step meanwhile: Reload, and decide anew.
+	ErrChanged = errors.New("the authority's state has been changed by another replica")
 )
 
 // Config says what the authority vouches for, and for how long.
@@ -65,8 +71,7 @@ func orDefault(d, zero time.Duration) time.Duration {
 	return d
 }
 
-// CA issues certificates and rotates its root. Its methods are safe for concurrent use; issuing takes no lock. One CA
-// at a time owns a State.
+// CA issues certificates and rotates its root. Its methods are safe for concurrent use; issuing takes no lock.
 type CA struct {
 	config Config
 	state  State
@@ -74,8 +79,9 @@ type CA struct {
 	step   sync.Mutex // held from reading the roots to having saved those that follow
 }
 
-// Open loads the authority that the state holds. Only where there has never been one does it make one, with a new root.
-func Open(state State, config Config, now time.Time) (*CA, error) {
+// Open loads the authority that the state holds. Only where there has never been one does it make one: with first, or
+// with a new root where that is nil. Of replicas that do so at once, all get the same one.
+func Open(state State, config Config, first *Root, now time.Time) (*CA, error) {
 	c, err := Load(state, config)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return c, err
@@ -83,11 +89,16 @@ func Open(state State, config Config, now time.Time) (*CA, error) {
 	if config, err = config.validate(); err != nil {
 		return nil, err
 	}
-	root, err := Generate(config.TrustDomain, now, config.RootLifetime)
-	if err != nil {
-		return nil, err
+	if first == nil {
+		if first, err = Generate(config.TrustDomain, now, config.RootLifetime); err != nil {
+			return nil, err
+		}
 	}
-	return Create(state, config, root, now)
+	c, err = Create(state, config, first, now)
+	if errors.Is(err, fs.ErrExist) {
+		return Load(state, config)
+	}
+	return c, err
 }
 
 // Create begins an authority on a state that holds none, with a root from Generate or Import. If the state holds
@@ -118,20 +129,28 @@ func Load(state State, config Config) (*CA, error) {
 	if err != nil {
 		return nil, err
 	}
+	roots, err := read(state, config.TrustDomain)
+	if err != nil {
+		return nil, err
+	}
+	return with(state, config, roots), nil
+}
+
+func read(state State, trustDomain string) (Roots, error) {
 	data, err := state.Load()
 	if err != nil {
-		return nil, fmt.Errorf("ca: reading %s: %w", state, err)
+		return Roots{}, fmt.Errorf("ca: reading %s: %w", state, err)
 	}
 	roots, err := decode(data)
 	if err != nil {
-		return nil, fmt.Errorf("ca: %s: %w: %w; restore it from a backup, or move it away to start a new authority, "+
+		return Roots{}, fmt.Errorf("ca: %s: %w: %w; restore it from a backup, or move it away to start a new authority, "+
 			"which every workload will have to be told of", state, ErrDamaged, err)
 	}
-	if roots.TrustDomain != config.TrustDomain {
-		return nil, fmt.Errorf("ca: %s holds the authority of trust domain %q, not of %q; use that name, or another state directory",
-			state, roots.TrustDomain, config.TrustDomain)
+	if roots.TrustDomain != trustDomain {
+		return Roots{}, fmt.Errorf("ca: %s holds the authority of trust domain %q, not of %q; use that name, or another state",
+			state, roots.TrustDomain, trustDomain)
 	}
-	return with(state, config, roots), nil
+	return roots, nil
 }
 
 func with(state State, config Config, roots Roots) *CA {
@@ -149,6 +168,27 @@ func (c *CA) Bundle() Bundle { return c.roots.Load().Bundle() }
 // Issue signs a certificate for the key of a PKCS #10 request, in DER. See Claim.
 func (c *CA) Issue(csr []byte, claim Claim, now time.Time) (Issued, error) {
 	return issue(c.roots.Load().Active, c.config, csr, claim, now)
+}
+
+// Reload takes up what another replica has saved since. changed: something is other than it was here. After an error all
+// is as it was.
+func (c *CA) Reload() (changed bool, err error) {
+	c.step.Lock()
+	defer c.step.Unlock()
+	next, err := read(c.state, c.config.TrustDomain)
+	if err != nil {
+		return false, err
+	}
+	if next.equal(*c.roots.Load()) {
+		return false, nil
+	}
+	c.roots.Store(&next)
+	return true, nil
+}
+
+// Reissue signs with another certificate of the same anchor from now on: whoever brought the authority has renewed it.
+func (c *CA) Reissue(root *Root, now time.Time) error {
+	return c.advance(func(r Roots) (Roots, error) { return r.Reissue(root, now) })
 }
 
 // Begin adds a root to the bundle without using it yet; nil makes a new one. Distribute the bundle, then Switch.

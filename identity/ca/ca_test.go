@@ -61,7 +61,7 @@ func (m *memory) Replace(data []byte) error {
 func open(t testing.TB, state State, config Config, now time.Time) *CA {
 	t.Helper()
 	config.TrustDomain = "cluster.local"
-	c, err := Open(state, config, now)
+	c, err := Open(state, config, nil, now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -286,7 +286,7 @@ func TestSpan(t *testing.T) {
 		{Config{Lifetime: 24 * time.Hour, Skew: time.Hour}, 0, time.Minute, 24 * time.Hour}, // not before the root
 		{Config{Lifetime: 4 * time.Second, Skew: 30 * time.Second}, 0, 2 * time.Second, 4 * time.Second},
 	} {
-		from, until := c.Roots().Active.span(x.config, Claim{Lifetime: x.wanted}, noon)
+		from, until := c.Roots().Active.span(x.config, x.wanted, noon)
 		if back, life := noon.Sub(from), until.Sub(noon); back != x.back || life != x.life {
 			t.Errorf("%+v: %v back and %v on, want %v and %v", x, back, life, x.back, x.life)
 		}
@@ -300,7 +300,7 @@ func TestConfigRefuses(t *testing.T) {
 	for _, c := range []Config{{}, {TrustDomain: "Cluster.Local"}, {TrustDomain: "a", Lifetime: time.Second},
 		{TrustDomain: "a", Lifetime: -1}, {TrustDomain: "a", Skew: -1}, {TrustDomain: "a", RootLifetime: time.Hour}} {
 		m := &memory{}
-		if _, err := Open(m, c, noon); err == nil || m.data != nil {
+		if _, err := Open(m, c, nil, noon); err == nil || m.data != nil {
 			t.Errorf("%+v was accepted", c)
 		}
 	}

@@ -43,7 +43,11 @@ func issue(root *Root, config Config, csr []byte, claim Claim, now time.Time) (I
 	if err != nil {
 		return Issued{}, fmt.Errorf("ca: request for %s: %w: %w", claim.ID, ErrRefused, err)
 	}
-	return root.sign(key, config, claim, now)
+	got, err := root.sign(key, config, claim, now)
+	if err != nil {
+		return Issued{}, fmt.Errorf("certificate of %s: %w", claim.ID, err)
+	}
+	return got, nil
 }
 
 func (c Claim) validate(trustDomain string) error {
@@ -104,28 +108,29 @@ func checkKey(csr *x509.CertificateRequest) error {
 
 // sign makes the certificate of a claim that has been validated.
 func (r *Root) sign(key crypto.PublicKey, config Config, claim Claim, now time.Time) (Issued, error) {
-	if err := r.usable(now); err != nil {
-		return Issued{}, err
-	}
 	uri, err := url.Parse(claim.ID.String())
 	if err != nil {
 		return Issued{}, fmt.Errorf("ca: %w", err)
 	}
-	from, until := r.span(config, claim, now)
-	template := &x509.Certificate{
-		SerialNumber: newSerial(),
+	return r.complete(key, config, claim.Lifetime, now, &x509.Certificate{
 		// RFC 5280 bounds a common name at 64; Kubernetes' names are longer, and no verifier in use minds.
-		Subject:               pkix.Name{CommonName: claim.Workload},
-		NotBefore:             from,
-		NotAfter:              until,
-		KeyUsage:              x509.KeyUsageDigitalSignature,
-		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-		BasicConstraintsValid: true,
-		URIs:                  []*url.URL{uri},
+		Subject:     pkix.Name{CommonName: claim.Workload},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+		URIs:        []*url.URL{uri},
+	})
+}
+
+// complete adds to a template what every leaf has, and signs it. Lifetime is what is wanted; zero: config's.
+func (r *Root) complete(key crypto.PublicKey, config Config, lifetime time.Duration, now time.Time, template *x509.Certificate) (Issued, error) {
+	if err := r.usable(now); err != nil {
+		return Issued{}, err
 	}
+	from, until := r.span(config, lifetime, now)
+	template.SerialNumber, template.NotBefore, template.NotAfter = newSerial(), from, until
+	template.KeyUsage, template.BasicConstraintsValid = x509.KeyUsageDigitalSignature, true
 	leaf, err := x509.CreateCertificate(rand.Reader, template, r.chain[0], key, r.key)
 	if err != nil {
-		return Issued{}, fmt.Errorf("ca: signing for %s: %w", claim.ID, err)
+		return Issued{}, fmt.Errorf("ca: signing for %q: %w", template.Subject.CommonName, err)
 	}
 	chain := [][]byte{leaf}
 	for _, c := range r.chain[:len(r.chain)-1] {
@@ -136,10 +141,10 @@ func (r *Root) sign(key crypto.PublicKey, config Config, claim Claim, now time.T
 
 // span is the validity of a certificate made now, inside of its authority's. It is backdated for clocks that lag, but
 // by no more than half its life: otherwise half of its validity, when it is to be renewed, would be over from the start.
-func (r *Root) span(config Config, claim Claim, now time.Time) (from, until time.Time) {
+func (r *Root) span(config Config, wanted time.Duration, now time.Time) (from, until time.Time) {
 	life := config.Lifetime
-	if claim.Lifetime > 0 && claim.Lifetime < life {
-		life = claim.Lifetime
+	if wanted > 0 && wanted < life {
+		life = wanted
 	}
 	from = now.Add(-min(config.Skew, life/2)).UTC().Truncate(time.Second)
 	until = now.Add(life).UTC().Truncate(time.Second)

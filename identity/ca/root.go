@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"math/big"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/weft-mesh/weft/identity"
@@ -174,6 +175,14 @@ func (r *Root) try(trustDomain string, now time.Time) error {
 		}
 	}
 	return nil
+}
+
+// Equal reports the same certificates, and with them the same key.
+func (r *Root) Equal(o *Root) bool {
+	if r == nil || o == nil {
+		return r == o
+	}
+	return slices.EqualFunc(r.chain, o.chain, (*x509.Certificate).Equal)
 }
 
 func (r *Root) anchor() *x509.Certificate { return r.chain[len(r.chain)-1] }

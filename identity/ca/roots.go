@@ -127,6 +127,39 @@ func (r Roots) Abort(now time.Time) (Roots, error) {
 	return r.numbered(now), nil
 }
 
+// Reissue replaces the certificate that signs by another one of the same anchor, in any phase. An error wraps ErrStep or
+// ErrRootExpired.
+func (r Roots) Reissue(root *Root, now time.Time) (Roots, error) {
+	if err := root.belongsTo(r.TrustDomain); err != nil {
+		return r, err
+	}
+	if root.ID() != r.Active.ID() {
+		return r, fmt.Errorf("ca: reissue: root %s is not the one in use, %s: begin a rotation: %w", root.ID(), r.Active.ID(), ErrStep)
+	}
+	if err := root.usable(now); err != nil {
+		return r, err
+	}
+	anchor := r.Active.anchor()
+	if r.Active = root; !root.anchor().Equal(anchor) { // which the bundle holds
+		r = r.numbered(now)
+	}
+	return r, nil
+}
+
+// oldest is the root that has been in the bundle for longest, as long as it can sign: whoever knows any bundle since the
+// rotation began knows it.
+func (r Roots) oldest(now time.Time) *Root {
+	if r.Retiring != nil && r.Retiring.usable(now) == nil {
+		return r.Retiring
+	}
+	return r.Active
+}
+
+func (r Roots) equal(o Roots) bool {
+	return r.TrustDomain == o.TrustDomain && r.Sequence == o.Sequence && r.Settled.Equal(o.Settled) &&
+		r.Active.Equal(o.Active) && r.Next.Equal(o.Next) && r.Retiring.Equal(o.Retiring)
+}
+
 func (r Roots) want(p Phase, step string) error {
 	if r.Phase() == p {
 		return nil

@@ -18,7 +18,9 @@ type State interface {
 	Load() ([]byte, error)
 	// Create saves for the first time; the error wraps fs.ErrExist if there is something already.
 	Create(data []byte) error
-	// Replace saves, so that a crash leaves either the old or the new whole. It returns when it is on stable storage.
+	// Replace saves, so that a crash leaves either the old or the new whole. It returns when it is on stable storage. Where
+	// replicas share the state and another one has saved since the last Load or Replace here, nothing is saved and the
+	// error wraps ErrChanged.
 	Replace(data []byte) error
 }
 

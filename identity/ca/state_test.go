@@ -91,7 +91,7 @@ func TestOpenNeverReplacesADamagedState(t *testing.T) {
 			}
 			x.damage(t, d, string(saved))
 			before, _ := os.ReadFile(d.String())
-			_, err = Open(d, Config{TrustDomain: "cluster.local"}, noon)
+			_, err = Open(d, Config{TrustDomain: "cluster.local"}, nil, noon)
 			if err == nil || !strings.Contains(err.Error(), d.String()) && !strings.Contains(err.Error(), string(d)) || !strings.Contains(err.Error(), x.says) {
 				t.Errorf("got %v, want an error that names %s and says %q", err, d, x.says)
 			}
@@ -120,7 +120,7 @@ func chmod(t *testing.T, path string, mode os.FileMode) {
 func TestOpenUnderAnotherTrustDomain(t *testing.T) {
 	state := &memory{}
 	open(t, state, Config{}, noon)
-	if _, err := Open(state, Config{TrustDomain: "other"}, noon); err == nil || !strings.Contains(err.Error(), `"cluster.local"`) {
+	if _, err := Open(state, Config{TrustDomain: "other"}, nil, noon); err == nil || !strings.Contains(err.Error(), `"cluster.local"`) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -151,7 +151,7 @@ func must(t testing.TB, err error) {
 // authority is a real one on a directory.
 func authority(t testing.TB, c *clock) *ca.CA {
 	t.Helper()
-	a, err := ca.Open(ca.Dir(filepath.Join(t.TempDir(), "ca")), ca.Config{TrustDomain: "cluster.local"}, c.now())
+	a, err := ca.Open(ca.Dir(filepath.Join(t.TempDir(), "ca")), ca.Config{TrustDomain: "cluster.local"}, nil, c.now())
 	must(t, err)
 	return a
 }

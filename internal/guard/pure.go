@@ -25,6 +25,7 @@ var reaches = map[[2]string]string{
 	{"identity/cert", "net"}:         "it shakes hands on connections that it is given",
 	{"identity/cert", "crypto/rand"}: "it makes keys",
 	{"identity/ca", "crypto/rand"}:   "it makes keys",
+	{"identity/ca", "crypto/tls"}:    "it makes the certificate of servers; it opens nothing",
 	{"identity/ca", "os"}:            "the authority's key is kept in a file; the rest of it decides on values",
 }
 
