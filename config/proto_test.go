@@ -99,6 +99,7 @@ func describe() *descriptorpb.FileDescriptorProto {
 		{Name: proto.String(path.Base(stream.MethodStream)), InputType: name(stream.Up{}), OutputType: name(stream.Down{}),
 			ClientStreaming: proto.Bool(true), ServerStreaming: proto.Bool(true)},
 		{Name: proto.String(path.Base(stream.MethodCertify)), InputType: name(stream.CertifyRequest{}), OutputType: name(stream.CertifyResponse{})},
+		{Name: proto.String(path.Base(stream.MethodStanding)), InputType: name(stream.StandingRequest{}), OutputType: name(stream.StandingResponse{})},
 	}}}
 	return f
 }

@@ -17,7 +17,7 @@ import (
 // resources are what proxies get, and messages what carries them.
 var (
 	resources = []any{config.Service{}, config.Address{}, config.Workload{}, config.Peer{}, config.Trust{}}
-	messages  = []any{stream.Up{}, stream.Down{}, stream.CertifyRequest{}, stream.CertifyResponse{}}
+	messages  = []any{stream.Up{}, stream.Down{}, stream.CertifyRequest{}, stream.CertifyResponse{}, stream.StandingRequest{}, stream.StandingResponse{}}
 )
 
 // mostNested is how often a type is filled inside itself.

@@ -194,8 +194,8 @@ func (c *Control) serveStatus(w http.ResponseWriter, _ *http.Request) error {
 		Findings: c.View().Findings, Refused: c.Refused()}
 	connected := map[string]bool{}
 	_ = c.do(func() {
-		for s := range c.publisher.sessions {
-			connected[s.workload] = true
+		for workload := range c.publisher.sessions {
+			connected[workload] = true
 		}
 	})
 	for _, w := range c.registry.all() {

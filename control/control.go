@@ -32,7 +32,7 @@ type Options struct {
 	Sources      []source.Source // of configuration
 	TrustDomain  string          // [cluster.local]
 	CertLifetime time.Duration   // of workloads' certificates [24 h]
-	Allow        []Rule          // who may claim which identities; required: without a rule nobody may
+	Allow        []Rule          // who may claim which identities; without a rule nobody may
 	Grace        time.Duration   // a restarted control plane keeps workloads this long until they have registered again [30 s]
 	Log          *slog.Logger    // [slog.Default()]
 	Private      []string        // files and directories, beside State, that applications must not see: whoever can use the sockets there acts for the user
@@ -40,6 +40,7 @@ type Options struct {
 	Unguarded    bool            // begin although a policy is refused of which no earlier version is known: what it forbids passes
 	Changed      func(*View)     // hears of changes since Run, soon after them; it may be nil
 	Applied      func(Applied)   // hears of each change of configuration since Synced, in its turn, which waits for it; it may be nil
+	Cluster      *Cluster        // workloads are the Pods of a cluster, and the control plane has replicas; nil: all is on this machine
 }
 
 func (o Options) defaults() (Options, error) {
@@ -55,6 +56,9 @@ func (o Options) defaults() (Options, error) {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
+	if o.Cluster != nil {
+		return o, o.Cluster.check()
+	}
 	return o, nil
 }
 
@@ -64,28 +68,33 @@ type Control struct {
 	state dir
 	ca    *ca.CA
 
+	members   members
 	registry  *registry
-	publisher *publisher             // of the owner
-	model     *model                 // of the owner
-	syncing   int                    // sources that have not yet given all they have; of the owner
-	restored  map[dialect.Key]string // objects of an earlier run, with their files, that no source has given yet; of the owner
-	unread    map[string][]string    // by source, files and directories that can't be read; of the owner
-	unheard   map[string]bool        // workloads of an earlier run whose proxies have not said yet what they hold; of the owner
+	hearing   map[string]*hearing        // by workload; of the owner
+	meshed    map[string]map[string]bool // by namespace, the pods with a proxy; of the owner
+	publisher *publisher                 // of the owner
+	model     *model                     // of the owner
+	syncing   int                        // sources that have not yet given all they have; of the owner
+	restored  map[dialect.Key]string     // objects of an earlier run, with their files, that no source has given yet; of the owner
+	unread    map[string][]string        // by source, files and directories that can't be read; of the owner
+	unheard   map[string]bool            // workloads of an earlier run whose proxies have not said yet what they hold; of the owner
 
 	work   chan func()
 	done   chan struct{}        // closed when the owner has stopped
 	synced chan struct{}        // closed when all sources have given what they have
 	view   atomic.Pointer[View] // nil: something has changed, and nobody has asked since
 	news   chan struct{}        // holds one: there is something to tell
+	told   told                 // who is to be told
 	unkept chan struct{}        // holds one: the objects are others than those in the state directory
 
 	ackMu    sync.Mutex
 	ackWait  chan struct{} // closed and made anew whenever a proxy acknowledges, or is gone
 	rooted   rooted
+	counters counters
 	nacks    nacks
 	rotating sync.Mutex
 
-	handshakes time.Duration // handshakeTime
+	reach time.Duration // what a rotation waits for before it retires a root: handshakeTime, or Cluster.Reach
 }
 
 // View is what the control plane knows at one moment.
@@ -103,13 +112,13 @@ func New(opts Options) (*Control, error) {
 	}
 	c := &Control{opts: opts, state: dir(opts.State), publisher: newPublisher(), work: make(chan func(), 64), done: make(chan struct{}),
 		synced: make(chan struct{}), ackWait: make(chan struct{}), syncing: len(opts.Sources),
-		restored: map[dialect.Key]string{}, unread: map[string][]string{}, unheard: map[string]bool{}, handshakes: handshakeTime,
+		restored: map[dialect.Key]string{}, unread: map[string][]string{}, unheard: map[string]bool{}, hearing: map[string]*hearing{}, meshed: map[string]map[string]bool{}, reach: handshakeTime,
 		news: make(chan struct{}, 1), unkept: make(chan struct{}, 1)}
+	c.count()
 	if err := c.state.prepare(); err != nil {
 		return nil, err
 	}
-	c.ca, err = ca.Open(ca.Dir(c.state.path("ca")), ca.Config{TrustDomain: opts.TrustDomain, Lifetime: opts.CertLifetime}, nil, time.Now())
-	if err != nil {
+	if err := c.openAuthority(); err != nil {
 		return nil, err
 	}
 	c.publisher.trust = c.trust()
@@ -131,9 +140,13 @@ func (c *Control) restore() error {
 	}
 	h := fnv.New32a()
 	h.Write([]byte(c.state))
-	c.model = newModel(c.opts.TrustDomain, addrs)
+	c.model = newModel(c.opts.TrustDomain, newVIPs(addrs))
 	c.registry = &registry{byKey: map[string]*Workload{}, rules: c.opts.Allow, trustDomain: c.opts.TrustDomain, cursor: h.Sum32() % addresses,
 		free: free, flaws: newTrial(c.opts.TrustDomain).flaws}
+	c.members = c.registry
+	if cl := c.opts.Cluster; cl != nil {
+		c.members, c.reach, c.model.vips = &pods{c, cl.Attest}, cl.Reach, nil
+	}
 	for _, o := range objects {
 		c.restored[o.Key()] = o.Source.File
 	}
@@ -182,10 +195,11 @@ func (c *Control) Run(ctx context.Context) error {
 		close(c.synced)
 	}
 	grace := time.AfterFunc(c.opts.Grace, func() { c.expire() })
-	if c.opts.Changed != nil {
-		running.Go(func() { c.tell(ctx) })
-	}
+	running.Go(func() { c.tell(ctx) })
 	running.Go(func() { c.keeper(ctx) })
+	if c.opts.Cluster != nil {
+		running.Go(func() { c.follow(ctx) })
+	}
 	c.own(ctx)
 	c.look()
 	good := c.good()
@@ -345,9 +359,17 @@ func (c *Control) keeper(ctx context.Context) {
 	}
 }
 
-// good is the last good version of each object that came from a file.
+// good is the last good version of each object that came from a file, or from a cluster but for its own kinds: those are many, their
+// API server lets no bad one in, and who calls whom does not change by them.
 func (c *Control) good() []*dialect.Object {
-	return slices.DeleteFunc(c.model.objects.Good(), func(o *dialect.Object) bool { return o.Source.File == runFile })
+	return slices.DeleteFunc(c.model.objects.Good(), func(o *dialect.Object) bool {
+		return o.Source.File == runFile || c.opts.Cluster != nil && own(o)
+	})
+}
+
+// own says whether an object is of a kind that every cluster has.
+func own(o *dialect.Object) bool {
+	return o.Group == "" || strings.HasSuffix(o.Group, ".k8s.io") && !strings.Contains(o.Group, "networking")
 }
 
 // apply changes objects, and tells proxies what follows.
@@ -357,7 +379,13 @@ func (c *Control) apply(put []*dialect.Object, gone []dialect.Key) {
 		c.save("addresses.json", c.model.vips.ByHost)
 	}
 	c.publisher.update(c.model.snap, touched)
+	c.heard(put, gone)
 	c.view.Store(nil)
+	c.stirNews()
+}
+
+// stirNews says that there is something to tell, once all sources have given what they have.
+func (c *Control) stirNews() {
 	if c.syncing == 0 {
 		stir(c.news)
 	}
@@ -383,15 +411,11 @@ func (c *Control) tell(ctx context.Context) {
 		case <-c.news:
 		default:
 		}
-		c.opts.Changed(c.View())
+		c.told.all()
+		if c.opts.Changed != nil {
+			c.opts.Changed(c.View())
+		}
 	}
-}
-
-// trust is the roots that proxies are to verify with.
-func (c *Control) trust() config.Trust {
-	b, roots := c.ca.Bundle(), c.ca.Roots()
-	id := roots.Active.ID()
-	return config.Trust{Domain: b.TrustDomain, Sequence: b.Sequence, Roots: b.Roots, Issuer: id[:]}
 }
 
 func (c *Control) save(name string, v any) {
@@ -403,6 +427,8 @@ func (c *Control) save(name string, v any) {
 // refused logs and keeps what a proxy could not take into use.
 func (c *Control) refused(workload string, n stream.Nack) {
 	c.nacks.add(workload, n)
+	kind, _ := config.Cut(n.Name)
+	c.counters.refusals.Add(kind)
 	c.opts.Log.Warn("a proxy refused configuration; its last good version stays in force", "workload", workload, "resource", n.Name, "error", n.Error)
 }
 

@@ -21,8 +21,9 @@ type model struct {
 	snap    *mesh.Snapshot
 }
 
-func newModel(trustDomain string, addrs map[string]netip.Addr) *model {
-	return &model{objects: dialect.NewSet(all.Kinds(trustDomain)), parts: map[dialect.Key]*mesh.Part{}, vips: newVIPs(addrs), snap: mesh.New()}
+// newModel makes one of a mesh without objects; vips nil: services have the addresses that they come with.
+func newModel(trustDomain string, vips *vips) *model {
+	return &model{objects: dialect.NewSet(all.Kinds(trustDomain)), parts: map[dialect.Key]*mesh.Part{}, vips: vips, snap: mesh.New()}
 }
 
 // apply changes objects; fresh: virtual addresses were assigned.
@@ -42,6 +43,9 @@ func (m *model) apply(put []*dialect.Object, gone []dialect.Key) (touched *mesh.
 
 // addressed gives services without a virtual address one.
 func (m *model) addressed(p mesh.Part) (_ *mesh.Part, fresh bool) {
+	if m.vips == nil {
+		return &p, false
+	}
 	p.Services = slices.Clone(p.Services)
 	for i := range p.Services {
 		if s := &p.Services[i]; len(s.IPs) == 0 && !s.Headless {
@@ -93,7 +97,7 @@ func (m *model) declared(key dialect.Key) bool {
 
 // Load makes a mesh of objects and of workloads as if they ran, without a control plane: what analyze, test and explain need.
 func Load(trustDomain string, objects []*dialect.Object, found []dialect.Located, workloads []*Workload) *View {
-	m := newModel(trustDomain, nil)
+	m := newModel(trustDomain, newVIPs(nil))
 	m.objects.Report("", found)
 	m.apply(objects, nil)
 	for _, w := range workloads {

@@ -1,7 +1,9 @@
 package control
 
 import (
+	"errors"
 	"maps"
+	"slices"
 
 	"github.com/weft-mesh/weft/compile"
 	"github.com/weft-mesh/weft/config"
@@ -13,13 +15,13 @@ import (
 type publisher struct {
 	snap     *mesh.Snapshot
 	trust    config.Trust
-	sessions map[*session]bool
+	sessions map[string][]*session                    // by workload, in the order of their coming; none is empty
 	wanted   map[string]map[*session]bool             // by resource name
 	services map[string]map[compile.Class]stream.Body // by host; what was encoded and is still true
 }
 
 func newPublisher() *publisher {
-	return &publisher{snap: mesh.New(), sessions: map[*session]bool{}, wanted: map[string]map[*session]bool{},
+	return &publisher{snap: mesh.New(), sessions: map[string][]*session{}, wanted: map[string]map[*session]bool{},
 		services: map[string]map[compile.Class]stream.Body{}}
 }
 
@@ -45,8 +47,27 @@ func (p *publisher) unsubscribe(s *session, name string) {
 	s.forget(name)
 }
 
+var errMany = errors.New("the workload has opened too many streams")
+
+// mostSessions bounds the streams for one workload: its proxy has one, and while it is upgraded two; the rest is of connections that
+// broke and of which nobody has heard yet. The oldest ends.
+const mostSessions = 8
+
+func (p *publisher) open(s *session) {
+	of := append(p.sessions[s.workload], s)
+	p.sessions[s.workload] = of
+	if n := len(of) - mostSessions; n > 0 {
+		of[n-1].end(errMany)
+	}
+}
+
 func (p *publisher) close(s *session) {
-	delete(p.sessions, s)
+	if i := slices.Index(p.sessions[s.workload], s); i >= 0 {
+		p.sessions[s.workload] = slices.Delete(p.sessions[s.workload], i, i+1)
+	}
+	if len(p.sessions[s.workload]) == 0 {
+		delete(p.sessions, s.workload)
+	}
 	for name, who := range p.wanted {
 		if delete(who, s); len(who) == 0 {
 			delete(p.wanted, name)
@@ -68,10 +89,8 @@ func (p *publisher) update(now *mesh.Snapshot, t *mesh.Touched) {
 		p.resend(name)
 	}
 	for key := range t.Workloads { // a change of labels moves a workload to another class
-		for s := range p.sessions {
-			if s.workload == key {
-				p.reclass(s)
-			}
+		for _, s := range p.sessions[key] {
+			p.reclass(s)
 		}
 	}
 }
@@ -211,18 +230,4 @@ func encode[T any](v *T) stream.Body {
 	}
 	b := config.Append(nil, v)
 	return stream.Body{Version: stream.VersionOf(b), Bytes: b}
-}
-
-// without returns those of workloads whose proxies have not taken in a version of a resource, be it that they are away.
-func (p *publisher) without(workloads []*Workload, name string, version uint64) (who []string) {
-	has := map[string]bool{}
-	for s := range p.wanted[name] {
-		has[s.workload] = has[s.workload] || s.acked(name) == version
-	}
-	for _, w := range workloads {
-		if !has[w.Key()] {
-			who = append(who, w.Key())
-		}
-	}
-	return who
 }

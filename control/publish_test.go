@@ -378,7 +378,7 @@ func TestNothingIsLeftBehind(t *testing.T) {
 	if _, err := z.s.Next(t.Context()); err == nil || z.s.Take(&stream.Up{Ack: 1}) == nil || z.s.Take(&stream.Up{Subscribe: []stream.Want{{Name: "a/b"}}}) == nil {
 		t.Errorf("the proxy of a workload that is gone is still served: %v", err)
 	}
-	if _, err := p.Open(&stream.Hello{Workload: w.Key(), Token: w.Token}); err == nil {
+	if _, err := p.Open(t.Context(), &stream.Hello{Workload: w.Key(), Token: w.Token}); err == nil {
 		t.Error("and let in again")
 	}
 }
@@ -402,7 +402,7 @@ func BenchmarkEndpointChange(b *testing.B) {
 	for n := range 1000 {
 		fmt.Fprintf(&text, "---\napiVersion: v1\nkind: Service\nmetadata: {name: s%d}\nspec: {selector: {app: s%d}, ports: [{port: 80}]}\n", n, n)
 	}
-	m := newModel(domain, nil)
+	m := newModel(domain, newVIPs(nil))
 	p := newPublisher()
 	put := func(o []*dialect.Object, gone []dialect.Key) {
 		touched, _ := m.apply(o, gone)
@@ -410,8 +410,8 @@ func BenchmarkEndpointChange(b *testing.B) {
 	}
 	put(parse(b, text.String()), nil)
 	for n := range 50 {
-		s := newSession(&Control{}, fmt.Sprint("default/caller-", n))
-		p.sessions[s] = true
+		s := newSession(&Control{}, &member{workload: fmt.Sprint("default/caller-", n)})
+		p.open(s)
 		p.subscribe(s, host("s7"), 0)
 	}
 	w := Simulated(Registration{Namespace: "default", Name: "s7-1", Service: "s7", Account: "s7", Ports: []Port{{Number: 80}}}, 1, noon)

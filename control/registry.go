@@ -2,6 +2,7 @@ package control
 
 import (
 	"cmp"
+	"context"
 	"crypto/rand"
 	"crypto/subtle"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/weft-mesh/weft/identity"
+	"github.com/weft-mesh/weft/stream/server"
 )
 
 // Registration is what `weft run` says of the process that it starts.
@@ -211,12 +213,35 @@ func (g *registry) valid(w *Workload) error {
 
 // check says whether token is the proof that was given to a workload.
 func (g *registry) check(key, token string) error {
+	_, err := g.proved(key, token)
+	return err
+}
+
+func (g *registry) proved(key, token string) (*Workload, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if w := g.byKey[key]; w == nil || !same(w.Token, token) {
-		return fmt.Errorf("%w: workload %s is not registered here, or with another token; start it with weft run", errRegistration, key)
+	w := g.byKey[key]
+	if w == nil || !same(w.Token, token) {
+		return nil, fmt.Errorf("%w: workload %s is not registered here, or with another token; start it with weft run", errRegistration, key)
 	}
-	return nil
+	return w, nil
+}
+
+func (g *registry) admit(_ context.Context, workload, token string) (*member, error) {
+	w, err := g.proved(workload, token)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", server.ErrRefused, err)
+	}
+	return &member{workload, w.Account, w.Token}, nil
+}
+
+func (g *registry) stays(m *member) bool { return g.check(m.workload, m.uid) == nil }
+
+func (g *registry) expected() (out []string) {
+	for _, w := range g.all() {
+		out = append(out, w.Key())
+	}
+	return out
 }
 
 func same(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }

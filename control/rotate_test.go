@@ -41,6 +41,16 @@ func first(lines []string) (out []string) {
 	return out
 }
 
+// onOldRoot names the workloads whose certificates rest on another root than the one that signs.
+func (p *plane) onOldRoot(t *testing.T) (who []string) {
+	t.Helper()
+	active := p.ca.Roots().Active.ID()
+	if err := p.do(func() { who = p.behind(&stream.StandingRequest{Root: active[:]}, nil) }); err != nil {
+		t.Error(err)
+	}
+	return who
+}
+
 const soon = 300 * time.Millisecond
 
 func TestRotation(t *testing.T) {
@@ -56,7 +66,7 @@ func TestRotation(t *testing.T) {
 	if r.Phase() != ca.Steady || r.Active.ID() == old || len(p.ca.Bundle().Roots) != 1 {
 		t.Errorf("%v, root %v, was %v", r.Phase(), r.Active.ID(), old)
 	}
-	if who := p.onOldRoot(); len(who) > 0 {
+	if who := p.onOldRoot(t); len(who) > 0 {
 		t.Errorf("on the old root: %v", who)
 	}
 }
@@ -190,12 +200,12 @@ func TestRootsThatAreTold(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 	root := p.ca.Roots().Active.ID()
-	s, err := p.Open(&stream.Hello{Workload: w.Key(), Token: w.Token, Root: root[:]})
+	s, err := p.Open(t.Context(), &stream.Hello{Workload: w.Key(), Token: w.Token, Root: root[:]})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	if p.rooted.of(w.Key()) != root || len(p.onOldRoot()) != 0 {
+	if p.rooted.of(w.Key()) != root || len(p.onOldRoot(t)) != 0 {
 		t.Error("what a hello tells is not noted")
 	}
 	p.Deregister(w.Key(), w.Token)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/weft-mesh/weft/config"
 	"github.com/weft-mesh/weft/stream"
 	"github.com/weft-mesh/weft/stream/server"
 )
@@ -15,8 +16,8 @@ import (
 // session is one proxy's connection. What waits to be sent is the latest of each resource: a slow proxy costs memory for what
 // it wants, not for every change.
 type session struct {
-	c        *Control
-	workload string
+	c *Control
+	*member
 
 	mu      sync.Mutex
 	held    map[string]held
@@ -30,29 +31,39 @@ type session struct {
 // held is the version of a resource that was sent last and the one that is in use.
 type held struct{ sent, acked uint64 }
 
-func newSession(c *Control, workload string) *session {
-	return &session{c: c, workload: workload, held: map[string]held{}, waiting: map[string]stream.Body{},
+func newSession(c *Control, m *member) *session {
+	return &session{c: c, member: m, held: map[string]held{}, waiting: map[string]stream.Body{},
 		flying: map[uint64]map[string]uint64{}, wake: make(chan struct{}, 1)}
 }
 
 // Open lets a proxy in that proves to speak for a workload.
-func (c *Control) Open(hello *stream.Hello) (server.Session, error) {
-	if err := c.registry.check(hello.Workload, hello.Token); err != nil {
-		return nil, fmt.Errorf("%w: %w", server.ErrRefused, err)
+func (c *Control) Open(ctx context.Context, hello *stream.Hello) (server.Session, error) {
+	s, err := c.open(ctx, hello)
+	c.counters.sessions.Add(outcome(err))
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func (c *Control) open(ctx context.Context, hello *stream.Hello) (*session, error) {
+	m, err := c.members.admit(ctx, hello.Workload, hello.Token)
+	if err != nil {
+		return nil, err
+	}
+	s := newSession(c, m)
+	stays := false
+	if err := c.do(func() {
+		if stays = c.members.stays(m); stays { // or it has gone meanwhile, and nobody would end this session
+			c.publisher.open(s)
+		}
+	}); err != nil {
+		return nil, err
+	}
+	if !stays {
+		return nil, fmt.Errorf("%w: %w", server.ErrRefused, errGone)
 	}
 	c.rests(hello.Workload, hello.Root)
-	s := newSession(c, hello.Workload)
-	err := errGone
-	if stopped := c.do(func() {
-		if c.registry.get(hello.Workload) != nil { // or it has gone meanwhile, and nobody would end this session
-			c.publisher.sessions[s], err = true, nil
-		}
-	}); stopped != nil {
-		return nil, stopped
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", server.ErrRefused, err)
-	}
 	return s, nil
 }
 
@@ -141,6 +152,8 @@ func (s *session) take() (*stream.Down, error) {
 		b := s.waiting[name]
 		down.Resources = append(down.Resources, stream.Resource{Name: name, Version: b.Version, Body: b.Bytes, Gone: b.Version == 0})
 		versions[name] = b.Version
+		kind, _ := config.Cut(name)
+		s.c.counters.pushes.Add(kind)
 	}
 	s.flying[s.nonce] = versions
 	clear(s.waiting)

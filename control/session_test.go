@@ -26,10 +26,10 @@ func TestWhoIsLetIn(t *testing.T) {
 		"nobody":          {Workload: "default/nobody", Token: w.Token},
 		"nothing":         {},
 	} {
-		if _, err := p.Open(&hello); !errors.Is(err, server.ErrRefused) {
+		if _, err := p.Open(t.Context(), &hello); !errors.Is(err, server.ErrRefused) {
 			t.Errorf("%s opens a stream: %v", what, err)
 		}
-		if _, err := p.Certify(&stream.CertifyRequest{Workload: hello.Workload, Token: hello.Token, CSR: csr}); !errors.Is(err, server.ErrRefused) {
+		if _, err := p.Certify(t.Context(), &stream.CertifyRequest{Workload: hello.Workload, Token: hello.Token, CSR: csr}); !errors.Is(err, server.ErrRefused) {
 			t.Errorf("%s gets a certificate: %v", what, err)
 		}
 	}
@@ -43,7 +43,7 @@ func TestCertificateIsOfTheRegisteredAccount(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := p.Certify(&stream.CertifyRequest{Workload: w.Key(), Token: w.Token, CSR: csr})
+	got, err := p.Certify(t.Context(), &stream.CertifyRequest{Workload: w.Key(), Token: w.Token, CSR: csr})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +56,7 @@ func TestCertificateIsOfTheRegisteredAccount(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, bad := range [][]byte{other, []byte("no request")} {
-		if _, err := p.Certify(&stream.CertifyRequest{Workload: w.Key(), Token: w.Token, CSR: bad}); !errors.Is(err, server.ErrRefused) {
+		if _, err := p.Certify(t.Context(), &stream.CertifyRequest{Workload: w.Key(), Token: w.Token, CSR: bad}); !errors.Is(err, server.ErrRefused) {
 			t.Errorf("%v", err)
 		}
 	}

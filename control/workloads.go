@@ -38,16 +38,8 @@ func (c *Control) Deregister(key, token string) {
 
 func (c *Control) absent(w *Workload) {
 	delete(c.unheard, w.Key())
-	c.rooted.forget(w.Key())
-	c.nacks.forget(w.Key())
 	c.apply(c.left(w))
 	c.save("workloads.json", c.registry.all())
-	for s := range c.publisher.sessions {
-		if s.workload == w.Key() {
-			s.end(errGone)
-		}
-	}
-	c.acknowledged() // whoever waited for this workload waits no longer
 }
 
 // left is what changes when w goes: its pod goes, and its service is what the workloads make that are left of it, unless a file
@@ -102,8 +94,8 @@ func (c *Control) lagging(name string) bool {
 // Settled returns when every proxy has taken in, or refused, all that it was sent; Refused tells them apart.
 func (c *Control) Settled(ctx context.Context) error {
 	return c.settled(ctx, func() bool {
-		for s := range c.publisher.sessions {
-			if !s.settled() {
+		for _, of := range c.publisher.sessions {
+			if slices.ContainsFunc(of, func(s *session) bool { return !s.settled() }) {
 				return false
 			}
 		}

@@ -247,7 +247,7 @@ func TestStoppedControlPlaneAnswers(t *testing.T) {
 	if _, err := p.Register(Registration{Namespace: "default", Service: "s", Account: "s"}, os.Getuid()); !errors.Is(err, errStopped) {
 		t.Errorf("%v", err)
 	}
-	if _, err := p.Open(&stream.Hello{Workload: w.Key(), Token: w.Token}); !errors.Is(err, errStopped) {
+	if _, err := p.Open(t.Context(), &stream.Hello{Workload: w.Key(), Token: w.Token}); !errors.Is(err, errStopped) {
 		t.Errorf("%v", err)
 	}
 	if err := p.Drain(t.Context(), w.Key(), w.Token); !errors.Is(err, errStopped) {

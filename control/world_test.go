@@ -93,7 +93,7 @@ func run(t testing.TB, o Options) *plane {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.handshakes = time.Millisecond
+	c.reach = time.Millisecond
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() {
@@ -133,7 +133,7 @@ type proxy struct {
 
 func (p *plane) proxy(w *Workload) *proxy {
 	p.t.Helper()
-	s, err := p.Open(&stream.Hello{Workload: w.Key(), Token: w.Token})
+	s, err := p.Open(p.t.Context(), &stream.Hello{Workload: w.Key(), Token: w.Token})
 	if err != nil {
 		p.t.Fatal(err)
 	}

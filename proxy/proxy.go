@@ -122,7 +122,7 @@ func (p *Proxy) Ready() error {
 	case p.sessions.draining() || p.gate.Shutting():
 		return errDraining
 	case p.self.Load() == nil:
-		return errors.New("the workload's own configuration has not arrived; is weft up running?")
+		return errors.New("the workload's own configuration has not arrived; is the control plane running?")
 	}
 	return p.opts.Cert.Ready()
 }

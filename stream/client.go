@@ -2,12 +2,17 @@ package stream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"sync"
 	"time"
 )
+
+// ErrMoved is what Recv returns where the control plane has ended the stream in good order: another replica, or this one again, takes
+// the proxy from here on.
+var ErrMoved = errors.New("the control plane asks to connect again")
 
 // Transport carries whole messages both ways; Recv fails once Close was called.
 type Transport interface {
@@ -24,8 +29,8 @@ type Update struct {
 
 // Client keeps a proxy's subscriptions alive over reconnections.
 type Client struct {
-	// Hello is asked for what to send first on each connection.
-	Hello func() Hello
+	// Hello is asked for what to send first on each connection. An error is why nothing can be sent now; it is asked again.
+	Hello func() (Hello, error)
 	// Dial opens a connection to the control plane.
 	Dial func(context.Context) (Transport, error)
 	// Apply takes updates into use, in one goroutine; it returns why it refused some, by name.
@@ -51,11 +56,12 @@ func (c *Client) Run(ctx context.Context) error {
 	for told := ""; ctx.Err() == nil; {
 		start := time.Now()
 		stood, err := c.session(ctx)
-		if c.Status != nil && ctx.Err() == nil && (stood || err.Error() != told) {
+		moved := stood && errors.Is(err, ErrMoved) // which is nothing to tell
+		if c.Status != nil && ctx.Err() == nil && !moved && (stood || err.Error() != told) {
 			c.Status(err)
 		}
 		told = err.Error()
-		if time.Since(start) > lastPause {
+		if moved || time.Since(start) > lastPause {
 			pause = firstPause
 		}
 		select {
@@ -71,7 +77,7 @@ func (c *Client) Run(ctx context.Context) error {
 func (c *Client) session(ctx context.Context) (stood bool, err error) {
 	t, err := c.Dial(ctx)
 	if err != nil {
-		return false, fmt.Errorf("stream: connect to the control plane (is weft up running?): %w", err)
+		return false, fmt.Errorf("stream: connect to the control plane (is the control plane running?): %w", err)
 	}
 	defer context.AfterFunc(ctx, func() { t.Close() })()
 	defer t.Close()
@@ -98,7 +104,10 @@ func (c *Client) session(ctx context.Context) (stood bool, err error) {
 func (c *Client) begin(t Transport) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	hello := c.Hello()
+	hello, err := c.Hello()
+	if err != nil {
+		return fmt.Errorf("stream: %w", err)
+	}
 	up := Up{Hello: &hello}
 	for _, name := range slices.Sorted(maps.Keys(c.wanted)) {
 		up.Subscribe = append(up.Subscribe, Want{name, c.wanted[name]})

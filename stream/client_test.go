@@ -1,6 +1,7 @@
 package stream_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,6 +23,7 @@ type wire struct {
 	down chan []byte
 	gone chan struct{}
 	once sync.Once
+	why  error // what Recv returns once it is gone; nil: io.EOF
 }
 
 // since returns when the client has dialled, and sets what becomes of it from now on.
@@ -50,7 +52,7 @@ func (w *wire) Send(b []byte) error {
 func (w *wire) Recv() ([]byte, error) {
 	select {
 	case <-w.gone:
-		return nil, io.EOF
+		return nil, cmp.Or(w.why, io.EOF)
 	case b := <-w.down:
 		return b, nil
 	}
@@ -69,6 +71,7 @@ type plane struct {
 	dialled []time.Time
 	wires   chan *wire
 
+	mute    error            // what Hello answers
 	refused map[string]error // what Apply answers
 	applied []string
 	status  []string
@@ -85,7 +88,7 @@ func (p *plane) next() *wire {
 func begin(t *testing.T, p *plane, prepare func(*stream.Client)) *stream.Client {
 	p.t, p.wires = t, make(chan *wire, 1)
 	c := &stream.Client{
-		Hello: func() stream.Hello { return stream.Hello{Workload: "default/a-1", Token: "t"} },
+		Hello: func() (stream.Hello, error) { return stream.Hello{Workload: "default/a-1", Token: "t"}, p.mute },
 		Dial: func(context.Context) (stream.Transport, error) {
 			p.mu.Lock()
 			defer p.mu.Unlock()
@@ -285,7 +288,7 @@ func TestBackOff(t *testing.T) {
 		if pauses[0] != 50*time.Millisecond || pauses[1] != 100*time.Millisecond || slices.Max(pauses) != 2*time.Second || !slices.IsSorted(pauses) {
 			t.Errorf("pauses %v", pauses)
 		}
-		if len(p.status) != 1 || !strings.Contains(p.status[0], "is weft up running?") || !strings.Contains(p.status[0], "no such file") {
+		if len(p.status) != 1 || !strings.Contains(p.status[0], "is the control plane running?") || !strings.Contains(p.status[0], "no such file") {
 			t.Errorf("told %q, want why, once", p.status)
 		}
 		w := p.next()
@@ -319,6 +322,47 @@ func TestStatusIsToldOnce(t *testing.T) {
 		p.send(w, stream.Down{Nonce: 1}) // without a greeting too
 		if want := []string{p.status[0], "<nil>", p.status[0], "<nil>"}; !slices.Equal(p.status, want) {
 			t.Errorf("told %q, want %q", p.status, want)
+		}
+	})
+}
+
+// A control plane that hands its proxies to another replica is not away, and nobody waits for longer than at first.
+func TestMove(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &plane{}
+		begin(t, p, nil)
+		w := p.next()
+		p.send(w, stream.Down{})
+		p.since(nil)
+		was := time.Now()
+		w.why = fmt.Errorf("over: %w", stream.ErrMoved)
+		w.Close()
+		w = p.next()
+		if got := p.since(nil)[0].Sub(was); got != 50*time.Millisecond || !slices.Equal(p.status, []string{"<nil>"}) {
+			t.Errorf("it waits %v and tells %q", got, p.status)
+		}
+		w.why = stream.ErrMoved // by one that did not let it in
+		w.Close()
+		p.next()
+		if len(p.status) != 2 || !strings.Contains(p.status[1], "connect again") {
+			t.Errorf("told %q", p.status)
+		}
+	})
+}
+
+// A proxy that cannot prove whom it serves sends nothing, and tries again.
+func TestNoProof(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &plane{mute: errors.New("token: no such file or directory")}
+		begin(t, p, nil)
+		w := p.next()
+		select {
+		case b := <-w.up:
+			t.Errorf("it says %q", b)
+		case <-w.gone:
+		}
+		if len(p.status) != 1 || !strings.Contains(p.status[0], "no such file") {
+			t.Errorf("told %q", p.status)
 		}
 	})
 }

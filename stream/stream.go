@@ -13,9 +13,10 @@ import (
 
 // Names of the gRPC methods, whose messages are config's encoding of the types below.
 const (
-	Service       = "weft.v1.Mesh"
-	MethodStream  = "/" + Service + "/Stream"  // Up in, Down out
-	MethodCertify = "/" + Service + "/Certify" // CertifyRequest in, CertifyResponse out
+	Service        = "weft.v1.Mesh"
+	MethodStream   = "/" + Service + "/Stream"   // Up in, Down out
+	MethodCertify  = "/" + Service + "/Certify"  // CertifyRequest in, CertifyResponse out
+	MethodStanding = "/" + Service + "/Standing" // StandingRequest in, StandingResponse out; between replicas of a control plane
 )
 
 // Up is what a proxy sends. The first one carries Hello.
@@ -28,7 +29,8 @@ type Up struct {
 	Root        []byte   `pb:"6"` // identity.RootID on which the certificate rests that is in use from now on
 }
 
-// Hello says for which workload the proxy speaks. Token is the proof that it got when the workload was registered.
+// Hello says for which workload the proxy speaks. Token is the proof: what it got when the workload was registered, or the
+// service-account token of its pod.
 type Hello struct {
 	Workload string `pb:"1"` // namespace/name
 	Token    string `pb:"2"`
@@ -72,6 +74,18 @@ type CertifyRequest struct {
 // CertifyResponse is the chain, leaf first, DER.
 type CertifyResponse struct {
 	Chain [][]byte `pb:"1"`
+}
+
+// StandingRequest asks another replica which of the proxies that are connected to it have come as far as a rotation needs.
+type StandingRequest struct {
+	Token string `pb:"1"` // of the replica that asks
+	Trust uint64 `pb:"2"` // version of the roots that is to be in use; 0: any
+	Root  []byte `pb:"3"` // identity.RootID on which the certificate is to rest; empty: any
+}
+
+// StandingResponse names the workloads that have.
+type StandingResponse struct {
+	Workloads []string `pb:"1"`
 }
 
 // VersionOf is the hash of a resource's bytes; never 0.

@@ -94,7 +94,7 @@ type server struct {
 
 // newServer makes a proxy that serves as soon as it is run. state is of the process whose place this one takes; nil: there is none.
 func newServer(c *launch.Config, fds *descriptors, state []byte) (*server, error) {
-	s := &server{c: c, log: slog.New(slog.NewTextHandler(os.Stderr, nil)).With("workload", c.Workload), plane: plane.Plane{Socket: c.Control},
+	s := &server{c: c, log: slog.New(slog.NewTextHandler(os.Stderr, nil)).With("workload", c.Workload), plane: plane.Plane{Socket: c.Control, Token: c.Token},
 		drain: make(chan struct{}, 1), fds: fds, move: handover{done: make(chan time.Duration, 1)}}
 	s.since.Store(time.Now().UnixNano())
 	s.room = bounded()
@@ -108,9 +108,10 @@ func newServer(c *launch.Config, fds *descriptors, state []byte) (*server, error
 	o.State, o.Room = state, s.room
 	gauges := proxy.Count(&s.registry, o)
 	s.client = &stream.Client{Dial: s.plane.Dial, Status: s.status,
-		Hello: func() stream.Hello {
+		Hello: func() (stream.Hello, error) {
+			token, err := s.plane.Proof()
 			root := o.Cert.OwnRoot()
-			return stream.Hello{Workload: c.Workload, Token: c.Token, Version: version, Root: root[:]}
+			return stream.Hello{Workload: c.Workload, Token: token, Version: version, Root: root[:]}, err
 		}}
 	o.Config = s.client
 	if s.proxy, err = proxy.New(*o); err != nil {
@@ -166,7 +167,7 @@ func (s *server) options() (*proxy.Options, error) {
 		return nil, err
 	}
 	o.Certify = func(ctx context.Context, csr []byte) ([][]byte, error) {
-		return s.plane.Certify(ctx, c.Workload, c.Token, csr)
+		return s.plane.Certify(ctx, c.Workload, csr)
 	}
 	if o.Sink = s.sinks(); !c.NoResolve {
 		o.Resolvers = resolvers(c)

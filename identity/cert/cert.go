@@ -74,7 +74,7 @@ func inTime(who string, c *x509.Certificate, now time.Time) error {
 		return fmt.Errorf("cert: certificate of %s is valid from %s, and it is %s here; is the clock right?: %w",
 			who, stamp(c.NotBefore), stamp(now), ErrNotYetValid)
 	case now.After(c.NotAfter):
-		return fmt.Errorf("cert: certificate of %s expired at %s, and it is %s here; is the clock right, is weft up running?: %w",
+		return fmt.Errorf("cert: certificate of %s expired at %s, and it is %s here; is the clock right, is the control plane running?: %w",
 			who, stamp(c.NotAfter), stamp(now), ErrExpired)
 	}
 	return nil

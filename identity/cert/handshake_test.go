@@ -287,7 +287,7 @@ func TestOwnIdentityFailsFirst(t *testing.T) {
 		is   error
 		says string
 	}{
-		{"expired", noon.Add(25 * time.Hour), cert.ErrExpired, "is weft up running?"},
+		{"expired", noon.Add(25 * time.Hour), cert.ErrExpired, "is the control plane running?"},
 		{"not yet valid", noon.Add(-time.Hour), cert.ErrNotYetValid, "is the clock right?"},
 	} {
 		t.Run(x.why, func(t *testing.T) {

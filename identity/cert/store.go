@@ -154,7 +154,7 @@ func (s *Store) Ready() error { return s.current.Load().ready(s.now()) }
 
 func (g *generation) ready(now time.Time) error {
 	if g.own == nil {
-		return fmt.Errorf("cert: none has been issued so far; is weft up running?: %w", ErrNoIdentity)
+		return fmt.Errorf("cert: none has been issued so far; is the control plane running?: %w", ErrNoIdentity)
 	}
 	if err := g.own.inTime(now); err != nil {
 		return err

@@ -53,7 +53,7 @@ func (l *line) opened(up *stream.Up) (server.Session, error) {
 		return nil, errClosed
 	}
 	if l.session == nil {
-		s, err := l.control.Open(up.Hello)
+		s, err := l.control.Open(l.ctx, up.Hello)
 		if err != nil {
 			return nil, err
 		}

@@ -71,7 +71,9 @@ func (m *Mesh) run(x transcript.Workload) *workload {
 	}
 	o := w.options(tunnel)
 	client := &stream.Client{
-		Hello:  func() stream.Hello { return stream.Hello{Workload: w.Key(), Token: w.Token, Root: w.root()} },
+		Hello: func() (stream.Hello, error) {
+			return stream.Hello{Workload: w.Key(), Token: w.Token, Root: w.root()}, nil
+		},
 		Dial:   func(ctx context.Context) (stream.Transport, error) { return newLine(ctx, m.control), nil },
 		Apply:  func(u []stream.Update) map[string]error { return w.proxy.Apply(u) },
 		Status: func(err error) { w.warn(err) },
@@ -158,8 +160,8 @@ func (w *workload) root() []byte {
 	return nil
 }
 
-func (w *workload) certify(_ context.Context, csr []byte) ([][]byte, error) {
-	r, err := w.mesh.control.Certify(&stream.CertifyRequest{Workload: w.Key(), Token: w.Token, CSR: csr})
+func (w *workload) certify(ctx context.Context, csr []byte) ([][]byte, error) {
+	r, err := w.mesh.control.Certify(ctx, &stream.CertifyRequest{Workload: w.Key(), Token: w.Token, CSR: csr})
 	if err != nil {
 		return nil, err
 	}

@@ -30,7 +30,14 @@ func (r *Registry) Append(b []byte) []byte {
 	b = durations(b, all)
 	b = r.fallen().append(b)
 	b = istio(b, all)
-	b = linkerd(b, all)
+	b = r.AppendNamed(linkerd(b, all))
+	lost := newFamily("weft_series_lost_total", "Records counted without some of their labels, because there are too many combinations.")
+	lost.add(nil, r.lost.Load())
+	return lost.append(b)
+}
+
+// AppendNamed writes what NewCounts and NewGauge have named, and nothing of records.
+func (r *Registry) AppendNamed(b []byte) []byte {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, c := range r.counts {
@@ -40,9 +47,7 @@ func (r *Registry) Append(b []byte) []byte {
 		b = append(head(b, g.name, "gauge", g.help), g.name+" "...)
 		b = append(strconv.AppendFloat(b, g.read(), 'g', -1, 64), '\n')
 	}
-	lost := newFamily("weft_series_lost_total", "Records counted without some of their labels, because there are too many combinations.")
-	lost.add(nil, r.lost.Load())
-	return lost.append(b)
+	return b
 }
 
 func (r *Registry) entries() (all []entry) {

@@ -1,5 +1,8 @@
-// Package plane is a proxy's side of its connection to the control plane: gRPC over weft's own HTTP/2, on a Unix socket. A gRPC
-// library would more than double the memory of a proxy at rest.
+// Package plane is a proxy's side of its connection to the control plane: gRPC over weft's own HTTP/2, on a Unix socket, or over TLS
+// where the control plane is on another machine. A gRPC library would more than double the memory of a proxy at rest.
+//
+// Over TLS nothing is said before the other side has proved, by a certificate for Name that rests on one of Roots, to be the control
+// plane: a token that reached anybody else would make him the workload. Roots and token are read anew each time that they are needed.
 package plane
 
 import (
@@ -17,9 +20,15 @@ import (
 	"github.com/weft-mesh/weft/wire/grpc"
 )
 
-// Plane is a control plane at a Unix socket.
+// Plane is a control plane, and how to prove to it whom this proxy serves.
 type Plane struct {
-	Socket string // its path
+	Socket    string        // path of its Unix socket; empty: Address
+	Address   string        // host:port, reached over TLS
+	Name      string        // DNS name that the certificate there has to be for; empty: the host of Address
+	Roots     string        // file of the roots that may vouch for it, PEM
+	RootsPEM  func() []byte // returns them where no file is named
+	Token     string        // proof of whom this proxy serves
+	TokenFile string        // file that holds the proof; empty: Token
 }
 
 const (
@@ -29,18 +38,30 @@ const (
 )
 
 func (p Plane) open(ctx context.Context) (*h2.Client, error) {
-	d := net.Dialer{Timeout: dialTime}
-	nc, err := d.DialContext(ctx, "unix", p.Socket)
+	ctx, cancel := context.WithTimeout(ctx, dialTime)
+	defer cancel()
+	nc, err := p.connect(ctx)
 	if err != nil {
 		return nil, err
 	}
 	return h2.NewClient(nc, h2.ClientOptions{Options: h2.Options{PingInterval: ping, PingTimeout: ping}}), nil
 }
 
-func newCall(method string, body traffic.Body) *traffic.Call {
+func (p Plane) connect(ctx context.Context) (net.Conn, error) {
+	if p.Socket == "" {
+		return p.secure(ctx)
+	}
+	var d net.Dialer
+	return d.DialContext(ctx, "unix", p.Socket)
+}
+
+func (p Plane) newCall(method string, body traffic.Body) *traffic.Call {
 	c := &traffic.Call{}
 	c.Begin(nil, &traffic.Conn{})
 	c.Proto, c.Method, c.Scheme, c.Authority, c.Path, c.Body = traffic.GRPC, "POST", "http", "weft", method, body
+	if p.Socket == "" {
+		c.Scheme = "https"
+	}
 	c.Header.Add("content-type", "application/grpc")
 	c.Header.Add("te", "trailers")
 	return c
@@ -71,18 +92,39 @@ func status(c *traffic.Call) error {
 	return &StatusError{code, string(grpc.AppendDecodedMessage(nil, message))}
 }
 
-// Certify asks for a certificate: it is proxy.Options.Certify for a workload and its token.
-func (p Plane) Certify(ctx context.Context, workload, token string, csr []byte) ([][]byte, error) {
-	req := stream.Marshal(&stream.CertifyRequest{Workload: workload, Token: token, CSR: csr})
-	b, err := p.unary(ctx, stream.MethodCertify, req)
+// Certify asks for a certificate: it is proxy.Options.Certify for a workload.
+func (p Plane) Certify(ctx context.Context, workload string, csr []byte) ([][]byte, error) {
+	token, err := p.Proof()
 	if err != nil {
 		return nil, err
 	}
 	var out stream.CertifyResponse
-	if err := stream.Unmarshal(b, &out); err != nil {
+	if err := p.ask(ctx, stream.MethodCertify, &stream.CertifyRequest{Workload: workload, Token: token, CSR: csr}, &out); err != nil {
 		return nil, err
 	}
 	return out.Chain, nil
+}
+
+// Standing asks a replica of the control plane, as another one of them, which of its proxies have come how far.
+func (p Plane) Standing(ctx context.Context, trust uint64, root []byte) ([]string, error) {
+	token, err := p.Proof()
+	if err != nil {
+		return nil, err
+	}
+	var out stream.StandingResponse
+	if err := p.ask(ctx, stream.MethodStanding, &stream.StandingRequest{Token: token, Trust: trust, Root: root}, &out); err != nil {
+		return nil, err
+	}
+	return out.Workloads, nil
+}
+
+// ask sends one message and takes the one that answers it.
+func (p Plane) ask(ctx context.Context, method string, in, out any) error {
+	b, err := p.unary(ctx, method, stream.Marshal(in))
+	if err != nil {
+		return err
+	}
+	return stream.Unmarshal(b, out)
 }
 
 func (p Plane) unary(ctx context.Context, method string, message []byte) ([]byte, error) {
@@ -91,7 +133,7 @@ func (p Plane) unary(ctx context.Context, method string, message []byte) ([]byte
 		return nil, err
 	}
 	defer func() { cl.Close(); <-cl.Done() }()
-	c := newCall(method, &traffic.Bytes{B: grpc.AppendMessage(nil, false, message)})
+	c := p.newCall(method, &traffic.Bytes{B: grpc.AppendMessage(nil, false, message)})
 	c.Gone = ctx.Done()
 	if at, ok := ctx.Deadline(); ok {
 		c.Deadline.At = at
@@ -119,7 +161,7 @@ func (p Plane) Dial(ctx context.Context) (stream.Transport, error) {
 		return nil, err
 	}
 	t := &transport{cl: cl, out: newOutbox(), headed: make(chan struct{})}
-	t.call = newCall(stream.MethodStream, t.out)
+	t.call = p.newCall(stream.MethodStream, t.out)
 	go t.begin()
 	return t, nil
 }
@@ -158,7 +200,11 @@ func (t *transport) Recv() ([]byte, error) {
 	case t.over:
 		return nil, errEnded
 	}
-	return t.in.next(t.call)
+	b, err := t.in.next(t.call)
+	if err == io.EOF { // the status was OK
+		err = stream.ErrMoved
+	}
+	return b, err
 }
 
 // Close ends the stream, and with it Recv. It gives back what the call holds, which nobody may do who still reads: a message that Recv

@@ -17,14 +17,21 @@ import (
 // control is a control plane that sends each resource that is wanted, with its name as body.
 type control struct{}
 
-func (control) Open(h *stream.Hello) (server.Session, error) {
+func (control) Open(_ context.Context, h *stream.Hello) (server.Session, error) {
 	if h.Token != "good" {
 		return nil, errors.Join(server.ErrRefused, errors.New("wrong token: 100%"))
 	}
 	return &session{up: make(chan *stream.Up, 10), done: make(chan struct{})}, nil
 }
 
-func (control) Certify(r *stream.CertifyRequest) (*stream.CertifyResponse, error) {
+func (control) Standing(_ context.Context, r *stream.StandingRequest) (*stream.StandingResponse, error) {
+	if r.Token != "good" {
+		return nil, server.ErrRefused
+	}
+	return &stream.StandingResponse{Workloads: []string{string(r.Root)}}, nil
+}
+
+func (control) Certify(_ context.Context, r *stream.CertifyRequest) (*stream.CertifyResponse, error) {
 	if r.Token != "good" {
 		return nil, server.ErrRefused
 	}
@@ -66,7 +73,7 @@ func start(t *testing.T) plane.Plane {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
-	wg.Go(func() { server.Serve(ctx, l, control{}) })
+	wg.Go(func() { server.Serve(ctx, l, control{}, server.Options{}) })
 	t.Cleanup(func() { cancel(); wg.Wait() })
 	return plane.Plane{Socket: path}
 }
@@ -74,8 +81,7 @@ func start(t *testing.T) plane.Plane {
 func TestStream(t *testing.T) {
 	p := start(t)
 	got, status := make(chan stream.Update, 10), make(chan error, 10)
-	token := "good"
-	c := &stream.Client{Hello: func() stream.Hello { return stream.Hello{Workload: "a/b", Token: token} }, Dial: p.Dial,
+	c := &stream.Client{Hello: func() (stream.Hello, error) { return stream.Hello{Workload: "a/b", Token: "good"}, nil }, Dial: p.Dial,
 		Apply: func(u []stream.Update) map[string]error {
 			for _, x := range u {
 				got <- x
@@ -149,11 +155,13 @@ func TestRefusal(t *testing.T) {
 
 func TestCertify(t *testing.T) {
 	p := start(t)
-	chain, err := p.Certify(t.Context(), "a/b", "good", []byte("csr"))
+	p.Token = "good"
+	chain, err := p.Certify(t.Context(), "a/b", []byte("csr"))
 	if err != nil || len(chain) != 2 || string(chain[0]) != "csr" || string(chain[1]) != "a/b" {
 		t.Errorf("%q %v", chain, err)
 	}
-	if _, err := p.Certify(t.Context(), "a/b", "bad", []byte("csr")); err == nil {
+	p.Token = "bad"
+	if _, err := p.Certify(t.Context(), "a/b", []byte("csr")); err == nil {
 		t.Error("a wrong token was taken")
 	}
 }
@@ -172,7 +180,7 @@ func TestNobodyThere(t *testing.T) {
 	defer l.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	if _, err := (plane.Plane{Socket: path}).Certify(ctx, "a/b", "good", nil); err == nil {
+	if _, err := (plane.Plane{Socket: path}).Certify(ctx, "a/b", nil); err == nil {
 		t.Error("a certificate from nobody")
 	}
 }

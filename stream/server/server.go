@@ -4,9 +4,12 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
+	"net/netip"
 	"time"
 
 	"google.golang.org/grpc"
@@ -28,10 +31,24 @@ type Session interface {
 	Close()
 }
 
-// Plane is the control plane behind the server. Errors that wrap ErrRefused reach the proxy as "permission denied".
+// Plane is the control plane behind the server. Errors that wrap ErrRefused reach the proxy as "permission denied". Each may wait; ctx
+// ends with the call.
 type Plane interface {
-	Open(hello *stream.Hello) (Session, error)
-	Certify(*stream.CertifyRequest) (*stream.CertifyResponse, error)
+	Open(ctx context.Context, hello *stream.Hello) (Session, error)
+	Certify(context.Context, *stream.CertifyRequest) (*stream.CertifyResponse, error)
+	Standing(context.Context, *stream.StandingRequest) (*stream.StandingResponse, error)
+}
+
+// Options says how proxies are served. The zero value is for a Unix socket, whose directory says who may connect.
+type Options struct {
+	// Certificate serves TLS with what it returns; nil: in the clear.
+	Certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
+	// Leave is how long the end may take: streams are ended in good order, spread over half of it, and proxies connect to another
+	// replica; calls under way end. Zero: all is cut.
+	Leave time.Duration
+	// Stay is after about how long a stream is ended in good order, so that proxies spread over replicas that have come since. Zero:
+	// never.
+	Stay time.Duration
 }
 
 // ErrRefused says that a proxy may not have what it asked for.
@@ -40,39 +57,78 @@ var ErrRefused = errors.New("refused")
 // maxMessage bounds what a proxy may send: 10,000 subscriptions are 1 MB.
 const maxMessage = 4 << 20
 
-// often is the shortest interval at which a proxy may ask for a sign of life: half of what proxies wait (proxy/plane). gRPC's own is 5
-// minutes; a proxy to which nothing was sent for 50 s was cut off by that.
-const often = 5 * time.Second
+const (
+	// often is the shortest interval at which a proxy may ask for a sign of life: half of what proxies wait (proxy/plane). gRPC's own is
+	// 5 minutes; a proxy to which nothing was sent for 50 s was cut off by that.
+	often = 5 * time.Second
+	// silent is after how long without a byte a proxy is asked for a sign of life, and how long it has for it: one whose machine is gone
+	// would be a session for hours.
+	silent = 15 * time.Second
+
+	// Strangers, who have not proved yet whom they serve, get this much time for their handshake, and again for their first message. A
+	// connection that carries nothing for idle is closed.
+	patience = 10 * time.Second
+	idle     = 30 * time.Second
+
+	mostStreams = 16       // of one connection; a proxy has one
+	mostHeaders = 16 << 10 // bytes
+	readBuffer  = 4 << 10  // of each connection; gRPC's own is 32 KiB, and what proxies say is short
+)
+
+// service is a plane as it is served.
+type service struct {
+	Plane
+	Options
+	leaving chan struct{} // closed when the server ends in good order
+}
 
 // Serve answers on l until ctx ends.
-func Serve(ctx context.Context, l net.Listener, p Plane) error {
-	s := grpc.NewServer(grpc.ForceServerCodecV2(raw{}), grpc.MaxRecvMsgSize(maxMessage),
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: often}))
+func Serve(ctx context.Context, l net.Listener, p Plane, o Options) error {
+	s := grpc.NewServer(grpc.Creds(credentialsOf(o.Certificate)), grpc.ForceServerCodecV2(raw{}), grpc.MaxRecvMsgSize(maxMessage),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: often}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: silent, Timeout: silent, MaxConnectionIdle: idle}),
+		grpc.ConnectionTimeout(patience), grpc.MaxConcurrentStreams(mostStreams), grpc.MaxHeaderListSize(mostHeaders),
+		grpc.ReadBufferSize(readBuffer), grpc.SharedWriteBuffer(true))
+	sv := &service{p, o, make(chan struct{})}
 	s.RegisterService(&grpc.ServiceDesc{
 		ServiceName: stream.Service,
 		HandlerType: (*Plane)(nil),
 		Streams:     []grpc.StreamDesc{{StreamName: "Stream", Handler: serveStream, ServerStreams: true, ClientStreams: true}},
-		Methods:     []grpc.MethodDesc{{MethodName: "Certify", Handler: serveCertify}},
-	}, p)
-	defer context.AfterFunc(ctx, s.Stop)()
-	if err := s.Serve(l); err != nil && ctx.Err() == nil {
+		Methods: []grpc.MethodDesc{
+			{MethodName: "Certify", Handler: unary((*service).certify)},
+			{MethodName: "Standing", Handler: unary((*service).standing)},
+		},
+	}, sv)
+	defer context.AfterFunc(ctx, func() { sv.end(s) })()
+	if err := s.Serve(&door{Listener: l, from: map[netip.Addr]int{}}); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("serve proxies: %w", err)
 	}
 	return nil
 }
 
+func (sv *service) end(s *grpc.Server) {
+	if sv.Leave > 0 {
+		close(sv.leaving)
+		defer time.AfterFunc(sv.Leave, s.Stop).Stop()
+		s.GracefulStop()
+	}
+	s.Stop()
+}
+
 func serveStream(srv any, g grpc.ServerStream) error {
-	up, err := receive(g)
+	sv := srv.(*service)
+	up, err := first(g)
 	if err != nil {
 		return err
 	}
 	if up.Hello == nil {
 		return status.Error(codes.InvalidArgument, "the first message has no hello")
 	}
-	s, err := srv.(Plane).Open(up.Hello)
+	s, err := sv.Open(g.Context(), up.Hello)
 	if err != nil {
 		return answer(err)
 	}
+	admit(g.Context())
 	defer s.Close()
 	if err := s.Take(up); err != nil {
 		return answer(err)
@@ -82,7 +138,48 @@ func serveStream(srv any, g grpc.ServerStream) error {
 	ended := make(chan error, 2)
 	go func() { ended <- listen(g, s) }()
 	go func() { ended <- pump(ctx, g, s) }()
-	return answer(<-ended)
+	return sv.until(ended)
+}
+
+// until returns when a stream is to end, and how.
+func (sv *service) until(ended <-chan error) error {
+	var stay, leave <-chan time.Time
+	if sv.Stay > 0 {
+		stay = time.After(sv.Stay/2 + rand.N(sv.Stay))
+	}
+	for leaving := sv.leaving; ; {
+		select {
+		case err := <-ended:
+			return answer(err)
+		case <-leaving:
+			leaving, leave = nil, time.After(rand.N(sv.Leave/2+1))
+		case <-stay:
+			return nil
+		case <-leave:
+			return nil
+		}
+	}
+}
+
+// first waits for a stream's first message, and not for longer than a stranger may take.
+func first(g grpc.ServerStream) (*stream.Up, error) {
+	type received struct {
+		up  *stream.Up
+		err error
+	}
+	came := make(chan received, 1)
+	go func() {
+		up, err := receive(g)
+		came <- received{up, err}
+	}()
+	late := time.NewTimer(patience)
+	defer late.Stop()
+	select {
+	case r := <-came:
+		return r.up, r.err
+	case <-late.C:
+		return nil, status.Errorf(codes.DeadlineExceeded, "no message within %v", patience)
+	}
 }
 
 func listen(g grpc.ServerStream, s Session) error {
@@ -126,21 +223,32 @@ func receive(g grpc.ServerStream) (*stream.Up, error) {
 	return up, nil
 }
 
-func serveCertify(srv any, _ context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
-	var b []byte
-	if err := decode(&b); err != nil {
-		return nil, err
+func (sv *service) certify(ctx context.Context, req *stream.CertifyRequest) (any, error) {
+	return sv.Plane.Certify(ctx, req)
+}
+
+func (sv *service) standing(ctx context.Context, req *stream.StandingRequest) (any, error) {
+	return sv.Plane.Standing(ctx, req)
+}
+
+// unary serves a method that answers one message with another.
+func unary[In any](of func(*service, context.Context, *In) (any, error)) grpc.MethodHandler {
+	return func(srv any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
+		var b []byte
+		if err := decode(&b); err != nil {
+			return nil, err
+		}
+		req := new(In)
+		if err := stream.Unmarshal(b, req); err != nil {
+			return nil, status.Error(codes.InvalidArgument, err.Error())
+		}
+		resp, err := of(srv.(*service), ctx, req)
+		if err != nil {
+			return nil, answer(err)
+		}
+		out := stream.Marshal(resp)
+		return &out, nil
 	}
-	req := new(stream.CertifyRequest)
-	if err := stream.Unmarshal(b, req); err != nil {
-		return nil, status.Error(codes.InvalidArgument, err.Error())
-	}
-	resp, err := srv.(Plane).Certify(req)
-	if err != nil {
-		return nil, answer(err)
-	}
-	out := stream.Marshal(resp)
-	return &out, nil
 }
 
 func answer(err error) error {

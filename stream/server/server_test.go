@@ -44,7 +44,7 @@ type session struct {
 	closed chan struct{}
 }
 
-func (p *plane) Open(h *stream.Hello) (server.Session, error) {
+func (p *plane) Open(_ context.Context, h *stream.Hello) (server.Session, error) {
 	if p.refuse != nil {
 		return nil, p.refuse
 	}
@@ -64,7 +64,11 @@ func (p *plane) last() *session {
 	return p.sessions[len(p.sessions)-1]
 }
 
-func (p *plane) Certify(r *stream.CertifyRequest) (*stream.CertifyResponse, error) {
+func (p *plane) Standing(_ context.Context, r *stream.StandingRequest) (*stream.StandingResponse, error) {
+	return &stream.StandingResponse{Workloads: []string{r.Token, string(r.Root)}}, p.failCertify
+}
+
+func (p *plane) Certify(_ context.Context, r *stream.CertifyRequest) (*stream.CertifyResponse, error) {
 	if p.failCertify != nil {
 		return nil, p.failCertify
 	}
@@ -126,7 +130,7 @@ func TestSilentStreamLives(t *testing.T) {
 		p, l := &plane{}, make(pipes)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
-		go func() { done <- server.Serve(ctx, l, p) }()
+		go func() { done <- server.Serve(ctx, l, p, server.Options{}) }()
 		conn, err := grpc.NewClient("passthrough:pipe", grpc.WithContextDialer(l.dial), grpc.WithTransportCredentials(insecure.NewCredentials()),
 			grpc.WithDefaultCallOptions(grpc.ForceCodecV2(raw{})), grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second}))
 		if err != nil {
@@ -168,7 +172,7 @@ func serve(t *testing.T, p *plane) (conn *grpc.ClientConn, stop func()) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- server.Serve(ctx, l, p) }()
+	go func() { done <- server.Serve(ctx, l, p, server.Options{}) }()
 	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {

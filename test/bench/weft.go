@@ -176,7 +176,7 @@ func (m *mesh) stranger(ctx context.Context, r *running, app *control.Registered
 	if err != nil {
 		return err
 	}
-	chain, err := plane.Plane{Socket: filepath.Join(m.dir, "state", "mesh.sock")}.Certify(ctx, as.Workload, as.Token, csr)
+	chain, err := plane.Plane{Socket: filepath.Join(m.dir, "state", "mesh.sock"), Token: as.Token}.Certify(ctx, as.Workload, csr)
 	if err != nil {
 		return err
 	}

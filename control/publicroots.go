@@ -1,0 +1,127 @@
+package control
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/weft-mesh/weft/dialect"
+)
+
+// RootsPEM is the roots of now as a file has them.
+func (c *Control) RootsPEM() []byte { return rootsPEM(c.ca.Bundle().Roots) }
+
+func rootsPEM(roots [][]byte) (out []byte) {
+	for _, der := range roots {
+		out = append(out, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
+	}
+	return out
+}
+
+// RootMap is the ConfigMap, in each namespace with meshed pods, by which their proxies know the control plane: its key is a file of roots.
+const (
+	RootMap = "weft-root"
+	rootKey = "root.pem"
+)
+
+// Apply makes an object of the cluster be as its JSON values say.
+type Apply func(ctx context.Context, object map[string]any) error
+
+// RootTask keeps the roots in a ConfigMap of each namespace that has meshed pods.
+func (c *Control) RootTask(apply Apply) Task {
+	done := map[string]applied{}
+	return Task{Name: "roots", Do: func(ctx context.Context) error {
+		namespaces, err := c.meshedNamespaces()
+		if err != nil {
+			return err
+		}
+		var failed []error
+		roots, now := c.RootsPEM(), time.Now()
+		for _, ns := range namespaces {
+			if done[ns].holds(roots, now) {
+				continue
+			}
+			if err := apply(ctx, rootMap(ns, roots)); err != nil {
+				failed = append(failed, err)
+				continue
+			}
+			done[ns] = applied{roots, now}
+		}
+		return errors.Join(failed...)
+	}}
+}
+
+// applied is what was written somewhere, and when: somebody else may have undone it since.
+type applied struct {
+	what []byte
+	at   time.Time
+}
+
+func (a applied) holds(what []byte, now time.Time) bool {
+	return bytes.Equal(a.what, what) && now.Sub(a.at) < leadAgain/2
+}
+
+func rootMap(namespace string, roots []byte) map[string]any {
+	return map[string]any{"apiVersion": "v1", "kind": "ConfigMap",
+		"metadata": map[string]any{"name": RootMap, "namespace": namespace, "labels": map[string]any{"app.kubernetes.io/managed-by": "weft"}},
+		"data":     map[string]any{rootKey: string(roots)}}
+}
+
+// meshedNamespaces are those with pods that have a proxy of weft's, or are to have one.
+func (c *Control) meshedNamespaces() (out []string, err error) {
+	err = c.do(func() { out = slices.Sorted(maps.Keys(c.meshed)) })
+	return out, err
+}
+
+// notePod keeps count of meshed pods; o nil: the pod is gone. It runs in the owner.
+func (c *Control) notePod(namespace, name string, o *dialect.Object) {
+	if o != nil && (o.Annotations["weft.dev/tunnel"] != "" || o.Annotations["weft.dev/injected"] != "") {
+		if c.meshed[namespace] == nil {
+			c.meshed[namespace] = map[string]bool{}
+		}
+		c.meshed[namespace][name] = true
+		return
+	}
+	if delete(c.meshed[namespace], name); len(c.meshed[namespace]) == 0 {
+		delete(c.meshed, namespace)
+	}
+}
+
+// HookTask has the API server believe the webhooks of a MutatingWebhookConfiguration by the roots. get returns nothing where there is
+// no such object, and then there is nothing to do.
+func (c *Control) HookTask(name string, get func(context.Context, dialect.Key) (map[string]any, error), apply Apply) Task {
+	const group, kind = "admissionregistration.k8s.io", "MutatingWebhookConfiguration"
+	return Task{Name: "webhook", Do: func(ctx context.Context) error {
+		o, err := get(ctx, dialect.Key{Group: group, Kind: kind, Name: name})
+		if err != nil || o == nil {
+			return err
+		}
+		hooks, stale, err := believing(o, base64.StdEncoding.EncodeToString(c.RootsPEM()))
+		if err != nil || !stale {
+			return err
+		}
+		return apply(ctx, map[string]any{"apiVersion": group + "/v1", "kind": kind, "metadata": map[string]any{"name": name}, "webhooks": hooks})
+	}}
+}
+
+// believing is what to apply so that each webhook of an object is believed by the roots; stale: one is not.
+func believing(o map[string]any, bundle string) (hooks []any, stale bool, err error) {
+	list, _ := o["webhooks"].([]any)
+	for i, x := range list {
+		hook, _ := x.(map[string]any)
+		client, _ := hook["clientConfig"].(map[string]any)
+		name, _ := hook["name"].(string)
+		if name == "" {
+			return nil, false, fmt.Errorf("webhooks[%d] of the webhook's configuration has no name", i)
+		}
+		stale = stale || client["caBundle"] != bundle
+		hooks = append(hooks, map[string]any{"name": name, "clientConfig": map[string]any{"caBundle": bundle}})
+	}
+	return hooks, stale, nil
+}

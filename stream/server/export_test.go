@@ -1,0 +1,7 @@
+package server
+
+// Bounds, for tests.
+const (
+	MostStrangers = mostStrangers
+	MostFromOne   = mostFromOne
+)
