@@ -27,8 +27,9 @@ type Options struct {
 
 // Files is a Source.
 type Files struct {
-	opts Options
-	tree *tree
+	opts  Options
+	tree  *tree
+	after func(time.Duration) <-chan time.Time // [time.After], but in tests
 }
 
 var _ source.Source = (*Files)(nil)
@@ -38,7 +39,7 @@ func New(opts Options) *Files {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	return &Files{opts: opts, tree: newTree(opts)}
+	return &Files{opts: opts, tree: newTree(opts), after: time.After}
 }
 
 // Load reads all files once, as `weft analyze` does. Of objects that stand in two places the first stays, as in Run.
@@ -89,34 +90,29 @@ func (f *Files) wait(ctx context.Context, w *watcher, more bool) error {
 	case w.failed:
 		idle = blind
 	}
-	timer := time.NewTimer(idle)
-	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-timer.C:
+	case <-f.after(idle):
 		return nil
 	case <-w.changed():
 	}
-	return settle(ctx, w)
+	return f.settle(ctx, w)
 }
 
 // settle waits for quiet.
-func settle(ctx context.Context, w *watcher) error {
-	deadline := time.NewTimer(patient)
-	defer deadline.Stop()
-	calm := time.NewTimer(quiet)
-	defer calm.Stop()
+func (f *Files) settle(ctx context.Context, w *watcher) error {
+	deadline, calm := f.after(patient), f.after(quiet)
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-deadline.C:
+		case <-deadline:
 			return nil
-		case <-calm.C:
+		case <-calm:
 			return nil
 		case <-w.changed():
-			calm.Reset(quiet)
+			calm = f.after(quiet)
 		}
 	}
 }

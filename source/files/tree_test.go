@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -62,6 +63,33 @@ func TestGoneForAMoment(t *testing.T) {
 	g.expect("away still", 0, 1, 0, false)
 	g.must(os.Rename(away, at))
 	g.expect("back after that", 1, 0, 0, false)
+}
+
+// TestWrittenSlowly: an object that a file has not any more is gone when the file has looked the same for a while, and not before: who
+// writes it may not be through.
+func TestWrittenSlowly(t *testing.T) {
+	g := plant(t)
+	write := func(objects ...string) {
+		t.Helper()
+		var text []string
+		for _, o := range objects {
+			text = append(text, "apiVersion: example.com/v1\nkind: Thing\nmetadata: {name: "+o+"}\n")
+		}
+		g.must(os.WriteFile(g.at("a.yaml"), []byte(strings.Join(text, "---\n")), 0o600))
+	}
+	write("a", "b")
+	g.expect("the first", 2, 0, 0, false)
+	write("a")
+	for range settled - 1 {
+		g.expect("half of it", 0, 0, 0, true)
+	}
+	write("a", "b", "c")
+	g.expect("all of it", 1, 0, 0, false)
+	write("a")
+	for range settled - 1 {
+		g.expect("less again", 0, 0, 0, true)
+	}
+	g.expect("less for good", 0, 2, 0, false)
 }
 
 // TestUnreadableStays: what is known of files that can't be read any more stays in force, with a finding.
