@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +14,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/weft-mesh/weft/internal/proctest"
 )
 
 const (
@@ -165,7 +166,10 @@ var address = regexp.MustCompile(`127\.0\.0\.1:\d+`)
 func (s *session) moved(text string) string {
 	return address.ReplaceAllStringFunc(text, func(at string) string {
 		if s.ports[at] == "" {
-			s.ports[at] = free(at)
+			s.ports[at] = at
+			if free, err := proctest.FreePort(); err == nil {
+				s.ports[at] = free
+			}
 		}
 		return s.ports[at]
 	})
@@ -177,14 +181,4 @@ func (s *session) shown(text string) string {
 		text = strings.ReplaceAll(text, real, page)
 	}
 	return text
-}
-
-// free finds a port that nobody listens on.
-func free(otherwise string) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return otherwise
-	}
-	defer l.Close()
-	return l.Addr().String()
 }

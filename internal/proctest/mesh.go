@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -132,14 +131,4 @@ func (m *Mesh) Stop() {
 		m.Up.Stop(5 * time.Second)
 	}
 	os.RemoveAll(m.Dir)
-}
-
-// FreePort is an address of loopback that nobody listens on now.
-func FreePort() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	return l.Addr().String(), nil
 }

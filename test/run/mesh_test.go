@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -21,6 +20,7 @@ import (
 	"time"
 
 	"github.com/weft-mesh/weft/control"
+	"github.com/weft-mesh/weft/internal/proctest"
 )
 
 // bound is how long anything may take before a test fails.
@@ -342,10 +342,9 @@ func (w *workload) reaches(to string) told {
 // free is an address on loopback that nobody listens on.
 func free(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	at, err := proctest.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return at
 }
