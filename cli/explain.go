@@ -22,9 +22,9 @@ import (
 )
 
 type explainFlags struct {
-	state, output, from, to, method, at string
-	files, header                       []string
-	considered                          bool
+	state, output, from, to, method, at, gateway string
+	files, header                                []string
+	considered                                   bool
 }
 
 func explainCommand() *cobra.Command {
@@ -39,7 +39,8 @@ a transcript, which says which workloads are taken to run, or files and director
   weft explain --from productpage --to http://reviews:9080/ --considered
   weft explain -f mesh.txtar --from frontend --to http://backend/api
   weft explain --from orders --to tcp://database:5432
-  weft explain --from outside --at 192.0.2.7 --to http://productpage:9080/productpage`,
+  weft explain --from outside --at 192.0.2.7 --to http://productpage:9080/productpage
+  weft explain --from outside --gateway default/shop --to https://shop.example/`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			b, err := f.run(c)
@@ -49,8 +50,9 @@ a transcript, which says which workloads are taken to run, or files and director
 			return show(c.OutOrStdout(), f.output, b, func(w *tabwriter.Writer) { printBranches(w, b, f.considered) })
 		},
 	}
-	c.Flags().StringVar(&f.from, "from", "", "the calling workload, service or account: NAME or NAMESPACE/NAME, or outside, for --publish of the workload that --to names (required)")
-	c.Flags().StringVar(&f.to, "to", "", "what is called: http://SERVICE:PORT/PATH, grpc://..., tcp://SERVICE:PORT (required)")
+	c.Flags().StringVar(&f.from, "from", "", "the calling workload, service or account: NAME or NAMESPACE/NAME, or outside, for --publish of the workload that --to names, or for --gateway (required)")
+	c.Flags().StringVar(&f.to, "to", "", "what is called: http://SERVICE:PORT/PATH, grpc://..., tcp://SERVICE:PORT; of a gateway https://..., tls://... too (required)")
+	c.Flags().StringVar(&f.gateway, "gateway", "", "the gateway that a call from outside comes to: NAMESPACE/NAME")
 	c.Flags().StringVarP(&f.method, "method", "X", "GET", "HTTP method")
 	c.Flags().StringArrayVarP(&f.header, "header", "H", nil, "header, as 'name: value'; may be given again")
 	c.Flags().StringArrayVarP(&f.files, "file", "f", nil, "transcript (.txtar), or files and directories, to read instead of asking the control plane; may be given again")
@@ -74,12 +76,16 @@ func (f *explainFlags) call() (*transcript.Call, error) {
 	}
 	switch u.Scheme {
 	case "http":
+	case "https":
+		if f.gateway == "" {
+			return nil, fmt.Errorf("--to %q: TLS ends at gateways; say which one by --gateway NAMESPACE/NAME", f.to)
+		}
 	case "grpc":
 		c.Proto, c.Method = traffic.GRPC, "POST"
-	case "tcp":
+	case "tcp", "tls":
 		c.Proto, c.Method = traffic.TCP, ""
 	default:
-		return nil, fmt.Errorf("--to %q: want http, grpc or tcp", f.to)
+		return nil, fmt.Errorf("--to %q: want http, grpc or tcp, or of a gateway https or tls", f.to)
 	}
 	for _, h := range f.header {
 		name, value, ok := strings.Cut(h, ":")
@@ -97,12 +103,13 @@ func (f *explainFlags) outside(c *transcript.Call) (err error) {
 		if f.at != "" {
 			return errors.New("--at is for calls from outside; a workload has the address that it has: --from outside")
 		}
+		if f.gateway != "" {
+			return errors.New("--gateway is for calls from outside: --from outside")
+		}
 		return nil
 	}
-	c.To = c.URL.Hostname()
-	if name, rest, ok := strings.Cut(c.To, "."); ok {
-		namespace, _, _ := strings.Cut(rest, ".")
-		c.To = namespace + "/" + name
+	if c.Via = f.gateway; c.Via == "" {
+		c.To = workloadOf(c.URL)
 	}
 	if f.at != "" {
 		if c.At, err = netip.ParseAddr(f.at); err != nil {
@@ -110,6 +117,16 @@ func (f *explainFlags) outside(c *transcript.Call) (err error) {
 		}
 	}
 	return nil
+}
+
+// workloadOf is the workload that the host of a URL names.
+func workloadOf(u *url.URL) string {
+	name, rest, ok := strings.Cut(u.Hostname(), ".")
+	if !ok {
+		return name
+	}
+	namespace, _, _ := strings.Cut(rest, ".")
+	return namespace + "/" + name
 }
 
 func (f *explainFlags) run(c *cobra.Command) ([]explain.Branch, error) {
@@ -134,7 +151,7 @@ func (f *explainFlags) offline(call *transcript.Call) ([]explain.Branch, error) 
 	if err != nil {
 		return nil, err
 	}
-	return explain.Call(compile.All(snap, snap.Workloads[q.From]), q)
+	return explain.Call(compile.All(snap, snap.Workloads[q.Caller()]), q)
 }
 
 // load reads a transcript, which says which workloads are taken to run, or configuration with Pods in it.

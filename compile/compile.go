@@ -2,6 +2,7 @@
 package compile
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/weft-mesh/weft/config"
@@ -102,6 +103,23 @@ func appProto(s *mesh.Snapshot, w *mesh.Workload, p mesh.WorkloadPort) traffic.P
 	return traffic.Detect
 }
 
+// Gateway compiles what a gateway's proxies open, and where the calls go that come there; nil: there is no such gateway.
+func Gateway(s *mesh.Snapshot, key string) *config.Gateway {
+	g := s.Gateways[key]
+	if g == nil {
+		return nil
+	}
+	out := &config.Gateway{Ref: g.Ref}
+	for i := range g.Listeners {
+		l := &g.Listeners[i]
+		out.Listeners = append(out.Listeners, config.Listener{Listener: *l, Hosts: s.Entering(g, l)})
+	}
+	slices.SortStableFunc(out.Listeners, func(a, b config.Listener) int {
+		return cmp.Or(cmp.Compare(a.Port, b.Port), mesh.MoreSpecificHost(a.Host, b.Host))
+	})
+	return out
+}
+
 // Peer compiles what others' policies may ask of a workload; nil: there is no such workload.
 func Peer(s *mesh.Snapshot, key string) *config.Peer {
 	w := s.Workloads[key]
@@ -122,6 +140,9 @@ func All(s *mesh.Snapshot, caller *mesh.Workload) *config.Set {
 	}
 	for key := range s.Workloads {
 		set.Workloads[key], set.Peers[key] = Workload(s, key), Peer(s, key)
+	}
+	for key := range s.Gateways {
+		set.Gateways[key] = Gateway(s, key)
 	}
 	return set
 }

@@ -1,5 +1,5 @@
-// Package config is what proxies get: one resource per service, workload, peer, address and trust domain, the same bytes for
-// all that may have them. The policies inside are the features' own types: there is nothing to convert.
+// Package config is what proxies get: one resource per service, workload, peer, address, gateway and trust domain, the same
+// bytes for all that may have them. The policies inside are the features' own types: there is nothing to convert.
 package config
 
 //go:generate go test -count=1 -run ^TestProto$ . -update
@@ -24,6 +24,7 @@ const (
 	KindWorkload = "workload" // workload/NAMESPACE/NAME: what its own proxy needs to know of it
 	KindPeer     = "peer"     // peer/NAMESPACE/NAME: what policies may ask of a caller
 	KindTrust    = "trust"    // trust/DOMAIN: its roots
+	KindGateway  = "gateway"  // gateway/NAMESPACE/NAME: what its proxies open, with the keys of their certificates: for them alone
 )
 
 // Name joins a resource's kind and key.
@@ -107,15 +108,65 @@ type Trust struct {
 	Issuer   []byte   `pb:"4"` // identity.RootID of the root that signs now: who holds a certificate of another renews it
 }
 
+// Gateway is what a gateway's proxies open, and where the calls go that come there.
+type Gateway struct {
+	Ref       decision.Ref `pb:"1"`
+	Listeners []Listener   `pb:"2"` // those of one port together, the most specific host first
+}
+
+// Listener is one, and its rules.
+type Listener struct {
+	mesh.Listener `pb:"1"`
+	Hosts         []mesh.Hosted `pb:"2"` // the most specific first: a call that no rule of one is for is the next one's, if it is of it
+}
+
+// Targets yields where the rules lead, copies included; a target may come several times.
+func (g *Gateway) Targets(yield func(traffic.Target) bool) {
+	for i := range g.Listeners {
+		for j := range g.Listeners[i].Hosts {
+			if !targets(g.Listeners[i].Hosts[j].Rules, yield) {
+				return
+			}
+		}
+	}
+}
+
+// Targets yields where the rules lead, copies included; a target may come several times.
+func (s *Service) Targets(yield func(traffic.Target) bool) {
+	for i := range s.Ports {
+		if !targets(s.Ports[i].Rules, yield) {
+			return
+		}
+	}
+}
+
+func targets(rules []mesh.Rule, yield func(traffic.Target) bool) bool {
+	for i := range rules {
+		r := &rules[i]
+		for j := range r.Backends {
+			if r.Backends[j].Missing == "" && !yield(r.Backends[j].Target) {
+				return false
+			}
+		}
+		for j := range r.Mirrors {
+			if !yield(r.Mirrors[j].Target) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // Set is resources by key. A Set is not changed once it is in use.
 type Set struct {
 	Services  map[string]*Service
 	Addresses map[string]*Address
 	Workloads map[string]*Workload
 	Peers     map[string]*Peer
+	Gateways  map[string]*Gateway
 }
 
 // NewSet is empty.
 func NewSet() *Set {
-	return &Set{map[string]*Service{}, map[string]*Address{}, map[string]*Workload{}, map[string]*Peer{}}
+	return &Set{map[string]*Service{}, map[string]*Address{}, map[string]*Workload{}, map[string]*Peer{}, map[string]*Gateway{}}
 }

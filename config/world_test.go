@@ -16,7 +16,7 @@ import (
 
 // resources are what proxies get, and messages what carries them.
 var (
-	resources = []any{config.Service{}, config.Address{}, config.Workload{}, config.Peer{}, config.Trust{}}
+	resources = []any{config.Service{}, config.Address{}, config.Workload{}, config.Peer{}, config.Trust{}, config.Gateway{}}
 	messages  = []any{stream.Up{}, stream.Down{}, stream.CertifyRequest{}, stream.CertifyResponse{}, stream.StandingRequest{}, stream.StandingResponse{}}
 )
 

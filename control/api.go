@@ -234,7 +234,7 @@ func (c *Control) serveExplain(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	b, err := explain.Call(compile.All(snap, snap.Workloads[q.From]), q)
+	b, err := explain.Call(compile.All(snap, snap.Workloads[q.Caller()]), q)
 	if err != nil {
 		return err
 	}

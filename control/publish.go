@@ -88,7 +88,7 @@ func (p *publisher) update(now *mesh.Snapshot, t *mesh.Touched) {
 	for name := range p.touched(old, t) {
 		p.resend(name)
 	}
-	for key := range t.Workloads { // a change of labels moves a workload to another class
+	for key := range t.Workloads { // a change of labels moves a workload to another class, one of its account lets it see a gateway
 		for _, s := range p.sessions[key] {
 			p.reclass(s)
 		}
@@ -111,6 +111,9 @@ func (p *publisher) touched(old *mesh.Snapshot, t *mesh.Touched) map[string]bool
 	for key := range t.Workloads {
 		names[config.Name(config.KindWorkload, key)] = true
 		names[config.Name(config.KindPeer, key)] = true
+	}
+	for key := range t.Gateways {
+		names[config.Name(config.KindGateway, key)] = true
 	}
 	p.declared(old, t, names)
 	for ns := range t.Namespaces {
@@ -161,7 +164,7 @@ func (p *publisher) resend(name string) {
 
 func (p *publisher) reclass(s *session) {
 	for _, name := range s.names() {
-		if kind, _ := config.Cut(name); kind == config.KindService {
+		if kind, _ := config.Cut(name); kind == config.KindService || kind == config.KindGateway {
 			if b := p.body(name, s); b.Version != s.last(name) {
 				s.push(name, b)
 			}
@@ -187,6 +190,10 @@ func (p *publisher) body(name string, s *session) stream.Body {
 		}
 	case config.KindPeer:
 		return encode(compile.Peer(p.snap, key))
+	case config.KindGateway:
+		if g, w := p.snap.Gateways[key], p.snap.Workloads[s.workload]; g != nil && w != nil && g.Runs(w) { // it holds private keys
+			return encode(compile.Gateway(p.snap, key))
+		}
 	case config.KindTrust:
 		if key == p.trust.Domain {
 			return encode(&p.trust)

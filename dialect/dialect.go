@@ -74,6 +74,8 @@ type Kind struct {
 	// Fields have an effect: paths as "spec.http[].match[].headers{}.exact", where "[]" is a list's element and "{}" a map's;
 	// one that ends in ".*" covers all below it. The last "[]" or "{}" of a list or map of plain values may be left out.
 	Fields []string
+	// Kept fields have their effect elsewhere than in the mesh, as on statuses of other objects: no finding.
+	Kept []string
 	// Ignored fields are right to have none here, with the reason: "status.*" is another controller's word, say. No finding.
 	Ignored map[string]string
 	// Unsupported explains, by path, fields that could have an effect and have none yet; those without an entry get a general
@@ -90,7 +92,14 @@ type Kind struct {
 	// the object is not in force; findings without a Ref get the object's. Nil: the kind is known and not supported yet, or
 	// has no part in a mesh, which Ignored says for the empty path.
 	Lower func(o *Object, v View) (mesh.Part, []mesh.Finding)
+	// Status says what the status of the newest version of an object is to be. found is what there is to say of it. Nil, or a nil Status:
+	// it is not weft's to write.
+	Status func(o *Object, v View, found []mesh.Finding) Status
 }
+
+// Status makes of the status that an object has, as JSON values, the one that it is to have: what others wrote there stays. It changes
+// nothing of what it is given.
+type Status func(was map[string]any, now time.Time) map[string]any
 
 // Cluster makes k a kind whose objects have no namespace.
 func Cluster(k Kind) Kind {

@@ -1,6 +1,9 @@
 package dialect
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // field is a node of the tree of all paths that a Kind speaks of.
 type field struct {
@@ -16,7 +19,7 @@ type field struct {
 
 func fieldsOf(k *Kind) *field {
 	root := &field{}
-	for _, p := range k.Fields {
+	for _, p := range slices.Concat(k.Fields, k.Kept) {
 		at, all := root.reach(p, (*field).setKnown)
 		at.effect, at.all = true, at.all || all
 	}

@@ -121,6 +121,9 @@ func (r *round) lower(e *entry) {
 	if e.kind == nil {
 		return
 	}
+	if e.kind.Status != nil {
+		r.set.stirred[e.key] = true
+	}
 	e.part, e.found = judge(e.kind, e.flaws, e.object, view{r.set, e})
 	if !anyError(e.found) {
 		e.good = e.object

@@ -25,6 +25,7 @@ type Set struct {
 	lists   map[dependency][]*Object         // answers of List, until an object of the kind changes
 	asked   map[dependency]map[Key]bool      // who asked for what
 	reports map[string][]Located
+	stirred map[Key]bool // objects whose status may have changed
 }
 
 // Change is what an object said before and says now.
@@ -54,7 +55,7 @@ type dependency struct {
 func NewSet(kinds []Kind) *Set {
 	s := &Set{kinds: kinds, fields: map[*Kind]*field{}, entries: map[Key]*entry{}, byRef: map[decision.Ref]Key{},
 		byKind: map[dependency]map[string]*entry{}, lists: map[dependency][]*Object{}, asked: map[dependency]map[Key]bool{},
-		reports: map[string][]Located{}}
+		reports: map[string][]Located{}, stirred: map[Key]bool{}}
 	for i := range kinds {
 		s.fields[&kinds[i]] = fieldsOf(&kinds[i])
 	}
@@ -80,6 +81,24 @@ func (s *Set) Put(o *Object) map[Key]Change { return s.Apply([]*Object{o}, nil) 
 
 // Delete is Apply of one key that is gone.
 func (s *Set) Delete(k Key) map[Key]Change { return s.Apply(nil, []Key{k}) }
+
+// Stirred returns the objects whose status may have changed since it was last asked, sorted: those that were read again, since they or
+// what their reader or their status looked at has changed.
+func (s *Set) Stirred() []Key {
+	out := slices.SortedFunc(maps.Keys(s.stirred), Key.Compare)
+	s.stirred = map[Key]bool{}
+	return out
+}
+
+// Status says what an object's status is to be; nil: it is gone, or its status is not weft's to write. What it looks at is noted, so that
+// the object is among those stirred when that changes.
+func (s *Set) Status(k Key) Status {
+	e := s.entries[k]
+	if e == nil || e.kind == nil || e.kind.Status == nil {
+		return nil
+	}
+	return e.kind.Status(e.object, view{s, e}, e.found)
+}
 
 // Get returns the newest version of an object, in force or not; nil: there is none.
 func (s *Set) Get(group, kind, namespace, name string) *Object {

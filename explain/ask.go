@@ -19,6 +19,7 @@ import (
 type Asked struct {
 	From   string        `json:"from"` // name, service or account of the calling workload, or namespace/name; empty: outside
 	To     string        `json:"to,omitempty"`
+	Via    string        `json:"via,omitempty"` // name or namespace/name of the gateway that a call from outside comes to, in place of To
 	Proto  traffic.Proto `json:"proto"`
 	Method string        `json:"method,omitempty"`
 	URL    string        `json:"url"`
@@ -51,7 +52,10 @@ func (a *Asked) Query(s *mesh.Snapshot) (Query, error) {
 	if q.Port, err = portOf(u, a.Proto); err != nil {
 		return q, err
 	}
-	if a.From == "" {
+	switch {
+	case a.Via != "":
+		return q, q.enter(s, a.Via, u)
+	case a.From == "":
 		q.To, err = workloadKey(s, a.To)
 		return q, err
 	}
@@ -67,10 +71,43 @@ func (a *Asked) Query(s *mesh.Snapshot) (Query, error) {
 	return q, nil
 }
 
+// enter makes the call one to a gateway. https:// and tls:// begin with TLS, by the name in the URL.
+func (q *Query) enter(s *mesh.Snapshot, via string, u *url.URL) error {
+	g := s.Gateways[via]
+	if g == nil {
+		g = s.Gateways["default/"+via]
+	}
+	if g == nil {
+		return fmt.Errorf("there is no gateway %q of weft's that is in force; there are: %s", via, strings.Join(slices.Sorted(maps.Keys(s.Gateways)), ", "))
+	}
+	q.Gateway = g.Key()
+	if u.Scheme == "https" || u.Scheme == "tls" {
+		q.SNI = strings.ToLower(u.Hostname())
+		if _, err := netip.ParseAddr(q.SNI); err == nil { // "Literal IPv4 and IPv6 addresses are not permitted" (RFC 6066 section 3)
+			q.SNI = ""
+		}
+	}
+	if q.Proto != traffic.TCP {
+		q.Scheme = u.Scheme
+	}
+	for _, w := range s.MembersOf(g.Namespace) {
+		if g.Runs(w) && (q.To == "" || w.Key() < q.To) {
+			q.To = w.Key()
+		}
+	}
+	if q.To == "" {
+		return fmt.Errorf("no proxy of the gateway %s runs: a workload of the account %s in %s would be one", q.Gateway, g.Account, g.Namespace)
+	}
+	return nil
+}
+
 func portOf(u *url.URL, proto traffic.Proto) (uint16, error) {
 	if u.Port() == "" {
-		if proto == traffic.TCP {
+		switch {
+		case proto == traffic.TCP:
 			return 0, errors.New("a TCP call names its port, as in tcp://database:5432")
+		case u.Scheme == "https":
+			return 443, nil
 		}
 		return 80, nil
 	}

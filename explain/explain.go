@@ -18,6 +18,9 @@ import (
 type Query struct {
 	From      string         `json:"from"` // the calling workload, namespace/name; empty: from outside of the mesh, in the clear, to To
 	To        string         `json:"to,omitempty"`
+	Gateway   string         `json:"gateway,omitempty"` // namespace/name of the gateway that the call from outside comes to, of which To is a proxy
+	Scheme    string         `json:"scheme,omitempty"`  // [http]
+	SNI       string         `json:"sni,omitempty"`     // the name that the caller of a gateway begins TLS with
 	Proto     traffic.Proto  `json:"proto"`
 	Host      string         `json:"host,omitempty"` // full name of the service that is called; empty: Addr is
 	Port      uint16         `json:"port,omitempty"`
@@ -33,6 +36,14 @@ type Query struct {
 	Status    int            `json:"status,omitempty"` // what the application answers [200]; below 100: a gRPC status
 	Takes     time.Duration  `json:"takes,omitempty"`  // how long the application takes to answer
 	Apps      map[string]App `json:"apps,omitempty"`   // applications that answer otherwise, by workload
+}
+
+// Caller is the workload whose proxy sends the call to a service; empty: none does.
+func (q *Query) Caller() string {
+	if q.Gateway != "" {
+		return q.To
+	}
+	return q.From
 }
 
 // App is how one workload's application answers, whatever a call asks for. Zero: as the call asks.
@@ -63,7 +74,7 @@ type Branch struct {
 	Steps   []decision.Step    `json:"steps"`
 }
 
-// Call explains q. cfg holds what the caller's and the callees' proxies have: what compile.All made for q.From. Its proxy
+// Call explains q. cfg holds what the caller's and the callees' proxies have: what compile.All made for q.Caller(). Its proxy
 // has learnt nothing of endpoints.
 func Call(cfg *config.Set, q Query) ([]Branch, error) {
 	if err := addressed(cfg, &q); err != nil {

@@ -28,7 +28,10 @@ type host struct {
 
 // way begins the call and returns where it enters the mesh.
 func (h *host) way(c *traffic.Call) (traffic.Handler, error) {
-	if h.q.From == "" {
+	switch {
+	case h.q.Gateway != "":
+		return h.gateway(c)
+	case h.q.From == "":
 		return h.published(c)
 	}
 	if h.cfg.Workloads[h.q.From] == nil {
@@ -167,7 +170,9 @@ func (h *host) hop(r *traffic.Call, to *config.Workload) {
 	switch {
 	case r.Proto == traffic.TCP:
 	case r.Conn.Secure:
-		chain.Forwarded(&r.Header, h.self.Addr.String(), "http")
+		if h.q.Gateway == "" { // which has added its caller already
+			chain.Forwarded(&r.Header, h.self.Addr.String(), "http")
+		}
 		chain.FromPeer(&r.Header)
 		r.Header.Add("x-forwarded-client-cert", "By="+to.ID.String()+";URI="+h.self.ID.String())
 	default:
@@ -189,7 +194,7 @@ func fromOutside(c *traffic.Call, from netip.Addr, to *config.Workload) {
 	if from.IsValid() {
 		addr = from.String()
 	}
-	chain.Forwarded(&c.Header, addr, "http")
+	chain.Forwarded(&c.Header, addr, cmp.Or(c.Scheme, "http"))
 }
 
 // late lets the time pass that the application takes; true: the call's deadline came first.

@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"cmp"
 	"strings"
 	"time"
 
@@ -47,7 +48,7 @@ func (p *Proxy) begin(q *Query, draw uint64) (*Open, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.Proto, c.Method, c.Scheme, c.Authority, c.Path, c.Query, c.Now, c.Draw = q.Proto, q.Method, "http", q.Authority, traffic.NormalPath(q.Path), q.Query, q.Now, draw
+	c.Proto, c.Method, c.Scheme, c.Authority, c.Path, c.Query, c.Now, c.Draw = q.Proto, q.Method, cmp.Or(q.Scheme, "http"), q.Authority, traffic.NormalPath(q.Path), q.Query, q.Now, draw
 	for _, f := range q.Header {
 		c.Header.Receive(strings.ToLower(f[0]), f[1])
 	}

@@ -16,7 +16,7 @@ import (
 // Conflicts returns a finding for each object that takes no effect because another one speaks of the same thing, naming the
 // winner.
 func (s *Snapshot) Conflicts() (out []Finding) {
-	out = slices.Concat(s.routesLost(), s.overridden(), s.policiesLost(), s.subsetsLost(), s.profilesLost(), s.modesLost())
+	out = slices.Concat(s.routesLost(), s.overridden(), s.policiesLost(), s.subsetsLost(), s.profilesLost(), s.modesLost(), s.connectionsLost())
 	slices.SortStableFunc(out, func(a, b Finding) int {
 		return cmp.Or(cmp.Compare(a.Ref.String(), b.Ref.String()), cmp.Compare(a.Text, b.Text))
 	})

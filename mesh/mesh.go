@@ -249,10 +249,12 @@ type Part struct {
 	Backends       []BackendPolicy
 	Authorizations []Authorization
 	PeerModes      []PeerMode
+	Gateways       []Gateway
+	GatewayRoutes  []GatewayRoute
 }
 
 // Empty says whether the object says nothing.
 func (p *Part) Empty() bool {
 	return len(p.Services)+len(p.Endpoints)+len(p.Workloads)+len(p.Routes)+len(p.Profiles)+len(p.Backends)+
-		len(p.Authorizations)+len(p.PeerModes) == 0
+		len(p.Authorizations)+len(p.PeerModes)+len(p.Gateways)+len(p.GatewayRoutes) == 0
 }

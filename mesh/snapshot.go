@@ -15,6 +15,7 @@ import (
 type Snapshot struct {
 	Services  map[string]*Service           // by host
 	Workloads map[string]*Workload          // by key
+	Gateways  map[string]*Gateway           // by key
 	byAddr    map[netip.Addr][]*Workload    // one that ends may keep its address while another begins there
 	byIP      map[netip.Addr][]*Service     // by virtual IP
 	members   map[string][]*Workload        // by namespace
@@ -26,6 +27,7 @@ type Snapshot struct {
 	called    map[string][]*BackendPolicy   // by host, "*" for all with wildcards
 	judged    map[string][]*Authorization   // by namespace, "" for those of several
 	moded     map[string][]*PeerMode        // by namespace, "" for those of the mesh
+	entered   map[string][]*GatewayRoute    // by gateway
 }
 
 // New is an empty mesh.
@@ -55,6 +57,8 @@ func (s *Snapshot) With(changes []Change) (*Snapshot, *Touched) {
 	n.profiled = index(n.profiled, changes, func(p *Part) []Profile { return p.Profiles }, one(func(r *Profile) string { return r.Host }))
 	n.called = index(n.called, changes, func(p *Part) []BackendPolicy { return p.Backends }, one(func(b *BackendPolicy) string { return hostKey(b.Host) }))
 	n.judged = index(n.judged, changes, func(p *Part) []Authorization { return p.Authorizations }, one(namespaceKey))
+	n.Gateways = named(n.Gateways, changes, func(p *Part) []Gateway { return p.Gateways }, (*Gateway).Key)
+	n.entered = index(n.entered, changes, func(p *Part) []GatewayRoute { return p.GatewayRoutes }, one(func(r *GatewayRoute) string { return r.Gateway }))
 	n.moded = index(n.moded, changes, func(p *Part) []PeerMode { return p.PeerModes }, one(func(m *PeerMode) string { return m.Namespace }))
 	for _, c := range changes {
 		if c.New != nil {

@@ -12,10 +12,11 @@ type Touched struct {
 	Workloads  map[string]bool // by key
 	Namespaces map[string]bool // all workloads of these
 	Everybody  bool            // all workloads
+	Gateways   map[string]bool // by key
 }
 
 func newTouched() *Touched {
-	return &Touched{Hosts: map[string]bool{}, Workloads: map[string]bool{}, Namespaces: map[string]bool{}}
+	return &Touched{Hosts: map[string]bool{}, Workloads: map[string]bool{}, Namespaces: map[string]bool{}, Gateways: map[string]bool{}}
 }
 
 // add notes what p touches in s.
@@ -48,6 +49,12 @@ func (t *Touched) add(s *Snapshot, p *Part) {
 			continue
 		}
 		t.Namespaces[p.PeerModes[i].Namespace] = true
+	}
+	for i := range p.Gateways {
+		t.Gateways[p.Gateways[i].Key()] = true
+	}
+	for i := range p.GatewayRoutes {
+		t.Gateways[p.GatewayRoutes[i].Gateway] = true
 	}
 }
 

@@ -23,6 +23,15 @@ type talk struct {
 	h1       *h1.Server
 	h2       func(*h2.Stream)
 	tcp      func(*traffic.Call) *span
+	conn     net.Conn // what is spoken on, where that is not the accepted connection itself: TLS that has ended
+}
+
+// over is the connection that is spoken on.
+func (t *talk) over(s *slot) net.Conn {
+	if t.conn != nil {
+		return t.conn
+	}
+	return sys.Quicken(s.Conn)
 }
 
 // How long to wait for the first bytes of a caller.
@@ -78,7 +87,7 @@ func (p *Proxy) http(s *slot, read []byte, t talk, proto traffic.Proto) {
 		if _, in := t.host.(*inbound); in {
 			so.Admit, so.Closing = p.gate.Enter, func() { s.leaves() }
 		}
-		srv := h2.NewServer(&readConn{Conn: sys.Quicken(s.Conn), read: read}, so, t.h2)
+		srv := h2.NewServer(withRead(t.over(s), read), so, t.h2)
 		s.becomes(func(bool) { srv.Drain() }, nil)
 		s.serves(srv, func(error) {}) // breaches were reported
 		return
@@ -87,7 +96,7 @@ func (p *Proxy) http(s *slot, read []byte, t talk, proto traffic.Proto) {
 }
 
 func (p *Proxy) http1(s *slot, read []byte, t talk) {
-	c := t.h1.NewConn(sys.Quicken(s.Conn), read, t.host, t.info, "http")
+	c := t.h1.NewConn(t.over(s), read, t.host, t.info, "http")
 	s.becomes(c.Shutdown, nil)
 	if err := c.Serve(); err == h1.ErrIdle { // what the caller did wrong was reported
 		s.rests(t.h1.Idle, func() { p.http1(s, nil, t) })
@@ -102,6 +111,14 @@ const outsideControl = 500
 type readConn struct {
 	net.Conn
 	read []byte
+}
+
+// withRead is a connection that gives again what was read of it.
+func withRead(c net.Conn, read []byte) net.Conn {
+	if len(read) == 0 {
+		return c
+	}
+	return &readConn{Conn: c, read: read}
 }
 
 func (c *readConn) Read(b []byte) (int, error) {

@@ -89,7 +89,7 @@ func (p *Proxy) announce(c *traffic.Call) {
 		h.Del(protoHeader)
 		h.Del(serviceHeader)
 		h.Del(methodHeader)
-	} else {
+	} else if !c.Source.ID.IsZero() { // a gateway's has been added when it came
 		chain.Forwarded(h, addrText(h, c.Source.Addr.Addr()), c.Scheme)
 	}
 	h.Add(portHeader, portText(h, c.To.Addr.Port()))

@@ -36,7 +36,6 @@ type inbound struct {
 	from    traffic.Peer
 	secure  bool
 	tunnels bool // its streams are tunnels only
-	trusted bool // a proxy in front of the mesh, whose x-forwarded-* counts
 	xfcc    string
 	slot    *slot // of a connection from outside
 
@@ -323,7 +322,6 @@ func (p *Proxy) servePub(s *slot, port uint16) {
 		p.opts.Refused("no-configuration")
 		return
 	}
-	in.trusted = me.cfg.Trusts(in.from.Addr.Addr())
 	proto, ok := me.ports[port]
 	if !ok {
 		proto = traffic.Detect
@@ -335,12 +333,18 @@ func (p *Proxy) servePub(s *slot, port uint16) {
 // shuns is who hears that a connection, on which HTTP/2 begins now, is lost for what its caller did: it is for those from outside. A
 // proxy in front, though, speaks for many.
 func (p *Proxy) shuns(host traffic.Host) func() {
-	in, ok := host.(*inbound)
-	if !ok || in.trusted {
+	var from netip.Addr
+	switch h := host.(type) {
+	case *inbound:
+		from = h.from.Addr.Addr()
+	case *edge:
+		from = h.conn.Source.Addr.Addr()
+	}
+	if me := p.self.Load(); !from.IsValid() || me != nil && me.cfg.Trusts(from) {
 		return nil
 	}
 	began := p.now()
-	return func() { p.shunned.Breach(in.from.Addr.Addr(), began, p.now()) }
+	return func() { p.shunned.Breach(from, began, p.now()) }
 }
 
 // servePublished is the HTTP/1.1 server's.

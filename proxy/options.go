@@ -40,6 +40,7 @@ type Options struct {
 	Outbound  []Outbound   // what the workload sends
 	Inbound   net.Listener // mutual TLS from other proxies [none]
 	Published []Published  // in the clear, from outside the mesh
+	Gateway   string       // namespace/name of the gateway that the workload is a proxy of [none]
 	DNS       []net.PacketConn
 	DNSStream []net.Listener
 	Resolvers []netip.AddrPort // for names that are not the mesh's [such names do not exist]
@@ -47,6 +48,8 @@ type Options struct {
 	// DialApp connects to the workload's application, inside its namespace. From is the workload that calls, if that is known: a
 	// connection that serves this one caller may come from there. Required with Inbound or Published.
 	DialApp func(ctx context.Context, port uint16, from netip.Addr) (net.Conn, error)
+	// Listen opens a port of the gateway, whenever its configuration says so. Required with Gateway.
+	Listen func(port uint16) (net.Listener, error)
 	// Dial connects to anything else. [sys.DialTCP]
 	Dial func(ctx context.Context, to netip.AddrPort) (net.Conn, error)
 
@@ -102,6 +105,8 @@ func (o Options) validate() (Options, error) {
 		return o, errors.New("proxy: no certificates or no configuration")
 	case o.DialApp == nil && (o.Inbound != nil || len(o.Published) > 0):
 		return o, errors.New("proxy: no way to the application")
+	case o.Gateway != "" && o.Listen == nil:
+		return o, errors.New("proxy: a gateway that cannot open ports")
 	}
 	for _, l := range o.Outbound {
 		if l.Original == nil {

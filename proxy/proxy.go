@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"github.com/weft-mesh/weft/internal/sys"
 	"github.com/weft-mesh/weft/proxy/dns"
 	"github.com/weft-mesh/weft/proxy/entrance"
+	"github.com/weft-mesh/weft/proxy/gateway"
 	"github.com/weft-mesh/weft/proxy/h1"
 	"github.com/weft-mesh/weft/proxy/held"
 	"github.com/weft-mesh/weft/proxy/pool"
@@ -48,7 +50,12 @@ type Proxy struct {
 	shunned  shun.List   // who lost a connection from outside for what it did
 	away     atomic.Bool // the control plane: what is not known yet is not going to be soon
 	out, in  h1.Server
-	poller   *sys.Poller // of connections that idle
+
+	entry         atomic.Pointer[gateway.Gateway] // of a gateway's proxy; nil: not known yet, or it is none
+	ports         gateway.Ports
+	edge, edgeTLS h1.Server // of calls that come to the gateway, in the clear and by TLS
+
+	poller *sys.Poller // of connections that idle
 
 	saving  sync.Mutex // held while the cache is written
 	yielded bool       // guarded by saving: another process has taken over
@@ -65,6 +72,8 @@ type self struct {
 	egress traffic.Handler // calls to what is no service
 	ports  map[uint16]traffic.Proto
 	peer   traffic.Peer // as the source of calls
+
+	entering, judging traffic.Handler // of calls that come to the gateway: whole, and who may come
 }
 
 // New readies a proxy: it takes up what an earlier one left in Options.Cache, and asks for what it will need. Run serves.
@@ -80,7 +89,7 @@ func New(o Options) (*Proxy, error) {
 	p := &Proxy{opts: o, state: chain.NewState(), poller: poller}
 	p.ctx, p.end = context.WithCancel(context.Background())
 	p.store = held.New(held.Options{Want: o.Config, Build: p.buildService, Workload: p.useWorkload, Trust: p.useTrust, Peer: p.changedPeer,
-		Forget: p.state.Forget})
+		Forget: p.state.Forget, Gateway: p.useGateway})
 	p.renew = renew.New(renew.Options{ID: o.ID, Store: o.Cert, Certify: o.Certify, Clock: o.Clock,
 		Failed:  func(err error) { o.Renewed(err); o.Warn(err) },
 		Renewed: func() { o.Renewed(nil); p.store.Stir() }})
@@ -90,16 +99,28 @@ func New(o Options) (*Proxy, error) {
 	p.plain.Dial, p.app.Dial = p.dialPlain, p.dialPort
 	p.out = h1.Server{Serve: serveOutbound, Done: p.done, Refused: p.refusedHTTP, Trailer: chain.FromApp, Idle: o.Idle, Parks: true}
 	p.in = h1.Server{Serve: servePublished, Done: p.done, Refused: p.refusedHTTP, Trailer: chain.FromOutside, Idle: min(o.Idle, time.Minute), Rate: minRate, Parks: true}
+	p.edge = h1.Server{Serve: serveEdgeCall, Done: p.done, Refused: p.refusedHTTP, Trailer: chain.FromOutside, Idle: min(o.Idle, time.Minute), Rate: minRate, Parks: true}
+	p.edgeTLS = h1.Server{Serve: serveEdgeCall, Done: p.done, Refused: p.refusedHTTP, Trailer: chain.FromOutside, Idle: min(o.Idle, time.Minute), Rate: minRate}
+	p.ports = gateway.Ports{Listen: o.Listen, Accept: p.openPort, Failed: o.Warn}
 	if err := p.restore(); err != nil {
 		poller.Close()
 		return nil, err
 	}
-	for _, name := range []string{p.selfName(), config.Name(config.KindTrust, o.ID.TrustDomain)} {
+	for _, name := range p.needed() {
 		if !p.store.Expect(name, p.now()) {
 			o.Config.Want(name)
 		}
 	}
 	return p, nil
+}
+
+// needed names what the proxy asks for before any call does.
+func (p *Proxy) needed() []string {
+	names := []string{p.selfName(), config.Name(config.KindTrust, p.opts.ID.TrustDomain)}
+	if p.opts.Gateway != "" {
+		names = append(names, p.gatewayName())
+	}
+	return names
 }
 
 func (p *Proxy) now() time.Time { return p.opts.Clock() }
@@ -124,7 +145,7 @@ func (p *Proxy) Ready() error {
 	case p.self.Load() == nil:
 		return errors.New("the workload's own configuration has not arrived; is the control plane running?")
 	}
-	return p.opts.Cert.Ready()
+	return cmp.Or(p.opts.Cert.Ready(), p.readyGateway())
 }
 
 // Run serves until ctx ends, and then closes what is left at once: Drain comes first where calls are to end by themselves.
@@ -140,6 +161,7 @@ func (p *Proxy) Run(ctx context.Context) error {
 	if p.opts.Inbound != nil {
 		p.sessions.accept(p.opts.Inbound, &p.gate, p.serveIn)
 	}
+	p.ports.Begin()
 	names := &dns.Server{Lookup: p.resolve, Resolvers: p.opts.Resolvers, Go: p.tasks.Go}
 	for _, c := range p.opts.DNS {
 		p.tasks.Go(func() { names.ServePacket(p.ctx, c) })
@@ -190,6 +212,7 @@ func (p *Proxy) keep() {
 			p.plain.Idle(p.now())
 			p.app.Idle(p.now())
 			p.links.idle(p.now())
+			p.ports.Retry()
 			p.store.Idle(p.now().Add(-p.opts.Forget))
 		}
 	}
@@ -254,6 +277,7 @@ func (p *Proxy) useWorkload(name string, w *config.Workload) error {
 	if s.egress, err = chain.NewPassthrough(w.Egress); err != nil {
 		return err
 	}
+	s.entering, s.judging = chain.AtGateway(w, enteredBy{p}), chain.AtGateway(w, traffic.Forward{})
 	for _, x := range w.Ports {
 		s.ports[x.Number] = x.Proto
 	}

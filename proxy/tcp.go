@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/weft-mesh/weft/internal/sys"
 	"github.com/weft-mesh/weft/proxy/sniff"
 	"github.com/weft-mesh/weft/proxy/tunnel"
 	"github.com/weft-mesh/weft/traffic"
@@ -31,7 +30,7 @@ type flow struct {
 }
 
 func newFlow(p *Proxy, s *slot, t talk, read []byte) *flow {
-	f := &flow{p: p, conn: sys.Quicken(s.Conn), t: t, read: read}
+	f := &flow{p: p, conn: t.over(s), t: t, read: read}
 	_ = f.conn.SetReadDeadline(time.Time{}) // that of the first bytes; an error shows when it is read
 	f.call.Begin(t.host, t.info)
 	f.call.Proto, f.call.Now, f.call.Body = traffic.TCP, p.now(), f

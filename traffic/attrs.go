@@ -40,6 +40,7 @@ type Conn struct {
 	Source   Peer
 	Original netip.AddrPort // where the caller thought it was going
 	Secure   bool           // the bytes came by mutual TLS
+	SNI      string         // the name that the caller began TLS with, in lower case, at a gateway; empty: none, or no TLS
 }
 
 // Attrs is all that a decision may read. The engine fills it from bytes on a wire, explain from flags, tests from a line of

@@ -13,8 +13,13 @@
 //	from frontend GET http://backend/old => 200 sees path=/new x-added=1 returns x-served-by=weft
 //	from frontend TCP db:5432 => refused because ...
 //	from outside GET http://backend/ to backend at=192.0.2.1 => 403
+//	from outside GET https://shop.example/ via default/shop => 200 frontend
+//	from outside TLS shop.example:443 via default/shop => ok frontend
 //	-- findings --
 //	mesh/policy.yaml:41 spec.endpointSelector
+//
+// For each gateway that calls come to by via, a proxy of the gateway's runs. Its port is that of the URL; https: and TLS begin with TLS
+// by the name in the URL, whatever the header host=NAME says.
 //
 // A workload may say trusted=ADDRESS/BITS,...: proxies in front of the mesh whose x-forwarded-* it takes (weft run --trusted-proxy).
 //
@@ -79,6 +84,7 @@ type Workload struct {
 	Protocol                                   string            // appProtocol of its ports [http]
 	Protocols                                  map[uint16]string // of single ports, where it is another one
 	Trusted                                    []netip.Prefix    // proxies in front of its published ports whose x-forwarded-* counts
+	Gateway                                    string            // namespace/name of the gateway that it is a proxy of; empty: it is none
 }
 
 // Outside is the caller that is not of the mesh.
@@ -90,6 +96,7 @@ type Call struct {
 	Text     string
 	From     string // name or namespace/name of a workload; "outside": not of the mesh
 	To       string // the workload, of a call from outside
+	Via      string // namespace/name of the gateway that a call from outside comes to; empty: it comes to To
 	Proto    traffic.Proto
 	Method   string
 	URL      *url.URL
@@ -298,6 +305,8 @@ func (f *File) call(n int, words []string) error {
 	switch c.Method {
 	case "TCP":
 		c.Proto, c.Method, raw = traffic.TCP, "", "tcp://"+raw
+	case "TLS":
+		c.Proto, c.Method, raw = traffic.TCP, "", "tls://"+raw
 	case "GRPC":
 		c.Proto, c.Method = traffic.GRPC, "POST"
 	}
@@ -309,8 +318,13 @@ func (f *File) call(n int, words []string) error {
 	if err := c.options(words[4:arrow]); err != nil {
 		return err
 	}
-	if c.From == Outside && c.To == "" {
-		return errors.New("a call from outside needs the workload whose published port it comes to: to WORKLOAD")
+	switch ends := c.Via != ""; {
+	case c.From == Outside && (c.To == "") != ends:
+		return errors.New("a call from outside needs the workload whose published port it comes to, as to WORKLOAD, or the gateway, as via NAMESPACE/NAME, and not both")
+	case ends && c.From != Outside:
+		return errors.New("via NAMESPACE/NAME is for calls from outside: a gateway's callers are")
+	case (c.URL.Scheme == "https" || c.URL.Scheme == "tls") && !ends:
+		return errors.New("TLS ends at gateways: say via NAMESPACE/NAME; between workloads proxies speak it by themselves")
 	}
 	if c.Outcomes, err = outcomes(words[arrow+1:]); err == nil {
 		err = c.often()
@@ -321,14 +335,14 @@ func (f *File) call(n int, words []string) error {
 
 func (c *Call) options(words []string) error {
 	for i := 0; i < len(words); i++ {
-		if words[i] == "to" && i+1 < len(words) {
-			c.To = words[i+1]
+		if (words[i] == "to" || words[i] == "via") && i+1 < len(words) {
+			*map[string]*string{"to": &c.To, "via": &c.Via}[words[i]] = words[i+1]
 			i++
 			continue
 		}
 		k, v, ok := strings.Cut(words[i], "=")
 		if !ok {
-			return fmt.Errorf("%q: want HEADER=VALUE, answering=STATUS, taking=DURATION, failing=ATTEMPTS, at=ADDRESS, times=N, keeping=cookies, beside=N or to WORKLOAD", words[i])
+			return fmt.Errorf("%q: want HEADER=VALUE, answering=STATUS, taking=DURATION, failing=ATTEMPTS, at=ADDRESS, times=N, keeping=cookies, beside=N, to WORKLOAD or via GATEWAY", words[i])
 		}
 		var err error
 		switch k {

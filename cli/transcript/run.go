@@ -11,6 +11,7 @@ import (
 	"github.com/weft-mesh/weft/control"
 	"github.com/weft-mesh/weft/dialect"
 	"github.com/weft-mesh/weft/dialect/all"
+	"github.com/weft-mesh/weft/dialect/gatewayapi"
 	"github.com/weft-mesh/weft/explain"
 	"github.com/weft-mesh/weft/mesh"
 	"github.com/weft-mesh/weft/source/files"
@@ -34,10 +35,48 @@ func (f *File) Objects() (objects []*dialect.Object, found []dialect.Located) {
 
 // Registrations are the workloads as the control plane knows them.
 func (f *File) Registrations() (out []control.Registration) {
-	for i := range f.Workloads {
-		out = append(out, f.Workloads[i].Registration())
+	for _, w := range f.Running() {
+		out = append(out, w.Registration())
 	}
 	return out
+}
+
+// Running is the workloads, and a proxy of each gateway that calls come to.
+func (f *File) Running() []Workload {
+	out, seen := slices.Clone(f.Workloads), map[string]bool{}
+	for c := range f.calls {
+		if c.Via != "" && !seen[c.Via] {
+			out, seen[c.Via] = append(out, ProxyOf(c.Via)), true
+		}
+	}
+	return out
+}
+
+// ProxyOf is a proxy of a gateway, as weft would run it.
+func ProxyOf(gateway string) Workload {
+	ns, name, ok := strings.Cut(gateway, "/")
+	if !ok {
+		ns, name = "default", gateway
+	}
+	w := Workload{Namespace: ns, Name: gatewayapi.ProxyName(name), Gateway: ns + "/" + name, Labels: map[string]string{gatewayapi.NameLabel: name}}
+	w.Account = w.Name
+	return w
+}
+
+// calls yields all that are made, in order or not.
+func (f *File) calls(yield func(*Call) bool) {
+	for i := range f.Calls {
+		if !yield(&f.Calls[i]) {
+			return
+		}
+	}
+	for _, order := range f.Orders {
+		for i := range order {
+			if c := order[i].Call; c != nil && !yield(c) {
+				return
+			}
+		}
+	}
 }
 
 // Registration is the workload as `weft run` would register it.
@@ -133,12 +172,12 @@ func Judge(s *mesh.Snapshot, c *Call) ([]explain.Branch, error) {
 	if err != nil {
 		return nil, err
 	}
-	return explain.Call(compile.All(s, s.Workloads[q.From]), q)
+	return explain.Call(compile.All(s, s.Workloads[q.Caller()]), q)
 }
 
 // Asked is the call as explain takes it.
 func (c *Call) Asked() *explain.Asked {
-	a := &explain.Asked{From: c.From, To: c.To, Proto: c.Proto, Method: c.Method, URL: c.URL.String(), Header: c.Header, Source: c.At,
+	a := &explain.Asked{From: c.From, To: c.To, Via: c.Via, Proto: c.Proto, Method: c.Method, URL: c.URL.String(), Header: c.Header, Source: c.At,
 		Status: c.Status, Fail: c.Fail, Takes: c.Takes, Now: Now}
 	if c.From == Outside {
 		a.From = ""

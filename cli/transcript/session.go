@@ -113,10 +113,10 @@ func (s *Session) begin(c *Call) (*explain.Open, error) {
 		return nil, err
 	}
 	q.Apps = s.apps
-	p := s.proxies[q.From]
+	p := s.proxies[q.Caller()]
 	if p == nil {
-		p = explain.NewProxy(compile.All(s.mesh, s.mesh.Workloads[q.From]))
-		s.proxies[q.From] = p
+		p = explain.NewProxy(compile.All(s.mesh, s.mesh.Workloads[q.Caller()]))
+		s.proxies[q.Caller()] = p
 	}
 	o, err := p.Begin(&q, s.chance.Uint64())
 	if err == nil {

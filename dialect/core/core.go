@@ -16,7 +16,7 @@ import (
 
 // Kinds is the list of kinds. Workloads get identities of the trust domain.
 func Kinds(trustDomain string) []dialect.Kind {
-	kinds := []dialect.Kind{namespace(), account(), service(), endpointSlice(), pod(trustDomain), node()}
+	kinds := []dialect.Kind{namespace(), account(), service(), endpointSlice(), pod(trustDomain), node(), secret()}
 	return append(kinds, others()...)
 }
 
@@ -50,6 +50,16 @@ func account() dialect.Kind {
 	for _, field := range []string{"secrets.*", "imagePullSecrets.*", "automountServiceAccountToken"} {
 		k.Ignored[field] = "a workload's identity is its account's name alone"
 	}
+	return k
+}
+
+// secret: Gateways look at those that hold certificates.
+func secret() dialect.Kind {
+	k := kind[corev1.Secret]("Secret")
+	k.Lower = nothing
+	k.Kept = []string{"data{}", "stringData{}"} // a Gateway that names the Secret reads its certificate; nobody else reads it
+	k.Ignored["type"] = "what is in it counts"
+	k.Ignored["immutable"] = "it is for the API server"
 	return k
 }
 

@@ -23,6 +23,7 @@ func service() dialect.Kind {
 	k.Fields = []string{"spec.clusterIP", "spec.clusterIPs", "spec.type", "spec.selector", "spec.ports[].name", "spec.ports[].port",
 		"spec.ports[].targetPort", "spec.ports[].protocol", "spec.ports[].appProtocol"}
 	k.Ignored["status.*"] = "it is what a controller says"
+	k.Kept = []string{"status.loadBalancer.ingress[].ip", "status.loadBalancer.ingress[].hostname"} // for the status of a Gateway that it is made of
 	for _, field := range []string{"spec.ipFamilies", "spec.ipFamilyPolicy", "spec.allocateLoadBalancerNodePorts",
 		"spec.healthCheckNodePort", "spec.loadBalancerClass", "spec.internalTrafficPolicy"} {
 		k.Ignored[field] = "it is for the cluster that gives the service its addresses"

@@ -21,9 +21,9 @@ func common(k *dialect.Kind) {
 		filterFields(backends+".filters[]"), dialect.Below(filters+".requestMirror", "percent", "fraction.numerator", "fraction.denominator"),
 		dialect.Below(filters+".requestMirror.backendRef", "group", "kind", "name", "namespace", "port"),
 		dialect.Below(backends, "group", "kind", "name", "namespace", "port", "weight"))
-	k.Ignored["spec.hostnames"] = "it is for gateways; where the parent is a Service, a finding says that it has no meaning"
+	k.Fields = append(k.Fields, "spec.hostnames[]") // where the parent is a Service, a finding says that it has no meaning
 	k.Ignored[rules+".name"] = "it names the rule in statuses; weft's records name the object and the rule's number"
-	k.Unsupported["spec.useDefaultGateways"] = noGateways
+	k.Unsupported["spec.useDefaultGateways"] = "no Gateway is the default: routes name theirs"
 	k.Unsupported[rules+".sessionPersistence"] = "each call is balanced by itself"
 	k.Unsupported[filters+".extensionRef"] = failing
 	k.Unsupported[backends+".filters[].extensionRef"] = failingShare
@@ -54,7 +54,7 @@ func filterFields(path string) []string {
 func httpRouteKind() dialect.Kind {
 	k := kind[v1.HTTPRoute]("HTTPRoute", "v1", "v1beta1", "v1alpha2")
 	common(&k)
-	k.Lower = httpRoute
+	k.Lower, k.Status = httpRoute, statusOfRoute
 	path := []string{"path.type", "path.replaceFullPath", "path.replacePrefixMatch"}
 	k.Fields = slices.Concat(k.Fields,
 		dialect.Below(rules+".matches[]", "path.type", "path.value", "method"),
@@ -86,7 +86,7 @@ func httpRouteKind() dialect.Kind {
 func grpcRouteKind() dialect.Kind {
 	k := kind[v1.GRPCRoute]("GRPCRoute", "v1", "v1alpha2")
 	common(&k)
-	k.Lower = grpcRoute
+	k.Lower, k.Status = grpcRoute, statusOfRoute
 	k.Fields = slices.Concat(k.Fields, dialect.Below(rules+".matches[].method", "type", "service", "method"),
 		dialect.Below(rules+".matches[].headers[]", "type", "name", "value"))
 	k.Schema.SetEnum(rules+".matches[].method.type", "Exact", "RegularExpression").

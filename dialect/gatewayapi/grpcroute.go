@@ -23,7 +23,7 @@ func grpcRoute(o *dialect.Object, v dialect.View) (part mesh.Part, found []mesh.
 	for i := range spec.Rules {
 		list = append(list, r.grpcRule(dialect.Index("spec.rules", i), &spec.Rules[i]))
 	}
-	part = r.part(parents, spec.Hostnames, list)
+	part = r.part(parents, r.entries(spec.ParentRefs, spec.Hostnames), spec.Hostnames, list)
 	return part, r.Found
 }
 

@@ -60,11 +60,10 @@ func TestGRPCRefusals(t *testing.T) {
 
 // TestOtherKinds: each is known, and says why it has no effect.
 func TestOtherKinds(t *testing.T) {
-	for kind, says := range map[string]string{"Gateway": "no gateways yet", "GatewayClass": "no gateways yet", "TCPRoute": "connections",
-		"TLSRoute": "TLS", "UDPRoute": "UDP", "BackendTLSPolicy": "gateways", "ListenerSet": "no gateways yet"} {
+	for kind, says := range map[string]string{"UDPRoute": "UDP", "BackendTLSPolicy": "in the clear"} {
 		_, found := lower(t, object(kind, "{}"))
 		dialecttest.Want(t, found, mesh.Warning, "", says)
 	}
 	_, found := lower(t, object("ReferenceGrant", "from: [{group: gateway.networking.k8s.io, kind: HTTPRoute, namespace: a}]\nto: [{group: \"\", kind: Service}]"))
-	dialecttest.Want(t, found, mesh.Info, "", "without a grant")
+	dialecttest.Want(t, found, mesh.Info, "", "routes between services need none")
 }

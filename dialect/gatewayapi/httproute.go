@@ -29,7 +29,7 @@ func httpRoute(o *dialect.Object, v dialect.View) (part mesh.Part, found []mesh.
 		list = append(list, r.httpRule(dialect.Index("spec.rules", i), &spec.Rules[i]))
 	}
 	r.tellOrder(spec.Rules)
-	part = r.part(parents, spec.Hostnames, list)
+	part = r.part(parents, r.entries(spec.ParentRefs, spec.Hostnames), spec.Hostnames, list)
 	return part, r.Found
 }
 

@@ -10,8 +10,6 @@ import (
 	"github.com/weft-mesh/weft/dialect"
 )
 
-const noGateways = "weft has no gateways yet"
-
 // Kinds returns the Gateway API's kinds. Nothing in them speaks of identities, so that the trust domain does not matter.
 func Kinds(string) []dialect.Kind {
 	return []dialect.Kind{
@@ -19,18 +17,18 @@ func Kinds(string) []dialect.Kind {
 		grpcRouteKind(),
 		referenceGrantKind(),
 
-		later[v1.Gateway]("Gateway", noGateways, "v1", "v1beta1"),
-		dialect.Cluster(later[v1.GatewayClass]("GatewayClass", noGateways, "v1", "v1beta1")),
-		later[v1.ListenerSet]("ListenerSet", noGateways, "v1"),
-		later[v1.TCPRoute]("TCPRoute", "connections go to the endpoints of the port that is called", "v1", "v1alpha2"),
-		later[v1.TLSRoute]("TLSRoute", "TLS that the application starts goes to the endpoints of the port that it calls", "v1", "v1alpha3", "v1alpha2"),
+		gatewayKind(),
+		gatewayClassKind(),
+		listenerSetKind(),
+		tcpRouteKind(),
+		tlsRouteKind(),
 		later[v1.UDPRoute]("UDPRoute", "calls over UDP do not go through the mesh", "v1", "v1alpha2"),
-		later[v1.BackendTLSPolicy]("BackendTLSPolicy", "it is for backends that gateways call; between services weft's own mutual TLS is spoken",
+		later[v1.BackendTLSPolicy]("BackendTLSPolicy", "backends that have no identity in the mesh are called in the clear; between services weft's own mutual TLS is spoken",
 			"v1", "v1alpha3"),
 		extra(later[experimental.XBackend]("XBackend", "a route's backend can be a Service alone: a share that goes to an XBackend gets 500", "v1alpha1")),
 		extra(later[experimental.XBackendTrafficPolicy]("XBackendTrafficPolicy", "the budget of retries is weft's own; sessions do not stick yet", "v1alpha1")),
 		extra(dialect.Cluster(later[experimental.XMesh]("XMesh", "weft is the mesh whether it is named or not, and reports no status by it", "v1alpha1"))),
-		extra(unshaped("XListenerSet", noGateways)),
+		extra(unshaped("XListenerSet", "a ListenerSet of gateway.networking.k8s.io does the same")),
 	}
 }
 
@@ -55,13 +53,5 @@ func unshaped(name, why string) dialect.Kind {
 // extra is a kind of the experimental group.
 func extra(k dialect.Kind) dialect.Kind {
 	k.Group = experimentalGroup
-	return k
-}
-
-// referenceGrantKind: a route between services needs no grant, since it opens no way that callers do not have already (GEP-1294,
-// "Producer routes"; the conformance test MeshConsumerRoute has none).
-func referenceGrantKind() dialect.Kind {
-	k := kind[v1.ReferenceGrant]("ReferenceGrant", "v1", "v1beta1", "v1alpha2")
-	k.Ignored[""] = "routes between services may name backends in any namespace without a grant (GEP-1294); gateways, which need one, come later"
 	return k
 }

@@ -24,9 +24,12 @@ func (p parent) same(o parent) bool {
 // attach returns the parents that are Services.
 func (r *reader) attach(list []v1.ParentReference) (out []parent) {
 	if len(list) == 0 {
-		r.Warn("spec.parentRefs", "the route has no parent, so it has no effect", "name a Service, with group: \"\" and kind: Service")
+		r.Warn("spec.parentRefs", "the route has no parent, so it has no effect", "name a Service, with group: \"\" and kind: Service, or a Gateway")
 	}
 	for i := range list {
+		if isGateway(&list[i]) {
+			continue // see entries
+		}
 		field := dialect.Index("spec.parentRefs", i)
 		p, ok := r.parent(field, &list[i])
 		switch {
@@ -50,11 +53,9 @@ func (r *reader) parent(field string, ref *v1.ParentReference) (p parent, ok boo
 	case k == "Service" && g == group:
 		r.Warn(field+".group", "without a group the parent is a Service of "+group+", which there is none: the route is not attached to it",
 			`write group: ""`)
-	case g == group && (k == "Gateway" || k == "ListenerSet"):
-		r.Warn(field, fmt.Sprintf("gateways come later: the route has no effect by the %s %s", k, ref.Name), "")
 	default:
-		r.Warn(field, fmt.Sprintf("weft attaches routes to Services alone: the route has no effect by the %s %s of %q", k, ref.Name, g),
-			`name a Service, with group: "" and kind: Service`)
+		r.Warn(field, fmt.Sprintf("weft attaches routes to Services and Gateways alone: the route has no effect by the %s %s of %q", k, ref.Name, g),
+			`name a Service, with group: "" and kind: Service, or a Gateway`)
 	}
 	return p, false
 }

@@ -30,10 +30,10 @@ func TestParents(t *testing.T) {
 		{"no such Service", `[{group: "", kind: Service, name: ratings}]`, nil, 0, "", mesh.Warning, "spec.parentRefs[0].name", "namespace: stock"},
 		// "To set the core API group (such as for a "Service" kind referent), Group must be explicitly set to """
 		{"a Service without a group", `[{kind: Service, name: reviews}]`, nil, 0, "", mesh.Warning, "spec.parentRefs[0].group", `write group: ""`},
-		{"a Gateway", `[{name: gateway}]`, nil, 0, "", mesh.Warning, "spec.parentRefs[0]", "gateways come later"},
+		{"a Gateway", `[{name: gateway}]`, nil, 0, "", mesh.Warning, "spec.parentRefs[0]", "there is no Gateway shop/gateway"},
 		{"a Gateway and a Service", `[{name: gateway}, {group: "", kind: Service, name: reviews}]`, []string{reviews}, 0, "",
-			mesh.Warning, "spec.parentRefs[0]", "gateways come later"},
-		{"something else", `[{group: example.io, kind: Mesh, name: m}]`, nil, 0, "", mesh.Warning, "spec.parentRefs[0]", "Services alone"},
+			mesh.Warning, "spec.parentRefs[0]", "there is no Gateway shop/gateway"},
+		{"something else", `[{group: example.io, kind: Mesh, name: m}]`, nil, 0, "", mesh.Warning, "spec.parentRefs[0]", "Services and Gateways alone"},
 		// ""Headless" Services SHOULD NOT be supported as a parentRef"
 		{"headless", `[{group: "", kind: Service, name: headless}]`, nil, 0, "", mesh.Warning, "spec.parentRefs[0]", "no address of its own"},
 		{"outside", `[{group: "", kind: Service, name: outside}]`, nil, 0, "", mesh.Warning, "spec.parentRefs[0]", "ExternalName"},

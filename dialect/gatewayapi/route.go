@@ -32,23 +32,36 @@ type matched struct {
 	whole   bool   // it did not match by a prefix
 }
 
-// part gives rules to the parents that a route is attached to. A route that is attached to nothing is still checked.
-func (r *reader) part(parents []parent, hostnames []v1.Hostname, list []rule) (part mesh.Part) {
+// part gives rules to the parents that a route is attached to: once for Services, once for Gateways, whose backends in other namespaces
+// need a grant. A route that is attached to nothing is still checked.
+func (r *reader) part(parents []parent, entries []entry, hostnames []v1.Hostname, list []rule) (part mesh.Part) {
+	if len(entries) > 0 {
+		r.entering = true
+		part.GatewayRoutes = r.gatewayRoutes(entries, r.rules(list))
+		r.entering = false
+	}
+	if len(parents) > 0 || len(entries) == 0 {
+		part.Routes = r.serviceRoutes(parents, hostnames, list)
+	}
+	return part
+}
+
+func (r *reader) serviceRoutes(parents []parent, hostnames []v1.Hostname, list []rule) (out []mesh.Route) {
 	before := len(r.Found)
 	lowered := r.rules(list)
 	if len(parents) == 0 {
 		r.Found = append(r.Found[:before], refusals(r.Found[before:])...)
-		return part
+		return nil
 	}
 	if len(hostnames) > 0 { // GEP-1294, "hostnames field": "SHOULD NOT infer any functionality" from it
 		r.Info("spec.hostnames", "for calls between services it has no meaning: the rules are for calls of any host",
 			"match on the header Host to tell hosts apart")
 	}
 	for _, p := range parents {
-		part.Routes = append(part.Routes, mesh.Route{Ref: r.Ref, Created: r.Object.Created, Host: p.service.host(), Port: p.port,
+		out = append(out, mesh.Route{Ref: r.Ref, Created: r.Object.Created, Host: p.service.host(), Port: p.port,
 			Rank: mesh.RankGatewayAPI, Consumer: p.consumer, Pooled: true, Rules: lowered})
 	}
-	return part
+	return out
 }
 
 func refusals(found []mesh.Finding) (out []mesh.Finding) {

@@ -3,10 +3,16 @@ package meshtest
 import (
 	"bufio"
 	"cmp"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"math/big"
 	"net"
 	"net/http"
 	"slices"
@@ -14,6 +20,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"testing"
 	"time"
 
 	"github.com/weft-mesh/weft/explain"
@@ -32,19 +39,19 @@ type app struct {
 // AppHeader of an answer names the workload whose application gave it.
 const AppHeader = "x-app"
 
-// serve starts an application.
-func (m *Mesh) serve(name string, ports map[uint16]bool) *app {
+// serve starts an application: of its ports it says whether TCP is spoken, and of those whether TLS is around it.
+func (m *Mesh) serve(name string, ports, secure map[uint16]bool) *app {
 	m.t.Helper()
 	a := &app{mesh: m, name: name, ports: map[uint16]*net.TCPListener{}, gone: make(chan struct{})}
 	a.does.Store(&explain.App{})
 	if ports == nil { // outside: whatever the port
 		a.ports[0] = a.http()
-		a.lines = a.tcp()
+		a.lines = a.tcp(false)
 		return a
 	}
 	for port, isTCP := range ports {
 		if isTCP {
-			a.ports[port] = a.tcp()
+			a.ports[port] = a.tcp(secure[port])
 		} else {
 			a.ports[port] = a.http()
 		}
@@ -164,14 +171,21 @@ func fields(r *http.Request) (out [][2]string) {
 }
 
 // tcp answers each line with the application's name and the line.
-func (a *app) tcp() *net.TCPListener {
+func (a *app) tcp(secure bool) *net.TCPListener {
 	l := a.listen()
+	own := &tls.Config{}
+	if secure {
+		own.Certificates = []tls.Certificate{selfSigned(a.mesh.t)}
+	}
 	var conns sync.Map
 	a.mesh.goes(func() {
 		for {
 			c, err := l.Accept()
 			if err != nil {
 				return
+			}
+			if secure {
+				c = tls.Server(c, own)
 			}
 			conns.Store(c, true)
 			a.mesh.goes(func() { a.lineByLine(c); conns.Delete(c) })
@@ -186,6 +200,21 @@ func (a *app) tcp() *net.TCPListener {
 		conns.Range(func(c, _ any) bool { c.(net.Conn).Close(); return true })
 	})
 	return l
+}
+
+// selfSigned is a certificate of an application's own.
+func selfSigned(t testing.TB) tls.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, x, x, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
 func (a *app) lineByLine(c net.Conn) {

@@ -5,6 +5,8 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -17,6 +19,7 @@ import (
 	"github.com/weft-mesh/weft/cli/transcript"
 	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/explain"
+	"github.com/weft-mesh/weft/mesh"
 	"github.com/weft-mesh/weft/observe"
 	"github.com/weft-mesh/weft/traffic"
 )
@@ -116,7 +119,7 @@ func (m *Mesh) dialler(q *explain.Query) func(context.Context) (net.Conn, error)
 
 func (m *Mesh) fromOutside(q *explain.Query) func(context.Context) (net.Conn, error) {
 	m.t.Helper()
-	l := m.workload(q.To).published[q.Port]
+	l := m.workload(q.To).at(q.Port)
 	if l == nil {
 		m.t.Fatalf("%s publishes no port %d", q.To, q.Port)
 	}
@@ -124,7 +127,37 @@ func (m *Mesh) fromOutside(q *explain.Query) func(context.Context) (net.Conn, er
 	if q.Source.IsValid() {
 		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(q.Source, 0))
 	}
-	return func(ctx context.Context) (net.Conn, error) { return d.DialContext(ctx, "tcp", l.Addr().String()) }
+	begins := m.secure(q)
+	return func(ctx context.Context) (net.Conn, error) {
+		c, err := d.DialContext(ctx, "tcp", l.Addr().String())
+		if err != nil || begins == nil {
+			return c, err
+		}
+		tc := tls.Client(c, begins)
+		if err := tc.HandshakeContext(ctx); err != nil {
+			c.Close()
+			return nil, errors.Join(errHandshake, err)
+		}
+		return tc, nil
+	}
+}
+
+var errHandshake = errors.New("TLS is refused")
+
+// secure is how a caller of a gateway begins TLS; nil: it does not. Whose certificate is shown, tests of the proxy look at.
+func (m *Mesh) secure(q *explain.Query) *tls.Config {
+	g := m.View().Mesh.Gateways[q.Gateway]
+	if g == nil || !slices.ContainsFunc(g.Listeners, func(l mesh.Listener) bool { return l.Port == q.Port && l.Entry.TLS() }) {
+		return nil
+	}
+	c := &tls.Config{ServerName: q.SNI, InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}} //nolint:gosec // see above
+	switch q.Proto {
+	case traffic.TCP:
+		c.NextProtos = nil
+	case traffic.HTTP2, traffic.GRPC:
+		c.NextProtos = []string{"h2"}
+	}
+	return c
 }
 
 func (x *exchange) http(ctx context.Context) error {
@@ -139,7 +172,11 @@ func (x *exchange) http(ctx context.Context) error {
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return x.dial(ctx) }}
 	defer t.CloseIdleConnections()
 	resp, err := t.RoundTrip(r)
-	if err != nil {
+	switch {
+	case errors.Is(err, errHandshake):
+		x.id = "" // there is no request: what is recorded is a connection
+		return nil
+	case err != nil:
 		return err
 	}
 	defer resp.Body.Close()
@@ -187,7 +224,10 @@ func (x *exchange) tcp(ctx context.Context) error {
 	x.m.calls.tcpCalls(1)
 	defer x.m.calls.tcpCalls(-1)
 	c, err := x.dial(ctx)
-	if err != nil {
+	switch {
+	case errors.Is(err, errHandshake):
+		return nil
+	case err != nil:
 		return err
 	}
 	defer c.Close()
@@ -225,7 +265,7 @@ func (x *exchange) say(c net.Conn) error {
 // conclude gathers what the records and the application tell.
 func (x *exchange) conclude(ctx context.Context) {
 	a := x.a
-	if x.q.From != "" {
+	if x.q.Caller() != "" {
 		if a.Caller = x.m.records.await(ctx, x.from, x.mine(observe.Source, x.q.From, "")); a.Caller == nil {
 			x.m.t.Errorf("meshtest: the caller's proxy made no record of the call")
 			return

@@ -82,7 +82,7 @@ func start(t testing.TB, g *given, put []*dialect.Object, found []dialect.Locate
 	})
 	t.Cleanup(m.close)
 	m.wait(m.control.Synced(), "the control plane's source")
-	m.outside = m.serve("outside", nil)
+	m.outside = m.serve("outside", nil, nil)
 	return m
 }
 

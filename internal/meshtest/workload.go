@@ -48,6 +48,12 @@ func (m *Mesh) Run(lines ...string) {
 	m.serving(all)
 }
 
+// RunGateway starts a proxy of a gateway, namespace/name. It returns when it serves.
+func (m *Mesh) RunGateway(name string) {
+	m.t.Helper()
+	m.serving([]*workload{m.run(transcript.ProxyOf(name))})
+}
+
 func (m *Mesh) serving(all []*workload) {
 	m.t.Helper()
 	for _, w := range all {
@@ -60,16 +66,21 @@ func (m *Mesh) run(x transcript.Workload) *workload {
 	m.t.Helper()
 	w := &workload{mesh: m, published: map[uint16]net.Listener{}}
 	tunnel := w.register(x.Registration())
+	isTLS := map[uint16]bool{}
+	for _, p := range w.Ports {
+		isTLS[p.Number] = p.Protocol == "tls"
+	}
 	tcp := map[uint16]bool{}
 	for _, p := range w.Ports {
 		tcp[p.Number] = isTCP(p.Protocol)
 	}
-	w.app = m.serve(w.Key(), tcp)
+	w.app = m.serve(w.Key(), tcp, isTLS)
 	var err error
 	if w.door, err = newDoor(); err != nil {
 		m.t.Fatal(err)
 	}
 	o := w.options(tunnel)
+	o.Gateway, o.Listen = x.Gateway, w.listen
 	client := &stream.Client{
 		Hello: func() (stream.Hello, error) {
 			return stream.Hello{Workload: w.Key(), Token: w.Token, Root: w.root()}, nil
@@ -100,7 +111,7 @@ func (m *Mesh) run(x transcript.Workload) *workload {
 
 func isTCP(appProtocol string) bool {
 	switch appProtocol {
-	case "tcp", "linkerd.io/opaque", "linkerd.io/tcp", "mysql", "redis", "mongo":
+	case "tcp", "tls", "linkerd.io/opaque", "linkerd.io/tcp", "mysql", "redis", "mongo":
 		return true
 	}
 	return false
@@ -145,6 +156,25 @@ func (w *workload) options(tunnel net.Listener) proxy.Options {
 		o.Published = append(o.Published, proxy.Published{Listener: l, Port: p.Number})
 	}
 	return o
+}
+
+// at is where a port can be reached from outside; nil: nowhere.
+func (w *workload) at(port uint16) net.Listener {
+	w.mesh.mu.Lock()
+	defer w.mesh.mu.Unlock()
+	return w.published[port]
+}
+
+// listen opens a port of the gateway that the workload is a proxy of, on one of the machine's choice.
+func (w *workload) listen(port uint16) (net.Listener, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	w.mesh.mu.Lock()
+	defer w.mesh.mu.Unlock()
+	w.published[port] = l
+	return l, nil
 }
 
 func (w *workload) warn(err error) {

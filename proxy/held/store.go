@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"net/netip"
 	"slices"
@@ -43,14 +44,16 @@ type Options struct {
 	Workload func(name string, w *config.Workload) error // nil: it is gone
 	Trust    func(*config.Trust) error
 	Peer     func(name string) // it has changed
-	Forget   func(host string) // a service that nobody uses any more
+	// Gateway readies a gateway's configuration, nil: it is gone, and returns what takes it into use.
+	Gateway func(g *config.Gateway) (use func(), err error)
+	Forget  func(host string) // a service that nobody uses any more
 }
 
 // Store holds the configuration that has arrived. A resource is asked for when it is first needed; whoever needs it waits. What
 // is not there is known too, as long as it is subscribed to.
 //
-// A new version of a service is held back until the services that its rules lead to have arrived, or are known not to exist:
-// no call takes a route whose end is not known yet. Its endpoints are in use from the moment that it arrives.
+// A new version of a service, or of a gateway, is held back until the services that its rules lead to have arrived, or are known not to
+// exist: no call takes a route whose end is not known yet. A service's endpoints are in use from the moment that it arrives.
 type Store struct {
 	o Options
 
@@ -70,8 +73,8 @@ type Entry struct {
 	value   any    // *config.Service and so on; nil: it does not exist
 	body    []byte // of value
 	missing map[string]bool
-	waiters map[string]bool // services that hold back for this one
-	held    []byte          // body of next
+	waiters map[string]bool // services and gateways that hold back for this one
+	pending func()          // takes into use what is held back; nil: nothing is
 
 	used atomic.Int64            // when somebody asked for it
 	now  atomic.Pointer[Service] // in use; nil: there is no such service
@@ -224,6 +227,8 @@ func parse(u stream.Update) (any, error) {
 		v = new(config.Peer)
 	case config.KindTrust:
 		v = new(config.Trust)
+	case config.KindGateway:
+		v = new(config.Gateway)
 	default:
 		return nil, fmt.Errorf("proxy: a resource of kind %q; is the control plane newer than this proxy?", kind)
 	}
@@ -233,6 +238,9 @@ func parse(u stream.Update) (any, error) {
 // take takes one resource in; it returns names to ask for.
 func (s *Store) take(u stream.Update, v any, now time.Time) (ask []string, err error) {
 	kind, _ := config.Cut(u.Name)
+	if kind == config.KindGateway {
+		return s.takeGateway(u, v, now)
+	}
 	if kind != config.KindService {
 		if err := s.apply(u.Name, kind, v); err != nil {
 			return nil, err
@@ -249,14 +257,43 @@ func (s *Store) take(u stream.Update, v any, now time.Time) (ask []string, err e
 		if svc, err = s.o.Build(cfg); err != nil {
 			return nil, err
 		}
-		if e.missing = s.missing(cfg, e, now, &ask); len(e.missing) > 0 {
-			e.held = u.Body
+		if e.missing = s.missing(cfg.Targets, e, now, &ask); len(e.missing) > 0 {
 			e.next.Store(svc)
+			e.pending = func() {
+				next := e.next.Load() // it may have been built anew
+				s.use(e, next.Config, next, u.Body)
+			}
 			return ask, nil
 		}
 	}
 	s.use(e, v, svc, u.Body)
 	s.release(e)
+	return ask, nil
+}
+
+func (s *Store) takeGateway(u stream.Update, v any, now time.Time) (ask []string, err error) {
+	g, _ := v.(*config.Gateway)
+	use, err := s.o.Gateway(g)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.entries[u.Name]
+	if e == nil {
+		return nil, nil
+	}
+	begin := func() {
+		s.use(e, v, nil, u.Body)
+		use()
+	}
+	if g != nil {
+		if e.missing = s.missing(g.Targets, e, now, &ask); len(e.missing) > 0 {
+			e.pending = begin
+			return ask, nil
+		}
+	}
+	begin()
 	return ask, nil
 }
 
@@ -276,10 +313,10 @@ func (s *Store) apply(name, kind string, v any) error {
 	return nil
 }
 
-// missing returns the services that cfg leads to and that nothing is known of; those not yet asked for are added to ask.
-func (s *Store) missing(cfg *config.Service, self *Entry, now time.Time, ask *[]string) map[string]bool {
+// missing returns the services among targets that nothing is known of; those not yet asked for are added to ask.
+func (s *Store) missing(targets iter.Seq[traffic.Target], self *Entry, now time.Time, ask *[]string) map[string]bool {
 	out := map[string]bool{}
-	for t := range targets(cfg) {
+	for t := range targets {
 		name := config.Name(config.KindService, t.Service)
 		if name == self.name {
 			continue
@@ -299,26 +336,6 @@ func (s *Store) missing(cfg *config.Service, self *Entry, now time.Time, ask *[]
 	return out
 }
 
-// targets yields where the rules of a service lead.
-func targets(svc *config.Service) func(func(traffic.Target) bool) {
-	return func(yield func(traffic.Target) bool) {
-		for i := range svc.Ports {
-			for _, r := range svc.Ports[i].Rules {
-				for j := range r.Backends {
-					if r.Backends[j].Missing == "" && !yield(r.Backends[j].Target) {
-						return
-					}
-				}
-				for j := range r.Mirrors {
-					if !yield(r.Mirrors[j].Target) {
-						return
-					}
-				}
-			}
-		}
-	}
-}
-
 // use takes a version into use and wakes who waits. It needs the lock.
 func (s *Store) use(e *Entry, v any, svc *Service, body []byte) {
 	if old, ok := e.value.(*config.Service); ok && old != nil {
@@ -333,7 +350,7 @@ func (s *Store) use(e *Entry, v any, svc *Service, body []byte) {
 			s.ips[ip] = e
 		}
 	}
-	e.value, e.body, e.held, e.missing = v, body, nil, nil
+	e.value, e.body, e.pending, e.missing = v, body, nil, nil
 	e.now.Store(svc)
 	e.next.Store(nil)
 	if !e.known {
@@ -348,14 +365,13 @@ func (s *Store) release(e *Entry) {
 	e.waiters = nil
 	for w := range waiters {
 		x := s.entries[w]
-		if x == nil || x.next.Load() == nil {
+		if x == nil || x.pending == nil {
 			continue
 		}
 		if delete(x.missing, e.name); len(x.missing) > 0 {
 			continue
 		}
-		next := x.next.Load()
-		s.use(x, next.Config, next, x.held)
+		x.pending()
 		s.release(x)
 	}
 }
@@ -458,9 +474,14 @@ func forgettable(name string) bool {
 func (s *Store) led(since int64) map[string]bool {
 	led := map[string]bool{}
 	for _, e := range s.entries {
+		if g, ok := e.value.(*config.Gateway); ok && g != nil {
+			for t := range g.Targets {
+				led[config.Name(config.KindService, t.Service)] = true
+			}
+		}
 		for _, svc := range []*Service{e.now.Load(), e.next.Load()} {
 			if svc != nil && e.used.Load() >= since {
-				for t := range targets(svc.Config) {
+				for t := range svc.Config.Targets {
 					led[config.Name(config.KindService, t.Service)] = true
 				}
 			}

@@ -35,7 +35,9 @@ func options(w Wanter) Options {
 		way, err := chain.NewService(c, state, nil, nil, noon)
 		return &Service{c, way}, err
 	}, Workload: func(string, *config.Workload) error { return nil }, Trust: func(*config.Trust) error { return nil },
-		Peer: func(string) {}, Forget: func(string) {}}
+		Peer: func(string) {}, Forget: func(string) {}, Gateway: func(g *config.Gateway) (func(), error) {
+			return func() {}, nil
+		}}
 }
 
 var noon = time.Unix(1_800_000_000, 0)

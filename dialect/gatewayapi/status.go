@@ -1,0 +1,471 @@
+package gatewayapi
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/utils/ptr"
+	v1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/weft-mesh/weft/dialect"
+	"github.com/weft-mesh/weft/mesh"
+)
+
+// Statuses by the book. Each is what Kind.Status says: a function of the object, of those beside it, and of what was found in it.
+
+// features are what weft does of the Gateway API, by the names of its conformance tests, sorted.
+var features = []string{"GRPCRoute", "Gateway", "GatewayHTTPListenerIsolation", "GatewayHTTPSListenerDetectMisdirectedRequests", "GatewayInfrastructurePropagation",
+	"GatewayPort8080", "HTTPRoute", "HTTPRouteBackendProtocolH2C", "HTTPRouteBackendProtocolWebSocket", "HTTPRouteBackendRequestHeaderModification",
+	"HTTPRouteBackendTimeout", "HTTPRouteDestinationPortMatching", "HTTPRouteHostRewrite", "HTTPRouteMethodMatching", "HTTPRouteNamedRouteRule", "HTTPRouteParentRefPort",
+	"HTTPRoutePathRedirect", "HTTPRoutePathRewrite", "HTTPRoutePortRedirect", "HTTPRouteQueryParamMatching", "HTTPRouteRequestMirror",
+	"HTTPRouteRequestMultipleMirrors", "HTTPRouteRequestPercentageMirror", "HTTPRouteRequestTimeout", "HTTPRouteResponseHeaderModification",
+	"HTTPRouteSchemeRedirect", "ListenerSet", "ReferenceGrant", "TCPRoute", "TLSRoute", "TLSRouteModeMixed", "TLSRouteModeTerminate"}
+
+func statusOfClass(o *dialect.Object, _ dialect.View, _ []mesh.Finding) dialect.Status {
+	var spec v1.GatewayClassSpec
+	if dialect.DecodeField(o, "spec", &spec) != nil || spec.ControllerName != Controller {
+		return nil
+	}
+	why := verdict{}
+	if spec.ParametersRef != nil {
+		why = verdict{string(v1.GatewayClassReasonInvalidParameters), "weft's Gateways have no parameters", "leave spec.parametersRef out"}
+	}
+	var list []any
+	for _, f := range features {
+		list = append(list, map[string]any{"name": f})
+	}
+	return func(was map[string]any, now time.Time) map[string]any {
+		status := begun(was)
+		c := conditionsOf(o, was["conditions"], now)
+		c.judged(string(v1.GatewayClassConditionStatusAccepted), why, string(v1.GatewayClassReasonAccepted), "weft opens Gateways of this class")
+		status["conditions"], status["supportedFeatures"] = c.list, list
+		return status
+	}
+}
+
+// begun is a copy of the status that an object has.
+func begun(was map[string]any) map[string]any {
+	if was == nil {
+		return map[string]any{}
+	}
+	return maps.Clone(was)
+}
+
+func statusOfGateway(o *dialect.Object, v dialect.View, found []mesh.Finding) dialect.Status {
+	r := newReader(o, v)
+	g := &gateway{object: o}
+	if dialect.DecodeField(o, "spec", &g.spec) != nil || !r.class(string(g.spec.GatewayClassName)) {
+		return nil
+	}
+	r.readListeners(g)
+	r.readCertificates(g)
+	made, attached, accepted := r.made(g), r.attached(g), g.accepted(found)
+	programmed := g.programmed(accepted, made)
+	return func(was map[string]any, now time.Time) map[string]any {
+		status := begun(was)
+		var listeners []any
+		for _, l := range g.listeners {
+			if l.owner == o {
+				listeners = append(listeners, l.status(o, named(was["listeners"], "name", string(l.spec.Name)), attached[l.id()], made, now))
+			}
+		}
+		status["listeners"], status["addresses"] = listeners, made.addresses()
+		if from, _ := allowedSets(&g.spec); from != v1.NamespacesFromNone || was["attachedListenerSets"] != nil {
+			status["attachedListenerSets"] = int64(g.sets())
+		}
+		c := conditionsOf(o, was["conditions"], now)
+		c.judgedPartly(string(v1.GatewayConditionAccepted), accepted, g.anyOpen())
+		c.judged(string(v1.GatewayConditionProgrammed), programmed, string(v1.GatewayReasonProgrammed), "its proxies serve")
+		status["conditions"] = c.list
+		return status
+	}
+}
+
+// accepted says why the Gateway is not, or not wholly.
+func (g *gateway) accepted(found []mesh.Finding) verdict {
+	if v := refusal(found); v.reason != "" {
+		v.reason = string(v1.GatewayReasonInvalid)
+		return v
+	}
+	if g.spec.Infrastructure != nil && g.spec.Infrastructure.ParametersRef != nil {
+		return verdict{string(v1.GatewayReasonInvalidParameters), "weft's Gateways have no parameters", "leave spec.infrastructure.parametersRef out"}
+	}
+	for _, a := range g.spec.Addresses {
+		if t := ptr.Deref(a.Type, v1.IPAddressType); t != v1.IPAddressType {
+			return verdict{string(v1.GatewayReasonUnsupportedAddress), fmt.Sprintf("an address of the type %s cannot be asked for", t), "IPAddress can"}
+		}
+	}
+	var bad []string
+	for _, l := range g.listeners {
+		if l.owner == g.object && !l.open() {
+			bad = append(bad, string(l.spec.Name))
+		}
+	}
+	if len(bad) > 0 {
+		return verdict{string(v1.GatewayReasonListenersNotValid), "not opened: " + strings.Join(bad, ", "), "see the conditions of the listeners"}
+	}
+	return verdict{}
+}
+
+// refusal is the first thing for which an object is not in force.
+func refusal(found []mesh.Finding) verdict {
+	for _, f := range found {
+		if f.Level == mesh.Error {
+			return verdict{string(v1.RouteReasonUnsupportedValue), strings.TrimPrefix(f.Field+": ", ": ") + f.Text, f.Remedy}
+		}
+	}
+	return verdict{}
+}
+
+func (g *gateway) anyOpen() bool {
+	return slices.ContainsFunc(g.listeners, func(l *listener) bool { return l.open() })
+}
+
+// sets counts the ListenerSets of which a listener at least is served.
+func (g *gateway) sets() int {
+	set := map[dialect.Key]bool{}
+	for _, l := range g.listeners {
+		if l.owner.Kind == "ListenerSet" && l.open() {
+			set[l.owner.Key()] = true
+		}
+	}
+	return len(set)
+}
+
+// judgedPartly: "This can be the reason when "Accepted" is "True" or "False", depending on whether the listener being invalid causes the
+// entire Gateway to not be accepted" (GatewayReasonListenersNotValid).
+func (c *conditions) judgedPartly(kind string, v verdict, partly bool) {
+	if v.reason == string(v1.GatewayReasonListenersNotValid) && partly {
+		c.set(kind, true, v.reason, v.text+"; "+v.remedy)
+		return
+	}
+	c.judged(kind, v, string(v1.GatewayReasonAccepted), "weft opens its listeners")
+}
+
+func (g *gateway) programmed(accepted verdict, m made) verdict {
+	switch {
+	case accepted.reason != "" && (accepted.reason != string(v1.GatewayReasonListenersNotValid) || !g.anyOpen()):
+		return verdict{string(v1.GatewayReasonInvalid), accepted.text, accepted.remedy}
+	case !m.found:
+		return verdict{string(v1.GatewayReasonPending), "its Service " + ProxyName(g.object.Name) + " is not there yet", ""}
+	case len(m.list) == 0:
+		return verdict{string(v1.GatewayReasonAddressNotAssigned), "its Service " + ProxyName(g.object.Name) + " has no address yet", "a Service of the type LoadBalancer gets one from a load balancer: is there one in this cluster?"}
+	case !m.ready:
+		return verdict{string(v1.GatewayReasonPending), "none of its proxies is ready yet", "see the pods of the Deployment " + ProxyName(g.object.Name)}
+	}
+	for _, a := range g.spec.Addresses {
+		if a.Value != "" && !slices.Contains(m.list, a.Value) {
+			return verdict{string(v1.GatewayReasonAddressNotUsable), "the address " + a.Value + " was not given to the Service " + ProxyName(g.object.Name), "ask for another one"}
+		}
+	}
+	return verdict{}
+}
+
+// made is what has become of the Service that weft makes of a Gateway.
+type made struct {
+	found, ready bool
+	list         []string
+	hostnames    []string
+}
+
+// made looks at the Gateway's Service and at its endpoints.
+func (r *reader) made(g *gateway) (m made) {
+	name := ProxyName(g.object.Name)
+	o := r.View.Get("", "Service", g.object.Namespace, name)
+	var spec corev1.ServiceSpec
+	var status corev1.ServiceStatus
+	if o == nil || dialect.DecodeField(o, "spec", &spec) != nil || dialect.DecodeField(o, "status", &status) != nil {
+		return m
+	}
+	m.found = true
+	for _, in := range status.LoadBalancer.Ingress {
+		if in.IP != "" {
+			m.list = append(m.list, in.IP)
+		} else if in.Hostname != "" {
+			m.hostnames = append(m.hostnames, in.Hostname)
+		}
+	}
+	if spec.Type != corev1.ServiceTypeLoadBalancer {
+		m.list = append(m.list, slices.DeleteFunc(slices.Clone(spec.ClusterIPs), func(ip string) bool { return ip == corev1.ClusterIPNone })...)
+	}
+	m.list = append(m.list, spec.ExternalIPs...)
+	for _, s := range r.View.List("discovery.k8s.io", "EndpointSlice", g.object.Namespace) {
+		var endpoints []discoveryv1.Endpoint
+		if s.Labels[discoveryv1.LabelServiceName] == name && dialect.DecodeField(s, "endpoints", &endpoints) == nil {
+			m.ready = m.ready || slices.ContainsFunc(endpoints, func(e discoveryv1.Endpoint) bool { return ptr.Deref(e.Conditions.Ready, true) })
+		}
+	}
+	return m
+}
+
+func (m *made) addresses() (out []any) {
+	for _, ip := range m.list {
+		out = append(out, map[string]any{"type": string(v1.IPAddressType), "value": ip})
+	}
+	for _, h := range m.hostnames {
+		out = append(out, map[string]any{"type": string(v1.HostnameAddressType), "value": h})
+	}
+	return out
+}
+
+// attached counts the routes of each listener of a Gateway, by the listener's id.
+func (r *reader) attached(g *gateway) map[string]int64 {
+	count := map[string]int64{}
+	for _, kind := range []string{"HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute"} {
+		for _, o := range r.View.List(group, kind, "") {
+			x, ok := readRoute(o)
+			if !ok {
+				continue
+			}
+			on := map[string]bool{}
+			for i := range x.parents {
+				if !isGateway(&x.parents[i]) {
+					continue
+				}
+				for _, e := range r.outdone(x, r.enter(x, &x.parents[i])).entries {
+					if e.gateway.key() == g.key() {
+						on[e.listener.id()] = true
+					}
+				}
+			}
+			for id := range on {
+				count[id]++
+			}
+		}
+	}
+	return count
+}
+
+// status is the listener's part in that of its owner.
+func (l *listener) status(owner *dialect.Object, was map[string]any, attached int64, m made, now time.Time) map[string]any {
+	kinds := []any{}
+	for _, k := range l.kinds {
+		kinds = append(kinds, map[string]any{"group": string(*k.Group), "kind": string(k.Kind)})
+	}
+	c := conditionsOf(owner, was["conditions"], now)
+	accepted := l.accepted
+	if accepted.reason == "" {
+		accepted = l.conflict
+	}
+	c.judged(string(v1.ListenerConditionAccepted), accepted, string(v1.ListenerReasonAccepted), "it is opened")
+	c.judged(string(v1.ListenerConditionResolvedRefs), l.resolved, string(v1.ListenerReasonResolvedRefs), "all that it refers to is there")
+	if l.conflict.reason != "" {
+		c.set(string(v1.ListenerConditionConflicted), true, l.conflict.reason, l.conflict.text)
+	} else {
+		c.set(string(v1.ListenerConditionConflicted), false, string(v1.ListenerReasonNoConflicts), "no other listener is in its way")
+	}
+	c.judged(string(v1.ListenerConditionProgrammed), l.programmed(m), string(v1.ListenerReasonProgrammed), "proxies serve it")
+	return map[string]any{"name": string(l.spec.Name), "supportedKinds": kinds, "attachedRoutes": attached, "conditions": c.list}
+}
+
+func (l *listener) programmed(m made) verdict {
+	switch {
+	case !l.open():
+		why := l.accepted
+		for _, v := range []verdict{l.conflict, l.resolved} {
+			if why.reason == "" {
+				why = v
+			}
+		}
+		return verdict{string(v1.ListenerReasonInvalid), why.text, why.remedy}
+	case !m.ready:
+		return verdict{string(v1.ListenerReasonPending), "no proxy of the Gateway is ready yet", ""}
+	}
+	return verdict{}
+}
+
+func statusOfSet(o *dialect.Object, v dialect.View, found []mesh.Finding) dialect.Status {
+	r := newReader(o, v)
+	var spec v1.ListenerSetSpec
+	if dialect.DecodeField(o, "spec", &spec) != nil {
+		return nil
+	}
+	g, _ := r.gateway(string(ptr.Deref(spec.ParentRef.Namespace, v1.Namespace(o.Namespace))), string(spec.ParentRef.Name))
+	if g == nil {
+		return nil
+	}
+	r.readCertificates(g)
+	made, attached := r.made(g), r.attached(g)
+	var mine []*listener
+	for _, l := range g.listeners {
+		if l.owner.Key() == o.Key() {
+			mine = append(mine, l)
+		}
+	}
+	accepted := setAccepted(mine, found)
+	programmed := accepted
+	if accepted.reason == "" && !made.ready {
+		programmed = verdict{string(v1.ListenerSetReasonPending), "no proxy of the Gateway is ready yet", ""}
+	}
+	return func(was map[string]any, now time.Time) map[string]any {
+		status := begun(was)
+		var listeners []any
+		for _, l := range mine {
+			listeners = append(listeners, l.status(o, named(was["listeners"], "name", string(l.spec.Name)), attached[l.id()], made, now))
+		}
+		c := conditionsOf(o, was["conditions"], now)
+		c.judged(string(v1.ListenerSetConditionAccepted), accepted, string(v1.ListenerSetReasonAccepted), "the Gateway opens its listeners")
+		c.judged(string(v1.ListenerSetConditionProgrammed), programmed, string(v1.ListenerSetReasonProgrammed), "proxies serve them")
+		status["listeners"], status["conditions"] = listeners, c.list
+		return status
+	}
+}
+
+func setAccepted(mine []*listener, found []mesh.Finding) verdict {
+	switch bad := refusal(found); {
+	case bad.reason != "":
+		bad.reason = string(v1.ListenerSetReasonInvalid)
+		return bad
+	case len(mine) == 0:
+		return verdict{string(v1.ListenerSetReasonNotAllowed), "the Gateway takes no ListenerSet of this namespace", "see its spec.allowedListeners"}
+	case !slices.ContainsFunc(mine, (*listener).open):
+		return verdict{string(v1.ListenerSetReasonListenersNotValid), "none of its listeners is opened", "see their conditions"}
+	}
+	return verdict{}
+}
+
+// parentVerdict is what weft has to say of a parent of a route.
+type parentVerdict struct {
+	tree               map[string]any // the reference
+	accepted, resolved verdict
+}
+
+// statusOfRoute says for each parent of weft's whether the route is attached to it. What other controllers say of theirs stays.
+func statusOfRoute(o *dialect.Object, v dialect.View, found []mesh.Finding) dialect.Status {
+	x, ok := readRoute(o)
+	if !ok {
+		return nil
+	}
+	var mine []parentVerdict
+	for i := range x.parents {
+		if p, ours := judgeParent(x, &x.parents[i], v, found); ours {
+			mine = append(mine, p)
+		}
+	}
+	return func(was map[string]any, now time.Time) map[string]any {
+		before, _ := was["parents"].([]any)
+		list := []any{}
+		for _, p := range before {
+			if m, ok := p.(map[string]any); ok && m["controllerName"] != Controller {
+				list = append(list, p)
+			}
+		}
+		if len(mine) == 0 && len(list) == len(before) {
+			return was // nobody asks weft, and it has not said anything
+		}
+		for i := range mine {
+			list = append(list, mine[i].status(o, before, now))
+		}
+		status := begun(was)
+		status["parents"] = list
+		return status
+	}
+}
+
+func judgeParent(x *routeOf, ref *v1.ParentReference, v dialect.View, found []mesh.Finding) (p parentVerdict, ours bool) {
+	r := newReader(x.object, v)
+	if p.accepted, ours = r.accepts(x, ref); !ours {
+		return p, false
+	}
+	if bad := refusal(found); bad.reason != "" {
+		p.accepted = bad
+	}
+	r.lost, r.entering = verdict{}, isGateway(ref)
+	r.resolve()
+	p.tree, p.resolved = treeOf(ref), r.lost
+	return p, true
+}
+
+func (p *parentVerdict) status(o *dialect.Object, was []any, now time.Time) map[string]any {
+	var before map[string]any
+	for _, x := range was {
+		if m, ok := x.(map[string]any); ok && m["controllerName"] == Controller && sameRef(m["parentRef"], p.tree) {
+			before = m
+		}
+	}
+	c := conditionsOf(o, before["conditions"], now)
+	c.judged(string(v1.RouteConditionAccepted), p.accepted, string(v1.RouteReasonAccepted), "the route is attached")
+	c.judged(string(v1.RouteConditionResolvedRefs), p.resolved, string(v1.RouteReasonResolvedRefs), "all that it refers to is there")
+	return map[string]any{"parentRef": p.tree, "controllerName": Controller, "conditions": c.list}
+}
+
+// accepts says why a parent does not take the route; ours: it is weft's to say.
+func (r *reader) accepts(x *routeOf, ref *v1.ParentReference) (why verdict, ours bool) {
+	if isGateway(ref) {
+		a := r.outdone(x, r.enter(x, ref))
+		return a.why, a.gateway != nil
+	}
+	if ptr.Deref(ref.Group, group) != "" || ptr.Deref(ref.Kind, "") != "Service" || x.object.Kind != "HTTPRoute" && x.object.Kind != "GRPCRoute" {
+		return verdict{}, false
+	}
+	p, ok := r.parent("", ref)
+	if ok && x.object.Kind == "HTTPRoute" {
+		ok = len(r.yield([]parent{p})) > 0
+	}
+	if !ok && len(r.Found) > 0 {
+		f := r.Found[len(r.Found)-1]
+		return verdict{string(v1.RouteReasonNoMatchingParent), f.Text, f.Remedy}, true
+	}
+	return verdict{}, true
+}
+
+// resolve looks for all that the route's rules refer to: lost says then what is not there.
+func (r *reader) resolve() {
+	switch r.Object.Kind {
+	case "HTTPRoute":
+		var spec v1.HTTPRouteSpec
+		if r.Spec(&spec) {
+			for i := range spec.Rules {
+				r.follow(ptr.To(r.httpRule(dialect.Index("spec.rules", i), &spec.Rules[i])))
+			}
+		}
+	case "GRPCRoute":
+		var spec v1.GRPCRouteSpec
+		if r.Spec(&spec) {
+			for i := range spec.Rules {
+				r.follow(ptr.To(r.grpcRule(dialect.Index("spec.rules", i), &spec.Rules[i])))
+			}
+		}
+	default:
+		var spec struct {
+			Rules []struct {
+				BackendRefs []v1.BackendRef `json:"backendRefs"`
+			} `json:"rules"`
+		}
+		if r.Spec(&spec) {
+			var list [][]v1.BackendRef
+			for _, x := range spec.Rules {
+				list = append(list, x.BackendRefs)
+			}
+			r.rules(ofConnections(list))
+		}
+	}
+}
+
+// treeOf is a reference as JSON has it, with what is not written left out.
+func treeOf(ref *v1.ParentReference) map[string]any {
+	out := map[string]any{}
+	text, err := json.Marshal(ref)
+	if err == nil {
+		err = json.Unmarshal(text, &out)
+	}
+	if err != nil {
+		return nil // a reference has strings and a number
+	}
+	if n, ok := out["port"].(float64); ok {
+		out["port"] = int64(n)
+	}
+	return out
+}
+
+func sameRef(a any, b map[string]any) bool {
+	m, ok := a.(map[string]any)
+	return ok && fmt.Sprint(m["group"], m["kind"], m["namespace"], m["name"], m["sectionName"], m["port"]) ==
+		fmt.Sprint(b["group"], b["kind"], b["namespace"], b["name"], b["sectionName"], b["port"])
+}

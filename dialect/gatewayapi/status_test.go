@@ -1,0 +1,262 @@
+package gatewayapi_test
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/weft-mesh/weft/dialect"
+	"github.com/weft-mesh/weft/dialect/dialecttest"
+)
+
+// edge is a Gateway of weft's, with what has become of it, and somebody else's.
+const edge = `
+apiVersion: gateway.networking.k8s.io/v1
+kind: GatewayClass
+metadata: {name: weft}
+spec: {controllerName: weft.dev/gateway-controller}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: GatewayClass
+metadata: {name: other}
+spec: {controllerName: example.com/other}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: other, namespace: shop}
+spec: {gatewayClassName: other, listeners: [{name: http, port: 80, protocol: HTTP}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: edge-weft, namespace: shop}
+spec: {type: ClusterIP, clusterIP: 10.96.0.7, clusterIPs: [10.96.0.7], ports: [{port: 80}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: edge-weft-1, namespace: shop, labels: {kubernetes.io/service-name: edge-weft}}
+addressType: IPv4
+endpoints: [{addresses: [10.0.0.1], conditions: {ready: true}}]
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: broken, namespace: shop}
+data: {tls.crt: aGVsbG8=, tls.key: aGVsbG8=}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: cert, namespace: stock}
+data: {tls.crt: aGVsbG8=, tls.key: aGVsbG8=}
+---
+`
+
+func gatewayOf(listeners string) string {
+	return edge + "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: edge, namespace: shop, generation: 7}\nspec:\n  gatewayClassName: weft\n  listeners:\n" + listeners + "---\n"
+}
+
+var now = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+// statusOf is what the status of an object is to be, in place of was; false: it is not weft's.
+func statusOf(t *testing.T, docs, kind, name string, was map[string]any) (map[string]any, bool) {
+	t.Helper()
+	objects := dialecttest.Objects(t, kinds, shop+docs)
+	i := slices.IndexFunc(objects, func(o *dialect.Object) bool { return o.Kind == kind && o.Name == name })
+	if i < 0 {
+		t.Fatalf("no %s %s", kind, name)
+	}
+	o, view := objects[i], dialecttest.View(objects)
+	_, found := dialect.Read(kinds, o, view)
+	s := dialect.Find(kinds, o.Group, o.Kind).Status(o, view, found)
+	if s == nil {
+		return nil, false
+	}
+	return s(was, now), true
+}
+
+// said are conditions as "Type=Status/Reason".
+func said(of any) (out []string) {
+	m, _ := of.(map[string]any)
+	list, _ := m["conditions"].([]any)
+	for _, x := range list {
+		c := x.(map[string]any)
+		out = append(out, fmt.Sprintf("%s=%s/%s", c["type"], c["status"], c["reason"]))
+	}
+	return out
+}
+
+// part finds what a status says of a listener by its name, or of parent number i.
+func part(status map[string]any, path string) any {
+	kind, key, named := strings.Cut(path, "/")
+	list, _ := status[kind].([]any)
+	for i, x := range list {
+		if m := x.(map[string]any); named && (m["name"] == key || fmt.Sprint(i) == key) {
+			return m
+		}
+	}
+	if path == "" {
+		return status
+	}
+	return nil
+}
+
+// TestStatuses: the conditions that the API's specification asks for, and its conformance suite looks at.
+func TestStatuses(t *testing.T) {
+	const web = "  - {name: web, port: 80, protocol: HTTP}\n"
+	route := func(spec string) string {
+		return "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: it, namespace: shop, generation: 3}\nspec: " + spec + "\n"
+	}
+	const toV1 = "rules: [{backendRefs: [{name: v1, port: 80}]}]"
+	tls := func(refs string) string {
+		return gatewayOf("  - {name: tls, port: 443, protocol: HTTPS, tls: {certificateRefs: [" + refs + "]}}\n")
+	}
+	for _, x := range []struct {
+		name, docs, kind, object, part string
+		want                           string
+	}{
+		{"a class of weft's", edge, "GatewayClass", "weft", "", "Accepted=True/Accepted"},
+		{"a Gateway", gatewayOf(web), "Gateway", "edge", "", "Accepted=True/Accepted Programmed=True/Programmed"},
+		{"its listener", gatewayOf(web), "Gateway", "edge", "listeners/web", "Accepted=True/Accepted ResolvedRefs=True/ResolvedRefs Conflicted=False/NoConflicts Programmed=True/Programmed"},
+		{"without a Service", strings.ReplaceAll(gatewayOf(web), "edge-weft", "another"), "Gateway", "edge", "", "Accepted=True/Accepted Programmed=False/Pending"},
+		{"without an address", strings.ReplaceAll(gatewayOf(web), "type: ClusterIP", "type: LoadBalancer"), "Gateway", "edge", "", "Accepted=True/Accepted Programmed=False/AddressNotAssigned"},
+		{"without a proxy", strings.ReplaceAll(gatewayOf(web), "ready: true", "ready: false"), "Gateway", "edge", "", "Accepted=True/Accepted Programmed=False/Pending"},
+		// GatewayListenerUnsupportedProtocol
+		{"a protocol that is not known", gatewayOf("  - {name: odd, port: 80, protocol: example.com/odd}\n"), "Gateway", "edge", "listeners/odd",
+			"Accepted=False/UnsupportedProtocol ResolvedRefs=True/ResolvedRefs Conflicted=False/NoConflicts Programmed=False/Invalid"},
+		{"of its Gateway", gatewayOf("  - {name: odd, port: 80, protocol: example.com/odd}\n"), "Gateway", "edge", "", "Accepted=False/ListenersNotValid Programmed=False/Invalid"},
+		{"beside a good one", gatewayOf(web + "  - {name: odd, port: 81, protocol: UDP}\n"), "Gateway", "edge", "", "Accepted=True/ListenersNotValid Programmed=True/Programmed"},
+		// GatewayInvalidRouteKind
+		{"kinds that are none of the protocol's", gatewayOf("  - {name: web, port: 80, protocol: HTTP, allowedRoutes: {kinds: [{kind: Invalid}]}}\n"), "Gateway", "edge", "listeners/web",
+			"Accepted=True/Accepted ResolvedRefs=False/InvalidRouteKinds Conflicted=False/NoConflicts Programmed=True/Programmed"},
+		// GatewayInvalidTLSConfiguration
+		{"no such Secret", tls("{name: none}"), "Gateway", "edge", "listeners/tls", "Accepted=True/Accepted ResolvedRefs=False/InvalidCertificateRef Conflicted=False/NoConflicts Programmed=False/Invalid"},
+		{"another kind", tls("{group: example.com, kind: X, name: none}"), "Gateway", "edge", "listeners/tls", "Accepted=True/Accepted ResolvedRefs=False/InvalidCertificateRef Conflicted=False/NoConflicts Programmed=False/Invalid"},
+		{"no certificate in it", tls("{name: broken}"), "Gateway", "edge", "listeners/tls", "Accepted=True/Accepted ResolvedRefs=False/InvalidCertificateRef Conflicted=False/NoConflicts Programmed=False/Invalid"},
+		// GatewaySecretMissingReferenceGrant: whether there is such a Secret is not for it to know
+		{"in another namespace", tls("{name: cert, namespace: stock}"), "Gateway", "edge", "listeners/tls", "Accepted=True/Accepted ResolvedRefs=False/RefNotPermitted Conflicted=False/NoConflicts Programmed=False/Invalid"},
+		{"two listeners for one host", gatewayOf(web + "  - {name: too, port: 80, protocol: HTTP}\n"), "Gateway", "edge", "listeners/web",
+			"Accepted=False/HostnameConflict ResolvedRefs=True/ResolvedRefs Conflicted=True/HostnameConflict Programmed=False/Invalid"},
+		{"two protocols on one port", gatewayOf(web + "  - {name: tcp, port: 80, protocol: TCP}\n"), "Gateway", "edge", "listeners/tcp",
+			"Accepted=False/ProtocolConflict ResolvedRefs=True/ResolvedRefs Conflicted=True/ProtocolConflict Programmed=False/Invalid"},
+
+		{"a route", gatewayOf(web) + route("{parentRefs: [{name: edge}], "+toV1+"}"), "HTTPRoute", "it", "parents/0", "Accepted=True/Accepted ResolvedRefs=True/ResolvedRefs"},
+		{"a route of a Service", gatewayOf(web) + route(`{parentRefs: [{group: "", kind: Service, name: reviews}], `+toV1+"}"), "HTTPRoute", "it", "parents/0", "Accepted=True/Accepted ResolvedRefs=True/ResolvedRefs"},
+		{"a port that the Service has not", gatewayOf(web) + route(`{parentRefs: [{group: "", kind: Service, name: reviews, port: 9}], `+toV1+"}"), "HTTPRoute", "it", "parents/0", "Accepted=False/NoMatchingParent ResolvedRefs=True/ResolvedRefs"},
+		// HTTPRouteInvalidParentRefNotMatchingSectionName
+		{"no such listener", gatewayOf(web) + route("{parentRefs: [{name: edge, sectionName: none}], "+toV1+"}"), "HTTPRoute", "it", "parents/0", "Accepted=False/NoMatchingParent ResolvedRefs=True/ResolvedRefs"},
+		// HTTPRouteInvalidCrossNamespaceParentRef
+		{"of another namespace", strings.ReplaceAll(gatewayOf(web), "name: edge, namespace: shop", "name: edge, namespace: stock") + route("{parentRefs: [{name: edge, namespace: stock}], "+toV1+"}"), "HTTPRoute", "it", "parents/0", "Accepted=False/NotAllowedByListeners ResolvedRefs=True/ResolvedRefs"},
+		{"no host in common", gatewayOf("  - {name: web, port: 80, protocol: HTTP, hostname: a.example}\n") + route("{parentRefs: [{name: edge}], hostnames: [b.example], "+toV1+"}"), "HTTPRoute", "it", "parents/0", "Accepted=False/NoMatchingListenerHostname ResolvedRefs=True/ResolvedRefs"},
+		// HTTPRouteInvalidBackendRefUnknownKind, HTTPRouteInvalidNonExistentBackendRef, HTTPRouteInvalidCrossNamespaceBackendRef
+		{"a backend of another kind", gatewayOf(web) + route("{parentRefs: [{name: edge}], rules: [{backendRefs: [{kind: Unknown, name: v1, port: 80}]}]}"), "HTTPRoute", "it", "parents/0", "Accepted=True/Accepted ResolvedRefs=False/InvalidKind"},
+		{"a backend that is not there", gatewayOf(web) + route("{parentRefs: [{name: edge}], rules: [{backendRefs: [{name: none, port: 80}]}]}"), "HTTPRoute", "it", "parents/0", "Accepted=True/Accepted ResolvedRefs=False/BackendNotFound"},
+		{"a backend without a grant", gatewayOf(web) + route("{parentRefs: [{name: edge}], rules: [{backendRefs: [{name: ratings, namespace: stock, port: 80}]}]}"), "HTTPRoute", "it", "parents/0", "Accepted=True/Accepted ResolvedRefs=False/RefNotPermitted"},
+		{"a route that is not in force", gatewayOf(web) + route("{parentRefs: [{name: edge}], rules: [{backendRefs: [{name: v1, port: 80, weight: -1}]}]}"), "HTTPRoute", "it", "parents/0", "Accepted=False/UnsupportedValue ResolvedRefs=True/ResolvedRefs"},
+		// TLSRouteInvalidNoMatchingListener
+		{"a TLSRoute of an HTTP listener", gatewayOf(web) + "apiVersion: gateway.networking.k8s.io/v1\nkind: TLSRoute\nmetadata: {name: it, namespace: shop}\nspec: {parentRefs: [{name: edge}], hostnames: [a.example], " + toV1 + "}\n",
+			"TLSRoute", "it", "parents/0", "Accepted=False/UnsupportedValue ResolvedRefs=True/ResolvedRefs"},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			status, _ := statusOf(t, x.docs, x.kind, x.object, nil)
+			if got := strings.Join(said(part(status, x.part)), " "); got != x.want {
+				t.Errorf("%s\nwant %s\nin %v", got, x.want, status)
+			}
+		})
+	}
+}
+
+// TestStatusOfOthers: what is another controller's weft says nothing of.
+func TestStatusOfOthers(t *testing.T) {
+	for kind, name := range map[string]string{"GatewayClass": "other", "Gateway": "other"} {
+		if s, ours := statusOf(t, edge, kind, name, nil); ours {
+			t.Errorf("%s: %v", kind, s)
+		}
+	}
+	it := "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: it, namespace: shop}\nspec: {parentRefs: [{name: other}], rules: [{backendRefs: [{name: v1, port: 80}]}]}\n"
+	theirs := map[string]any{"parents": []any{map[string]any{"controllerName": "example.com/other"}}}
+	if s, _ := statusOf(t, edge+it, "HTTPRoute", "it", theirs); fmt.Sprint(s) != fmt.Sprint(theirs) {
+		t.Errorf("%v", s)
+	}
+}
+
+// TestStatusKeepsWhatIsNotWefts: conditions of others, entries of other controllers, and when a condition last changed; weft's own entry of
+// a parent that is not named any more goes.
+func TestStatusKeepsWhatIsNotWefts(t *testing.T) {
+	docs := gatewayOf("  - {name: web, port: 80, protocol: HTTP}\n") + "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: it, namespace: shop, generation: 3}\n" +
+		"spec: {parentRefs: [{name: edge}], rules: [{backendRefs: [{name: v1, port: 80}]}]}\n"
+	cond := func(kind, status, at string, generation int64) map[string]any {
+		return map[string]any{"type": kind, "status": status, "reason": "X", "lastTransitionTime": at, "observedGeneration": generation}
+	}
+	was := map[string]any{"parents": []any{
+		map[string]any{"controllerName": "weft.dev/gateway-controller", "parentRef": map[string]any{"name": "gone"}, "conditions": []any{}},
+		map[string]any{"controllerName": "example.com/other", "parentRef": map[string]any{"name": "edge"}},
+		map[string]any{"controllerName": "weft.dev/gateway-controller", "parentRef": map[string]any{"name": "edge"},
+			"conditions": []any{cond("example.com/own", "True", "then", 1), cond("Accepted", "True", "then", 1), cond("ResolvedRefs", "False", "then", 1)}},
+	}}
+	s, _ := statusOf(t, docs, "HTTPRoute", "it", was)
+	parents := s["parents"].([]any)
+	if len(parents) != 2 || parents[0].(map[string]any)["controllerName"] != "example.com/other" {
+		t.Fatalf("%v", parents)
+	}
+	c := parents[1].(map[string]any)["conditions"].([]any)
+	at := func(i int) string {
+		m := c[i].(map[string]any)
+		return fmt.Sprint(m["type"], " ", m["lastTransitionTime"], " ", m["observedGeneration"])
+	}
+	if len(c) != 3 || at(0) != "example.com/own then 1" || at(1) != "Accepted then 3" || at(2) != "ResolvedRefs 2026-01-02T03:04:05Z 3" {
+		t.Errorf("%v", c)
+	}
+	// "If the observedGeneration of a Condition is greater than the value the implementation knows about, then it MUST NOT perform the update"
+	was["parents"].([]any)[2].(map[string]any)["conditions"] = []any{cond("Accepted", "False", "then", 4)}
+	s, _ = statusOf(t, docs, "HTTPRoute", "it", was)
+	if c := s["parents"].([]any)[1].(map[string]any)["conditions"].([]any)[0].(map[string]any); c["status"] != "False" || c["observedGeneration"] != int64(4) {
+		t.Errorf("%v", c)
+	}
+}
+
+// TestListenerStatus: kinds that are supported, and the routes that are attached, whatever has become of them.
+func TestListenerStatus(t *testing.T) {
+	docs := gatewayOf("  - {name: web, port: 80, protocol: HTTP, allowedRoutes: {kinds: [{kind: HTTPRoute}, {kind: Invalid}], namespaces: {from: All}}}\n  - {name: tls, port: 443, protocol: TLS, tls: {mode: Passthrough}}\n")
+	for i, spec := range []string{"{parentRefs: [{name: edge, namespace: shop}]}", "{parentRefs: [{name: edge, namespace: shop, sectionName: web}], hostnames: [a.example]}",
+		"{parentRefs: [{name: edge, namespace: shop, sectionName: tls}]}", "{parentRefs: [{name: other, namespace: shop}]}"} {
+		docs += fmt.Sprintf("---\napiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: r%d, namespace: stock}\nspec: %s\n", i, spec)
+	}
+	status, _ := statusOf(t, docs, "Gateway", "edge", nil)
+	web, tls := part(status, "listeners/web").(map[string]any), part(status, "listeners/tls").(map[string]any)
+	if web["attachedRoutes"] != int64(2) || fmt.Sprint(web["supportedKinds"]) != "[map[group:gateway.networking.k8s.io kind:HTTPRoute]]" {
+		t.Errorf("%v", web)
+	}
+	if tls["attachedRoutes"] != int64(0) || fmt.Sprint(tls["supportedKinds"]) != "[map[group:gateway.networking.k8s.io kind:TLSRoute]]" {
+		t.Errorf("%v", tls)
+	}
+	if fmt.Sprint(status["addresses"]) != "[map[type:IPAddress value:10.96.0.7]]" {
+		t.Errorf("%v", status["addresses"])
+	}
+}
+
+// TestKeysDoNotShow: a private key is in no finding, and in nothing that is printed of a Gateway.
+func TestKeysDoNotShow(t *testing.T) {
+	text, err := os.ReadFile("testdata/fields.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects := dialecttest.Objects(t, kinds, string(text))
+	for _, o := range objects {
+		part, found := dialect.Read(kinds, o, dialecttest.View(objects))
+		for _, g := range part.Gateways {
+			for _, l := range g.Listeners {
+				for _, c := range l.Certs {
+					if len(c.Key) == 0 {
+						t.Fatal("no key")
+					}
+					for _, s := range []string{fmt.Sprint(part), fmt.Sprintf("%+v %#v %s", part, part, c.Key), fmt.Sprint(found)} {
+						if strings.Contains(s, string(c.Key[40:52])) || strings.Contains(s, strings.Trim(fmt.Sprint([]byte(c.Key[40:52])), "[]")) {
+							t.Error("a key shows")
+						}
+					}
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,182 @@
+package mesh
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/weft-mesh/weft/decision"
+)
+
+// Gateway is a proxy at the edge of the mesh, and where it listens.
+type Gateway struct {
+	Ref       decision.Ref
+	Name      string
+	Namespace string
+	Account   string // service account of its proxies, in its namespace: who proves to have it gets the certificates' keys
+	Listeners []Listener
+	Made      Made
+}
+
+// Made is what is asked of the objects that weft makes of a gateway's object, for its proxies to run.
+type Made struct {
+	APIVersion, UID string   // of the gateway's object, which owns them; no UID: it is in no cluster
+	Addresses       []string // that callers are to find it at; none: any
+	Labels          map[string]string
+	Annotations     map[string]string
+}
+
+// Key is the gateway's name in configuration.
+func (g *Gateway) Key() string { return g.Namespace + "/" + g.Name }
+
+// Runs says whether w is a proxy of the gateway's.
+func (g *Gateway) Runs(w *Workload) bool {
+	return w.Namespace == g.Namespace && w.ID.Namespace == g.Namespace && w.ID.ServiceAccount == g.Account
+}
+
+// Entry is what a listener takes, and what becomes of TLS there.
+type Entry uint8
+
+const (
+	EntryHTTP        Entry = iota // HTTP in the clear, of either version
+	EntryHTTPS                    // HTTP in TLS, which ends at the gateway
+	EntryTLS                      // any bytes in TLS, which ends at the gateway
+	EntryPassthrough              // TLS that goes on as it is, by the name that its caller asks for
+	EntryTCP                      // any bytes, in the clear
+)
+
+func (e Entry) String() string {
+	if int(e) >= len(entries) { // of a newer control plane
+		return "another protocol"
+	}
+	return entries[e]
+}
+
+var entries = [...]string{"HTTP", "HTTPS", "TLS", "TLS passthrough", "TCP"}
+
+// TLS says whether callers begin with TLS.
+func (e Entry) TLS() bool { return e == EntryHTTPS || e == EntryTLS || e == EntryPassthrough }
+
+// Heads says whether calls have heads, which rules look at.
+func (e Entry) Heads() bool { return e == EntryHTTP || e == EntryHTTPS }
+
+// Listener is a port of a gateway, or of several that share one the part that is for a host.
+type Listener struct {
+	Ref   decision.Ref  `pb:"1"`
+	Name  string        `pb:"2"` // among the gateway's
+	Port  uint16        `pb:"3"`
+	Entry Entry         `pb:"4"`
+	Host  string        `pb:"5"` // "a.example", or "*.example" for all below; empty: all
+	Certs []Certificate `pb:"6"` // of those that end TLS; the first fits where none does by name
+}
+
+// Certificate is one that a gateway shows, with its key.
+type Certificate struct {
+	Ref   decision.Ref `pb:"1"` // where it comes from
+	Chain [][]byte     `pb:"2"` // DER, leaf first
+	Key   PrivateKey   `pb:"3"`
+}
+
+// PrivateKey is a key in PKCS #8. It does not show in what is printed or written as JSON.
+type PrivateKey []byte
+
+const hidden = "a private key"
+
+// String does not show the key.
+func (PrivateKey) String() string { return hidden }
+
+// GoString does not show the key.
+func (PrivateKey) GoString() string { return hidden }
+
+// MarshalJSON does not show the key.
+func (PrivateKey) MarshalJSON() ([]byte, error) { return []byte(`"` + hidden + `"`), nil }
+
+// GatewayRoute attaches rules to a listener of a gateway.
+type GatewayRoute struct {
+	Ref      decision.Ref
+	Created  time.Time
+	Gateway  string // key
+	Listener string
+	Hosts    []string // that the calls are for, as in Listener; "": all that the listener takes
+	Rules    []Rule
+}
+
+// Hosted is the rules for calls of one host, in the order in which they are asked.
+type Hosted struct {
+	Host  string `pb:"1"` // as in Listener
+	Rules []Rule `pb:"2"`
+}
+
+// Entering merges what all routes say of the calls that come by a listener, the most specific host first. A call that no rule of
+// one host is for goes on to the next host that is its, since "precedence must be given to rules from the HTTPRoute with the largest
+// number of" characters in the host (HTTPRouteSpec.hostnames): it is the rules that go before each other. Of rules without matches,
+// as those of connections are, those of the oldest route alone count.
+func (s *Snapshot) Entering(g *Gateway, l *Listener) (out []Hosted) {
+	routes := slices.Clone(s.entered[g.Key()])
+	routes = slices.DeleteFunc(routes, func(r *GatewayRoute) bool { return r.Listener != l.Name })
+	slices.SortStableFunc(routes, func(a, b *GatewayRoute) int { return age(a.Created, a.Ref, b.Created, b.Ref) })
+	for _, r := range routes {
+		for _, host := range r.Hosts {
+			i := slices.IndexFunc(out, func(h Hosted) bool { return h.Host == host })
+			switch {
+			case i < 0:
+				out = append(out, Hosted{host, slices.Clone(r.Rules)})
+			case l.Entry.Heads():
+				out[i].Rules = append(out[i].Rules, r.Rules...)
+			}
+		}
+	}
+	for i := range out {
+		slices.SortStableFunc(out[i].Rules, moreSpecific)
+	}
+	slices.SortStableFunc(out, func(a, b Hosted) int { return MoreSpecificHost(a.Host, b.Host) })
+	return out
+}
+
+// MoreSpecificHost orders hosts as listeners and routes of gateways have them: names, then wildcards, the longest first, then what
+// is for all.
+func MoreSpecificHost(a, b string) int {
+	return cmp.Or(cmp.Compare(generality(a), generality(b)), cmp.Compare(len(b), len(a)), cmp.Compare(a, b))
+}
+
+func generality(host string) int {
+	switch {
+	case host == "":
+		return 2
+	case strings.HasPrefix(host, "*"):
+		return 1
+	}
+	return 0
+}
+
+// connectionsLost: of several routes for the same connections the oldest is in force.
+func (s *Snapshot) connectionsLost() (out []Finding) {
+	for _, g := range s.Gateways {
+		for i := range g.Listeners {
+			l := &g.Listeners[i]
+			if !l.Entry.Heads() {
+				out = append(out, s.lostAt(g, l)...)
+			}
+		}
+	}
+	return out
+}
+
+func (s *Snapshot) lostAt(g *Gateway, l *Listener) []Finding {
+	type subject struct{ host string }
+	type claim struct {
+		of   *GatewayRoute
+		host string
+	}
+	claims := map[string][]*claim{}
+	for _, r := range s.entered[g.Key()] {
+		for _, host := range r.Hosts {
+			if r.Listener == l.Name {
+				claims[host] = append(claims[host], &claim{r, host})
+			}
+		}
+	}
+	return lost(claims, func(c *claim) (subject, bool) { return subject{c.host}, true }, func(c *claim) dated { return dated{c.of.Created, c.of.Ref} },
+		"takes no effect at %[2]s: %[1]v, which is older, says where its connections go", func(*claim) string { return l.Ref.String() })
+}

@@ -1,0 +1,195 @@
+package proxy
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/weft-mesh/weft/chain"
+	"github.com/weft-mesh/weft/config"
+	"github.com/weft-mesh/weft/internal/sys"
+	"github.com/weft-mesh/weft/mesh"
+	"github.com/weft-mesh/weft/observe"
+	"github.com/weft-mesh/weft/proxy/gateway"
+	"github.com/weft-mesh/weft/proxy/h2"
+	"github.com/weft-mesh/weft/traffic"
+)
+
+// edge is a connection from outside to a gateway: the host of its calls, and their way.
+type edge struct {
+	engine
+	conn   *traffic.Conn
+	scheme string
+}
+
+func (p *Proxy) gatewayName() string { return config.Name(config.KindGateway, p.opts.Gateway) }
+
+// useGateway readies a version of the gateway that the proxy is one of; nil: there is none, and its ports are closed.
+func (p *Proxy) useGateway(cfg *config.Gateway) (use func(), err error) {
+	if cfg == nil {
+		cfg = &config.Gateway{}
+	}
+	g, err := gateway.New(cfg, p.state, p.store.Find)
+	if err != nil {
+		return nil, err
+	}
+	return func() {
+		p.entry.Store(g)
+		p.ports.Set(g.Ports())
+	}, nil
+}
+
+// openPort begins to serve a port of the gateway.
+func (p *Proxy) openPort(port uint16, l net.Listener) {
+	p.sessions.accept(l, nil, func(s *slot) { p.serveEdge(s, port) })
+}
+
+// serveEdge serves a connection to a port of the gateway.
+func (p *Proxy) serveEdge(s *slot, port uint16) {
+	from := addrOf(s.Conn)
+	if p.shunned.Turns(from.Addr(), p.now()) {
+		p.opts.Refused("shunned")
+		return
+	}
+	me, err := p.known()
+	g := p.entry.Load()
+	if err != nil || g == nil {
+		p.opts.Refused("no-configuration")
+		return
+	}
+	e := &edge{engine{p}, &traffic.Conn{Source: traffic.Peer{Addr: from}, Original: netip.AddrPortFrom(me.cfg.Addr, port)}, "http"}
+	t := talk{host: e, info: e.conn, proto: traffic.HTTP1, h1: &p.edge, h2: serveEdgeStream, tcp: e.serveTCP}
+	_, secure := g.Opens(port)
+	switch l := g.Listener(port, ""); {
+	case secure:
+		s.becomes(s.closeIdle, nil)
+		p.serveTLS(s, g, t)
+	case l != nil && l.Entry == mesh.EntryTCP:
+		t.proto = traffic.TCP
+		p.converse(s, t)
+	default:
+		p.converse(s, t)
+	}
+}
+
+// serveTLS finds the listener by the name that TLS is begun with, and ends it there or passes it on.
+func (p *Proxy) serveTLS(s *slot, g *gateway.Gateway, t talk) {
+	_ = s.Conn.SetDeadline(time.Now().Add(handshakeTime)) // an error shows when it is read
+	hello, read, err := gateway.Hello(s.Conn)
+	if err != nil {
+		p.opts.Refused("tls-handshake")
+		return
+	}
+	e := t.host.(*edge)
+	e.conn.SNI = hello.ServerName
+	l := g.Listener(e.conn.Original.Port(), hello.ServerName)
+	switch {
+	case l == nil:
+		f := newFlow(p, s, t, nil)
+		t.tcp(&f.call) // it is denied, and its record says so
+		p.done(&f.call)
+		_, _ = s.Conn.Write(gateway.Unrecognized)
+	case l.Entry == mesh.EntryPassthrough:
+		_ = s.Conn.SetDeadline(time.Time{})
+		p.tunnel(s, read, t)
+	default:
+		tc, err := p.endTLS(s, g.TLS(l), read)
+		if err != nil {
+			p.opts.Refused("tls-handshake")
+			return
+		}
+		e.scheme, t.conn = "https", tc
+		s.continues(func() { p.serveEnded(s, t, l) })
+	}
+}
+
+// endTLS shakes hands with a caller from outside.
+func (p *Proxy) endTLS(s *slot, c *tls.Config, read []byte) (*tls.Conn, error) {
+	ctx, cancel := context.WithTimeout(p.ctx, handshakeTime)
+	defer cancel()
+	tc := tls.Server(&readConn{Conn: sys.Quicken(s.Conn), read: read}, c)
+	if err := tc.HandshakeContext(ctx); err != nil {
+		return nil, err
+	}
+	return tc, s.Conn.SetDeadline(time.Time{})
+}
+
+// serveEnded serves what comes by TLS that has ended here.
+func (p *Proxy) serveEnded(s *slot, t talk, l *chain.Listener) {
+	switch {
+	case l.Entry == mesh.EntryTLS:
+		p.tunnel(s, nil, t)
+	case t.conn.(*tls.Conn).ConnectionState().NegotiatedProtocol == "h2":
+		p.http(s, nil, t, traffic.HTTP2)
+	default:
+		t.h1 = &p.edgeTLS
+		p.http(s, nil, t, traffic.HTTP1)
+	}
+}
+
+// Serve is the way of a call that came to the gateway.
+func (e *edge) Serve(c *traffic.Call) error { return e.p.self.Load().entering.Serve(c) }
+
+// enteredBy is the way of a call that may come to the gateway. It reads the gateway's configuration once.
+type enteredBy struct{ p *Proxy }
+
+func (e enteredBy) Serve(c *traffic.Call) error { return e.p.entry.Load().Serve(c) }
+
+// Forward sends an attempt to where it was routed.
+func (e *edge) Forward(c *traffic.Call) error { return e.p.forward(c) }
+
+// rejudge: of calls from outside, who may come.
+func (e *edge) rejudge() traffic.Handler { return e.p.self.Load().judging }
+
+// serveEdgeCall is the HTTP/1.1 servers'.
+func serveEdgeCall(c *traffic.Call) error {
+	c.Host.(*edge).serveHTTP(c)
+	return nil
+}
+
+func serveEdgeStream(st *h2.Stream) {
+	c := st.Call()
+	e := c.Host.(*edge)
+	e.serveHTTP(c)
+	_ = st.Respond() // what breaks it stands in the response
+	e.p.done(c)
+}
+
+func (e *edge) serveHTTP(c *traffic.Call) {
+	s := e.p.start(c, observe.Source)
+	withoutH2C(c)
+	c.Scheme = e.scheme
+	from := c.Source.Addr.Addr()
+	if me := e.p.self.Load(); me != nil && me.cfg.Trusts(from) {
+		chain.FromTrusted(&c.Header, me.cfg.Trusts)
+	} else {
+		chain.FromOutside(&c.Header)
+	}
+	chain.Forwarded(&c.Header, addrText(&c.Header, from), e.scheme)
+	e.p.identify(&c.Header)
+	s.serve(c, within(c, e), true)
+	e.p.lasts(c, e)
+}
+
+func (e *edge) serveTCP(c *traffic.Call) *span {
+	s := e.p.start(c, observe.Source)
+	s.serve(c, e, true)
+	e.p.lasts(c, e)
+	return s
+}
+
+var errNoGateway = errors.New("the gateway's configuration has not arrived: is there a Gateway of that name, and is this workload of its account?")
+
+// readyGateway says why calls that come to the gateway cannot be served now, or nil.
+func (p *Proxy) readyGateway() error {
+	if p.opts.Gateway == "" {
+		return nil
+	}
+	if p.entry.Load() == nil {
+		return errNoGateway
+	}
+	return p.ports.Missing()
+}

@@ -1,0 +1,77 @@
+// Package gateway is what a gateway's proxy has beside any other's: configuration of listeners made ready, with TLS, the first bytes
+// of connections that begin with TLS, and the listeners that come and go with it. Calls are the engine's.
+//
+// Its errors name the object that cannot be taken into use. Private keys are in the configurations of TLS alone.
+package gateway
+
+import (
+	"crypto"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/weft-mesh/weft/chain"
+	"github.com/weft-mesh/weft/config"
+	"github.com/weft-mesh/weft/mesh"
+)
+
+// Gateway is one version of a gateway's configuration, ready for calls.
+type Gateway struct {
+	*chain.Gateway
+	ports []uint16
+	tls   map[*config.Listener]*tls.Config
+}
+
+// New readies a configuration.
+func New(cfg *config.Gateway, st *chain.State, find chain.Finder) (*Gateway, error) {
+	way, err := chain.NewGateway(cfg, st, find)
+	if err != nil {
+		return nil, err
+	}
+	g := &Gateway{Gateway: way, tls: map[*config.Listener]*tls.Config{}}
+	for i := range cfg.Listeners {
+		l := &cfg.Listeners[i]
+		if !slices.Contains(g.ports, l.Port) {
+			g.ports = append(g.ports, l.Port)
+		}
+		if l.Entry == mesh.EntryHTTPS || l.Entry == mesh.EntryTLS {
+			if g.tls[l], err = secure(l); err != nil {
+				return nil, fmt.Errorf("gateway: %v: %w", &l.Ref, err)
+			}
+		}
+	}
+	return g, nil
+}
+
+// Ports are those to listen on.
+func (g *Gateway) Ports() []uint16 { return g.ports }
+
+// TLS is how TLS ends at a listener; nil: it does not.
+func (g *Gateway) TLS(l *chain.Listener) *tls.Config { return g.tls[l.Listener] }
+
+// protocols are those of HTTPS, as ALPN names. A caller that offers none of them speaks HTTP/1.1, or is told that there is none.
+var protocols = []string{"h2", "http/1.1"}
+
+// secure makes the configuration of TLS of a listener. Of several certificates, crypto/tls takes the first that is for the name asked for,
+// else the first.
+func secure(l *config.Listener) (*tls.Config, error) {
+	c := &tls.Config{MinVersion: tls.VersionTLS12}
+	if l.Entry == mesh.EntryHTTPS {
+		c.NextProtos = protocols
+	}
+	for i := range l.Certs {
+		x := &l.Certs[i]
+		key, err := x509.ParsePKCS8PrivateKey(x.Key)
+		signer, ok := key.(crypto.Signer)
+		if err != nil || !ok || len(x.Chain) == 0 {
+			return nil, fmt.Errorf("%v: its certificate or key cannot be read", &x.Ref) // the error could say what is in the key
+		}
+		c.Certificates = append(c.Certificates, tls.Certificate{Certificate: x.Chain, PrivateKey: signer})
+	}
+	if len(c.Certificates) == 0 {
+		return nil, errors.New("there is no certificate")
+	}
+	return c, nil
+}
