@@ -1,0 +1,43 @@
+package control
+
+import (
+	"context"
+	"errors"
+
+	"github.com/weft-mesh/weft/dialect"
+)
+
+// Statuses writes what objects' statuses are to be. It is for one replica at a time: the one that leads.
+type Statuses struct {
+	c     *Control
+	write func(ctx context.Context, k dialect.Key, s dialect.Status) error
+	again []dialect.Key // that could not be written
+}
+
+// NewStatuses begins with nothing written. write changes the status of an object that is there; one that is gone meanwhile is no error.
+func (c *Control) NewStatuses(write func(ctx context.Context, k dialect.Key, s dialect.Status) error) *Statuses {
+	return &Statuses{c: c, write: write}
+}
+
+// Do writes the statuses that may have changed since it last did: at first those of all objects. Its work grows with what has changed.
+func (s *Statuses) Do(ctx context.Context, _ *View) error {
+	due := map[dialect.Key]dialect.Status{}
+	var order []dialect.Key
+	if err := s.c.do(func() {
+		for _, k := range append(s.again, s.c.model.objects.Stirred()...) {
+			if status := s.c.model.objects.Status(k); status != nil && due[k] == nil {
+				due[k], order = status, append(order, k)
+			}
+		}
+	}); err != nil {
+		return err
+	}
+	s.again = nil
+	var errs []error
+	for _, k := range order {
+		if err := s.write(ctx, k, due[k]); err != nil {
+			s.again, errs = append(s.again, k), append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
