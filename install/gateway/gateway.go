@@ -1,0 +1,187 @@
+// Package gateway makes of a gateway's object the objects by which its proxies run in a cluster: a Deployment, the Service that leads to
+// them, and the ServiceAccount whose identity they have. It is a function of values: whoever leads applies what it returns. The objects
+// are owned by the gateway's, and go with it.
+package gateway
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/utils/ptr"
+
+	"github.com/weft-mesh/weft/dialect/gatewayapi"
+	"github.com/weft-mesh/weft/inject"
+	"github.com/weft-mesh/weft/mesh"
+)
+
+// Options are the mesh's own part. Zero fields take the value in brackets.
+type Options struct {
+	Inject      inject.Options     // how proxies run; required
+	ServiceType corev1.ServiceType // [LoadBalancer]
+	Replicas    int32              // [as many as somebody else sets, one at first]
+}
+
+// TypeAnnotation of a Gateway's infrastructure says of which type its Service is.
+const TypeAnnotation = "weft.dev/service-type"
+
+// Kinds are those of the objects that a gateway has, for whoever takes them away.
+var Kinds = []schema.GroupKind{{Group: "apps", Kind: "Deployment"}, {Kind: "Service"}, {Kind: "ServiceAccount"}}
+
+// Objects returns the objects of a gateway, in the order in which they are to be applied. One that has no open listener has no Service,
+// since a Service has a port at least.
+func Objects(g *mesh.Gateway, o Options) ([]map[string]any, error) {
+	m := maker{g, o}
+	list := []any{m.account()}
+	if len(g.Listeners) > 0 {
+		list = append(list, m.service())
+	}
+	var out []map[string]any
+	for _, x := range append(list, m.deployment()) {
+		tree, err := treeOf(x)
+		if err != nil {
+			return nil, fmt.Errorf("the objects of %v: %w", &g.Ref, err)
+		}
+		out = append(out, tree)
+	}
+	return out, nil
+}
+
+type maker struct {
+	g *mesh.Gateway
+	o Options
+}
+
+// meta is what all objects have.
+func (m *maker) meta() metav1.ObjectMeta {
+	out := metav1.ObjectMeta{Name: m.g.Account, Namespace: m.g.Namespace, Labels: m.labels(), Annotations: maps.Clone(m.g.Made.Annotations)}
+	if m.g.Made.UID != "" {
+		out.OwnerReferences = []metav1.OwnerReference{{APIVersion: m.g.Made.APIVersion, Kind: m.g.Ref.Kind, Name: m.g.Name, UID: types.UID(m.g.Made.UID),
+			Controller: ptr.To(true), BlockOwnerDeletion: ptr.To(true)}}
+	}
+	return out
+}
+
+func (m *maker) labels() map[string]string {
+	out := maps.Clone(m.g.Made.Labels)
+	if out == nil {
+		out = map[string]string{}
+	}
+	maps.Copy(out, m.selector())
+	out["app.kubernetes.io/managed-by"] = "weft"
+	return out
+}
+
+func (m *maker) selector() map[string]string {
+	return map[string]string{gatewayapi.NameLabel: m.g.Name}
+}
+
+func (m *maker) account() *corev1.ServiceAccount {
+	return &corev1.ServiceAccount{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ServiceAccount"}, ObjectMeta: m.meta()}
+}
+
+func (m *maker) service() *corev1.Service {
+	s := &corev1.Service{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Service"}, ObjectMeta: m.meta(),
+		Spec: corev1.ServiceSpec{Type: m.serviceType(), Selector: m.selector(), IPFamilyPolicy: ptr.To(corev1.IPFamilyPolicyPreferDualStack), ExternalIPs: m.g.Made.Addresses}}
+	for _, port := range m.ports() {
+		s.Spec.Ports = append(s.Spec.Ports, corev1.ServicePort{Name: portName(port), Port: port, TargetPort: intstr.FromInt32(port), Protocol: corev1.ProtocolTCP,
+			AppProtocol: ptr.To("tcp")}) // who calls a gateway from inside of the mesh is not judged by rules of its Service
+	}
+	return s
+}
+
+func portName(port int32) string { return "port-" + strconv.Itoa(int(port)) }
+
+func (m *maker) serviceType() corev1.ServiceType {
+	switch t := corev1.ServiceType(m.g.Made.Annotations[TypeAnnotation]); {
+	case t == corev1.ServiceTypeClusterIP, t == corev1.ServiceTypeNodePort, t == corev1.ServiceTypeLoadBalancer:
+		return t
+	case m.o.ServiceType != "":
+		return m.o.ServiceType
+	}
+	return corev1.ServiceTypeLoadBalancer
+}
+
+func (m *maker) ports() (out []int32) {
+	for i := range m.g.Listeners {
+		if p := int32(m.g.Listeners[i].Port); !slices.Contains(out, p) {
+			out = append(out, p)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// drain is how long a pod that ends serves on: until load balancers and nodes know, and calls under way have ended.
+const drain = 20
+
+func (m *maker) deployment() *appsv1.Deployment {
+	d := &appsv1.Deployment{TypeMeta: metav1.TypeMeta{APIVersion: "apps/v1", Kind: "Deployment"}, ObjectMeta: m.meta()}
+	d.Spec = appsv1.DeploymentSpec{Selector: &metav1.LabelSelector{MatchLabels: m.selector()},
+		Strategy: appsv1.DeploymentStrategy{Type: appsv1.RollingUpdateDeploymentStrategyType,
+			RollingUpdate: &appsv1.RollingUpdateDeployment{MaxUnavailable: ptr.To(intstr.FromInt32(0)), MaxSurge: ptr.To(intstr.FromInt32(1))}},
+		Template: m.pod()}
+	if m.o.Replicas > 0 { // else it is an autoscaler's, or a person's
+		d.Spec.Replicas = &m.o.Replicas
+	}
+	return d
+}
+
+func (m *maker) pod() (t corev1.PodTemplateSpec) {
+	t.Labels, t.Annotations = m.labels(), maps.Clone(m.g.Made.Annotations)
+	if t.Annotations == nil {
+		t.Annotations = map[string]string{}
+	}
+	t.Labels["weft.dev/inject"] = "disabled" // it is a proxy
+	t.Annotations["weft.dev/tunnel"] = ":15008"
+	t.Annotations["weft.dev/injected"] = m.o.Inject.Version
+	t.Spec = corev1.PodSpec{ServiceAccountName: m.g.Account, AutomountServiceAccountToken: ptr.To(false), Volumes: inject.Volumes(),
+		TerminationGracePeriodSeconds: ptr.To[int64](2 * drain), Containers: []corev1.Container{m.container()},
+		SecurityContext: &corev1.PodSecurityContext{RunAsNonRoot: ptr.To(true), SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
+			Sysctls: []corev1.Sysctl{{Name: "net.ipv4.ip_unprivileged_port_start", Value: "0"}}}, // one of those that Kubernetes calls safe
+		TopologySpreadConstraints: []corev1.TopologySpreadConstraint{{MaxSkew: 1, TopologyKey: corev1.LabelHostname, WhenUnsatisfiable: corev1.ScheduleAnyway,
+			LabelSelector: &metav1.LabelSelector{MatchLabels: m.selector()}}}}
+	for _, name := range m.o.Inject.PullSecrets {
+		t.Spec.ImagePullSecrets = append(t.Spec.ImagePullSecrets, corev1.LocalObjectReference{Name: name})
+	}
+	return t
+}
+
+// container is the sidecar's, as the pod's only one: ready as long as it serves, and not before callers have heard of its end does it end.
+func (m *maker) container() corev1.Container {
+	c := inject.Container(&m.o.Inject, corev1.EnvVar{Name: "WEFT_GATEWAY", Value: m.g.Key()}, corev1.EnvVar{Name: "WEFT_DRAIN", Value: strconv.Itoa(drain)},
+		corev1.EnvVar{Name: "WEFT_ACCESS_LOG", Value: accessLog(m.o.Inject.AccessLog)})
+	c.RestartPolicy = nil
+	c.ReadinessProbe = &corev1.Probe{ProbeHandler: c.StartupProbe.ProbeHandler, PeriodSeconds: 5, FailureThreshold: 2}
+	c.Lifecycle = &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{Sleep: &corev1.SleepAction{Seconds: 5}}}
+	return c
+}
+
+func accessLog(s string) string {
+	if s == "" {
+		return "off"
+	}
+	return s
+}
+
+// treeOf is an object as JSON has it, without what the API server fills in.
+func treeOf(x any) (map[string]any, error) {
+	text, err := json.Marshal(x)
+	if err != nil {
+		return nil, err
+	}
+	var tree map[string]any
+	if err := json.Unmarshal(text, &tree); err != nil {
+		return nil, err
+	}
+	delete(tree, "status")
+	return tree, nil
+}

@@ -1,0 +1,135 @@
+package gateway_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/weft-mesh/weft/decision"
+	"github.com/weft-mesh/weft/inject"
+	"github.com/weft-mesh/weft/install/gateway"
+	"github.com/weft-mesh/weft/mesh"
+)
+
+func edge() *mesh.Gateway {
+	return &mesh.Gateway{Ref: decision.Ref{Dialect: decision.GatewayAPI, Kind: "Gateway", Namespace: "shop", Name: "edge"}, Name: "edge", Namespace: "shop", Account: "edge-weft",
+		Listeners: []mesh.Listener{{Name: "b", Port: 443, Host: "b.example"}, {Name: "a", Port: 80}, {Name: "c", Port: 443}},
+		Made: mesh.Made{APIVersion: "gateway.networking.k8s.io/v1", UID: "u-1", Addresses: []string{"192.0.2.1"}, Labels: map[string]string{"team": "shop"},
+			Annotations: map[string]string{"note": "x"}}}
+}
+
+var options = gateway.Options{Inject: inject.Options{Version: "v1", Image: "weft:v1", Control: "weft-control.weft-system.svc:15012", TrustDomain: "cluster.local"}}
+
+// field reads a path of keys and indexes.
+func field(t *testing.T, o any, path ...any) any {
+	t.Helper()
+	for _, p := range path {
+		switch p := p.(type) {
+		case string:
+			o = o.(map[string]any)[p]
+		case int:
+			o = o.([]any)[p]
+		}
+	}
+	return o
+}
+
+func objects(t *testing.T, g *mesh.Gateway, o gateway.Options) map[string]map[string]any {
+	t.Helper()
+	list, err := gateway.Objects(g, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]map[string]any{}
+	for _, x := range list {
+		out[x["kind"].(string)] = x
+	}
+	return out
+}
+
+// TestObjects: what all have, and what each is for.
+func TestObjects(t *testing.T) {
+	all := objects(t, edge(), options)
+	for _, k := range gateway.Kinds {
+		o := all[k.Kind]
+		owner := field(t, o, "metadata", "ownerReferences", 0)
+		if field(t, o, "metadata", "name") != "edge-weft" || field(t, o, "metadata", "namespace") != "shop" || field(t, owner, "uid") != "u-1" ||
+			field(t, owner, "kind") != "Gateway" || field(t, owner, "controller") != true {
+			t.Errorf("%s: %v", k.Kind, o["metadata"])
+		}
+		// GatewayInfrastructurePropagation; GEP-1762: "The Gateway name must be set as a label"
+		if l, a := field(t, o, "metadata", "labels"), field(t, o, "metadata", "annotations"); field(t, l, "team") != "shop" || field(t, a, "note") != "x" ||
+			field(t, l, "gateway.networking.k8s.io/gateway-name") != "edge" {
+			t.Errorf("%s: %v %v", k.Kind, l, a)
+		}
+	}
+	s := all["Service"]["spec"]
+	if field(t, s, "type") != "LoadBalancer" || fmt.Sprint(field(t, s, "externalIPs")) != "[192.0.2.1]" || len(field(t, s, "ports").([]any)) != 2 ||
+		field(t, s, "ports", 0, "port") != 80.0 || field(t, s, "ports", 1, "port") != 443.0 || field(t, s, "selector", "gateway.networking.k8s.io/gateway-name") != "edge" {
+		t.Errorf("%v", s)
+	}
+	pod := field(t, all["Deployment"], "spec", "template")
+	c := field(t, pod, "spec", "containers", 0)
+	if field(t, pod, "spec", "serviceAccountName") != "edge-weft" || field(t, pod, "metadata", "labels", "weft.dev/inject") != "disabled" ||
+		field(t, pod, "metadata", "annotations", "weft.dev/tunnel") != ":15008" || field(t, pod, "metadata", "labels", "team") != "shop" {
+		t.Errorf("%v", pod)
+	}
+	if !slices.ContainsFunc(field(t, c, "env").([]any), func(e any) bool { return field(t, e, "name") == "WEFT_GATEWAY" && field(t, e, "value") == "shop/edge" }) {
+		t.Errorf("%v", c)
+	}
+	if c.(map[string]any)["restartPolicy"] != nil || field(t, c, "readinessProbe", "httpGet", "path") != "/ready" {
+		t.Errorf("%v", c)
+	}
+	if field(t, all["Deployment"], "spec").(map[string]any)["replicas"] != nil {
+		t.Error("the number of replicas is not weft's to keep")
+	}
+}
+
+// TestPodIsRestricted: as the Pod Security Standard "restricted" asks; the one sysctl is among those that it allows.
+func TestPodIsRestricted(t *testing.T) {
+	spec := field(t, objects(t, edge(), options)["Deployment"], "spec", "template", "spec")
+	c := field(t, spec, "containers", 0, "securityContext")
+	if field(t, c, "allowPrivilegeEscalation") != false || fmt.Sprint(field(t, c, "capabilities")) != "map[drop:[ALL]]" || field(t, c, "runAsNonRoot") != true ||
+		field(t, spec, "securityContext", "seccompProfile", "type") != "RuntimeDefault" {
+		t.Errorf("%v", spec)
+	}
+	if fmt.Sprint(field(t, spec, "securityContext", "sysctls")) != "[map[name:net.ipv4.ip_unprivileged_port_start value:0]]" {
+		t.Errorf("%v", spec)
+	}
+}
+
+func TestChoices(t *testing.T) {
+	g := edge()
+	g.Listeners = nil
+	if all := objects(t, g, options); all["Service"] != nil || all["Deployment"] == nil {
+		t.Error("a Service without ports")
+	}
+	g = edge()
+	o := options
+	o.ServiceType, o.Replicas = corev1.ServiceTypeClusterIP, 3
+	all := objects(t, g, o)
+	if field(t, all["Service"], "spec", "type") != "ClusterIP" || field(t, all["Deployment"], "spec", "replicas") != 3.0 {
+		t.Errorf("%v", all)
+	}
+	g.Made.Annotations[gateway.TypeAnnotation] = "NodePort"
+	if all := objects(t, g, o); field(t, all["Service"], "spec", "type") != "NodePort" {
+		t.Errorf("%v", all["Service"])
+	}
+}
+
+// TestNoKeys: what is applied holds nothing of a certificate.
+func TestNoKeys(t *testing.T) {
+	g := edge()
+	g.Listeners[0].Certs = []mesh.Certificate{{Key: mesh.PrivateKey("very private")}}
+	list, err := gateway.Objects(g, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, _ := json.Marshal(list); strings.Contains(string(text), "private") && strings.Contains(string(text), "very") {
+		t.Error(string(text))
+	}
+}
