@@ -22,6 +22,9 @@ type Cluster struct {
 	// Brought reads the authority that somebody else keeps, cert-manager say, and replaces when he sees fit. It returns nil where there
 	// is none: then one is made here.
 	Brought func() (*ca.Root, error)
+	// Expired is a time: a root that was made here before it is replaced. The zero time: none is. Somebody asks for a rotation so, once,
+	// however often that is read.
+	Expired func() (time.Time, error)
 	// Ask asks another replica how far its proxies are.
 	Ask func(ctx context.Context, replica netip.Addr, q *stream.StandingRequest) ([]string, error)
 
@@ -33,8 +36,8 @@ type Cluster struct {
 }
 
 func (o *Cluster) check() error {
-	if o.Attest == nil || o.CA == nil || o.Brought == nil || o.Ask == nil || o.Namespace == "" || o.Account == "" {
-		return errors.New("control: a cluster needs Attest, CA, Brought, Ask, Namespace and Account")
+	if o.Attest == nil || o.CA == nil || o.Brought == nil || o.Expired == nil || o.Ask == nil || o.Namespace == "" || o.Account == "" {
+		return errors.New("control: a cluster needs Attest, CA, Brought, Expired, Ask, Namespace and Account")
 	}
 	if o.Reach == 0 {
 		o.Reach = 2 * time.Minute
@@ -89,12 +92,16 @@ func (c *Control) keepAuthority(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	expired, err := c.opts.Cluster.Expired()
+	if err != nil {
+		return err
+	}
 	say := func(line string) { c.opts.Log.Info("root: " + line) }
 	roots, now := c.ca.Roots(), time.Now()
 	switch {
 	case roots.Phase() != ca.Steady:
 		return c.rotate(ctx, brought, say)
-	case brought == nil && nearsEnd(roots.Active, now):
+	case brought == nil && (nearsEnd(roots.Active, now) || before(roots.Active, expired, now)):
 		return c.rotate(ctx, nil, say)
 	case brought == nil || brought.Equal(roots.Active):
 		return nil
@@ -106,6 +113,12 @@ func (c *Control) keepAuthority(ctx context.Context) error {
 		return c.do(func() { c.publishTrust() })
 	}
 	return c.rotate(ctx, brought, say)
+}
+
+// before says whether a root was made before a time that has come.
+func before(r *ca.Root, t, now time.Time) bool {
+	made, _ := r.Validity()
+	return !t.After(now) && made.Add(ca.Backdated).Before(t)
 }
 
 // nearsEnd says whether less than a tenth of a root's life is left.

@@ -79,12 +79,14 @@ type city struct {
 	tokens  map[string]Proof
 	away    bool // it answers nobody
 	brought atomic.Pointer[ca.Root]
+	expired atomic.Pointer[time.Time]
 
 	replicas map[netip.Addr]*plane
 }
 
 func newCity() *city {
 	c := &city{tokens: map[string]Proof{}, replicas: map[netip.Addr]*plane{}}
+	c.expired.Store(&time.Time{})
 	for _, p := range []Proof{{"shop", "reviews", "reviews-1", "u1"}, {"shop", "ratings", "ratings-1", "u2"}, {"shop", "default", "batch", "u3"},
 		{"weft-system", "weft-control", "weft-control-0", "c0"}, {"weft-system", "weft-control", "weft-control-1", "c1"}} {
 		c.tokens["token of "+p.Pod] = p
@@ -109,6 +111,7 @@ func (c *city) options(t testing.TB, n int, sources ...source.Source) Options {
 	o.Allow = nil
 	pod := fmt.Sprint("weft-control-", n)
 	o.Cluster = &Cluster{Attest: c.attest, CA: &view{of: &c.secret}, Brought: func() (*ca.Root, error) { return c.brought.Load(), nil },
+		Expired:   func() (time.Time, error) { return *c.expired.Load(), nil },
 		Namespace: "weft-system", Account: "weft-control", Pod: pod,
 		Ask: func(ctx context.Context, at netip.Addr, q *stream.StandingRequest) ([]string, error) {
 			p := c.replicas[at]
@@ -524,6 +527,33 @@ func TestBroughtAuthority(t *testing.T) {
 			if r := x.ca.Roots(); !r.Active.Equal(c.brought.Load()) || r.Phase() != ca.Steady {
 				t.Errorf("root %v, want %v, %v", r.Active.ID(), c.brought.Load().ID(), r.Phase())
 			}
+		}
+		cancel()
+		leading.Wait()
+		p.stop()
+		other.stop()
+	})
+}
+
+// Whoever asks for a rotation gets one.
+func TestRotationIsAskedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCity()
+		p, other := c.two(t)
+		p.pod("reviews-1", true)
+		other.pod("ratings-1", true)
+		ctx, cancel := context.WithCancel(t.Context())
+		var leading sync.WaitGroup
+		leading.Go(func() { p.KeepAuthority(ctx) })
+		var roots []identity.RootID
+		soon := time.Now().Add(11 * time.Minute)
+		for range 4 {
+			time.Sleep(10 * time.Minute)
+			roots = append(roots, other.ca.Roots().Active.ID())
+			c.expired.Store(&soon) // once it has come, and no more after that
+		}
+		if roots[0] == roots[2] || roots[2] != roots[3] {
+			t.Errorf("roots %v, want another one after %v and no further", roots, soon)
 		}
 		cancel()
 		leading.Wait()

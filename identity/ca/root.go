@@ -26,6 +26,9 @@ type Root struct {
 	key   crypto.Signer
 }
 
+// Backdated is how much earlier than its making a root of Generate is valid, for clocks that lag.
+const Backdated = time.Minute
+
 // Generate makes a self-signed ECDSA P-256 root for a trust domain. It may sign leaves only (path length zero).
 func Generate(trustDomain string, now time.Time, lifetime time.Duration) (*Root, error) {
 	if err := identity.ValidTrustDomain(trustDomain); err != nil {
@@ -40,7 +43,7 @@ func Generate(trustDomain string, now time.Time, lifetime time.Duration) (*Root,
 		SerialNumber: serial,
 		// The number tells apart the roots of one trust domain: chains are built by name first.
 		Subject:               pkix.Name{Organization: []string{trustDomain}, CommonName: fmt.Sprintf("weft root %x", serial.Bytes()[:4])},
-		NotBefore:             now.Add(-time.Minute).UTC().Truncate(time.Second),
+		NotBefore:             now.Add(-Backdated).UTC().Truncate(time.Second),
 		NotAfter:              now.Add(lifetime).UTC().Truncate(time.Second),
 		IsCA:                  true,
 		BasicConstraintsValid: true,

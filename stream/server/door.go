@@ -22,6 +22,7 @@ const (
 // door is a listener that bounds strangers: who has not proved yet whom he serves costs memory, and anybody may connect.
 type door struct {
 	net.Listener
+	turned func()
 
 	mu        sync.Mutex
 	strangers int
@@ -45,6 +46,9 @@ func (d *door) Accept() (net.Conn, error) {
 		}
 		if g := d.enter(nc); g != nil {
 			return g, nil
+		}
+		if d.turned != nil {
+			d.turned()
 		}
 		nc.Close()
 	}

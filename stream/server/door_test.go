@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -138,9 +139,10 @@ func TestStrangersAreBounded(t *testing.T) {
 				t.Fatal(err)
 			}
 			p := &plane{}
+			var turned atomic.Int64
 			ctx, cancel := context.WithCancel(t.Context())
 			var serving sync.WaitGroup
-			serving.Go(func() { _ = server.Serve(ctx, l, p, server.Options{}) })
+			serving.Go(func() { _ = server.Serve(ctx, l, p, server.Options{Turned: func() { turned.Add(1) }}) })
 			defer serving.Wait()
 			defer cancel()
 			to := l.Addr().String()
@@ -171,6 +173,9 @@ func TestStrangersAreBounded(t *testing.T) {
 			_ = last.SetReadDeadline(time.Now().Add(bound))
 			if n, err := last.Read(make([]byte, 1)); n > 0 || err == nil || os.IsTimeout(err) {
 				t.Errorf("stranger %d is let in: %v", most+1, err)
+			}
+			if turned.Load() == 0 {
+				t.Error("nobody hears of it")
 			}
 			all[0].Close() // a place is free, once the server has heard of it
 			for end := time.Now().Add(bound); ; {

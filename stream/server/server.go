@@ -46,6 +46,8 @@ type Options struct {
 	// Leave is how long the end may take: streams are ended in good order, spread over half of it, and proxies connect to another
 	// replica; calls under way end. Zero: all is cut.
 	Leave time.Duration
+	// Turned hears of each connection that is turned away because strangers are too many; it may be nil.
+	Turned func()
 	// Stay is after about how long a stream is ended in good order, so that proxies spread over replicas that have come since. Zero:
 	// never.
 	Stay time.Duration
@@ -100,7 +102,7 @@ func Serve(ctx context.Context, l net.Listener, p Plane, o Options) error {
 		},
 	}, sv)
 	defer context.AfterFunc(ctx, func() { sv.end(s) })()
-	if err := s.Serve(&door{Listener: l, from: map[netip.Addr]int{}}); err != nil && ctx.Err() == nil {
+	if err := s.Serve(&door{Listener: l, turned: o.Turned, from: map[netip.Addr]int{}}); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("serve proxies: %w", err)
 	}
 	return nil
