@@ -13,6 +13,9 @@ import (
 // Schema before Lower runs, so an error is rare; it names the field and the type that was expected. Case counts: a field that
 // is misspelt so has no effect, as its finding says.
 func Decode(o *Object, into any) error {
+	if o.Packed != "" {
+		return unmarshal("", []byte(o.Packed), into)
+	}
 	tree := maps.Clone(o.Tree)
 	delete(tree, "metadata") // the object carries it already, and dates in it may be anything
 	return decode("", tree, into)
@@ -28,9 +31,14 @@ func DecodeField(o *Object, field string, into any) error {
 
 func decode(path string, tree, into any) error {
 	text, err := json.Marshal(tree)
-	if err == nil {
-		err = kjson.UnmarshalCaseSensitivePreserveInts(text, into)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
 	}
+	return unmarshal(path, text, into)
+}
+
+func unmarshal(path string, text []byte, into any) error {
+	err := kjson.UnmarshalCaseSensitivePreserveInts(text, into)
 	var wrong *json.UnmarshalTypeError
 	switch {
 	case errors.As(err, &wrong):

@@ -22,7 +22,7 @@ func despite(k *Kind, flaws []mesh.Finding, o *Object, v View) []mesh.Finding {
 			wrong = append(wrong, f.Field)
 		}
 	}
-	rest := fitting(k, o)
+	rest := fitting(k, o.unpacked())
 	if rest == nil {
 		return nil
 	}
@@ -52,7 +52,7 @@ func fitting(k *Kind, o *Object) *Object {
 		c.object(nil, k.Schema, fields, tree, said{})
 		if c.wrong == nil {
 			rest := *o
-			rest.Tree = tree
+			rest.Tree, rest.Packed = tree, ""
 			return &rest
 		}
 		less, ok := without(tree, c.wrong.path())

@@ -27,6 +27,7 @@ type Object struct {
 	Annotations map[string]string
 	Created     time.Time      // metadata.creationTimestamp, else when the source first saw it
 	Tree        map[string]any // the whole object as JSON values: map[string]any, []any, string, float64, int64, bool, nil
+	Packed      string         // the same as text, where Pack has taken the tree out. Readers get objects with a tree; others call Whole
 	Source      Position       // where it begins
 	Lines       map[string]int // line by field path, as "spec.http[0].match"; nil: unknown
 }
@@ -76,7 +77,8 @@ type Kind struct {
 	Fields []string
 	// Kept fields have their effect elsewhere than in the mesh, as on statuses of other objects: no finding.
 	Kept []string
-	// Ignored fields are right to have none here, with the reason: "status.*" is another controller's word, say. No finding.
+	// Ignored fields are right to have none here, with the reason: "status.*" is another controller's word, say. No finding, and Pruner
+	// takes out those that end in ".*".
 	Ignored map[string]string
 	// Unsupported explains, by path, fields that could have an effect and have none yet; those without an entry get a general
 	// sentence. The empty path explains a kind without Lower.

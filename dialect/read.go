@@ -30,6 +30,7 @@ func judge(k *Kind, flaws []mesh.Finding, o *Object, v View) (mesh.Part, []mesh.
 
 // check returns all that can be said of o without looking at any other object.
 func check(k *Kind, fields *field, o *Object) []mesh.Finding {
+	o = o.unpacked()
 	c := checker{kind: k, ref: o.Ref(k.Dialect)}
 	if !slices.Contains(k.Versions, o.Version) {
 		c.add(mesh.Error, (*place)(nil).child("apiVersion"), "version "+o.Version+" of "+k.Name+" is not known",
@@ -76,7 +77,7 @@ func lower(k *Kind, o *Object, v View) (mesh.Part, []mesh.Finding) {
 	if k.Lower == nil {
 		return mesh.Part{}, nil
 	}
-	part, found := k.Lower(o, v)
+	part, found := k.Lower(o.unpacked(), v)
 	for i := range found {
 		if found[i].Ref.Kind == "" {
 			found[i].Ref = o.Ref(k.Dialect)

@@ -3,7 +3,6 @@ package dialect
 import (
 	"cmp"
 	"maps"
-	"reflect"
 	"slices"
 	"time"
 
@@ -221,16 +220,12 @@ func (l Located) compare(m Located) int {
 		cmp.Compare(m.Level, l.Level), cmp.Compare(l.Text, m.Text))
 }
 
-// Same says whether two versions of an object say the same, wherever they stand.
-func (o *Object) Same(other *Object) bool {
-	return o.Version == other.Version && o.Created.Equal(other.Created) && maps.Equal(o.Labels, other.Labels) &&
-		maps.Equal(o.Annotations, other.Annotations) && reflect.DeepEqual(o.Tree, other.Tree)
-}
-
 // created gives o the creation time of its key's earlier version, unless it names its own.
 func created(o *Object, since time.Time) *Object {
-	meta, _ := o.Tree["metadata"].(map[string]any)
-	if meta["creationTimestamp"] != nil || o.Created.Equal(since) {
+	if o.Created.Equal(since) {
+		return o
+	}
+	if meta, _ := o.Whole()["metadata"].(map[string]any); meta["creationTimestamp"] != nil {
 		return o
 	}
 	c := *o

@@ -10,7 +10,7 @@ import (
 func (o *Object) Value(field string) any {
 	around, ok := parentPath(field)
 	if !ok {
-		return o.Tree
+		return o.Whole()
 	}
 	step := strings.TrimPrefix(field[len(around):], ".")
 	switch v := o.Value(around).(type) {

@@ -215,41 +215,11 @@ func below(lines map[string]int, path string) map[string]int {
 }
 
 func (p *parser) object(tree map[string]any, version, kind string, lines map[string]int, line int) *dialect.Object {
-	group, v, ok := strings.Cut(version, "/")
+	group, _, ok := strings.Cut(version, "/")
 	if !ok {
-		group, v = "", version
+		group = ""
 	}
-	meta, _ := tree["metadata"].(map[string]any)
-	o := &dialect.Object{Group: group, Version: v, Kind: kind, Tree: tree, Lines: lines, Created: p.now,
-		Source: dialect.Position{File: p.file, Line: line}, Labels: stringMap(meta["labels"]), Annotations: stringMap(meta["annotations"])}
-	o.Name, _ = meta["name"].(string)
-	o.Namespace, _ = meta["namespace"].(string)
-	if written, _ := meta["creationTimestamp"].(string); written != "" {
-		if t, err := time.Parse(time.RFC3339, written); err == nil {
-			o.Created = t
-		}
-	}
-	switch k := dialect.Find(p.kinds, group, kind); {
-	case k == nil:
-	case k.Cluster:
-		o.Namespace = ""
-	case o.Namespace == "":
-		o.Namespace = "default"
-	}
+	o := dialect.NewObject(dialect.Find(p.kinds, group, kind), version, kind, tree, p.now)
+	o.Lines, o.Source = lines, dialect.Position{File: p.file, Line: line}
 	return o
-}
-
-// stringMap returns the strings of a map; whatever else it holds is a finding when the object is read.
-func stringMap(v any) map[string]string {
-	m, ok := v.(map[string]any)
-	if !ok {
-		return nil
-	}
-	out := make(map[string]string, len(m))
-	for k := range maps.Keys(m) {
-		if s, ok := m[k].(string); ok {
-			out[k] = s
-		}
-	}
-	return out
 }

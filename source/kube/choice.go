@@ -1,0 +1,38 @@
+package kube
+
+import (
+	"slices"
+
+	"github.com/weft-mesh/weft/dialect"
+)
+
+// Choice says how a kind is read where the kind itself does not tell.
+type Choice struct {
+	Group, Kind string
+	Fields      string // field selector; empty: all objects
+	Labels      string // label selector; empty: all objects
+	Status      bool   // keep the status, of kinds that ignore it: for who writes it
+	Skip        bool   // read none
+}
+
+// usual are the choices that a caller's replace.
+var usual = []Choice{
+	{Kind: "Pod", Fields: "status.phase!=Succeeded,status.phase!=Failed"}, // those of jobs that are over may be many
+	{Kind: "Secret", Fields: "type=kubernetes.io/tls"},                    // nobody has to do with the others
+	{Kind: "Endpoints", Skip: true},                                       // the cluster itself makes EndpointSlices of them
+}
+
+// choice of a kind. One that has no part in the mesh is read if a caller asks for it.
+func choice(k *dialect.Kind, asked []Choice) Choice {
+	of := func(c Choice) bool { return c.Group == k.Group && c.Kind == k.Name }
+	if i := slices.IndexFunc(asked, of); i >= 0 {
+		return asked[i]
+	}
+	if _, none := k.Ignored[""]; none && k.Lower == nil {
+		return Choice{Skip: true}
+	}
+	if i := slices.IndexFunc(usual, of); i >= 0 {
+		return usual[i]
+	}
+	return Choice{}
+}

@@ -1,0 +1,108 @@
+package kube
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/weft-mesh/weft/dialect"
+)
+
+func unstructuredOf(t testing.TB, text string) *unstructured.Unstructured {
+	u := &unstructured.Unstructured{}
+	if err := u.UnmarshalJSON([]byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+func podConverter() *converter { return newConverter(dialect.Find(kinds, "", "Pod"), "v1", Choice{}) }
+
+// realistic is a Pod as a cluster has it, of one of some deployments.
+func realistic(t testing.TB, i int) string {
+	text, err := os.ReadFile("testdata/pod.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := strings.NewReplacer("reviews-5d8f7b9c4-x2k9p", fmt.Sprintf("reviews-%d-%x", i/10, 0x5d8f7b9c4+i), "10.244.1.17", fmt.Sprintf("10.%d.%d.%d", i>>16&255, i>>8&255, i&255),
+		"node-17", fmt.Sprint("node-", i%1000), "reviews-5d8f7b9c4", fmt.Sprint("reviews-", i/10), "6f1c", fmt.Sprintf("%04x", i))
+	return r.Replace(string(text))
+}
+
+func TestRealisticPod(t *testing.T) {
+	o := podConverter().item(unstructuredOf(t, realistic(t, 7))).object
+	got, err := json.Marshal(o.Whole())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d bytes of JSON are kept of %d: %s", len(got), len(realistic(t, 7)), got)
+	if o.Labels["app"] != "reviews" || o.Namespace != "shop" || o.Source.File != "Pod shop/"+o.Name {
+		t.Errorf("%+v", o)
+	}
+	if _, has := o.Annotations["weft.dev/tunnel"]; !has || len(o.Annotations) != 2 {
+		t.Errorf("%v", o.Annotations)
+	}
+}
+
+// maxPod is how many bytes of memory a Pod may take: 100,000 of them are to leave most of a control plane's 400 MB to others.
+const maxPod = 2000
+
+func TestPodBytes(t *testing.T) {
+	const n = 5000
+	v, all := podConverter(), make([]*dialect.Object, n)
+	before := heap()
+	for i := range n {
+		all[i] = v.item(unstructuredOf(t, realistic(t, i))).object
+	}
+	each := int(heap()-before) / n
+	t.Logf("%d bytes a Pod", each)
+	if each > maxPod {
+		t.Errorf("a Pod takes %d bytes, more than %d", each, maxPod)
+	}
+	runtime.KeepAlive(all)
+}
+
+func heap() uint64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+func BenchmarkPod(b *testing.B) {
+	v, text := podConverter(), realistic(b, 7)
+	b.ReportAllocs()
+	for b.Loop() {
+		v.item(unstructuredOf(b, text))
+	}
+}
+
+func FuzzItem(f *testing.F) {
+	f.Add(realistic(f, 1))
+	f.Add(`{"apiVersion": "v1", "kind": "Pod", "metadata": {"labels": {"a": 1}}, "status": {"conditions": [1, {"type": 1}], "podIPs": [1]}}`)
+	f.Add(`{"kind": "Pod", "metadata": 1, "spec": [], "status": "x"}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		u := &unstructured.Unstructured{}
+		if json.Unmarshal([]byte(text), &u.Object) != nil || u.Object == nil {
+			return
+		}
+		for i := range kinds {
+			if k := &kinds[i]; k.Group == "" || k.Name == "HTTPRoute" {
+				o := newConverter(k, "v1", Choice{}).item(u.DeepCopy()).object
+				dialect.Read(kinds, o, nothing{})
+			}
+		}
+	})
+}
+
+// nothing is a view of no objects.
+type nothing struct{}
+
+func (nothing) Get(string, string, string, string) *dialect.Object { return nil }
+func (nothing) List(string, string, string) []*dialect.Object      { return nil }
