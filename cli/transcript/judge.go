@@ -168,19 +168,25 @@ func (o *Outcome) copies(got []traffic.Target) bool {
 
 func has(want, have [][2]string, path string) bool {
 	for _, w := range want {
-		value, found := path, true
+		values := []string{path}
 		if w[0] != "path" || path == "" {
-			i := slices.IndexFunc(have, func(h [2]string) bool { return h[0] == w[0] })
-			if found = i >= 0; found {
-				value = have[i][1]
-			}
+			values = valuesOf(have, w[0])
 		}
-		if w[1] == "" && (!found || value == "") {
+		if w[1] == "" && (len(values) == 0 || values[0] == "") {
 			continue
 		}
-		if !found || value != w[1] {
+		if len(values) == 0 || values[0] != w[1] && strings.Join(values, ",") != w[1] {
 			return false
 		}
 	}
 	return true
+}
+
+func valuesOf(headers [][2]string, name string) (out []string) {
+	for _, h := range headers {
+		if h[0] == name {
+			out = append(out, h[1])
+		}
+	}
+	return out
 }

@@ -31,7 +31,8 @@
 // An outcome is a status, "ok" or "refused", and what of the following matters: the service that got the call, its subset, "at
 // WORKLOAD", "grpc CODE", "attempts N", "copied to SERVICE subset NAME", "because WORDS", "counts failure" or "counts success" and
 // "by WORDS" of the rule that says so, "sees HEADER=VALUE ..." as the application gets them, with path, query and host among them,
-// "returns HEADER=VALUE ..." of the answer. HEADER= with nothing behind it: it is not there. Of calls that are made several times,
+// "returns HEADER=VALUE ..." of the answer. HEADER= with nothing behind it: it is not there; of one
+// that is there several times VALUE is the first, or all with commas between. Of calls that are made several times,
 // each outcome says how often it is had: "5 times", "at least 5 times", "at most 5 times" or a share, which chance may miss by five
 // standard deviations; "at one endpoint" is the same for all of them. A call has the first outcome that fits.
 //
