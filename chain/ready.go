@@ -45,7 +45,7 @@ func ready(cfg *config.Service, egress []authz.Engine) error {
 }
 
 func readyPool(p *config.Pool) error {
-	if s := p.Policy.Secure; s != nil && s.Mode > traffic.Simple {
+	if s := p.Policy.Secure; s != nil && s.Mode > traffic.Required {
 		return fmt.Errorf("TLS mode %d is not known; the proxy may be older than the control plane", s.Mode)
 	}
 	return nil

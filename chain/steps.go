@@ -63,8 +63,8 @@ func (l *lazy) Serve(c *traffic.Call) error {
 	return h.Serve(c)
 }
 
-// toUpstream says how to connect to a pool's endpoints.
-func toUpstream(o *mesh.Outbound, proto traffic.Proto) traffic.Wrap {
+// Upstream is how to connect to endpoints by a policy.
+func Upstream(o *mesh.Outbound, proto traffic.Proto) *traffic.Upstream {
 	u := &traffic.Upstream{Proto: proto}
 	if o.Connect != nil {
 		u.Connect = *o.Connect
@@ -72,6 +72,12 @@ func toUpstream(o *mesh.Outbound, proto traffic.Proto) traffic.Wrap {
 	if o.Secure != nil {
 		u.Secure = *o.Secure
 	}
+	return u
+}
+
+// toUpstream says how to connect to a pool's endpoints.
+func toUpstream(o *mesh.Outbound, proto traffic.Proto) traffic.Wrap {
+	u := Upstream(o, proto)
 	return func(next traffic.Handler) traffic.Handler { return &upstream{u, next} }
 }
 
@@ -93,7 +99,8 @@ func (h *upstream) explain(t *decision.Trail) {
 	}
 	s, n := &h.u.Secure, &h.u.Connect
 	if s.Ref != (decision.Ref{}) {
-		how := [...]string{traffic.Mutual: "mutual TLS with endpoints that have an identity", traffic.Clear: "in the clear", traffic.Simple: "TLS to " + s.SNI}
+		how := [...]string{traffic.Mutual: "mutual TLS with endpoints that have a proxy", traffic.Clear: "in the clear", traffic.Simple: "TLS to " + s.SNI,
+			traffic.Required: "mutual TLS alone"}
 		t.Took("tls", decision.Verdict{Ref: &s.Ref, Reason: decision.Matched}, how[s.Mode])
 	}
 	if n.Ref != (decision.Ref{}) && n.Timeout > 0 {

@@ -1,8 +1,10 @@
 package compile
 
 import (
+	"slices"
 	"strings"
 
+	"github.com/weft-mesh/weft/feature/authz"
 	"github.com/weft-mesh/weft/mesh"
 )
 
@@ -30,10 +32,13 @@ func ClassOf(s *mesh.Snapshot, svc *mesh.Service, w *mesh.Workload) (c Class) {
 		}
 	}
 	c.Known = strings.Join(known, ",")
-	for _, e := range s.Egress(w) {
-		c.Labels = c.Labels || e.LabelledDest()
-	}
+	c.Labels = readsLabels(s, w)
 	return c
+}
+
+// readsLabels says whether the policies of a caller read labels of those whom it calls.
+func readsLabels(s *mesh.Snapshot, caller *mesh.Workload) bool {
+	return caller != nil && slices.ContainsFunc(s.Egress(caller), func(e authz.Engine) bool { return e.LabelledDest() })
 }
 
 func (c Class) caller() mesh.Caller {

@@ -3,6 +3,7 @@ package compile
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 
 	"github.com/weft-mesh/weft/config"
@@ -62,7 +63,7 @@ func endpoints(s *mesh.Snapshot, svc *mesh.Service, p *mesh.Port, labels []strin
 	for _, e := range s.Endpoints(svc, p, labels) {
 		x := traffic.Endpoint{Addr: e.Addr, Zone: e.Zone, Draining: e.Draining}
 		if w := e.Workload; w != nil {
-			x.ID, x.Workload, x.Tunnel, x.Weight = w.ID, w.Key(), w.Tunnel, w.Weight
+			x.ID, x.Workload, x.Tunnel, x.Weight = w.ID, w.Key(), w.TunnelAt(e.Addr.Addr()), w.Weight
 			x.Draining = x.Draining || w.Draining
 			if class.Labels {
 				x.Labels = w.Labels
@@ -80,11 +81,41 @@ func Workload(s *mesh.Snapshot, key string) *config.Workload {
 		return nil
 	}
 	out := &config.Workload{Name: w.Name, Namespace: w.Namespace, ID: w.ID, Addr: w.Addr, Labels: w.Labels,
+		Also:    w.Also,
 		Inbound: s.Inbound(w), Egress: s.Egress(w), Trusted: w.Trusted}
-	for _, p := range w.Ports {
-		out.Ports = append(out.Ports, config.AppPort{Number: p.Number, Proto: appProto(s, w, p)})
-	}
+	out.Ports = ports(s, w)
 	out.Labelled = slices.ContainsFunc(out.Inbound.Authz, func(e authz.Engine) bool { return e.Labelled() })
+	return out
+}
+
+func ports(s *mesh.Snapshot, w *mesh.Workload) (out []config.AppPort) {
+	for _, p := range w.Ports {
+		out = append(out, config.AppPort{Number: p.Number, Proto: appProto(s, w, p)})
+	}
+	return out
+}
+
+// Address compiles what has an IP, as a caller sees it; nil: nothing in the mesh has. A service's virtual IP goes before a workload's: who
+// calls that means the service.
+func Address(s *mesh.Snapshot, ip netip.Addr, caller *mesh.Workload) *config.Address {
+	if host := s.HostOf(ip); host != "" {
+		return &config.Address{Host: host}
+	}
+	w := s.At(ip)
+	if w == nil {
+		return nil
+	}
+	to := &traffic.Endpoint{Addr: netip.AddrPortFrom(ip, 0), ID: w.ID, Workload: w.Key(), Tunnel: w.TunnelAt(ip), Zone: w.Zone}
+	if readsLabels(s, caller) {
+		to.Labels = w.Labels
+	}
+	out := &config.Address{Workload: to, Ports: ports(s, w)}
+	for _, svc := range s.ServicesOf(w) {
+		if svc.Headless {
+			out.Members = append(out.Members, svc.Host)
+		}
+	}
+	slices.Sort(out.Members)
 	return out
 }
 
@@ -138,8 +169,13 @@ func All(s *mesh.Snapshot, caller *mesh.Workload) *config.Set {
 			set.Addresses[ip.String()] = &config.Address{Host: host}
 		}
 	}
-	for key := range s.Workloads {
+	for key, w := range s.Workloads {
 		set.Workloads[key], set.Peers[key] = Workload(s, key), Peer(s, key)
+		for _, ip := range append([]netip.Addr{w.Addr}, w.Also...) {
+			if a := Address(s, ip, caller); a != nil {
+				set.Addresses[ip.String()] = a
+			}
+		}
 	}
 	for key := range s.Gateways {
 		set.Gateways[key] = Gateway(s, key)

@@ -193,11 +193,56 @@ func TestWorkload(t *testing.T) {
 func TestAll(t *testing.T) {
 	s := snapshot(service("ratings", http), service("reviews", http), workload("default", "ratings", 1), workload("default", "reviews", 2))
 	set := compile.All(s, s.Workloads["default/reviews-2"])
-	if len(set.Services) != 2 || len(set.Addresses) != 1 || len(set.Workloads) != 2 || len(set.Peers) != 2 { // both names have seven letters, so one address
+	if len(set.Services) != 2 || len(set.Addresses) != 3 || len(set.Workloads) != 2 || len(set.Peers) != 2 { // both names have seven letters, so one virtual address
 		t.Errorf("%+v", set)
 	}
 	if got := set.Services[ratings]; !reflect.DeepEqual(got, compile.Service(s, ratings, compile.Class{})) {
 		t.Errorf("%+v", got)
+	}
+}
+
+// TestAddress: an IP is a service's, else the workload's that alone has it, with where its proxy is for that address.
+func TestAddress(t *testing.T) {
+	v6, node := netip.MustParseAddr("fd00::7"), netip.MustParseAddr("192.0.2.1")
+	dual := workload("default", "ratings", 1, "version=v1")
+	dual.Workloads[0].Also = []netip.Addr{v6}
+	naked := workload("default", "ratings", 2)
+	naked.Workloads[0].Tunnel = netip.AddrPort{}
+	shared := workload("default", "agent", 3)
+	shared.Workloads[0].Addr, shared.Workloads[0].Shared, shared.Workloads[0].Tunnel = node, true, netip.AddrPort{}
+	headless := service("ratings", http)
+	headless.Services[0].IPs, headless.Services[0].Headless = nil, true
+	plain := service("plain", http)
+	plain.Services[0].Selector.Labels = []string{"app=ratings"}
+	s := snapshot(dual, naked, shared, headless, plain, workload("default", "reviews", 4), mesh.Part{Authorizations: []mesh.Authorization{{Ref: ref("P", "out"), Out: true,
+		Selector: match.Selector{Labels: []string{"app=reviews"}}, Tiers: []authz.Tier{{Rules: []authz.Rule{{Dest: []match.Source{{Selectors: []match.Selector{{Labels: []string{"version=v1"}}}}}}}}}}}})
+	caller := s.Workloads["default/reviews-4"]
+	is := func(ip netip.Addr, caller *mesh.Workload, want *config.Address) {
+		t.Helper()
+		if got := compile.Address(s, ip, caller); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %+v, want %+v", ip, got, want)
+		}
+	}
+	at := func(ip netip.Addr, n int, labels ...string) *config.Address {
+		return &config.Address{Workload: &traffic.Endpoint{Addr: netip.AddrPortFrom(ip, 0), ID: identity.Of("cluster.local", "default", "ratings"),
+			Workload: fmt.Sprint("default/ratings-", n), Tunnel: netip.AddrPortFrom(ip, 15008), Labels: labels},
+			Ports: []config.AppPort{{Number: 9080, Proto: traffic.HTTP1}}, Members: []string{ratings}}
+	}
+	v4 := netip.MustParseAddr("127.64.0.1")
+	is(v4, nil, at(v4, 1))
+	is(v6, nil, at(v6, 1))
+	is(v4, caller, at(v4, 1, "app=ratings", "version=v1"))
+	bare := at(netip.MustParseAddr("127.64.0.2"), 2)
+	bare.Workload.Tunnel = netip.AddrPort{}
+	is(bare.Workload.Addr.Addr(), nil, bare)
+	is(s.Services["plain.default.svc.cluster.local"].IPs[0], nil, &config.Address{Host: "plain.default.svc.cluster.local"})
+	is(node, nil, nil)
+	is(netip.MustParseAddr("198.51.100.1"), nil, nil)
+	if to, proto := at(v4, 1).At(9080); to.Addr != netip.AddrPortFrom(v4, 9080) || proto != traffic.HTTP1 {
+		t.Errorf("%+v %s", to, proto)
+	}
+	if to, proto := at(v4, 1).At(1); to.Addr.Port() != 1 || proto != traffic.Detect {
+		t.Errorf("%+v %s", to, proto)
 	}
 }
 

@@ -20,7 +20,7 @@ import (
 // Kinds of resources, as the first part of their names.
 const (
 	KindService  = "service"  // service/HOST: how to call one
-	KindAddress  = "address"  // address/IP: whose virtual IP that is
+	KindAddress  = "address"  // address/IP: what has it
 	KindWorkload = "workload" // workload/NAMESPACE/NAME: what its own proxy needs to know of it
 	KindPeer     = "peer"     // peer/NAMESPACE/NAME: what policies may ask of a caller
 	KindTrust    = "trust"    // trust/DOMAIN: its roots
@@ -45,6 +45,21 @@ type Service struct {
 	Ports     []Port       `pb:"5"`
 }
 
+// Endpoint finds the port that leads to an address, and the endpoint there; nil: none does.
+func (s *Service) Endpoint(at netip.AddrPort) (*Port, *traffic.Endpoint) {
+	for i := range s.Ports {
+		p := &s.Ports[i]
+		for j := range p.Pools[:min(len(p.Pools), 1)] {
+			for k := range p.Pools[j].Endpoints {
+				if e := &p.Pools[j].Endpoints[k]; e.Addr == at {
+					return p, e
+				}
+			}
+		}
+	}
+	return nil, nil
+}
+
 // Port is one port's rules and pools.
 type Port struct {
 	Number  uint16        `pb:"1"`
@@ -64,9 +79,24 @@ type Pool struct {
 	Endpoints []traffic.Endpoint `pb:"3"` // sorted by address
 }
 
-// Address says which service has a virtual IP.
+// Address says what has an IP: a service, whose virtual one it is, or a workload.
 type Address struct {
-	Host string `pb:"1"`
+	Host     string            `pb:"1"` // of the service
+	Workload *traffic.Endpoint `pb:"2"` // on no port
+	Ports    []AppPort         `pb:"3"` // that the workload declares
+	Members  []string          `pb:"4"` // hosts of the headless services that lead to the workload: who calls one calls it by such an address
+}
+
+// At is a port of the workload that has the address, and what it speaks.
+func (a *Address) At(port uint16) (traffic.Endpoint, traffic.Proto) {
+	to := *a.Workload
+	to.Addr = netip.AddrPortFrom(to.Addr.Addr(), port)
+	for _, p := range a.Ports {
+		if p.Number == port {
+			return to, p.Proto
+		}
+	}
+	return to, traffic.Detect
 }
 
 // Workload is what its own proxy needs to know of it.
@@ -81,7 +111,11 @@ type Workload struct {
 	Egress    []authz.Engine `pb:"8"`
 	Labelled  bool           `pb:"9"`  // Inbound reads labels of callers: the proxy asks for peers
 	Trusted   []netip.Prefix `pb:"10"` // proxies in front of the mesh whose x-forwarded-* counts
+	Also      []netip.Addr   `pb:"11"` // further addresses
 }
+
+// Has says whether the workload has an address.
+func (w *Workload) Has(a netip.Addr) bool { return w.Addr == a || slices.Contains(w.Also, a) }
 
 // Trusts says whether a caller from outside is a proxy whose word on forwarding counts.
 func (w *Workload) Trusts(a netip.Addr) bool {

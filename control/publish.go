@@ -3,6 +3,7 @@ package control
 import (
 	"errors"
 	"maps"
+	"net/netip"
 	"slices"
 
 	"github.com/weft-mesh/weft/compile"
@@ -101,15 +102,14 @@ func (p *publisher) touched(old *mesh.Snapshot, t *mesh.Touched) map[string]bool
 	for host := range t.Hosts {
 		names[config.Name(config.KindService, host)] = true
 		for _, snap := range []*mesh.Snapshot{old, p.snap} {
-			if svc := snap.Services[host]; svc != nil {
-				for _, ip := range svc.IPs {
-					names[config.Name(config.KindAddress, ip.String())] = true
-				}
-			}
+			virtual(snap.Services[host], names)
+			p.members(snap, snap.Services[host], names)
 		}
 	}
 	for key := range t.Workloads {
-		names[config.Name(config.KindWorkload, key)] = true
+		for _, snap := range []*mesh.Snapshot{old, p.snap} {
+			about(snap.Workloads[key], names)
+		}
 		names[config.Name(config.KindPeer, key)] = true
 	}
 	for key := range t.Gateways {
@@ -124,11 +124,46 @@ func (p *publisher) touched(old *mesh.Snapshot, t *mesh.Touched) map[string]bool
 	if t.Everybody || t.AllHosts {
 		for name := range p.wanted {
 			kind, _ := config.Cut(name)
-			names[name] = names[name] || kind == config.KindService && t.AllHosts || kind == config.KindWorkload && t.Everybody
+			names[name] = names[name] || (kind == config.KindService || kind == config.KindAddress) && t.AllHosts || kind == config.KindWorkload && t.Everybody
 		}
 	}
 	maps.DeleteFunc(names, func(name string, on bool) bool { return !on || p.wanted[name] == nil })
 	return names
+}
+
+// virtual adds a service's virtual IPs.
+func virtual(svc *mesh.Service, names map[string]bool) {
+	if svc == nil {
+		return
+	}
+	for _, ip := range svc.IPs {
+		names[config.Name(config.KindAddress, ip.String())] = true
+	}
+}
+
+// about adds what is told of a workload.
+func about(w *mesh.Workload, names map[string]bool) {
+	if w == nil {
+		return
+	}
+	names[config.Name(config.KindWorkload, w.Key())] = true
+	for _, ip := range append([]netip.Addr{w.Addr}, w.Also...) {
+		names[config.Name(config.KindAddress, ip.String())] = true
+	}
+}
+
+// members adds the addresses of a headless service's endpoints that anybody wants: they say of which service they are.
+func (p *publisher) members(snap *mesh.Snapshot, svc *mesh.Service, names map[string]bool) {
+	if svc == nil || !svc.Headless {
+		return
+	}
+	for i := range svc.Ports {
+		for _, e := range snap.Endpoints(svc, &svc.Ports[i], nil) {
+			if name := config.Name(config.KindAddress, e.Addr.Addr().String()); p.wanted[name] != nil {
+				names[name] = true
+			}
+		}
+	}
 }
 
 // declared adds the workloads that a service leads to where the service itself has changed: it may declare the protocols of their
@@ -145,9 +180,7 @@ func (p *publisher) declared(old *mesh.Snapshot, t *mesh.Touched, names map[stri
 			}
 			for i := range svc.Ports {
 				for _, e := range snap.Endpoints(svc, &svc.Ports[i], nil) {
-					if e.Workload != nil {
-						names[config.Name(config.KindWorkload, e.Workload.Key())] = true
-					}
+					about(e.Workload, names)
 				}
 			}
 		}
@@ -164,7 +197,7 @@ func (p *publisher) resend(name string) {
 
 func (p *publisher) reclass(s *session) {
 	for _, name := range s.names() {
-		if kind, _ := config.Cut(name); kind == config.KindService || kind == config.KindGateway {
+		if kind, _ := config.Cut(name); kind == config.KindService || kind == config.KindAddress || kind == config.KindGateway {
 			if b := p.body(name, s); b.Version != s.last(name) {
 				s.push(name, b)
 			}
@@ -183,7 +216,7 @@ func (p *publisher) body(name string, s *session) stream.Body {
 	case config.KindService:
 		return p.service(key, s.workload)
 	case config.KindAddress:
-		return p.address(key)
+		return p.address(key, s.workload)
 	case config.KindWorkload:
 		if key == s.workload {
 			return encode(compile.Workload(p.snap, key))
@@ -219,16 +252,12 @@ func (p *publisher) service(host, workload string) stream.Body {
 	return b
 }
 
-func (p *publisher) address(ip string) stream.Body {
+func (p *publisher) address(ip, workload string) stream.Body {
 	addr, err := parseAddr(ip)
 	if err != nil {
 		return stream.Body{}
 	}
-	host := p.snap.HostOf(addr)
-	if host == "" {
-		return stream.Body{}
-	}
-	return encode(&config.Address{Host: host})
+	return encode(compile.Address(p.snap, addr, p.snap.Workloads[workload]))
 }
 
 func encode[T any](v *T) stream.Body {

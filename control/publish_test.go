@@ -48,6 +48,61 @@ func TestWhatIsWantedComes(t *testing.T) {
 	x.nothing()
 }
 
+const pods = `
+apiVersion: v1
+kind: Pod
+metadata: {name: db-0, annotations: {weft.dev/tunnel: ":15008"}, labels: {app: db}}
+spec: {containers: [{name: db, ports: [{containerPort: 5432, name: tcp}]}]}
+status: {podIP: 10.0.0.1, conditions: [{type: Ready, status: "True"}]}
+`
+
+const headless = `
+apiVersion: v1
+kind: Service
+metadata: {name: db}
+spec: {clusterIP: None, selector: {app: db}, ports: [{port: 5432}]}
+`
+
+// Who calls an address is told whose it is now, and of which headless service.
+func TestAddressOfAPod(t *testing.T) {
+	f := newFeed(synced(nil))
+	p := run(t, options(t, state(t), f))
+	x := p.proxy(p.register("reviews", "v1"))
+	name := config.Name(config.KindAddress, "10.0.0.1")
+	x.want(name)
+	if r := x.get()[name]; !r.Gone {
+		t.Errorf("%+v", r)
+	}
+	moved := strings.NewReplacer("db-0", "db-1", ":15008", "").Replace(pods)
+	for _, step := range []struct {
+		what    string
+		event   source.Event
+		want    string // the workload
+		tunnel  string
+		members int
+	}{
+		{"a pod", source.Event{Put: parse(t, pods)}, "default/db-0", "10.0.0.1:15008", 0},
+		{"a headless service", source.Event{Put: parse(t, headless)}, "default/db-0", "10.0.0.1:15008", 1},
+		{"it goes", source.Event{Delete: []dialect.Key{{Kind: "Service", Namespace: "default", Name: "db"}}}, "default/db-0", "10.0.0.1:15008", 0},
+		{"another pod", source.Event{Put: parse(t, strings.Replace(moved, `weft.dev/tunnel: ""`, "a: b", 1)),
+			Delete: []dialect.Key{{Kind: "Pod", Namespace: "default", Name: "db-0"}}}, "default/db-1", "invalid AddrPort", 0},
+		{"none", source.Event{Delete: []dialect.Key{{Kind: "Pod", Namespace: "default", Name: "db-1"}}}, "", "", 0},
+	} {
+		f.emit(t, step.event)
+		r := x.get()[name]
+		if step.want == "" {
+			if !r.Gone {
+				t.Errorf("%s: %+v", step.what, r)
+			}
+			continue
+		}
+		if a := of[config.Address](t, r); a.Workload == nil || a.Workload.Workload != step.want || a.Workload.Tunnel.String() != step.tunnel ||
+			len(a.Members) != step.members || len(a.Ports) != 1 || a.Ports[0].Proto != traffic.TCP {
+			t.Errorf("%s: %+v", step.what, a)
+		}
+	}
+}
+
 // A workload's own resource, with the policies on its callers, is for its own proxy.
 func TestAnothersWorkloadIsNotTold(t *testing.T) {
 	p := run(t, options(t, state(t)))

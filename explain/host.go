@@ -45,8 +45,7 @@ func (h *host) way(c *traffic.Call) (traffic.Handler, error) {
 	c.Begin(h, conn)
 	if h.q.Host == "" {
 		conn.Original = h.q.Addr
-		c.To, c.Upstream = &traffic.Endpoint{Addr: h.q.Addr}, &traffic.Upstream{}
-		return chain.NewPassthrough(h.self.Egress)
+		return h.toAddress(c)
 	}
 	svc := h.cfg.Services[h.q.Host]
 	if svc == nil {
@@ -66,6 +65,34 @@ func (h *host) way(c *traffic.Call) (traffic.Handler, error) {
 		return p, nil
 	}
 	return refusal{decision.NoService, 502, s.Lacks(h.q.Host, h.q.Port)}, nil
+}
+
+// toAddress is the way of a call to an address that is no service's: of a workload's, by the rules of a headless service that it is of.
+func (h *host) toAddress(c *traffic.Call) (traffic.Handler, error) {
+	c.To, c.Upstream = &traffic.Endpoint{Addr: h.q.Addr}, &traffic.Upstream{}
+	a := h.cfg.Addresses[h.q.Addr.Addr().String()]
+	if a == nil || a.Workload == nil {
+		return chain.NewPassthrough(h.self.Egress)
+	}
+	for _, name := range a.Members {
+		port, to := h.cfg.Services[name].Endpoint(h.q.Addr)
+		if to == nil {
+			continue
+		}
+		c.Target = traffic.Target{Service: name, Port: port.Number}
+		if port.Route != (decision.Ref{}) {
+			s, err := h.service(name)
+			if err != nil {
+				return nil, err
+			}
+			return s.Port(port.Number), nil
+		}
+		c.To, c.Upstream = to, chain.Upstream(&port.Pools[0].Policy, port.Proto)
+		return chain.NewPassthrough(h.self.Egress)
+	}
+	to, proto := a.At(h.q.Addr.Port())
+	c.To, c.Upstream.Proto = &to, proto
+	return chain.NewPassthrough(h.self.Egress)
 }
 
 // published is the way of a call from outside of the mesh.
@@ -128,10 +155,20 @@ func (h *host) Forward(c *traffic.Call) error {
 		h.fail = max(h.fail-1, 0)
 		return c.Fail(traffic.ErrConnect)
 	}
+	secure := c.Upstream.Mutual(c.To)
+	if c.Upstream.Secure.Mode == traffic.Required && !secure {
+		c.Trail.Took("callee", decision.Verdict{Ref: &c.Upstream.Secure.Ref, Reason: decision.ConnectFailed}, "it has no proxy that takes mutual TLS")
+		return c.Fail(traffic.ErrConnect)
+	}
 	w := h.cfg.Workloads[c.To.Workload]
-	if w == nil {
+	switch {
+	case w == nil:
 		c.Trail.Took("callee", decision.Verdict{Reason: decision.Assumed}, "nothing is known of it")
 		h.deliver(c, "")
+		return nil
+	case !c.To.Tunnel.IsValid():
+		c.Trail.Took("callee", decision.Verdict{Reason: decision.Assumed}, "it has no proxy, so nothing judges the call")
+		h.deliver(c, c.To.Workload)
 		return nil
 	}
 	in, err := inbound(w)
@@ -139,7 +176,6 @@ func (h *host) Forward(c *traffic.Call) error {
 		return err
 	}
 	r := &traffic.Call{}
-	secure := !c.To.ID.IsZero() && c.Upstream.Secure.Mode == traffic.Mutual
 	conn := &traffic.Conn{Source: peer(h.self), Original: c.To.Addr, Secure: secure}
 	if !secure {
 		conn.Source.ID, conn.Source.Workload, conn.Source.Labels = traffic.Peer{}.ID, "", nil

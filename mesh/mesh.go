@@ -5,6 +5,7 @@ package mesh
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/weft-mesh/weft/decision"
@@ -76,6 +77,7 @@ type Service struct {
 	Namespace string
 	IPs       []netip.Addr // virtual; none: one is assigned
 	Headless  bool         // names resolve to the endpoints' addresses
+	Unready   bool         // workloads that are not ready are endpoints too
 	Ports     []Port
 	Selector  *match.Selector // nil: no workload is meant
 	Created   time.Time
@@ -97,6 +99,8 @@ type Workload struct {
 	Namespace string
 	ID        identity.ID
 	Addr      netip.Addr
+	Also      []netip.Addr   // further addresses
+	Shared    bool           // its addresses are its node's, so they do not tell whose a call is
 	Tunnel    netip.AddrPort // of its proxy; zero: it has none
 	Labels    []string       // "key=value", sorted
 	Ports     []WorkloadPort
@@ -116,6 +120,25 @@ type WorkloadPort struct {
 
 // Key is the workload's name in configuration and certificates.
 func (w *Workload) Key() string { return w.Namespace + "/" + w.Name }
+
+// Has says whether the workload has an address.
+func (w *Workload) Has(a netip.Addr) bool { return w.Addr == a || slices.Contains(w.Also, a) }
+
+// TunnelAt is where the workload's proxy is, for who calls the workload at one of its addresses: there, if it is at the workload's own.
+func (w *Workload) TunnelAt(a netip.Addr) netip.AddrPort {
+	if w.Tunnel.Addr() == w.Addr && w.Has(a) {
+		return netip.AddrPortFrom(a, w.Tunnel.Port())
+	}
+	return w.Tunnel
+}
+
+// own are the addresses that nobody else has at the same time.
+func (w *Workload) own() []netip.Addr {
+	if w.Shared {
+		return nil
+	}
+	return append([]netip.Addr{w.Addr}, w.Also...)
+}
 
 // EndpointSet is addresses of a service that its source lists (an EndpointSlice).
 type EndpointSet struct {

@@ -50,7 +50,7 @@ func (s *Snapshot) With(changes []Change) (*Snapshot, *Touched) {
 	n.byIP = index(n.byIP, changes, services, func(x *Service) []netip.Addr { return x.IPs })
 	n.Workloads = named(n.Workloads, changes, workloads, (*Workload).Key)
 	n.members = index(n.members, changes, workloads, one(func(w *Workload) string { return w.Namespace }))
-	n.byAddr = index(n.byAddr, changes, workloads, one(func(w *Workload) netip.Addr { return w.Addr }))
+	n.byAddr = index(n.byAddr, changes, workloads, (*Workload).own)
 	n.slices = index(n.slices, changes, func(p *Part) []EndpointSet { return p.Endpoints }, one(func(e *EndpointSet) string { return e.Host }))
 	n.listed = index(n.listed, changes, func(p *Part) []EndpointSet { return p.Endpoints }, (*EndpointSet).addrs)
 	n.routed = index(n.routed, changes, func(p *Part) []Route { return p.Routes }, one(func(r *Route) string { return hostKey(r.Host) }))
@@ -160,8 +160,8 @@ func cloned[K comparable, V any](m map[K]V) map[K]V {
 	return maps.Clone(m)
 }
 
-// at returns the workload that has an address, or nil: of several one that is ready, since the others have ended or not begun.
-func (s *Snapshot) at(a netip.Addr) *Workload {
+// At returns the workload that alone has an address, or nil: of several one that is ready, since the others have ended or not begun.
+func (s *Snapshot) At(a netip.Addr) *Workload {
 	return first(s.byAddr[a], func(x, y *Workload) int {
 		switch {
 		case x.Ready && !y.Ready:
@@ -237,7 +237,7 @@ type Endpoint struct {
 }
 
 // Endpoints returns those of a service's port that carry all labels, sorted by address: of its EndpointSets if it has any, else
-// of the workloads that it selects. What is neither ready nor draining is left out.
+// of the workloads that it selects. What is neither ready nor draining is left out, unless the service wants it.
 func (s *Snapshot) Endpoints(svc *Service, port *Port, labels []string) (out []Endpoint) {
 	if sets := s.slices[svc.Host]; len(sets) > 0 {
 		out = s.ofSets(sets, port, labels)
@@ -256,9 +256,9 @@ func (s *Snapshot) ofSets(sets []*EndpointSet, port *Port, labels []string) (out
 			continue
 		}
 		for _, a := range set.Addrs {
-			w := s.at(a.Addr)
+			w := s.At(a.Addr)
 			if a.Workload != "" {
-				if w = s.Workloads[a.Workload]; w == nil || w.Addr != a.Addr {
+				if w = s.Workloads[a.Workload]; w == nil || !w.Has(a.Addr) {
 					continue
 				}
 			}
@@ -275,7 +275,7 @@ func (s *Snapshot) selected(svc *Service, port *Port, labels []string) (out []En
 	sub := match.Selector{Labels: labels}
 	for _, w := range s.members[svc.Namespace] {
 		target, ok := TargetOf(w, port)
-		if !ok || !w.Ready && !w.Draining || !svc.Selector.Match(w.Labels) || !sub.Match(w.Labels) {
+		if !ok || !w.Ready && !w.Draining && !svc.Unready || !svc.Selector.Match(w.Labels) || !sub.Match(w.Labels) {
 			continue
 		}
 		out = append(out, Endpoint{netip.AddrPortFrom(w.Addr, target), w, w.Zone, w.Draining})

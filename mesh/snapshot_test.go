@@ -28,7 +28,10 @@ func random(r *rand.Rand, n int) *mesh.Part {
 			Selector: &match.Selector{Labels: []string{fmt.Sprint("app=a", r.IntN(2))}}}}
 	case 1:
 		p.Workloads = []mesh.Workload{{Ref: ref, Name: ref.Name, Namespace: ref.Namespace, Addr: netip.AddrFrom4([4]byte{127, 64, 0, byte(n % 7)}),
-			Labels: []string{fmt.Sprint("app=a", r.IntN(2))}, Ready: r.IntN(4) > 0}}
+			Labels: []string{fmt.Sprint("app=a", r.IntN(2))}, Ready: r.IntN(4) > 0, Shared: r.IntN(4) == 0}}
+		if r.IntN(3) == 0 {
+			p.Workloads[0].Also = []netip.Addr{netip.AddrFrom4([4]byte{127, 64, 0, byte(r.IntN(7))})}
+		}
 	case 2:
 		p.Routes = []mesh.Route{{Ref: ref, Host: host, Rank: mesh.Rank(r.IntN(3))}, {Ref: ref, Host: "*.cluster.local"}}
 	case 3:
@@ -130,6 +133,38 @@ func TestTouchedIsEnough(t *testing.T) {
 			}
 		}
 		s = next
+	}
+}
+
+// TestAddressesOfWorkloads: those of the second family are found as the first are; those of a node, which many share, say of nobody who it is.
+func TestAddressesOfWorkloads(t *testing.T) {
+	v4, v6, node := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("fd00::1"), netip.MustParseAddr("192.0.2.1")
+	ports := []mesh.Port{{Number: 80}}
+	s, _ := mesh.New().With([]mesh.Change{{New: &mesh.Part{
+		Services: []mesh.Service{{Host: "s", Namespace: "shop", Ports: ports}, {Host: "agents", Namespace: "shop", Ports: ports, Selector: &match.Selector{Labels: []string{"app=agent"}}}},
+		Workloads: []mesh.Workload{{Name: "dual", Namespace: "shop", Addr: v4, Also: []netip.Addr{v6}, Tunnel: netip.AddrPortFrom(v4, 15008), Ready: true},
+			{Name: "agent", Namespace: "shop", Addr: node, Shared: true, Ready: true, Labels: []string{"app=agent"}}, {Name: "other", Namespace: "shop", Addr: node, Shared: true, Ready: true}},
+		Endpoints: []mesh.EndpointSet{{Host: "s", Ports: ports, Addrs: []mesh.EndpointAddr{{Addr: v6, Workload: "shop/dual", Ready: true}, {Addr: node, Ready: true},
+			{Addr: v4, Workload: "shop/gone", Ready: true}}}}}}})
+	var got []string
+	for _, host := range []string{"s", "agents"} {
+		for _, e := range s.Endpoints(s.Services[host], &ports[0], nil) {
+			name := ""
+			if e.Workload != nil {
+				name = e.Workload.Name + " " + e.Workload.TunnelAt(e.Addr.Addr()).String()
+			}
+			got = append(got, e.Addr.String()+" "+name)
+		}
+	}
+	if want := []string{"192.0.2.1:80 ", "[fd00::1]:80 dual [fd00::1]:15008", "192.0.2.1:80 agent invalid AddrPort"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if w := s.At(v6); w == nil || w.Name != "dual" || s.At(node) != nil {
+		t.Errorf("%+v, %+v", w, s.At(node))
+	}
+	foreign := mesh.Workload{Addr: v4, Tunnel: netip.AddrPortFrom(node, 1)}
+	if at := foreign.TunnelAt(v4); at != foreign.Tunnel {
+		t.Errorf("a proxy elsewhere is called at %s", at)
 	}
 }
 

@@ -77,9 +77,11 @@ func (t *Touched) namespaces(list []string) {
 func (t *Touched) workload(s *Snapshot, w *Workload) {
 	t.Workloads[w.Key()] = true
 	t.services(s, w)
-	for _, x := range s.byAddr[w.Addr] {
-		if x != w {
-			t.services(s, x)
+	for _, a := range w.own() {
+		for _, x := range s.byAddr[a] {
+			if x != w {
+				t.services(s, x)
+			}
 		}
 	}
 }
@@ -97,9 +99,11 @@ func (s *Snapshot) ServicesOf(w *Workload) (out []*Service) {
 			out = append(out, svc)
 		}
 	}
-	for _, set := range s.listed[w.Addr] {
-		if svc := s.Services[set.Host]; svc != nil && !slices.Contains(out, svc) {
-			out = append(out, svc)
+	for _, a := range append([]netip.Addr{w.Addr}, w.Also...) {
+		for _, set := range s.listed[a] {
+			if svc := s.Services[set.Host]; svc != nil && !slices.Contains(out, svc) {
+				out = append(out, svc)
+			}
 		}
 	}
 	return out

@@ -23,7 +23,8 @@ import (
 
 var (
 	me  = traffic.Peer{ID: identity.Of("td", "ns", "me"), Workload: "ns/me-1", Addr: netip.MustParseAddrPort("10.0.0.1:4000")}
-	you = &traffic.Endpoint{ID: identity.Of("td", "ns", "you"), Workload: "ns/you-1", Addr: netip.MustParseAddrPort("10.0.0.2:80")}
+	you = &traffic.Endpoint{ID: identity.Of("td", "ns", "you"), Workload: "ns/you-1", Addr: netip.MustParseAddrPort("10.0.0.2:80"),
+		Tunnel: netip.MustParseAddrPort("10.0.0.2:15008")}
 )
 
 func refTo(d decision.Dialect, kind, rule string) decision.Ref {

@@ -79,7 +79,7 @@ func Of(c *traffic.Call, by Reporter, start, head, now time.Time) Record {
 	if c.To != nil {
 		r.To = Party{c.To.ID, c.To.Workload, c.To.Addr}
 		if by == Source {
-			r.Secure = !c.To.ID.IsZero() && (c.Upstream == nil || c.Upstream.Secure.Mode == traffic.Mutual)
+			r.Secure = c.Upstream.Mutual(c.To)
 		}
 	}
 	if by == Destination && r.Port == 0 {

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,11 +35,11 @@ func (p *Proxy) forward(c *traffic.Call) error {
 			sni = c.Target.Service
 		}
 		err = p.forwardPlain(c, place{addr: to.Addr, tls: true, sni: sni}, connectTimeout(c.Upstream))
-	case mode == traffic.Clear || to.ID.IsZero():
+	case mode == traffic.Required && !to.Mutual():
+		err = fmt.Errorf("%w: a policy wants mutual TLS, and %s has no proxy that takes it", traffic.ErrConnect, cmp.Or(to.Workload, to.Addr.String()))
+	case mode == traffic.Clear || !to.Mutual():
 		take(&c.Header, tryHeader)
 		err = p.forwardPlain(c, place{addr: to.Addr}, connectTimeout(c.Upstream))
-	case !to.Tunnel.IsValid():
-		err = fmt.Errorf("%w: %s has an identity, and no proxy that takes mutual TLS", traffic.ErrConnect, to.Workload)
 	default:
 		err = p.forwardMesh(c)
 	}

@@ -27,6 +27,7 @@ type outbound struct {
 	target traffic.Target
 	proto  traffic.Proto
 	up     *traffic.Upstream // of direct
+	at     *config.Address   // whose the address of direct is; nil: no workload's
 }
 
 // serveOut serves a connection of the workload's.
@@ -56,8 +57,8 @@ func (o *outbound) name() string {
 	return o.to.String()
 }
 
-// wayTo finds what is at an address: a service by its virtual IP; an endpoint of one; else, outside of the mesh's own addresses,
-// whoever is there.
+// wayTo finds what is at an address: a service by its virtual IP; an endpoint of one; any other workload; else, outside of the mesh's own
+// addresses, whoever is there.
 func (p *Proxy) wayTo(to netip.AddrPort) *outbound {
 	o := &outbound{engine: engine{p}, to: to, proto: traffic.Detect}
 	if _, err := p.known(); err != nil {
@@ -66,13 +67,22 @@ func (p *Proxy) wayTo(to netip.AddrPort) *outbound {
 	}
 	ctx, cancel := context.WithTimeout(p.ctx, p.opts.Lookup)
 	defer cancel()
-	e, err := p.store.ByIP(ctx, to.Addr(), p.now())
+	e, a, err := p.store.ByIP(ctx, to.Addr(), p.now())
+	if a != nil {
+		for _, host := range a.Members {
+			_, _ = p.service(ctx, host) // for toEndpoint; without an answer the callee is the one that was chosen
+		}
+	}
+	o.at = a
 	switch {
 	case e != nil:
 		o.service(e, to.Port())
 	case p.toEndpoint(o):
 	case err != nil: // it may be a service's: it is not for an unencrypted call to find out
 		o.nobody = err
+	case a != nil:
+		w, proto := a.At(to.Port())
+		o.direct, o.up, o.proto = &w, &traffic.Upstream{Proto: proto}, proto
 	case p.ofMesh(to.Addr()):
 		o.nobody = errNoService
 	default:
@@ -97,9 +107,9 @@ func (o *outbound) service(e *held.Entry, port uint16) {
 }
 
 // toEndpoint goes to an endpoint of a service by the endpoint's own address, as callers of a headless service do: rules hold where
-// there are any, else the caller gets the one that it chose.
+// there are any, else the caller gets the one that it chose. Who calls a workload that no headless service leads to means that one.
 func (p *Proxy) toEndpoint(o *outbound) bool {
-	e, port, to := p.store.ByEndpoint(o.to)
+	e, port, to := p.store.ByEndpoint(o.to, o.at)
 	if e == nil {
 		return false
 	}
@@ -112,13 +122,7 @@ func (p *Proxy) toEndpoint(o *outbound) bool {
 		o.entry = e
 		return true
 	}
-	o.direct, o.up = to, &traffic.Upstream{Proto: port.Proto}
-	if c := port.Pools[0].Policy.Connect; c != nil {
-		o.up.Connect = *c
-	}
-	if s := port.Pools[0].Policy.Secure; s != nil {
-		o.up.Secure = *s
-	}
+	o.direct, o.up = to, chain.Upstream(&port.Pools[0].Policy, port.Proto)
 	return true
 }
 
@@ -146,11 +150,7 @@ func (o *outbound) Serve(c *traffic.Call) error {
 		return o.refuse(c, o.nobody)
 	}
 	if o.direct != nil {
-		c.To, c.Upstream = o.direct, o.up
-		if c.Attempts == 0 {
-			c.Attempts = 1
-		}
-		return o.p.self.Load().egress.Serve(c)
+		return o.whoIs(c)
 	}
 	svc, err := o.current()
 	if err != nil {
@@ -160,6 +160,23 @@ func (o *outbound) Serve(c *traffic.Call) error {
 		return h.Serve(c)
 	}
 	return o.refuse(c, absent(svc.Way.Lacks(svc.Config.Host, o.target.Port)))
+}
+
+// whoIs goes to whoever is at the address now: a connection of the application's may outlive a pod whose address another one gets.
+func (o *outbound) whoIs(c *traffic.Call) error {
+	ctx, cancel := context.WithTimeout(o.p.ctx, o.p.opts.Lookup)
+	defer cancel()
+	if e, a, err := o.p.store.ByIP(ctx, o.to.Addr(), o.p.now()); err == nil && (e != nil || a != o.at) {
+		o = o.p.wayTo(o.to)
+		if c.Target = o.target; o.direct == nil {
+			return o.Serve(c)
+		}
+	}
+	c.To, c.Upstream = o.direct, o.up
+	if c.Attempts == 0 {
+		c.Attempts = 1
+	}
+	return o.p.self.Load().egress.Serve(c)
 }
 
 // current is the service as of now. One that was forgotten, because the connection idled, is asked for again.

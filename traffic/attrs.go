@@ -88,7 +88,7 @@ type Target struct {
 // Endpoint is one address that can be called, and who must answer there.
 type Endpoint struct {
 	Addr     netip.AddrPort `pb:"1" json:"addr"`             // of the application
-	ID       identity.ID    `pb:"2" json:"id"`               // zero: it has no identity, and is called in the clear
+	ID       identity.ID    `pb:"2" json:"id"`               // zero: it has no identity; nothing proves it where there is no Tunnel
 	Workload string         `pb:"3" json:"workload"`         // namespace/name
 	Tunnel   netip.AddrPort `pb:"4" json:"tunnel"`           // of its proxy's mutual TLS listener; zero: it has none
 	Labels   []string       `pb:"5" json:"labels,omitempty"` // "key=value", sorted; only for callers whose egress policy reads them
@@ -101,9 +101,10 @@ type Endpoint struct {
 type Security uint8
 
 const (
-	Mutual Security = iota // mutual TLS where the endpoint has an identity, else in the clear
-	Clear                  // in the clear, because a policy says so
-	Simple                 // TLS started by the proxy, the server alone authenticated
+	Mutual   Security = iota // mutual TLS with endpoints that have a proxy for it, in the clear with others
+	Clear                    // in the clear, because a policy says so
+	Simple                   // TLS started by the proxy, the server alone authenticated
+	Required                 // mutual TLS or nothing, because a policy says so
 )
 
 // Connect bounds the connections to an endpoint. Zero fields take the value in brackets.
@@ -127,6 +128,14 @@ type Upstream struct {
 	Connect Connect `pb:"1"`
 	Secure  Secure  `pb:"2"`
 	Proto   Proto   `pb:"3"` // what the application speaks; Detect: what the call speaks
+}
+
+// Mutual says whether whoever answers at the endpoint can prove by mutual TLS who it is.
+func (e *Endpoint) Mutual() bool { return !e.ID.IsZero() && e.Tunnel.IsValid() }
+
+// Mutual says whether calls to an endpoint go by mutual TLS; without an Upstream no policy speaks.
+func (u *Upstream) Mutual(to *Endpoint) bool {
+	return (u == nil || u.Secure.Mode == Mutual || u.Secure.Mode == Required) && to.Mutual()
 }
 
 func (t Target) String() string {

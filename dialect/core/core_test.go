@@ -91,6 +91,7 @@ func TestServiceForms(t *testing.T) {
 			func(s mesh.Service) bool { return len(s.Ports) == 1 }},
 		{"sessions", head + "{sessionAffinity: ClientIP, sessionAffinityConfig: {clientIP: {timeoutSeconds: 5}}, ports: [{port: 80}]}",
 			"warning spec.sessionAffinity: not supported yet\nwarning spec.sessionAffinityConfig: not supported yet", nil},
+		{"all endpoints", head + "{publishNotReadyAddresses: true, ports: [{port: 80}]}", "", func(s mesh.Service) bool { return s.Unready }},
 		{"several addresses without the first", head + "{clusterIPs: [10.0.0.2], clusterIP: 10.0.0.1, ports: [{port: 80}]}", "error spec.clusterIPs[0]: \"10.0.0.2\" is not the clusterIP", nil},
 		{"no address", head + "{clusterIP: ten, ports: [{port: 80}]}", "error spec.clusterIP: it is neither an address nor None", nil},
 		{"no name", head + "{ports: [{port: 80}, {name: b, port: 81}]}", "error spec.ports[0].name: required where there are several ports", nil},
@@ -255,9 +256,19 @@ func TestPodForms(t *testing.T) {
 		{"no address yet", pod("", "", "{phase: Pending}"), "", nil},
 		{"only planned", "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {containers: [{name: c, image: i, env: [{name: A, value: b}]}]}",
 			"info : it has no status, so nothing says that it runs", nil},
-		{"its node's address", pod("", "hostNetwork: true", running), "warning spec.hostNetwork: not supported yet", nil},
+		{"its node's address", pod("", "hostNetwork: true", running), "", func(w mesh.Workload) bool { return w.Shared && !w.Tunnel.IsValid() }},
+		{"a proxy of its node", pod(", annotations: {weft.dev/tunnel: ':15008'}", "hostNetwork: true", running),
+			"warning metadata.annotations[\"weft.dev/tunnel\"]: a pod with hostNetwork", func(w mesh.Workload) bool { return !w.Tunnel.IsValid() }},
+		{"a proxy of its own", pod(", annotations: {weft.dev/tunnel: ':15008'}", "", "{podIP: 10.0.0.1, podIPs: [{ip: 10.0.0.1}, {ip: 'fd00::1'}]}"), "",
+			func(w mesh.Workload) bool {
+				v6 := netip.MustParseAddr("fd00::1")
+				return w.Tunnel == netip.MustParseAddrPort("10.0.0.1:15008") && slices.Equal(w.Also, []netip.Addr{v6}) &&
+					w.TunnelAt(v6) == netip.AddrPortFrom(v6, 15008)
+			}},
+		{"no port", pod(", annotations: {weft.dev/tunnel: ':0'}", "", running), "error metadata.annotations[\"weft.dev/tunnel\"]: \":0\" is neither", nil},
+		{"second address", pod("", "", "{podIP: 10.0.0.1, podIPs: [{ip: 10.0.0.1}, {ip: x}]}"), "error status.podIPs[1].ip: it is no address", nil},
 		{"no address at all", pod("", "", "{podIP: ten}"), "error status.podIP: it is no address", nil},
-		{"bad tunnel", pod(", annotations: {weft.dev/tunnel: here}", "", running), "error metadata.annotations[\"weft.dev/tunnel\"]: \"here\" is not ADDRESS:PORT", nil},
+		{"bad tunnel", pod(", annotations: {weft.dev/tunnel: here}", "", running), "error metadata.annotations[\"weft.dev/tunnel\"]: \"here\" is neither ADDRESS:PORT nor :PORT", nil},
 		{"proxies in front", pod(", annotations: {weft.dev/trusted-proxies: '10.0.0.0/8, ::1/128'}", "", running), "", func(w mesh.Workload) bool {
 			return slices.Equal(w.Trusted, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")})
 		}},
@@ -380,6 +391,7 @@ spec:
   selector: {app: s}
   clusterIP: 10.0.0.1
   clusterIPs: [10.0.0.1]
+  publishNotReadyAddresses: true
   ports: [{name: http-a, port: 80, targetPort: 81, protocol: TCP, appProtocol: http}]
 ---
 apiVersion: v1

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -14,7 +15,7 @@ import (
 	"github.com/weft-mesh/weft/traffic"
 )
 
-// tunnel is where a workload's proxy takes mutual TLS: ADDRESS:PORT.
+// tunnel is where a workload's proxy takes mutual TLS: ADDRESS:PORT, or :PORT of the pod's own addresses.
 const tunnel = "weft.dev/tunnel"
 
 // trustedProxies are those in front of a workload's published ports whose x-forwarded-* counts: ADDRESS/BITS, with commas between.
@@ -57,32 +58,42 @@ func lowerPod(trustDomain string, o *dialect.Object, v dialect.View) (mesh.Part,
 	if !r.Decode(&p) {
 		return mesh.Part{}, r.Found
 	}
-	if p.Spec.HostNetwork {
-		r.Warn("spec.hostNetwork", "not supported yet: a pod that shares its node's addresses is not in the mesh", "")
-		return mesh.Part{}, r.Found
-	}
 	if o.Tree["status"] == nil {
 		r.Info("", "it has no status, so nothing says that it runs, and where", "on one machine, start its process with weft run")
 	}
-	addr, ok := r.podIP(&p.Status)
+	addr, also, ok := r.podIPs(&p.Status)
 	if !ok || p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed {
 		return mesh.Part{}, r.Found
 	}
-	w := mesh.Workload{Ref: r.Ref, Name: o.Name, Namespace: o.Namespace, Addr: addr, Labels: dialect.Labels(o.Labels),
-		ID: r.account(trustDomain, o, &p.Spec), Tunnel: r.tunnel(o), Zone: zone(o, &p.Spec, v), Ready: ready(&p.Status), Draining: deleted(o)}
+	w := mesh.Workload{Ref: r.Ref, Name: o.Name, Namespace: o.Namespace, Addr: addr, Also: also, Shared: p.Spec.HostNetwork, Labels: dialect.Labels(o.Labels),
+		ID: r.account(trustDomain, o, &p.Spec), Tunnel: r.tunnel(o, &p.Spec, addr), Zone: zone(o, &p.Spec, v), Ready: ready(&p.Status), Draining: deleted(o)}
 	w.Trusted = r.trusted(o)
 	r.podPorts(&p.Spec, r.opaqueOf(o, v), &w)
 	return mesh.Part{Workloads: []mesh.Workload{w}}, r.Found
 }
 
-func (r *reader) podIP(s *corev1.PodStatus) (netip.Addr, bool) {
-	text, field := s.PodIP, "status.podIP"
-	if text == "" && len(s.PodIPs) > 0 {
-		text, field = s.PodIPs[0].IP, "status.podIPs[0].ip"
+// podIPs are the pod's addresses, one of each family at most; ok: it has any. "If this field is specified, the 0th entry must match the podIP
+// field" (core/v1 PodStatus.podIPs).
+func (r *reader) podIPs(s *corev1.PodStatus) (first netip.Addr, also []netip.Addr, ok bool) {
+	if s.PodIP != "" {
+		first, ok = r.address("status.podIP", s.PodIP)
 	}
-	if text == "" {
-		return netip.Addr{}, false
+	for i, x := range s.PodIPs {
+		if x.IP == "" || x.IP == s.PodIP {
+			continue
+		}
+		switch a, good := r.address(dialect.Index("status.podIPs", i)+".ip", x.IP); {
+		case !good:
+		case !ok:
+			first, ok = a, true
+		default:
+			also = append(also, a)
+		}
 	}
+	return first, also, ok
+}
+
+func (r *reader) address(field, text string) (netip.Addr, bool) {
 	addr, err := netip.ParseAddr(text)
 	if err != nil {
 		r.Refuse(field, "it is no address: "+err.Error(), "")
@@ -106,14 +117,25 @@ func (r *reader) account(trustDomain string, o *dialect.Object, spec *corev1.Pod
 	return id
 }
 
-func (r *reader) tunnel(o *dialect.Object) netip.AddrPort {
+// tunnel: a pod in its node's network has none. A proxy there would be the node's.
+func (r *reader) tunnel(o *dialect.Object, spec *corev1.PodSpec, own netip.Addr) netip.AddrPort {
 	text, ok := o.Annotations[tunnel]
 	if !ok {
 		return netip.AddrPort{}
 	}
+	field := dialect.Child("metadata.annotations", tunnel)
+	if spec.HostNetwork {
+		r.Warn(field, "a pod with hostNetwork has no network of its own that a proxy could serve: calls to it go in the clear", "remove the annotation")
+		return netip.AddrPort{}
+	}
+	if port, short := strings.CutPrefix(text, ":"); short {
+		if n, err := strconv.ParseUint(port, 10, 16); err == nil && n > 0 {
+			return netip.AddrPortFrom(own, uint16(n))
+		}
+	}
 	at, err := netip.ParseAddrPort(text)
 	if err != nil {
-		r.Refuse(dialect.Child("metadata.annotations", tunnel), fmt.Sprintf("%q is not ADDRESS:PORT: %v", text, err), "")
+		r.Refuse(field, fmt.Sprintf("%q is neither ADDRESS:PORT nor :PORT: %v", text, err), "")
 	}
 	return at
 }

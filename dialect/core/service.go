@@ -21,7 +21,7 @@ func service() dialect.Kind {
 	k.Schema.SetEnum("spec.ports[].protocol", "TCP", "UDP", "SCTP")
 	k.Annotations = []string{opaquePorts}
 	k.Fields = []string{"spec.clusterIP", "spec.clusterIPs", "spec.type", "spec.selector", "spec.ports[].name", "spec.ports[].port",
-		"spec.ports[].targetPort", "spec.ports[].protocol", "spec.ports[].appProtocol"}
+		"spec.ports[].targetPort", "spec.ports[].protocol", "spec.ports[].appProtocol", "spec.publishNotReadyAddresses"}
 	k.Ignored["status.*"] = "it is what a controller says"
 	k.Kept = []string{"status.loadBalancer.ingress[].ip", "status.loadBalancer.ingress[].hostname"} // for the status of a Gateway that it is made of
 	for _, field := range []string{"spec.ipFamilies", "spec.ipFamilyPolicy", "spec.allocateLoadBalancerNodePorts",
@@ -35,7 +35,6 @@ func service() dialect.Kind {
 	k.Unsupported["spec.externalName"] = "calls to names outside do not go through the mesh"
 	k.Unsupported["spec.sessionAffinity"] = "each call is balanced by itself; a hash of the caller's address keeps callers to endpoints"
 	k.Unsupported["spec.sessionAffinityConfig"] = k.Unsupported["spec.sessionAffinity"]
-	k.Unsupported["spec.publishNotReadyAddresses"] = "endpoints that are not ready get no calls"
 	k.Unsupported["spec.trafficDistribution"] = "callers prefer endpoints by their latency"
 	return k
 }
@@ -48,10 +47,11 @@ func lowerService(o *dialect.Object, v dialect.View) (mesh.Part, []mesh.Finding)
 		return mesh.Part{}, r.Found
 	}
 	if s.Spec.Type == corev1.ServiceTypeExternalName {
-		r.Warn("spec.type", "not supported yet: the service is not in the mesh, and calls to it are refused", "")
+		r.Warn("spec.type", "not supported yet: the service is not in the mesh; in a cluster, whose DNS knows the name, calls go to what is outside under it", "")
 		return mesh.Part{}, r.Found
 	}
-	out := mesh.Service{Ref: r.Ref, Host: dialect.Host(o.Name, o.Namespace), Name: o.Name, Namespace: o.Namespace, Created: o.Created}
+	out := mesh.Service{Ref: r.Ref, Host: dialect.Host(o.Name, o.Namespace), Name: o.Name, Namespace: o.Namespace, Created: o.Created,
+		Unready: s.Spec.PublishNotReadyAddresses}
 	r.addresses(&s.Spec, &out)
 	if len(s.Spec.Selector) > 0 { // an empty one selects nothing (core/v1 ServiceSpec.selector)
 		out.Selector = &match.Selector{Labels: dialect.Labels(s.Spec.Selector)}

@@ -216,7 +216,7 @@ func (r *reader) secure(field, host string, t *networking.ClientTLSSettings) *tr
 		s.Mode = traffic.Clear
 		return s
 	case networking.ClientTLSSettings_ISTIO_MUTUAL:
-		s.Mode = traffic.Mutual
+		s.Mode = traffic.Required
 		return s
 	case networking.ClientTLSSettings_MUTUAL:
 		r.Warn(field+".mode", "weft cannot show certificates from files yet: it starts TLS without one, which the server may refuse",

@@ -122,7 +122,7 @@ func TestTLS(t *testing.T) {
 		want   traffic.Secure
 	}{
 		{"{mode: DISABLE}", traffic.Secure{Mode: traffic.Clear}},
-		{"{mode: ISTIO_MUTUAL}", traffic.Secure{Mode: traffic.Mutual}},
+		{"{mode: ISTIO_MUTUAL}", traffic.Secure{Mode: traffic.Required}},
 		{"{mode: SIMPLE}", traffic.Secure{Mode: traffic.Simple, SNI: reviews}},
 		{"{mode: SIMPLE, sni: other}", traffic.Secure{Mode: traffic.Simple, SNI: "other"}},
 		{"{mode: MUTUAL, clientCertificate: /c, privateKey: /k}", traffic.Secure{Mode: traffic.Simple, SNI: reviews}},

@@ -402,50 +402,56 @@ func (s *Store) Rebuild() error {
 	return nil
 }
 
-// ByIP finds the service that has a virtual IP; nil: there is none.
-func (s *Store) ByIP(ctx context.Context, ip netip.Addr, now time.Time) (*Entry, error) {
+// ByIP finds what has an IP: a service, or a workload, or, both nil, nothing of the mesh.
+func (s *Store) ByIP(ctx context.Context, ip netip.Addr, now time.Time) (*Entry, *config.Address, error) {
 	s.mu.Lock()
 	e := s.ips[ip]
 	s.mu.Unlock()
 	if e != nil {
 		e.Touch(now)
-		return e, nil
+		return e, nil, nil
 	}
 	_, v, err := s.Get(ctx, config.Name(config.KindAddress, ip.String()), now)
 	a, _ := v.(*config.Address)
-	if err != nil || a == nil {
-		return nil, err
+	switch {
+	case err != nil || a == nil:
+		return nil, nil, err
+	case a.Workload != nil:
+		return nil, a, nil
 	}
 	e, v, err = s.Get(ctx, config.Name(config.KindService, a.Host), now)
 	if svc, _ := v.(*config.Service); svc == nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return e, err
+	return e, nil, err
 }
 
-// ByEndpoint finds an endpoint of a service that is held, its pool, and the service.
-func (s *Store) ByEndpoint(at netip.AddrPort) (e *Entry, port *config.Port, to *traffic.Endpoint) {
+// ByEndpoint finds an endpoint of a service that is held, its pool, and the service: of any, or only of the hosts whose address a is.
+func (s *Store) ByEndpoint(at netip.AddrPort, a *config.Address) (e *Entry, port *config.Port, to *traffic.Endpoint) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, name := range slices.Sorted(maps.Keys(s.entries)) { // several services may have it: the answer is always the same
+	for _, name := range s.among(a) { // several services may have it: the answer is always the same
 		x := s.entries[name]
-		svc := x.now.Load()
-		if svc == nil {
+		if x == nil || x.now.Load() == nil {
 			continue
 		}
-		for i := range svc.Config.Ports {
-			p := &svc.Config.Ports[i]
-			if len(p.Pools) == 0 {
-				continue
-			}
-			for j := range p.Pools[0].Endpoints {
-				if p.Pools[0].Endpoints[j].Addr == at {
-					return x, p, &p.Pools[0].Endpoints[j]
-				}
-			}
+		if port, to = x.now.Load().Config.Endpoint(at); to != nil {
+			return x, port, to
 		}
 	}
 	return nil, nil, nil
+}
+
+// among are the names of the services that an address may be of. It needs the lock.
+func (s *Store) among(a *config.Address) []string {
+	if a == nil {
+		return slices.Sorted(maps.Keys(s.entries))
+	}
+	var names []string
+	for _, host := range a.Members {
+		names = append(names, config.Name(config.KindService, host))
+	}
+	return names
 }
 
 // Idle drops what nobody has asked for since then, and that nothing in use leads to.

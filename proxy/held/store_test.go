@@ -154,10 +154,10 @@ func TestVirtualIPs(t *testing.T) {
 	put(two)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if e, err := f.ByIP(ctx, two, noon); e == nil || err != nil {
+	if e, _, err := f.ByIP(ctx, two, noon); e == nil || err != nil {
 		t.Error(e, err)
 	}
-	if e, err := f.ByIP(ctx, one, noon); e != nil || !errors.Is(err, ErrUnavailable) {
+	if e, _, err := f.ByIP(ctx, one, noon); e != nil || !errors.Is(err, ErrUnavailable) {
 		t.Errorf("an address that was given up: %v %v", e, err)
 	}
 }
