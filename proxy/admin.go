@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"net"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/weft-mesh/weft/feature/balance"
 	"github.com/weft-mesh/weft/observe/metrics"
 	"github.com/weft-mesh/weft/observe/stat"
 	"github.com/weft-mesh/weft/proxy/h1"
+	"github.com/weft-mesh/weft/proxy/probe"
 	"github.com/weft-mesh/weft/proxy/profile"
 	"github.com/weft-mesh/weft/traffic"
 )
@@ -19,6 +21,7 @@ import (
 //
 //	GET /ready      200, or 503 and why not
 //	GET /metrics    Prometheus text
+//	GET /probe/NAME 200 if the application is well by its probe of that name, else why not; see package probe
 //	GET /stats      stat.Snapshot
 //	GET /config     what is held, a held.Resource for each resource; with ?name=KIND/KEY that one's content
 //	GET /endpoints  what was learnt of endpoints: an Endpoint each
@@ -35,6 +38,7 @@ type Admin struct {
 	Since   time.Time
 	Drain   func()                          // POST /drain
 	Upgrade func(limit time.Duration) error // POST /upgrade; 0: no limit was given
+	Probe   func(name, agent string) error  // GET /probe/NAME, for a caller that calls itself agent
 }
 
 // Endpoint is what was learnt of one.
@@ -77,6 +81,8 @@ func (a *admin) serve(c *traffic.Call) error {
 		return a.ready(c)
 	case what == "GET /metrics" && a.Metrics != nil:
 		return reply(c, 200, metrics.ContentType, a.Metrics.Append(nil))
+	case a.Probe != nil && c.Method == "GET" && strings.HasPrefix(c.Path, probePath):
+		return a.probe(c)
 	case !a.private:
 	case what == "GET /stats" && a.Stats != nil:
 		s := a.Stats.Snapshot()
@@ -95,7 +101,7 @@ func (a *admin) serve(c *traffic.Call) error {
 	case what == "POST /upgrade" && a.Upgrade != nil:
 		return a.upgrade(c)
 	}
-	return reply(c, 404, textPlain, []byte("there is /ready, /metrics, and on the Unix socket /stats, /config, /endpoints, /profile, POST /drain and POST /upgrade\n"))
+	return reply(c, 404, textPlain, []byte("there is /ready, /metrics or /probe/NAME, and on the Unix socket /stats, /config, /endpoints, /profile, POST /drain and POST /upgrade\n"))
 }
 
 const textPlain = "text/plain; charset=utf-8"
@@ -119,6 +125,18 @@ func (a *admin) ready(c *traffic.Call) error {
 		return reply(c, 503, textPlain, []byte(err.Error()+"\n"))
 	}
 	return reply(c, 200, textPlain, []byte("ready\n"))
+}
+
+const probePath = "/probe/"
+
+func (a *admin) probe(c *traffic.Call) error {
+	agent, _ := c.Header.Get("user-agent")
+	err := a.Probe(strings.TrimPrefix(c.Path, probePath), agent)
+	text := "well"
+	if err != nil {
+		text = err.Error()
+	}
+	return reply(c, probe.Status(err), textPlain, []byte(text+"\n"))
 }
 
 func (a *admin) upgrade(c *traffic.Call) error {

@@ -167,7 +167,7 @@ func (in *inbound) tunnel(c *traffic.Call, s *span) (port uint16, ok bool) {
 	}
 	to, err := netip.ParseAddrPort(c.Authority)
 	me, _ := in.p.known()
-	if err != nil || me != nil && me.cfg.Addr.IsValid() && to.Addr().Unmap() != me.cfg.Addr.Unmap() {
+	if err != nil || me != nil && me.cfg.Addr.IsValid() && !me.cfg.Has(to.Addr().Unmap()) {
 		return 0, false
 	}
 	c.Proto, c.Upgrade = traffic.TCP, ""
@@ -287,7 +287,7 @@ func (in *inbound) Serve(c *traffic.Call) error {
 			return way.Serve(c)
 		}
 	}
-	if _, ok := me.ports[c.Port()]; !ok && len(me.ports) > 0 {
+	if _, ok := me.ports[c.Port()]; !ok && len(me.ports) > 0 && !in.p.opts.AnyPort {
 		return refusal{503, decision.NoService}.Serve(c)
 	}
 	return me.in.Serve(c)
@@ -310,7 +310,17 @@ func (r refusal) Serve(c *traffic.Call) error {
 }
 
 // servePub serves a connection from outside of the mesh to one port of the workload.
-func (p *Proxy) servePub(s *slot, port uint16) {
+func (p *Proxy) servePub(s *slot, l Published) {
+	port := l.Port
+	if l.Original != nil {
+		to, err := l.Original(s.Conn)
+		if err != nil {
+			p.opts.Refused("no-destination")
+			p.opts.Warn(err)
+			return
+		}
+		port = to.Port()
+	}
 	in := &inbound{engine: engine{p}, from: traffic.Peer{Addr: addrOf(s.Conn)}}
 	in.slot = s
 	if p.shunned.Turns(in.from.Addr.Addr(), p.now()) {

@@ -65,11 +65,14 @@ type Options struct {
 	// Renewed hears of each attempt to renew the certificate. [nobody]
 	Renewed func(error)
 
-	Mesh   []netip.Prefix // addresses that are the mesh's: one that is not known is refused [240.0.0.0/4, 127.64.0.0/10]
+	Mesh   []netip.Prefix // addresses that are the mesh's: one that is not known is refused; an empty list: none are [240.0.0.0/4, 127.64.0.0/10]
 	Lookup time.Duration  // a first call waits this long for configuration [3 s]
 	Idle   time.Duration  // connections without calls are closed after this, but for those that a policy gives another time [1 h]
 	Forget time.Duration  // services that are not called are dropped after this [10 min]
 	Grace  time.Duration  // for calls on a connection that must not go on, because its root was retired [10 s]
+
+	// AnyPort: calls to ports that the workload does not declare reach it all the same, as Kubernetes has it. [they are refused, if it declares any]
+	AnyPort bool
 
 	MaxConns int        // accepted at once, each listener [10000]
 	Room     *room.Room // what is left of memory and descriptors; whoever made it has it watched [no bounds]
@@ -86,6 +89,8 @@ type Outbound struct {
 type Published struct {
 	net.Listener
 	Port uint16
+	// Original says where a connection was going, of a listener to which those to any port of the workload are redirected. [to Port]
+	Original func(net.Conn) (netip.AddrPort, error)
 }
 
 // Limits that are nobody's to choose.

@@ -156,7 +156,7 @@ func (p *Proxy) Run(ctx context.Context) error {
 		p.sessions.accept(l, nil, func(s *slot) { p.serveOut(s, l) })
 	}
 	for _, l := range p.opts.Published {
-		p.sessions.accept(l, &p.gate, func(s *slot) { p.servePub(s, l.Port) })
+		p.sessions.accept(l, &p.gate, func(s *slot) { p.servePub(s, l) })
 	}
 	if p.opts.Inbound != nil {
 		p.sessions.accept(p.opts.Inbound, &p.gate, p.serveIn)

@@ -81,10 +81,20 @@ func (s *server) listeners(o *proxy.Options) (err error) {
 		}
 		o.Published = append(o.Published, proxy.Published{Listener: l, Port: p.Port})
 	}
+	if s.c.Pod == nil {
+		return nil
+	}
+	for _, n := range s.c.Pod.In {
+		l, err := s.fds.listener(n, "inbound in the clear")
+		if err != nil {
+			return err
+		}
+		o.Published = append(o.Published, proxy.Published{Listener: l, Original: original})
+	}
 	return nil
 }
 
-// ways opens the ways out, and the one to the application: through the doors of a sandbox, or by loopback addresses.
+// ways opens the ways out, and the one to the application: in its pod, through the doors of a sandbox, or by loopback addresses.
 func (s *server) ways(o *proxy.Options) error {
 	for _, x := range s.c.Listeners {
 		l, err := s.fds.listener(x.FD, "listener")
@@ -92,6 +102,9 @@ func (s *server) ways(o *proxy.Options) error {
 			return err
 		}
 		o.Outbound = append(o.Outbound, proxy.Outbound{Listener: l, Original: func(net.Conn) (netip.AddrPort, error) { return x.Original, nil }})
+	}
+	if s.c.Pod != nil {
+		return s.podWays(o)
 	}
 	if s.c.Doors == "" {
 		o.DialApp = s.dialLoopback
@@ -165,6 +178,9 @@ func (s *server) serveAdmin() error {
 			return err
 		}
 		s.proxy.ServeAdmin(l, a, false)
+	}
+	if s.c.Pod != nil && s.c.Pod.Probing > 0 {
+		return s.serveProbes()
 	}
 	return nil
 }

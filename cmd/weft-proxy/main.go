@@ -1,5 +1,6 @@
-// Weft-proxy is the proxy of one workload. It is started by weft run, which passes it a configuration and open sockets through
-// inherited descriptors; there is nothing to set by hand.
+// Weft-proxy is the proxy of one workload. On a machine it is started by weft run, which passes it a configuration and open sockets
+// through inherited descriptors; in a Kubernetes pod by the container that the injector adds, which says the same in its environment.
+// There is nothing to set by hand.
 package main
 
 import (
@@ -7,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"strings"
 	"sync"
@@ -34,11 +36,12 @@ var version = "dev"
 
 func main() {
 	sandbox.Main() // the same program is the first process of a sandbox
-	if len(os.Args) > 1 {
-		fmt.Println("weft-proxy " + version + "; it is started by weft run and takes no arguments")
+	start := map[string]func() error{"": run, "pod": runPod, "redirect": redirect}[strings.Join(os.Args[1:], " ")]
+	if start == nil {
+		fmt.Println("weft-proxy " + version + "; it is started by weft run, and in pods as weft-proxy redirect and weft-proxy pod")
 		return
 	}
-	if err := run(); err != nil {
+	if err := start(); err != nil {
 		fmt.Fprintln(os.Stderr, "weft-proxy:", err)
 		os.Exit(1)
 	}
@@ -53,7 +56,12 @@ func run() error {
 	if c.TakeOver > 0 {
 		return takeOver(c)
 	}
-	s, err := newServer(c, &descriptors{}, nil)
+	return serve(c, &descriptors{})
+}
+
+// serve is the life of a process that takes nobody's place.
+func serve(c *launch.Config, fds *descriptors) error {
+	s, err := newServer(c, fds, nil)
 	if err != nil {
 		return err
 	}
@@ -61,6 +69,9 @@ func run() error {
 	s.owner.Store(true)
 	if err := s.serveAdmin(); err != nil {
 		return err
+	}
+	if c.Pod != nil {
+		fds.release()
 	}
 	s.run(func() {})
 	return nil
@@ -171,6 +182,9 @@ func (s *server) options() (*proxy.Options, error) {
 	}
 	if o.Sink = s.sinks(); !c.NoResolve {
 		o.Resolvers = resolvers(c)
+	}
+	if c.Pod != nil {
+		o.Mesh, o.AnyPort = []netip.Prefix{}, true // a cluster's addresses are among the world's, and a pod need not declare its ports
 	}
 	return o, errors.Join(s.listeners(o), s.ways(o))
 }

@@ -1,6 +1,6 @@
-// Package launch is what whoever starts a weft-proxy tells it. It travels through a descriptor that the proxy inherits, so that no
-// other user of the machine sees it: arguments and environments can be seen. The package links little: its importers start proxies
-// and are none.
+// Package launch is what whoever starts a weft-proxy tells it. On a machine it travels through a descriptor that the proxy inherits, so
+// that no other user sees it: arguments and environments can be seen. In a pod it is made of the environment that the injector wrote, which
+// holds no secret. The package links little: its importers start proxies and are none.
 package launch
 
 import (
@@ -21,9 +21,11 @@ type Config struct {
 	Account     string `json:"account"`  // service account; required
 	TrustDomain string `json:"trustDomain"`
 	Token       string `json:"token"`   // proof that was given at the registration
-	Control     string `json:"control"` // Unix socket of the control plane; required
+	Control     string `json:"control"` // Unix socket of the control plane; required, but for one that is Remote
+	Remote      Remote `json:"remote"`
 
 	App       netip.Addr       `json:"app"`                 // of the workload; required
+	Pod       *Pod             `json:"pod,omitempty"`       // the proxy is in the network namespace of its application, a pod's; nil: it is not
 	Doors     string           `json:"doors,omitempty"`     // of the workload's sandbox, as node.Adopt takes them; empty: there is none, and the application listens on App
 	Inbound   int              `json:"inbound,omitempty"`   // TCP listener for mutual TLS
 	Published []Published      `json:"published,omitempty"` // ways in from outside
@@ -40,6 +42,23 @@ type Config struct {
 
 	Starter  int `json:"starter,omitempty"`  // socket to whoever starts the process that takes this one's place, see package upgrade; none: nobody does
 	TakeOver int `json:"takeOver,omitempty"` // conversation with the process whose place this one takes: it says all else that stands here
+}
+
+// Remote is a control plane that is reached over TLS.
+type Remote struct {
+	Address string `json:"address"` // HOST:PORT; the certificate there has to be for HOST
+	Roots   string `json:"roots"`   // file of the roots that vouch for it, PEM
+	Token   string `json:"token"`   // file of the proof of whom the proxy serves, read each time that it is sent
+}
+
+// Pod is what a proxy has that shares the network namespace of its application. Connections were redirected to the listeners of the
+// first two lists, and the kernel knows where they were going.
+type Pod struct {
+	Also    []netip.Addr    `json:"also,omitempty"`    // further addresses of the pod
+	Out     []int           `json:"out,omitempty"`     // TCP listeners for what the application sends
+	In      []int           `json:"in,omitempty"`      // and for what comes to it in the clear
+	Probing int             `json:"probing,omitempty"` // TCP listener for the kubelet: readiness, and Probes
+	Probes  json.RawMessage `json:"probes,omitempty"`  // of the application: a probe.Probe for each CONTAINER/KIND
 }
 
 // Published is a listener for calls from outside of the mesh to a port of the workload.
@@ -87,13 +106,16 @@ func Read(r io.Reader) (*Config, error) {
 	if c.TakeOver > 0 {
 		return c, nil
 	}
-	return c, c.check()
+	return c, c.Check()
 }
 
-func (c *Config) check() error {
+// Check refuses what no proxy can be made of, and fills in what is left out.
+func (c *Config) Check() error {
 	switch {
-	case c.Workload == "" || c.Account == "" || c.Control == "":
+	case c.Workload == "" || c.Account == "" || c.Control == "" && c.Remote.Address == "":
 		return errors.New("the proxy's configuration: workload, account and control are required")
+	case c.Remote.Address != "" && (c.Remote.Roots == "" || c.Remote.Token == ""):
+		return errors.New("the proxy's configuration: a remote control plane needs roots and a token")
 	case !c.App.IsValid():
 		return errors.New("the proxy's configuration: no address of the workload")
 	}
@@ -113,5 +135,5 @@ func (c *Config) Again(of []byte) (*Config, error) {
 		return nil, fmt.Errorf("the configuration of the process before: %w", err)
 	}
 	next.Starter, next.TakeOver, next.Ready = c.Starter, 0, 0
-	return next, next.check()
+	return next, next.Check()
 }
