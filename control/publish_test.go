@@ -48,7 +48,7 @@ func TestWhatIsWantedComes(t *testing.T) {
 	x.nothing()
 }
 
-const pods = `
+const database = `
 apiVersion: v1
 kind: Pod
 metadata: {name: db-0, annotations: {weft.dev/tunnel: ":15008"}, labels: {app: db}}
@@ -73,7 +73,7 @@ func TestAddressOfAPod(t *testing.T) {
 	if r := x.get()[name]; !r.Gone {
 		t.Errorf("%+v", r)
 	}
-	moved := strings.NewReplacer("db-0", "db-1", ":15008", "").Replace(pods)
+	moved := strings.NewReplacer("db-0", "db-1", ":15008", "").Replace(database)
 	for _, step := range []struct {
 		what    string
 		event   source.Event
@@ -81,7 +81,7 @@ func TestAddressOfAPod(t *testing.T) {
 		tunnel  string
 		members int
 	}{
-		{"a pod", source.Event{Put: parse(t, pods)}, "default/db-0", "10.0.0.1:15008", 0},
+		{"a pod", source.Event{Put: parse(t, database)}, "default/db-0", "10.0.0.1:15008", 0},
 		{"a headless service", source.Event{Put: parse(t, headless)}, "default/db-0", "10.0.0.1:15008", 1},
 		{"it goes", source.Event{Delete: []dialect.Key{{Kind: "Service", Namespace: "default", Name: "db"}}}, "default/db-0", "10.0.0.1:15008", 0},
 		{"another pod", source.Event{Put: parse(t, strings.Replace(moved, `weft.dev/tunnel: ""`, "a: b", 1)),

@@ -105,7 +105,7 @@ type server struct {
 
 // newServer makes a proxy that serves as soon as it is run. state is of the process whose place this one takes; nil: there is none.
 func newServer(c *launch.Config, fds *descriptors, state []byte) (*server, error) {
-	s := &server{c: c, log: slog.New(slog.NewTextHandler(os.Stderr, nil)).With("workload", c.Workload), plane: plane.Plane{Socket: c.Control, Token: c.Token},
+	s := &server{c: c, log: slog.New(slog.NewTextHandler(os.Stderr, nil)).With("workload", c.Workload), plane: planeOf(c),
 		drain: make(chan struct{}, 1), fds: fds, move: handover{done: make(chan time.Duration, 1)}}
 	s.since.Store(time.Now().UnixNano())
 	s.room = bounded()
@@ -136,6 +136,11 @@ func newServer(c *launch.Config, fds *descriptors, state []byte) (*server, error
 	})
 	gauges(s.proxy)
 	return s, nil
+}
+
+// planeOf is the control plane that a proxy is told of.
+func planeOf(c *launch.Config) plane.Plane {
+	return plane.Plane{Socket: c.Control, Token: c.Token, Address: c.Remote.Address, Roots: c.Remote.Roots, TokenFile: c.Remote.Token}
 }
 
 // warn logs what went wrong beside calls, at most once a second but for a few: a hostile peer must not fill the log.
