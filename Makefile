@@ -6,6 +6,7 @@ FUZZTIME ?= 20s
 BENCH ?= .
 BENCHTIME ?= 1s
 STREAMS ?= 20000
+NODES ?= 1
 SEED ?= 1
 SOAK ?= 10m
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
@@ -18,7 +19,7 @@ RACE := ./chain/... ./control/... ./feature/... ./identity/cert/... ./internal/m
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 
-.PHONY: help deps build test lint fuzz diff-fuzz bench bench-proxy deps-bench demo demo-check h2spec grpc-interop attack soak docs clean
+.PHONY: help deps build test lint fuzz diff-fuzz bench bench-proxy deps-bench demo demo-check h2spec grpc-interop cluster cluster-down cluster-load e2e conformance deps-cluster attack soak docs clean
 .DEFAULT_GOAL := help
 
 help: ## list what there is
@@ -127,6 +128,46 @@ grpc-interop: .cache/suites/h2spec build ## gRPC's own client and server, with t
 # Their dependencies are a module's of its own. The first time takes minutes: gRPC's client brings xDS along.
 .cache/suites/h2spec: test/conformance/suites/go.mod test/conformance/suites/go.sum
 	cd test/conformance/suites && CGO_ENABLED=0 $(GO) build -trimpath -o $(CURDIR)/.cache/suites/ tool
+	@touch $@
+
+cluster: deps-cluster ## a Kubernetes on this machine, NODES=1, until make cluster-down; prints how to reach it
+	@cd test/cluster && $(GO) run ./boot up -nodes $(NODES)
+
+cluster-down: ## end that, and remove all that it has made
+	@cd test/cluster && $(GO) run ./boot down
+
+cluster-load: ## give it the images weft:VERSION and the samples', built from here
+	@cd test/cluster && $(GO) run ./boot load
+
+# Scenarios share the cluster that is running, or else start one; those that need one of their own fail where one is running.
+e2e: deps-cluster ## what weft promises on Kubernetes, tried on a real one; RUN=regexp
+	cd test/cluster && $(GO) test ./...
+	cd test/e2e && $(GO) test -count=1 -v -timeout 40m $(if $(RUN),-run '$(RUN)') ./...
+
+PROFILE ?= MESH-HTTP,MESH-GRPC
+
+conformance: deps-cluster ## the Gateway API's own suite; PROFILE=MESH-HTTP,MESH-GRPC RUN=MeshBasic REPORT=file.yaml
+	@mkdir -p .cache
+	@cd test/conformance/gatewayapi && $(GO) test -count=1 -v -timeout 60m -args -conformance-profiles '$(PROFILE)' $(if $(RUN),-run-test '$(RUN)') \
+		$(if $(REPORT),-report-output '$(abspath $(REPORT))') 2>&1 | tee $(CURDIR)/.cache/conformance.log; failed=$$?; \
+	awk '/^    --- PASS: TestConformance\// {passed++} /^    --- FAIL: TestConformance\// {failed++} \
+		END {printf "%d passed, %d failed\n", passed, failed}' $(CURDIR)/.cache/conformance.log; exit $$failed
+
+# containerd starts with its package on machines that have systemd; a cluster has its own.
+deps-cluster: .cache/cluster/deps ## get what a cluster is made of besides Go programs
+
+.cache/cluster/deps:
+	@mkdir -p .cache/cluster; missing=; \
+	has() { PATH=$$PATH:/usr/sbin:/sbin command -v "$$1" >/dev/null || missing="$$missing $$2"; }; \
+	has containerd containerd; has runc runc; has iptables iptables; has nft nftables; has ip iproute2; has nsenter util-linux; \
+	[ -e /usr/lib/cni/bridge ] || [ -e /opt/cni/bin/bridge ] || [ -e /usr/libexec/cni/bridge ] || missing="$$missing containernetworking-plugins"; \
+	if [ -n "$$missing" ]; then \
+		if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
+			echo "a cluster needs $$missing; install that first, or run make cluster as root where there is apt-get" >&2; exit 1; \
+		fi; \
+		install="apt-get install -y -q --no-install-recommends $$missing"; \
+		{ $$install || { apt-get update -q && $$install; }; } </dev/null >&2; \
+	fi
 	@touch $@
 
 attack: build ## HTTP/2 that is meant to hurt: who sends it is closed and counted, and costs others little

@@ -128,7 +128,7 @@ func Quoted(b Block, source string) (broken []string) {
 	return broken
 }
 
-var target = regexp.MustCompile(`(?m)^([a-z-]+):.*## `)
+var target = regexp.MustCompile(`(?m)^([a-z0-9-]+):.*## `)
 
 // Shell finds lines of sh blocks that cannot work: make has targets, go has folders, and what begins otherwise belongs into a
 // console, which is run.

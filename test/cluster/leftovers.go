@@ -1,0 +1,85 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// Leftovers says what of a cluster is on this machine: nil after one has ended.
+func Leftovers() error {
+	var left []error
+	if _, err := os.Lstat(Dir); !errors.Is(err, fs.ErrNotExist) {
+		left = append(left, fmt.Errorf("directory %s (%v)", Dir, err))
+	}
+	links, err := net.Interfaces()
+	if err != nil {
+		left = append(left, err)
+	}
+	for _, l := range links {
+		if l.Name == Bridge || strings.HasPrefix(l.Name, Link) {
+			left = append(left, fmt.Errorf("network interface %s", l.Name))
+		}
+	}
+	mounts, err := Mounts()
+	if err != nil {
+		left = append(left, err)
+	}
+	for _, m := range mounts {
+		left = append(left, fmt.Errorf("mount %s", m))
+	}
+	groups, err := filepath.Glob("/sys/fs/cgroup/*/" + Group)
+	if err != nil {
+		left = append(left, err)
+	}
+	for _, g := range groups {
+		left = append(left, fmt.Errorf("cgroup %s", g))
+	}
+	for _, p := range processes() {
+		left = append(left, fmt.Errorf("process %s", p))
+	}
+	if len(left) == 0 {
+		return nil
+	}
+	return fmt.Errorf("the cluster has left behind:\n%w", errors.Join(left...))
+}
+
+// Mounts are those of the machine below Dir, the innermost first.
+func Mounts() ([]string, error) {
+	b, err := os.ReadFile("/proc/self/mountinfo")
+	var at []string
+	for line := range strings.Lines(string(b)) {
+		if f := strings.Fields(line); len(f) > 4 && (f[4] == Dir || strings.HasPrefix(f[4], Dir+"/")) {
+			at = append([]string{f[4]}, at...) // what is mounted on another stands behind it
+		}
+	}
+	return at, err
+}
+
+// processes are those that run a program of a cluster, which kubectl is not: anybody may be using that.
+func processes() (out []string) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return nil
+	}
+	exes, _ := filepath.Glob("/proc/[0-9]*/exe")
+	for _, exe := range exes {
+		program, err := os.Readlink(exe)
+		if err != nil || !strings.HasPrefix(program, filepath.Join(cache, "weft", "cluster")+"/") {
+			continue
+		}
+		line, err := os.ReadFile(filepath.Join(filepath.Dir(exe), "cmdline"))
+		args := strings.Split(string(line), "\x00")
+		pid := filepath.Base(filepath.Dir(exe))
+		if err != nil || pid == strconv.Itoa(os.Getpid()) || filepath.Base(args[0]) == "kubectl" || len(args) > 1 && args[1] == "kubectl" {
+			continue
+		}
+		out = append(out, fmt.Sprintf("%s: %.120s", pid, strings.Join(args, " ")))
+	}
+	return out
+}

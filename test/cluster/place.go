@@ -1,0 +1,100 @@
+package cluster
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+const (
+	// Dir is everything that a running cluster writes. It is gone with the cluster.
+	Dir = "/var/lib/weft-cluster"
+	// Group is the cluster's group in each hierarchy of cgroups, with one below it for the control plane and for each node.
+	Group = "weft-cluster"
+	// Bridge is what the nodes' networks hang on; Link begins the names of the machine's ends of them.
+	Bridge, Link = "weftbr0", "weftv"
+	// HostIP is the control plane's address, and what nodes reach the machine by.
+	HostIP = "10.77.0.1"
+	// Services and Pods are the ranges of their addresses, and DNS is where the cluster's names are answered.
+	Services, Pods, DNS = "10.96.0.0/16", "10.244.0.0/16", "10.96.0.10"
+	// MaxNodes is how many nodes there can be: their addresses are made of one digit.
+	MaxNodes = 9
+	// PauseImage is what holds a pod's namespaces.
+	PauseImage = "weft.test/pause:1"
+	// DNSImage is CoreDNS.
+	DNSImage = "weft.test/coredns:1"
+)
+
+// NodeName, NodeIP and NodePods are a node's name, address, and its pods' addresses. Nodes are counted from 1.
+func NodeName(n int) string { return fmt.Sprintf("node%d", n) }
+
+// NodeIP is a node's address.
+func NodeIP(n int) string { return fmt.Sprintf("10.77.0.1%d", n) }
+
+// NodePods is the range of the addresses of a node's pods.
+func NodePods(n int) string { return fmt.Sprintf("10.244.%d.0/24", n) }
+
+// State is what a running cluster tells of itself, in StateFile.
+type State struct {
+	Keeper     int    `json:"keeper"`     // the process that keeps it
+	Checkout   string `json:"checkout"`   // the checkout of weft that it was started from
+	Kubeconfig string `json:"kubeconfig"` // of an administrator
+	Tool       string `json:"kubectl"`    // kubectl
+	Nodes      []Node `json:"nodes"`
+}
+
+// Node is one of a cluster's.
+type Node struct {
+	Name    string `json:"name"`
+	Address string `json:"address"`
+	Process int    `json:"process"` // the first in its namespaces, as the machine counts
+}
+
+// StateFile is there while a cluster is up.
+var StateFile = filepath.Join(Dir, "state.json")
+
+// Write tells what is running.
+func (s *State) Write() error {
+	b, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(StateFile+".new", append(b, '\n'), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(StateFile+".new", StateFile)
+}
+
+// ErrNone is that no cluster is running.
+var ErrNone = errors.New("no cluster is running on this machine; make cluster starts one")
+
+func readState() (*State, error) {
+	b, err := os.ReadFile(StateFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, ErrNone
+	}
+	s := &State{}
+	if err == nil {
+		err = json.Unmarshal(b, s)
+	}
+	return s, err
+}
+
+// Checkout is the root of the checkout of weft that the working directory is in.
+func Checkout() (string, error) {
+	dir, err := os.Getwd()
+	for err == nil {
+		if mod, e := os.ReadFile(filepath.Join(dir, "go.mod")); e == nil && moduleOf(mod) == "github.com/weft-mesh/weft" {
+			return dir, nil
+		}
+		up := filepath.Dir(dir)
+		if up == dir {
+			return "", errors.New("the working directory is in no checkout of weft: no go.mod above it is of github.com/weft-mesh/weft")
+		}
+		dir = up
+	}
+	return "", err
+}

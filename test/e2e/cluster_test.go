@@ -1,0 +1,144 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/weft-mesh/weft/test/cluster"
+)
+
+// Before anything is said of a mesh: a cluster of two nodes comes up, its pods reach each other by name on both nodes, the test reaches
+// them too, and when it ends nothing of it is left. There cannot be a second one meanwhile.
+func TestCluster(t *testing.T) {
+	c := cluster.Fresh(t, cluster.Options{Nodes: 2})
+	ns := c.Namespace("echo")
+	c.Apply(ns, echoOnBothNodes)
+	c.Ready(ns, "deploy/echo", "deploy/client")
+
+	// A Service's name leads to its pods, wherever they are.
+	nodes := map[string]bool{}
+	for _, a := range c.Calls(ns, "deploy/client", "http://echo/", "--count=30") {
+		if a.Status != 200 {
+			t.Fatalf("%+v", a)
+		}
+		nodes[strings.TrimSpace(a.Header.Get("X-Bookinfo-Version"))] = true
+	}
+	if len(nodes) != 2 {
+		t.Errorf("answers came from %v, not from both nodes", nodes)
+	}
+
+	// What is not there has no name.
+	if a := c.Call(ns, "deploy/client", "http://nobody/"); !strings.Contains(a.Error, "no such host") {
+		t.Errorf("%+v", a)
+	}
+
+	// One at a time on a machine, and who tries is told of the other.
+	_, err := cluster.Start(context.Background(), cluster.Options{})
+	if !errors.Is(err, cluster.ErrRunning) || !strings.Contains(fmt.Sprint(err), c.Checkout) {
+		t.Errorf("a second cluster: %v", err)
+	}
+
+	networks := networksOf(t)
+	if len(networks) < 2+3+1 { // of nodes, of pods, and CoreDNS's
+		t.Errorf("network namespaces %v", networks)
+	}
+	c.Stop()
+	for _, ns := range namespaces(t, "/proc/[0-9]*/ns/net") {
+		if networks[ns] {
+			t.Errorf("network namespace %s is left", ns)
+		}
+	}
+}
+
+// networksOf are the network namespaces of the cluster's processes that are not the machine's.
+func networksOf(t *testing.T) map[string]bool {
+	t.Helper()
+	own := namespaces(t, "/proc/self/ns/net")[0]
+	found := map[string]bool{}
+	groups, err := filepath.Glob("/sys/fs/cgroup/pids/" + cluster.Group)
+	if err != nil || len(groups) != 1 {
+		t.Fatal(groups, err)
+	}
+	err = filepath.WalkDir(groups[0], func(name string, d os.DirEntry, err error) error {
+		if err != nil || d.Name() != "cgroup.procs" {
+			return nil // a pod that has ended
+		}
+		b, err := os.ReadFile(name)
+		for _, pid := range strings.Fields(string(b)) {
+			for _, ns := range namespaces(t, "/proc/"+pid+"/ns/net") {
+				if ns != own {
+					found[ns] = true
+				}
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// namespaces reads links; processes that have ended have none.
+func namespaces(t *testing.T, pattern string) (out []string) {
+	t.Helper()
+	links, err := filepath.Glob(pattern)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range links {
+		if ns, err := os.Readlink(l); err == nil {
+			out = append(out, ns)
+		}
+	}
+	return out
+}
+
+// A pod says with each answer which node it runs on, as its version.
+const echoOnBothNodes = `
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: echo}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: echo}}
+  template:
+    metadata: {labels: {app: echo}}
+    spec:
+      terminationGracePeriodSeconds: 1
+      topologySpreadConstraints:
+      - {maxSkew: 1, topologyKey: kubernetes.io/hostname, whenUnsatisfiable: DoNotSchedule, labelSelector: {matchLabels: {app: echo}}}
+      containers:
+      - name: echo
+        image: ` + cluster.Samples + `
+        args: [echo, -port, "8080"]
+        env: [{name: SERVICE_VERSION, valueFrom: {fieldRef: {fieldPath: spec.nodeName}}}]
+        readinessProbe: {httpGet: {path: /health, port: 8080}, periodSeconds: 1}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: echo}
+spec:
+  selector: {app: echo}
+  ports: [{port: 80, targetPort: 8080}]
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: client}
+spec:
+  selector: {matchLabels: {app: client}}
+  template:
+    metadata: {labels: {app: client}}
+    spec:
+      terminationGracePeriodSeconds: 1
+      containers:
+      - name: client
+        image: ` + cluster.Samples + `
+        args: [caller]
+        readinessProbe: {httpGet: {path: /health, port: 9080}, periodSeconds: 1}
+`
