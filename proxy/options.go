@@ -68,8 +68,10 @@ type Options struct {
 	Mesh   []netip.Prefix // addresses that are the mesh's: one that is not known is refused; an empty list: none are [240.0.0.0/4, 127.64.0.0/10]
 	Lookup time.Duration  // a first call waits this long for configuration [3 s]
 	Idle   time.Duration  // connections without calls are closed after this, but for those that a policy gives another time [1 h]
-	Forget time.Duration  // services that are not called are dropped after this [10 min]
-	Grace  time.Duration  // for calls on a connection that must not go on, because its root was retired [10 s]
+	// IdleOutside is Idle of connections of HTTP/1.1 that come from outside of the mesh, where it is less. [1 min]
+	IdleOutside time.Duration
+	Forget      time.Duration // services that are not called are dropped after this [10 min]
+	Grace       time.Duration // for calls on a connection that must not go on, because its root was retired [10 s]
 
 	// AnyPort: calls to ports that the workload does not declare reach it all the same, as Kubernetes has it. [they are refused, if it declares any]
 	AnyPort bool
@@ -151,7 +153,7 @@ func (o Options) validate() (Options, error) {
 	for _, d := range []struct {
 		d    *time.Duration
 		zero time.Duration
-	}{{&o.Lookup, 3 * time.Second}, {&o.Idle, time.Hour}, {&o.Forget, 10 * time.Minute}, {&o.Grace, 10 * time.Second}} {
+	}{{&o.Lookup, 3 * time.Second}, {&o.Idle, time.Hour}, {&o.IdleOutside, time.Minute}, {&o.Forget, 10 * time.Minute}, {&o.Grace, 10 * time.Second}} {
 		if *d.d == 0 {
 			*d.d = d.zero
 		}

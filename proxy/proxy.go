@@ -98,7 +98,7 @@ func New(o Options) (*Proxy, error) {
 	p.admins.begin(p)
 	p.plain.Dial, p.app.Dial = p.dialPlain, p.dialPort
 	p.out = h1.Server{Serve: serveOutbound, Done: p.done, Refused: p.refusedHTTP, Trailer: chain.FromApp, Idle: o.Idle, Parks: true}
-	p.in = h1.Server{Serve: servePublished, Done: p.done, Refused: p.refusedHTTP, Trailer: chain.FromOutside, Idle: min(o.Idle, time.Minute), Rate: minRate, Parks: true}
+	p.in = h1.Server{Serve: servePublished, Done: p.done, Refused: p.refusedHTTP, Trailer: chain.FromOutside, Idle: min(o.Idle, o.IdleOutside), Rate: minRate, Parks: true}
 	p.edge = h1.Server{Serve: serveEdgeCall, Done: p.done, Refused: p.refusedHTTP, Trailer: chain.FromOutside, Idle: min(o.Idle, time.Minute), Rate: minRate, Parks: true}
 	p.edgeTLS = h1.Server{Serve: serveEdgeCall, Done: p.done, Refused: p.refusedHTTP, Trailer: chain.FromOutside, Idle: min(o.Idle, time.Minute), Rate: minRate}
 	p.ports = gateway.Ports{Listen: o.Listen, Accept: p.openPort, Failed: o.Warn}

@@ -190,6 +190,7 @@ func (s *server) options() (*proxy.Options, error) {
 	}
 	if c.Pod != nil {
 		o.Mesh, o.AnyPort = []netip.Prefix{}, true // a cluster's addresses are among the world's, and a pod need not declare its ports
+		o.IdleOutside = idlePod
 	}
 	return o, errors.Join(s.listeners(o), s.ways(o))
 }

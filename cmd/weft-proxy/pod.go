@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/weft-mesh/weft/internal/sys"
 	"github.com/weft-mesh/weft/node/podnet"
@@ -26,6 +27,10 @@ const (
 	rootsFile = "/var/run/weft/root/root.pem" // of the ConfigMap weft-root
 	stateDir  = "/var/lib/weft"               // the proxy's own
 )
+
+// idlePod is longer than load balancers keep connections that idle (10 min at most, by default): one that is closed as its next request
+// is on its way is a call that fails.
+const idlePod = 15 * time.Minute
 
 // runPod serves the pod that this process runs in.
 func runPod() error {
