@@ -55,7 +55,7 @@ func (r *reader) enter(x *routeOf, ref *v1.ParentReference) (a attachment) {
 	kind := v1.Kind(x.object.Kind)
 	allowed := slices.DeleteFunc(slices.Clone(named), func(l *listener) bool { return !l.takes(r, kind, x.object.Namespace) })
 	if len(allowed) == 0 {
-		a.why = r.notAllowed(words, kind, named)
+		a.why = notAllowed(words, kind)
 		return a
 	}
 	for _, l := range allowed {
@@ -96,12 +96,9 @@ func (r *reader) named(namespace string, ref *v1.ParentReference) (list []*liste
 	return list, g, verdict{}
 }
 
-// notAllowed says why no listener takes the route. "The implementation MUST raise an 'Accepted' Condition with a status of `False` ... with
-// the reason of "UnsupportedValue" in case a Listener of the wrong type is used" (TLSRouteSpec.hostnames).
-func (r *reader) notAllowed(words string, kind v1.Kind, named []*listener) verdict {
-	if kind == "TLSRoute" && !slices.ContainsFunc(named, func(l *listener) bool { return l.spec.Protocol == v1.TLSProtocolType }) {
-		return verdict{string(v1.RouteReasonUnsupportedValue), "no listener of " + words + " is for TLS: the route is not attached to it", "write protocol: TLS there"}
-	}
+// notAllowed says why no listener takes the route. TLSRouteSpec.hostnames asks for UnsupportedValue where no listener is for TLS; the
+// conformance test TLSRouteInvalidNoMatchingListener asks for NotAllowedByListeners there too.
+func notAllowed(words string, kind v1.Kind) verdict {
 	return verdict{string(v1.RouteReasonNotAllowedByListeners), fmt.Sprintf("no listener of %s takes a %s of this namespace: the route is not attached to it", words, kind),
 		"see allowedRoutes of its listeners, and their protocols"}
 }

@@ -266,12 +266,12 @@ func (l *listener) status(owner *dialect.Object, was map[string]any, attached in
 
 func (l *listener) programmed(m made) verdict {
 	switch {
+	case l.conflict.reason != "": // of the conformance tests ListenerSetHostnameConflict and ListenerSetProtocolConflict
+		return l.conflict
 	case !l.open():
 		why := l.accepted
-		for _, v := range []verdict{l.conflict, l.resolved} {
-			if why.reason == "" {
-				why = v
-			}
+		if why.reason == "" {
+			why = l.resolved
 		}
 		return verdict{string(v1.ListenerReasonInvalid), why.text, why.remedy}
 	case !m.ready:

@@ -136,9 +136,9 @@ func TestStatuses(t *testing.T) {
 		// GatewaySecretMissingReferenceGrant: whether there is such a Secret is not for it to know
 		{"in another namespace", tls("{name: cert, namespace: stock}"), "Gateway", "edge", "listeners/tls", "Accepted=True/Accepted ResolvedRefs=False/RefNotPermitted Conflicted=False/NoConflicts Programmed=False/Invalid"},
 		{"two listeners for one host", gatewayOf(web + "  - {name: too, port: 80, protocol: HTTP}\n"), "Gateway", "edge", "listeners/web",
-			"Accepted=False/HostnameConflict ResolvedRefs=True/ResolvedRefs Conflicted=True/HostnameConflict Programmed=False/Invalid"},
+			"Accepted=False/HostnameConflict ResolvedRefs=True/ResolvedRefs Conflicted=True/HostnameConflict Programmed=False/HostnameConflict"},
 		{"two protocols on one port", gatewayOf(web + "  - {name: tcp, port: 80, protocol: TCP}\n"), "Gateway", "edge", "listeners/tcp",
-			"Accepted=False/ProtocolConflict ResolvedRefs=True/ResolvedRefs Conflicted=True/ProtocolConflict Programmed=False/Invalid"},
+			"Accepted=False/ProtocolConflict ResolvedRefs=True/ResolvedRefs Conflicted=True/ProtocolConflict Programmed=False/ProtocolConflict"},
 
 		{"a route", gatewayOf(web) + route("{parentRefs: [{name: edge}], "+toV1+"}"), "HTTPRoute", "it", "parents/0", "Accepted=True/Accepted ResolvedRefs=True/ResolvedRefs"},
 		{"a route of a Service", gatewayOf(web) + route(`{parentRefs: [{group: "", kind: Service, name: reviews}], `+toV1+"}"), "HTTPRoute", "it", "parents/0", "Accepted=True/Accepted ResolvedRefs=True/ResolvedRefs"},
@@ -155,7 +155,7 @@ func TestStatuses(t *testing.T) {
 		{"a route that is not in force", gatewayOf(web) + route("{parentRefs: [{name: edge}], rules: [{backendRefs: [{name: v1, port: 80, weight: -1}]}]}"), "HTTPRoute", "it", "parents/0", "Accepted=False/UnsupportedValue ResolvedRefs=True/ResolvedRefs"},
 		// TLSRouteInvalidNoMatchingListener
 		{"a TLSRoute of an HTTP listener", gatewayOf(web) + "apiVersion: gateway.networking.k8s.io/v1\nkind: TLSRoute\nmetadata: {name: it, namespace: shop}\nspec: {parentRefs: [{name: edge}], hostnames: [a.example], " + toV1 + "}\n",
-			"TLSRoute", "it", "parents/0", "Accepted=False/UnsupportedValue ResolvedRefs=True/ResolvedRefs"},
+			"TLSRoute", "it", "parents/0", "Accepted=False/NotAllowedByListeners ResolvedRefs=True/ResolvedRefs"},
 	} {
 		t.Run(x.name, func(t *testing.T) {
 			status, _ := statusOf(t, x.docs, x.kind, x.object, nil)
