@@ -50,7 +50,8 @@ func runPod() error {
 func podConfig(env func(string) string) (*launch.Config, error) {
 	c := &launch.Config{Workload: env("WEFT_NAMESPACE") + "/" + env("WEFT_POD"), Account: env("WEFT_ACCOUNT"), TrustDomain: env("WEFT_TRUST_DOMAIN"),
 		Remote: launch.Remote{Address: env("WEFT_CONTROL"), Roots: rootsFile, Token: tokenFile}, Pod: &launch.Pod{},
-		Admin: stateDir + "/admin.sock", Cache: stateDir + "/config", Log: env("WEFT_ACCESS_LOG"), NoResolve: true}
+		Gateway: env("WEFT_GATEWAY"),
+		Admin:   stateDir + "/admin.sock", Cache: stateDir + "/config", Log: env("WEFT_ACCESS_LOG"), NoResolve: true}
 	for _, name := range []string{"WEFT_NAMESPACE", "WEFT_POD", "WEFT_ACCOUNT", "WEFT_CONTROL"} {
 		if env(name) == "" {
 			return nil, fmt.Errorf("%s is not set; weft's injector sets it, see weft inject", name)
@@ -109,9 +110,13 @@ func listenPod(c *launch.Config, fds *descriptors) error {
 		return nil
 	}
 	at := func(host string, port uint16) string { return net.JoinHostPort(host, strconv.Itoa(int(port))) }
+	if c.Gateway == "" { // nothing is redirected to a gateway's proxy: it has no application
+		if err := errors.Join(each(&c.Pod.Out, at("127.0.0.1", podnet.Outbound), at("::1", podnet.Outbound)),
+			each(&c.Pod.In, at("0.0.0.0", podnet.Inbound), at("::", podnet.Inbound))); err != nil {
+			return err
+		}
+	}
 	return errors.Join(
-		each(&c.Pod.Out, at("127.0.0.1", podnet.Outbound), at("::1", podnet.Outbound)),
-		each(&c.Pod.In, at("0.0.0.0", podnet.Inbound), at("::", podnet.Inbound)),
 		one(&c.Inbound, at("", podnet.Tunnel)),
 		one(&c.Metrics, at("", podnet.Metrics)),
 		one(&c.Pod.Probing, at("", podnet.Readiness)))
@@ -140,6 +145,11 @@ func (d *descriptors) release() {
 		sys.CloseFD(fd)
 	}
 	d.fds = nil
+}
+
+// listenPort opens a port of the gateway at all addresses of the pod.
+func listenPort(port uint16) (net.Listener, error) {
+	return sys.ListenConfig().Listen(context.Background(), "tcp", net.JoinHostPort("", strconv.Itoa(int(port))))
 }
 
 // podWays opens the ways out of a pod, and the one to its application.
