@@ -14,7 +14,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 BUILD := CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-X github.com/weft-mesh/weft/cli.Version=$(VERSION)"
 # Packages in which goroutines share something.
 RACE := ./chain/... ./control/... ./feature/... ./identity/cert/... ./internal/meshtest/... ./node/... ./observe/... ./proxy/... \
-	./source/... ./stream/... ./traffic/... ./cmd/weft-proxy/...
+	./source/... ./stream/... ./traffic/... ./cmd/weft-control/... ./cmd/weft-proxy/...
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c

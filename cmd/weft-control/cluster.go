@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/weft-mesh/weft/control"
+	"github.com/weft-mesh/weft/dialect"
+	"github.com/weft-mesh/weft/identity/ca"
+	"github.com/weft-mesh/weft/proxy/plane"
+	"github.com/weft-mesh/weft/source/kube"
+	"github.com/weft-mesh/weft/stream"
+)
+
+// audience is that of the tokens that pods prove themselves by: one that was made for another service is worth nothing here.
+const audience = "weft"
+
+func (r *replica) attest(ctx context.Context, token string) (control.Proof, error) {
+	p, err := r.cluster.Attest(ctx, token, audience)
+	if errors.Is(err, kube.ErrToken) {
+		err = fmt.Errorf("%w: %w", control.ErrToken, err)
+	}
+	return control.Proof(p), err
+}
+
+// get returns an object, or nothing where there is none.
+func (r *replica) get(ctx context.Context, k dialect.Key) (map[string]any, error) {
+	o, err := r.cluster.Get(ctx, k)
+	return o, absentIsFine(err)
+}
+
+func absentIsFine(err error) error {
+	if errors.Is(err, kube.ErrAbsent) {
+		return nil
+	}
+	return err
+}
+
+// brought is an authority that somebody else keeps in the Secret where the mesh's own is otherwise.
+func (r *replica) brought() (*ca.Root, error) {
+	key, chain, err := r.state.Brought()
+	if err != nil || key == nil {
+		return nil, err
+	}
+	root, err := ca.Import(r.trustDomain, key, chain, time.Now())
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", r.state, err)
+	}
+	return root, nil
+}
+
+// expired says, by an annotation of the authority's Secret, from when on a root has to be.
+func (r *replica) expired() (t time.Time, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), askTime)
+	defer cancel()
+	o, err := r.get(ctx, dialect.Key{Kind: "Secret", Namespace: r.namespace, Name: r.authority})
+	if err != nil {
+		return t, err
+	}
+	return expiredOf(o)
+}
+
+// rootsExpired is a time of RFC 3339: roots that were made before it are replaced.
+const rootsExpired = "weft.dev/roots-expired"
+
+func expiredOf(secret map[string]any) (t time.Time, err error) {
+	meta, _ := secret["metadata"].(map[string]any)
+	text := texts(meta["annotations"])[rootsExpired]
+	if text == "" {
+		return t, nil
+	}
+	if t, err = time.Parse(time.RFC3339, text); err != nil {
+		return t, fmt.Errorf("annotation %s of the authority's Secret: %w", rootsExpired, err)
+	}
+	return t, nil
+}
+
+// ask asks another replica, which has to prove itself as it does to proxies. The roots to know it by are those of now.
+func (r *replica) ask(ctx context.Context, at netip.Addr, q *stream.StandingRequest) ([]string, error) {
+	_, port, err := net.SplitHostPort(r.streams)
+	if err != nil {
+		return nil, err
+	}
+	p := plane.Plane{Address: net.JoinHostPort(at.String(), port), Name: r.names()[0], RootsPEM: r.control.RootsPEM, TokenFile: r.token}
+	return p.Standing(ctx, q.Trust, q.Root)
+}

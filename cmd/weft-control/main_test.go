@@ -1,0 +1,240 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/weft-mesh/weft/control"
+	"github.com/weft-mesh/weft/identity/ca"
+	"github.com/weft-mesh/weft/inject"
+	"github.com/weft-mesh/weft/source"
+	"github.com/weft-mesh/weft/stream"
+	"github.com/weft-mesh/weft/stream/server"
+)
+
+func TestFlags(t *testing.T) {
+	t.Setenv("POD_NAME", "weft-control-abc")
+	t.Setenv("POD_NAMESPACE", "mesh")
+	f, err := parse([]string{"--trust-domain=shop.example"})
+	if err != nil || f.pod != "weft-control-abc" || f.namespace != "mesh" || f.trustDomain != "shop.example" {
+		t.Errorf("%+v, %v", f, err)
+	}
+	if want := []string{"weft-control.mesh.svc", "weft-control.mesh", "weft-control.mesh.svc.cluster.local", "weft-control"}; !slices.Equal(f.names(), want) {
+		t.Errorf("%q, want %q", f.names(), want)
+	}
+	for _, args := range [][]string{{"--none"}, {"up"}, {"--cert-lifetime=long"}} {
+		if _, err := parse(args); err == nil {
+			t.Errorf("%q is taken", args)
+		}
+	}
+}
+
+// late is a source that gives all it has when it is told to.
+type late chan struct{}
+
+func (l late) Run(ctx context.Context, emit func(source.Event)) error {
+	select {
+	case <-l:
+		emit(source.Event{Source: "test", Synced: true})
+		<-ctx.Done()
+	case <-ctx.Done():
+	}
+	return nil
+}
+
+// start runs a replica without a cluster, which knows one token.
+func start(t *testing.T, sources ...source.Source) *replica {
+	t.Helper()
+	f, err := parse([]string{"--token", filepath.Join(t.TempDir(), "token")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &replica{flags: f, log: slog.New(slog.DiscardHandler)}
+	cl := &control.Cluster{CA: ca.Dir(filepath.Join(t.TempDir(), "ca")), Brought: func() (*ca.Root, error) { return nil, nil }, Ask: r.ask,
+		Expired:   func() (time.Time, error) { return time.Time{}, nil },
+		Namespace: "weft-system", Account: "weft-control",
+		Attest: func(_ context.Context, token string) (control.Proof, error) {
+			if token != "mine" {
+				return control.Proof{}, control.ErrToken
+			}
+			return control.Proof{Namespace: "weft-system", Account: "weft-control", Pod: "a", PodUID: "u"}, nil
+		}}
+	if r.control, err = control.New(control.Options{State: filepath.Join(t.TempDir(), "state"), Cluster: cl, Sources: sources, Log: r.log}); err != nil {
+		t.Fatal(err)
+	}
+	if r.certificate, err = r.control.CA().Serving(f.names(), time.Now); err != nil {
+		t.Fatal(err)
+	}
+	goes(t, func(ctx context.Context) error { return r.control.Run(ctx) })
+	return r
+}
+
+// goes runs f until the test ends.
+func goes(t *testing.T, f func(context.Context) error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() {
+		if err := f(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(func() { cancel(); running.Wait() })
+}
+
+func loopback(t *testing.T) net.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func get(t *testing.T, url string) (int, string) {
+	t.Helper()
+	resp, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(b)
+}
+
+func TestHealth(t *testing.T) {
+	begin := make(late)
+	r := start(t, begin)
+	l, asked, stop := loopback(t), context.Background(), func() {}
+	asked, stop = context.WithCancel(asked)
+	goes(t, func(ctx context.Context) error { return r.serveHealth(ctx, l, asked) })
+	url := "http://" + l.Addr().String()
+	if code, _ := get(t, url+"/healthz"); code != 200 {
+		t.Errorf("it lives: %d", code)
+	}
+	if code, text := get(t, url+"/readyz"); code != 503 || !strings.Contains(text, "being read") {
+		t.Errorf("%d %q", code, text)
+	}
+	close(begin)
+	<-r.control.Synced()
+	if code, _ := get(t, url+"/readyz"); code != 200 {
+		t.Errorf("it is ready: %d", code)
+	}
+	if _, text := get(t, url+"/metrics"); !strings.Contains(text, "weft_control_proxies 0\n") || !strings.Contains(text, "weft_control_certificate_expiry_seconds 1") {
+		t.Errorf("%s", text)
+	}
+	stop()
+	if code, text := get(t, url+"/readyz"); code != 503 || !strings.Contains(text, "leaves") {
+		t.Errorf("%d %q", code, text)
+	}
+}
+
+// A replica asks another one, which knows it by its token, and which it knows by its certificate.
+func TestReplicasAsk(t *testing.T) {
+	begin := make(late)
+	close(begin)
+	r := start(t, begin)
+	<-r.control.Synced()
+	l := loopback(t)
+	goes(t, func(ctx context.Context) error {
+		return server.Serve(ctx, l, r.control, server.Options{Certificate: r.certificate.GetCertificate})
+	})
+	r.streams = l.Addr().String()
+	for token, says := range map[string]string{"mine": "", "another's": "token refused"} {
+		if err := os.WriteFile(r.token, []byte(token), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := r.ask(t.Context(), netip.MustParseAddr("127.0.0.1"), &stream.StandingRequest{})
+		if (err == nil) != (says == "") || !strings.Contains(fmt.Sprint(err), says) {
+			t.Errorf("%q: %v, want %q", token, err, says)
+		}
+	}
+}
+
+func TestExpiredRoots(t *testing.T) {
+	secret := func(text string) map[string]any {
+		return map[string]any{"metadata": map[string]any{"annotations": map[string]any{rootsExpired: text}}}
+	}
+	if got, err := expiredOf(secret("2026-01-02T03:04:05Z")); err != nil || !got.Equal(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)) {
+		t.Errorf("%v, %v", got, err)
+	}
+	for _, o := range []map[string]any{nil, {}, secret("")} {
+		if got, err := expiredOf(o); err != nil || !got.IsZero() {
+			t.Errorf("%v: %v, %v", o, got, err)
+		}
+	}
+	if _, err := expiredOf(secret("now")); err == nil || !strings.Contains(err.Error(), rootsExpired) {
+		t.Errorf("%v", err)
+	}
+}
+
+const injection = `{version: v1, image: weft:v1, control: "weft-control.weft-system.svc:15012", namespace: weft-system, trustDomain: cluster.local}`
+
+func TestInjectionIsReadAnew(t *testing.T) {
+	r := &replica{flags: &flags{inject: filepath.Join(t.TempDir(), "inject.yaml")}, log: slog.New(slog.DiscardHandler)}
+	if _, err := r.readInjection(); err == nil {
+		t.Error("no file, and no error")
+	}
+	var read func() inject.Options
+	for _, x := range []struct{ text, image string }{
+		{injection, "weft:v1"}, {strings.ReplaceAll(injection, "weft:v1", "weft:v2"), "weft:v2"}, {"{", "weft:v1"}, {injection, "weft:v1"},
+	} {
+		if err := os.WriteFile(r.inject, []byte(x.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if read == nil {
+			var err error
+			if read, err = r.readInjection(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := read().Image; got != x.image {
+			t.Errorf("%s: image %q, want %q", x.text, got, x.image)
+		}
+	}
+}
+
+// The API server is answered over HTTPS, by the certificate that the webhook's caBundle believes.
+func TestWebhook(t *testing.T) {
+	begin := make(late)
+	close(begin)
+	r := start(t, begin)
+	r.inject = filepath.Join(t.TempDir(), "inject.yaml")
+	if err := os.WriteFile(r.inject, []byte(injection), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	if r.injection, err = r.readInjection(); err != nil {
+		t.Fatal(err)
+	}
+	l := loopback(t)
+	goes(t, func(ctx context.Context) error { return r.serveWebhook(ctx, l) })
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(r.control.RootsPEM())
+	c := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: "weft-control.weft-system.svc"}}}
+	defer c.CloseIdleConnections()
+	resp, err := c.Post("https://"+l.Addr().String()+inject.Path, "application/json", strings.NewReader("{}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusBadRequest {
+		t.Errorf("%d to a review that is none", resp.StatusCode)
+	}
+}
