@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unique"
 
 	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/mesh"
@@ -143,9 +144,13 @@ func Find(kinds []Kind, group, name string) *Kind {
 }
 
 // Labels turns a map into sorted "key=value".
-func Labels(m map[string]string) (out []string) {
+func Labels(m map[string]string) []string {
+	if len(m) == 0 {
+		return nil
+	}
+	out := make([]string, 0, len(m))
 	for _, k := range slices.Sorted(maps.Keys(m)) {
-		out = append(out, k+"="+m[k])
+		out = append(out, unique.Make(k+"="+m[k]).Value()) // 100,000 pods have some thousands of them
 	}
 	return out
 }

@@ -41,11 +41,11 @@ func (r *round) delete(k Key) {
 	s.forgetAsked(e)
 	delete(s.entries, k)
 	delete(r.dirty, k)
-	if ref := s.ref(e); s.byRef[ref] == k {
-		delete(s.byRef, ref)
+	if ref := s.ref(e); e.kind == nil && s.strange[ref] == k {
+		delete(s.strange, ref)
 	}
 	for _, d := range listed(k) {
-		delete(s.byKind[d], indexName(d, k))
+		delete(s.byKind[d], e)
 	}
 	r.show(e, nil)
 }
@@ -92,9 +92,11 @@ func (r *round) show(e *entry, o *Object) {
 	e.shown = o
 	for _, d := range append(listed(e.key), dependency{Key: e.key}) {
 		delete(r.set.lists, d)
-		for k := range r.set.asked[d] {
-			if k != e.key {
-				r.dirty[k] = true
+		if asked := r.set.asked[d]; asked != nil {
+			for other := range asked.by {
+				if other != e {
+					r.dirty[other.key] = true
+				}
 			}
 		}
 	}

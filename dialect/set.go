@@ -19,10 +19,10 @@ type Set struct {
 	kinds   []Kind
 	fields  map[*Kind]*field
 	entries map[Key]*entry
-	byRef   map[decision.Ref]Key
-	byKind  map[dependency]map[string]*entry // by kind and namespace: the objects by name
-	lists   map[dependency][]*Object         // answers of List, until an object of the kind changes
-	asked   map[dependency]map[Key]bool      // who asked for what
+	strange map[decision.Ref]Key               // objects whose kind nobody knows
+	byKind  map[dependency]map[*entry]struct{} // by kind and namespace
+	lists   map[dependency][]*Object           // answers of List, until an object of the kind changes
+	asked   map[dependency]*askers             // who asked for what
 	reports map[string][]Located
 	stirred map[Key]bool // objects whose status may have changed
 }
@@ -41,7 +41,7 @@ type entry struct {
 	flaws []mesh.Finding // of the newest version, without looking at others
 	found []mesh.Finding // of the newest version, all
 	part  mesh.Part      // in force
-	asked map[dependency]bool
+	asked []*askers      // that it is among
 }
 
 // dependency is what a reader may ask for: an object, or all of a kind in a namespace or everywhere.
@@ -50,10 +50,16 @@ type dependency struct {
 	list bool
 }
 
+// askers are who asked for a thing.
+type askers struct {
+	of dependency
+	by map[*entry]struct{}
+}
+
 // NewSet returns an empty set of objects of these kinds, which stay as they are from now on.
 func NewSet(kinds []Kind) *Set {
-	s := &Set{kinds: kinds, fields: map[*Kind]*field{}, entries: map[Key]*entry{}, byRef: map[decision.Ref]Key{},
-		byKind: map[dependency]map[string]*entry{}, lists: map[dependency][]*Object{}, asked: map[dependency]map[Key]bool{},
+	s := &Set{kinds: kinds, fields: map[*Kind]*field{}, entries: map[Key]*entry{}, strange: map[decision.Ref]Key{},
+		byKind: map[dependency]map[*entry]struct{}{}, lists: map[dependency][]*Object{}, asked: map[dependency]*askers{},
 		reports: map[string][]Located{}, stirred: map[Key]bool{}}
 	for i := range kinds {
 		s.fields[&kinds[i]] = fieldsOf(&kinds[i])
@@ -201,10 +207,22 @@ func (s *Set) Locate(f mesh.Finding) Position {
 	if path == "" {
 		path = f.Ref.Rule
 	}
-	if k, ok := s.byRef[f.Ref.At("")]; ok {
-		return s.entries[k].object.At(path)
+	if e := s.entryOf(f.Ref); e != nil {
+		return e.object.At(path)
 	}
 	return Position{}
+}
+
+// entryOf is the object that a Ref names; nil: there is none. An index of all by Ref would take 200 bytes of each.
+func (s *Set) entryOf(r decision.Ref) *entry {
+	for i := range s.kinds {
+		if k := &s.kinds[i]; k.Dialect == r.Dialect && k.Name == r.Kind {
+			if e := s.entries[Key{k.Group, k.Name, r.Namespace, r.Name}]; e != nil {
+				return e
+			}
+		}
+	}
+	return s.entries[s.strange[r.At("")]]
 }
 
 func (p Position) compare(q Position) int { return cmp.Or(cmp.Compare(p.File, q.File), p.Line-q.Line) }

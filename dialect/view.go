@@ -29,7 +29,7 @@ func (v view) List(group, kind, namespace string) []*Object {
 		return list
 	}
 	var list []*Object
-	for _, e := range v.set.byKind[d] {
+	for e := range v.set.byKind[d] {
 		if e.shown != nil {
 			list = append(list, e.shown)
 		}
@@ -41,24 +41,27 @@ func (v view) List(group, kind, namespace string) []*Object {
 	return list
 }
 
+// note: an object asks for few things, and for one thing, as a namespace, ask many.
 func (v view) note(d dependency) {
-	if v.of.asked == nil {
-		v.of.asked = map[dependency]bool{}
+	a := v.set.asked[d]
+	if a == nil {
+		a = &askers{of: d, by: map[*entry]struct{}{}}
+		v.set.asked[d] = a
 	}
-	v.of.asked[d] = true
-	if v.set.asked[d] == nil {
-		v.set.asked[d] = map[Key]bool{}
+	if _, known := a.by[v.of]; !known {
+		a.by[v.of] = struct{}{}
+		v.of.asked = append(v.of.asked, a)
 	}
-	v.set.asked[d][v.of.key] = true
 }
 
 func (s *Set) forgetAsked(e *entry) {
-	for d := range e.asked {
-		if delete(s.asked[d], e.key); len(s.asked[d]) == 0 {
-			delete(s.asked, d)
+	for _, a := range e.asked {
+		if delete(a.by, e); len(a.by) == 0 {
+			delete(s.asked, a.of)
 		}
 	}
-	e.asked = nil
+	clear(e.asked)
+	e.asked = e.asked[:0]
 }
 
 // listed is the lists that an object of a key is in.
@@ -72,23 +75,17 @@ func listed(k Key) []dependency {
 	return []dependency{all, one}
 }
 
-// indexName tells apart the objects of a list.
-func indexName(list dependency, k Key) string {
-	if list.Namespace == "" {
-		return k.Namespace + "/" + k.Name
-	}
-	return k.Name
-}
-
 func (s *Set) index(e *entry, o *Object) {
 	e.object = o
 	s.entries[e.key] = e
-	s.byRef[s.ref(e)] = e.key
+	if e.kind == nil {
+		s.strange[s.ref(e)] = e.key
+	}
 	for _, d := range listed(e.key) {
 		if s.byKind[d] == nil {
-			s.byKind[d] = map[string]*entry{}
+			s.byKind[d] = map[*entry]struct{}{}
 		}
-		s.byKind[d][indexName(d, e.key)] = e
+		s.byKind[d][e] = struct{}{}
 	}
 }
 

@@ -83,20 +83,29 @@ func place(kind, namespace, name string) (file, sameNamespace, sameName string) 
 	return file, file[at : at+len(namespace)], file[at+len(namespace)+1:]
 }
 
-// trimPod leaves of a Pod's conditions the one that is asked for, and of its addresses no copy.
+// trimPod leaves of a Pod's conditions the one that is asked for, and no copies of its address and account.
 func trimPod(tree map[string]any) {
+	spec, _ := tree["spec"].(map[string]any)
+	if same(spec["serviceAccount"], spec["serviceAccountName"]) {
+		delete(spec, "serviceAccount")
+	}
 	status, _ := tree["status"].(map[string]any)
 	if list, ok := status["conditions"].([]any); ok {
 		status["conditions"] = slices.DeleteFunc(list, func(c any) bool {
 			m, ok := c.(map[string]any)
-			return ok && m["type"] != "Ready"
+			return ok && m["type"] != any("Ready")
 		})
 	}
 	if list, _ := status["podIPs"].([]any); len(list) == 1 {
-		if only, _ := list[0].(map[string]any); only["ip"] == status["podIP"] {
+		if only, _ := list[0].(map[string]any); same(only["ip"], status["podIP"]) {
 			delete(status, "podIPs")
 		}
 	}
+}
+
+func same(a, b any) bool {
+	x, ok := a.(string)
+	return ok && x == b
 }
 
 // generation is how many different maps of labels are remembered at least.

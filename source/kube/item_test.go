@@ -49,8 +49,12 @@ func TestRealisticPod(t *testing.T) {
 	}
 }
 
-// maxPod is how many bytes of memory a Pod may take: 100,000 of them are to leave most of a control plane's 400 MB to others.
-const maxPod = 2000
+// How many bytes of memory a Pod may take as an object, and what it says in a set of objects: 100,000 of them are to leave half of a
+// control plane's 400 MB to others.
+const (
+	maxPod = 650
+	maxSet = 1700
+)
 
 func TestPodBytes(t *testing.T) {
 	const n = 5000
@@ -59,10 +63,16 @@ func TestPodBytes(t *testing.T) {
 	for i := range n {
 		all[i] = v.item(unstructuredOf(t, realistic(t, i))).object
 	}
-	each := int(heap()-before) / n
-	t.Logf("%d bytes a Pod", each)
-	if each > maxPod {
-		t.Errorf("a Pod takes %d bytes, more than %d", each, maxPod)
+	alone := heap()
+	set := dialect.NewSet(kinds)
+	set.Apply(all, nil)
+	object, more := int(alone-before)/n, int(heap()-alone)/n
+	t.Logf("%d bytes a Pod, and %d more in a set", object, more)
+	if object > maxPod || more > maxSet {
+		t.Errorf("a Pod takes %d bytes and %d more in a set; %d and %d are bearable", object, more, maxPod, maxSet)
+	}
+	if found := set.Findings(); len(found) > 0 {
+		t.Error(found[0])
 	}
 	runtime.KeepAlive(all)
 }
