@@ -1,5 +1,5 @@
 // Package proctest runs the mesh as a user has it, for programs that test it: real processes on this machine, of which nothing is
-// left when they stop. They need no root.
+// left when they stop. They need no root, but for network namespaces (Space).
 package proctest
 
 import (

@@ -7,81 +7,27 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"os"
-	"runtime"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/google/nftables"
-	"github.com/vishvananda/netlink"
 
+	"github.com/weft-mesh/weft/internal/proctest"
 	"github.com/weft-mesh/weft/internal/sys"
 	"github.com/weft-mesh/weft/node/podnet"
 )
 
-// space is a network namespace: a thread that is in it, and in no other one ever. It has no name, so nothing of it is left when the
-// thread has ended.
+// space is a namespace of the test's.
 type space struct {
-	t  *testing.T
-	do chan func()
+	t *testing.T
+	*proctest.Space
 }
 
-func newSpace(t *testing.T) *space {
-	t.Helper()
-	s := &space{t: t, do: make(chan func())}
-	made, ended := make(chan error), make(chan struct{})
-	go func() {
-		defer close(ended)
-		runtime.LockOSThread() // for good: the thread ends with the goroutine
-		err := syscall.Unshare(syscall.CLONE_NEWNET)
-		made <- err
-		if err != nil {
-			return
-		}
-		for f := range s.do {
-			f()
-		}
-	}()
-	if err := <-made; err != nil {
-		t.Skip("a network namespace of the test's own: ", err)
-	}
-	t.Cleanup(func() { close(s.do); <-ended })
-	return s
-}
+func newSpace(t *testing.T) *space { t.Helper(); return &space{t, proctest.NewSpace(t)} }
 
-// run runs f in the namespace.
-func (s *space) run(f func() error) error {
-	done := make(chan error, 1)
-	s.do <- func() { done <- f() }
-	return <-done
-}
-
-func (s *space) must(f func() error) {
-	s.t.Helper()
-	if err := s.run(f); err != nil {
-		s.t.Fatal(err)
-	}
-}
-
-// fd is a descriptor of the namespace.
-func (s *space) fd() int {
-	s.t.Helper()
-	var f *os.File
-	s.must(func() (err error) { f, err = os.Open("/proc/thread-self/ns/net"); return err })
-	s.t.Cleanup(func() { f.Close() })
-	return int(f.Fd())
-}
-
-// as runs f with sockets that belong to a user.
-func as(uid int, f func() error) error {
-	if _, _, e := syscall.RawSyscall(syscall.SYS_SETFSUID, uintptr(uid), 0, 0); e != 0 {
-		return e
-	}
-	defer syscall.RawSyscall(syscall.SYS_SETFSUID, uintptr(os.Getuid()), 0, 0)
-	return f()
-}
+func (s *space) must(f func() error) { s.t.Helper(); s.Must(s.t, f) }
 
 // listen says to whoever connects who it is and where the connection was going.
 func (s *space) listen(name, addr string) {
@@ -111,8 +57,8 @@ func (s *space) listen(name, addr string) {
 // dial returns what it is told at an address, or why not.
 func (s *space) dial(uid int, addr string) (said string) {
 	s.t.Helper()
-	err := s.run(func() error {
-		return as(uid, func() error {
+	err := s.Run(func() error {
+		return proctest.As(uid, func() error {
 			ctx, cancel := context.WithTimeout(s.t.Context(), 10*time.Second)
 			defer cancel()
 			c, err := sys.DialTCP(ctx, netip.MustParseAddrPort(addr), sys.DialOptions{})
@@ -145,44 +91,10 @@ const (
 func world(t *testing.T) (pod, outside *space) {
 	t.Helper()
 	pod, outside = newSpace(t), newSpace(t)
-	at := outside.fd()
-	pod.must(func() error {
-		v := &netlink.Veth{LinkAttrs: netlink.NewLinkAttrs(), PeerName: "out0", PeerNamespace: netlink.NsFd(at)}
-		v.Name = "eth0"
-		if err := netlink.LinkAdd(v); err != nil {
-			return err
-		}
-		return errors.Join(up("lo"), up("eth0", pod4+"/24", pod6+"/64"), route(out4), route(out6))
-	})
-	outside.must(func() error { return errors.Join(up("lo", far4+"/32"), up("out0", out4+"/24", out6+"/64")) })
+	outside.Bridge(t, out4+"/24", out6+"/64")
+	outside.must(func() error { return proctest.Up("lo", far4+"/32") })
+	pod.Join(t, outside.Space, "pod", []string{pod4 + "/24", pod6 + "/64"}, []string{out4, out6})
 	return pod, outside
-}
-
-func up(name string, addrs ...string) error {
-	l, err := netlink.LinkByName(name)
-	if err != nil {
-		return err
-	}
-	for _, text := range addrs {
-		a, err := netlink.ParseAddr(text)
-		if err != nil {
-			return err
-		}
-		a.Flags = syscall.IFA_F_NODAD // an address is usable at once
-		if err := netlink.AddrAdd(l, a); err != nil {
-			return fmt.Errorf("%s on %s: %w", text, name, err)
-		}
-	}
-	return netlink.LinkSetUp(l)
-}
-
-// route is the default one by way of an address.
-func route(via string) error {
-	l, err := netlink.LinkByName("eth0")
-	if err != nil {
-		return err
-	}
-	return netlink.RouteAdd(&netlink.Route{LinkIndex: l.Attrs().Index, Gw: net.ParseIP(via)})
 }
 
 const app, other, proxy = 1000, 1001, podnet.ProxyUID // users
@@ -343,7 +255,7 @@ func TestApplyAgain(t *testing.T) {
 func TestApplyFromOutside(t *testing.T) {
 	pod, outside := world(t)
 	serveWorld(pod, outside, true)
-	if err := new(podnet.Spec).Apply(pod.fd()); err != nil {
+	if err := new(podnet.Spec).Apply(pod.FD(t)); err != nil {
 		t.Fatal(err)
 	}
 	tried(t, []call{{"in", outside, app, pod4 + ":80", "inbound for " + pod4 + ":80"}, {"elsewhere", outside, app, out4 + ":80", "outside"}})
@@ -371,7 +283,7 @@ func rules(t *testing.T, s *space) (n int) {
 
 func TestWithoutNetAdmin(t *testing.T) {
 	pod := newSpace(t)
-	err := pod.run(func() error {
+	err := pod.Run(func() error {
 		// The thread keeps no capability from here on; it is of this test alone.
 		if _, _, e := syscall.RawSyscall(syscall.SYS_SETRESUID, 1000, 1000, 1000); e != 0 {
 			return e
