@@ -161,7 +161,11 @@ func TestPodsProveThemselves(t *testing.T) {
 	c.tokens["unbound"] = Proof{Namespace: "shop", Account: "reviews"}
 	c.tokens["without uid"] = Proof{Namespace: "shop", Account: "reviews", Pod: "reviews-1"}
 	c.tokens["other account"] = Proof{"shop", "admin", "reviews-1", "u1"}
-	p := run(t, c.options(t, 0, newFeed(synced(parse(t, reviewsPod+ratingsPod)))))
+	objects := parse(t, reviewsPod+ratingsPod)
+	for i, o := range objects {
+		objects[i] = o.Pack() // as a cluster's source gives them
+	}
+	p := run(t, c.options(t, 0, newFeed(synced(objects))))
 	_, csr, err := cert.NewRequest(identity.Of(domain, "shop", "reviews"))
 	if err != nil {
 		t.Fatal(err)

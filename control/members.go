@@ -93,10 +93,14 @@ func (p *pods) await(ctx context.Context, m *member) error {
 // known says whether the Pod object of m is there, and what is wrong with it. It runs in the owner.
 func (p *pods) known(m *member) (bool, error) {
 	o := p.c.pod(m.workload)
-	if o == nil || uidOf(o) != m.uid { // of another uid: the pod before, of a StatefulSet say, whose end has not been heard of
+	if o == nil {
 		return false, nil
 	}
-	if is := accountOf(o); is != m.account {
+	tree := o.Whole()
+	if fieldOf(tree, "metadata", "uid") != m.uid { // of another uid: the pod before, of a StatefulSet say, whose end has not been heard of
+		return false, nil
+	}
+	if is := accountOf(tree); is != m.account {
 		return false, fmt.Errorf("%w: pod %s runs as account %s, and its token is of account %s", server.ErrRefused, m.workload, is, m.account)
 	}
 	return true, nil
@@ -123,11 +127,9 @@ func (c *Control) pod(workload string) *dialect.Object {
 	return c.model.objects.Get("", "Pod", namespace, name)
 }
 
-func uidOf(pod *dialect.Object) string { return fieldOf(pod.Tree, "metadata", "uid") }
-
-func accountOf(pod *dialect.Object) string {
+func accountOf(pod map[string]any) string {
 	for _, field := range []string{"serviceAccountName", "serviceAccount"} {
-		if name := fieldOf(pod.Tree, "spec", field); name != "" {
+		if name := fieldOf(pod, "spec", field); name != "" {
 			return name
 		}
 	}
