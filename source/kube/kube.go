@@ -8,6 +8,7 @@
 package kube
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,12 +31,14 @@ type Options struct {
 	Kubeconfig string       // a file; empty: the pod's own cluster, else what KUBECONFIG names, else ~/.kube/config
 	Context    string       // of the kubeconfig; empty: its current one
 	UserAgent  string       // [weft]
+	Manager    string       // [weft] by which the API server knows which fields this writer has written: one for each program
 	Log        *slog.Logger // [slog.Default()]
 }
 
 // Cluster is an API server, and the right to use it. Its methods are safe for concurrent use.
 type Cluster struct {
 	config   *rest.Config
+	manager  string
 	http     *http.Client
 	log      *slog.Logger
 	dynamic  dynamic.Interface
@@ -95,7 +98,7 @@ func open(config *rest.Config, o Options) (*Cluster, error) {
 		config.UserAgent = "weft"
 	}
 	config.QPS, config.Burst = perSecond, burst
-	c := &Cluster{config: config, log: o.Log, reviews: make(chan struct{}, reviewsAtOnce)}
+	c := &Cluster{config: config, manager: cmp.Or(o.Manager, manager), log: o.Log, reviews: make(chan struct{}, reviewsAtOnce)}
 	if c.log == nil {
 		c.log = slog.Default()
 	}

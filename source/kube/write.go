@@ -14,7 +14,7 @@ import (
 	"github.com/weft-mesh/weft/dialect"
 )
 
-// manager is the name by which the API server knows which fields weft has written.
+// manager is the name by which the API server knows which fields weft has written, if Options.Manager gives none.
 const manager = "weft"
 
 // Apply makes an object be as o says, an object's JSON values: fields that weft applied before and that o does not name go, those
@@ -28,7 +28,7 @@ func (c *Cluster) Apply(ctx context.Context, o map[string]any) error {
 	k := dialect.Key{Group: gvk.Group, Kind: u.GetKind(), Namespace: u.GetNamespace(), Name: u.GetName()}
 	at, err := c.objects(ctx, k, gvk.Version)
 	if err == nil {
-		_, err = at.Apply(ctx, k.Name, u, metav1.ApplyOptions{FieldManager: manager, Force: true})
+		_, err = at.Apply(ctx, k.Name, u, metav1.ApplyOptions{FieldManager: c.manager, Force: true})
 	}
 	return c.explain("applying "+say(k), err)
 }
@@ -74,7 +74,7 @@ func (c *Cluster) ChangeStatus(ctx context.Context, k dialect.Key, change func(o
 			return nil
 		}
 		o.Object["status"] = status
-		if _, err = at.UpdateStatus(ctx, o, metav1.UpdateOptions{FieldManager: manager}); !apierrors.IsConflict(err) {
+		if _, err = at.UpdateStatus(ctx, o, metav1.UpdateOptions{FieldManager: c.manager}); !apierrors.IsConflict(err) {
 			break
 		}
 	}
