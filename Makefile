@@ -41,8 +41,17 @@ deps: .cache/deps ## get what testing needs, where it is not there
 	fi
 	@mkdir -p .cache && touch $@
 
-build: ## static programs in bin/: weft, weft-proxy, and the sample shop
+build: .cache/definitions ## static programs in bin/: weft, weft-proxy, and the sample shop
 	$(BUILD) -o bin/ ./cmd/... ./examples/bookinfo
+
+# CustomResourceDefinitions of other projects, which become part of weft: a module can embed no file of another.
+.cache/definitions: go.mod
+	$(GO) mod download sigs.k8s.io/gateway-api istio.io/api
+	@rm -rf install/definitions/*/ && mkdir -p install/definitions/gateway-api install/definitions/istio .cache
+	@pack() { gzip -9 -n -c "$$1" >install/definitions/$$2/$$(basename "$$1").gz; }; \
+	for f in "$$($(GO) list -m -f '{{.Dir}}' sigs.k8s.io/gateway-api)"/config/crd/standard/gateway.networking.k8s.io_*.yaml; do pack "$$f" gateway-api; done; \
+	pack "$$($(GO) list -m -f '{{.Dir}}' istio.io/api)"/kubernetes/customresourcedefinitions.gen.yaml istio
+	@touch $@
 
 test: deps build ## every test, and with the race detector those of what runs concurrently
 	$(GO) test -timeout 20m ./...
@@ -178,9 +187,11 @@ soak: build ## everything at once for SOAK=10m: no call fails, and memory stays 
 	$(BUILD) -o bin/ ./test/soak
 	@bin/soak -span $(SOAK)
 
-docs: ## write docs/support.md and docs/cli.md anew
+docs: ## write docs/support.md, docs/cli.md and what the control plane may read anew
 	$(GO) test -count=1 -run '^TestSupport$$' ./dialect/all -update
 	$(GO) test -count=1 -run '^TestReference$$' ./internal/guard -update
+	$(GO) test -count=1 -run '^TestKinds$$' ./install -update
+	$(GO) test -count=1 -run '^TestGolden$$' ./install -update
 
 clean: ## remove what was built
 	rm -rf bin .cache

@@ -65,7 +65,8 @@ reads the configuration of Gateway API, Istio, Linkerd and Cilium as it is.`,
 		SilenceErrors: true,
 	}
 	root.AddCommand(upCommand(), runCommand(), analyzeCommand(), explainCommand(), testCommand(), statCommand(), edgesCommand(),
-		identityCommand(), proxyCommand(), statusCommand(), versionCommand())
+		identityCommand(), proxyCommand(), statusCommand(), installCommand(), upgradeMeshCommand(), uninstallCommand(), checkCommand(), injectCommand(),
+		versionCommand())
 	return root
 }
 

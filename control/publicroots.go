@@ -69,7 +69,7 @@ func (a applied) holds(what []byte, now time.Time) bool {
 
 func rootMap(namespace string, roots []byte) map[string]any {
 	return map[string]any{"apiVersion": "v1", "kind": "ConfigMap",
-		"metadata": map[string]any{"name": RootMap, "namespace": namespace, "labels": map[string]any{"app.kubernetes.io/managed-by": "weft"}},
+		"metadata": map[string]any{"name": RootMap, "namespace": namespace, "labels": map[string]any{"app.kubernetes.io/managed-by": "weft", "app.kubernetes.io/part-of": "weft"}},
 		"data":     map[string]any{rootKey: string(roots)}}
 }
 

@@ -76,7 +76,7 @@ func (m *maker) labels() map[string]string {
 		out = map[string]string{}
 	}
 	maps.Copy(out, m.selector())
-	out["app.kubernetes.io/managed-by"] = "weft"
+	out["app.kubernetes.io/managed-by"], out["app.kubernetes.io/part-of"] = "weft", "weft"
 	return out
 }
 

@@ -24,6 +24,7 @@ var sole = []rule{
 	{"k8s.io", []string{"dialect", "source/kube", "inject", "install", "test/cluster/kube"}, false, "behind the model nobody knows where a rule comes from"},
 	{"sigs.k8s.io/gateway-api", []string{"dialect"}, false, "behind the model nobody knows where a rule comes from"},
 	{"istio.io", []string{"dialect"}, false, "behind the model nobody knows where a rule comes from"},
+	{"helm.sh/helm", []string{"install"}, false, "the chart is rendered in one place"},
 	{"github.com/cilium/ebpf", []string{"bpf"}, true, "there is one loader of kernel programs"},
 	{"github.com/vishvananda/netlink", []string{"node"}, false, "networks are made where nodes are"},
 	{"github.com/google/nftables", []string{"node"}, false, "networks are made where nodes are"},

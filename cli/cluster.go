@@ -1,0 +1,80 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weft-mesh/weft/install"
+	"github.com/weft-mesh/weft/source/kube"
+)
+
+// clusterFlags say which Kubernetes cluster, and where weft is in it.
+type clusterFlags struct{ kubeconfig, context, namespace string }
+
+func (f *clusterFlags) add(c *cobra.Command) {
+	c.Flags().StringVar(&f.kubeconfig, "kubeconfig", "", "how to reach the cluster (default $KUBECONFIG, else ~/.kube/config)")
+	c.Flags().StringVar(&f.context, "context", "", "of the kubeconfig (default its current one)")
+	c.Flags().StringVarP(&f.namespace, "namespace", "n", install.DefaultNamespace, "of the control plane")
+}
+
+// open names a manager of its own: what the leader of the control plane writes into the same objects, as the webhook's caBundle, is not
+// this program's to take away.
+func (f *clusterFlags) open() (*kube.Cluster, error) {
+	return kube.Open(kube.Options{Kubeconfig: f.kubeconfig, Context: f.context, UserAgent: "weft/" + Version, Manager: "weft-cli"})
+}
+
+// valueFlags are the chart's values.
+type valueFlags struct {
+	files, settings []string
+	ha, adopt       bool
+}
+
+func (f *valueFlags) add(c *cobra.Command) {
+	c.Flags().StringArrayVarP(&f.files, "values", "f", nil, "a file of values for the chart; - reads standard input; can be repeated, the last counts")
+	c.Flags().StringArrayVar(&f.settings, "set", nil, "a value as NAME=VALUE, as control.replicas=3; can be repeated")
+	c.Flags().BoolVar(&f.ha, "ha", false, "two replicas of the control plane, and a PodDisruptionBudget: control.ha=true")
+	c.Flags().BoolVar(&f.adopt, "adopt", false, "have labels and annotations of Istio and Linkerd count for injection: inject.adopt=true")
+}
+
+// values are what the flags say, over those of the chart.
+func (f *valueFlags) values(in io.Reader) (map[string]any, error) {
+	var texts [][]byte
+	for _, name := range f.files {
+		text, err := readInput(name, in)
+		if err != nil {
+			return nil, fmt.Errorf("--values %s: %w", name, err)
+		}
+		texts = append(texts, text)
+	}
+	settings := f.settings
+	if f.ha {
+		settings = append(settings, "control.ha=true")
+	}
+	if f.adopt {
+		settings = append(settings, "inject.adopt=true")
+	}
+	return install.Read(texts, settings)
+}
+
+// maxInput bounds what is read of a file that somebody names.
+const maxInput = 64 << 20
+
+// readInput reads a file, or what comes in for "-".
+func readInput(name string, in io.Reader) ([]byte, error) {
+	if name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		in = f
+	}
+	b, err := io.ReadAll(io.LimitReader(in, maxInput+1))
+	if err == nil && len(b) > maxInput {
+		err = fmt.Errorf("it has more than %d MiB", maxInput>>20)
+	}
+	return b, err
+}

@@ -1,0 +1,119 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weft-mesh/weft/install"
+)
+
+func installCommand() *cobra.Command {
+	var cluster clusterFlags
+	var values valueFlags
+	var crds []string
+	var offline bool
+	c := &cobra.Command{
+		Use:   "install",
+		Short: "Print the objects that make weft run in a Kubernetes cluster, for kubectl apply",
+		Long: `Install renders weft's Helm chart, which is built in, with Helm's own engine, and prints the objects in the order in which they
+are to be applied; helm install takes the same chart. Nothing is changed: the cluster is only asked which kinds it has.
+
+With --crds, the kinds of other projects that the cluster has not come first.`,
+		Example: "  weft install | kubectl apply -f -\n  weft install --ha --crds gateway-api | kubectl apply -f -\n" +
+			"  weft install --set image.registry=registry.example/mesh --offline | tee weft.yaml",
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			v, err := values.values(c.InOrStdin())
+			if err != nil {
+				return err
+			}
+			o := options(cluster.namespace, v)
+			kinds, err := definitions(c.Context(), &cluster, crds, offline, &o)
+			if err != nil {
+				return err
+			}
+			return manifests(c.OutOrStdout(), o, kinds)
+		},
+	}
+	cluster.add(c)
+	values.add(c)
+	c.Flags().StringSliceVar(&crds, "crds", nil, "whose kinds to bring where they are not there: gateway-api, istio, linkerd, cilium")
+	c.Flags().BoolVar(&offline, "offline", false, "ask no cluster: with --crds, all kinds are printed")
+	return c
+}
+
+// options are those of an installation by this program.
+func options(namespace string, values map[string]any) install.Options {
+	if _, set := values["namespace"]; !set {
+		values["namespace"] = map[string]any{"create": true}
+	}
+	return install.Options{Namespace: namespace, Version: Version, Values: values}
+}
+
+// definitions are the kinds to bring; o learns of those that there are then.
+func definitions(ctx context.Context, cluster *clusterFlags, projects []string, offline bool, o *install.Options) (out []install.Object, err error) {
+	for _, p := range projects {
+		more, err := install.Definitions(p)
+		if err != nil {
+			return nil, fmt.Errorf("--crds: %w", err)
+		}
+		out = append(out, more...)
+	}
+	o.Served = install.Serves(out)
+	if offline {
+		return out, nil
+	}
+	k, err := cluster.open()
+	if err == nil {
+		out, err = install.Missing(ctx, k, out)
+	}
+	if err == nil {
+		var there []string
+		there, err = install.Served(ctx, k)
+		o.Served = append(o.Served, there...)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w\nWithout a cluster, weft install --offline prints the objects", err)
+	}
+	return out, nil
+}
+
+func manifests(out io.Writer, o install.Options, kinds []install.Object) error {
+	objects, err := install.Render(o)
+	if err != nil {
+		return err
+	}
+	kept, err := install.Remember(o)
+	if err != nil {
+		return err
+	}
+	for _, x := range slices.Concat(kinds, objects, []install.Object{kept}) {
+		if _, err := fmt.Fprintf(out, "---\n%s", x.Text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// progress prints lines to standard error, so that they are no part of what a command prints.
+func progress(errs io.Writer) install.Progress {
+	return func(format string, args ...any) { fmt.Fprintf(errs, format+"\n", args...) }
+}
+
+// lines prints a list with what it is of.
+func lines(out io.Writer, heading string, list []string) {
+	if len(list) == 0 {
+		return
+	}
+	fmt.Fprintln(out, heading)
+	for _, s := range list {
+		fmt.Fprintln(out, "  "+s)
+	}
+}
+
+var errTimeout = errors.New("the time that --timeout gives is up")

@@ -1,0 +1,90 @@
+package cli
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestInstallCommand(t *testing.T) {
+	t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "none"))
+	t.Setenv("KUBERNETES_SERVICE_HOST", "")
+	code, out, errs := weft(t, "install", "--offline", "--ha", "--adopt", "-n", "mesh", "--set", "image.registry=registry.example")
+	if code != 0 {
+		t.Fatal(code, errs)
+	}
+	contains(t, "install", out, "name: weft-inject", "namespace: mesh", "replicas: 2", "adopt: true", `image: "registry.example/weft:`+Version, "kind: PodDisruptionBudget", "name: weft-values")
+	if strings.Contains(out, "GatewayClass\n") {
+		t.Error("it prints an object of a kind that is not there")
+	}
+	values := write(t, filepath.Join(t.TempDir(), "values.yaml"), "control: {replicas: 3}\n")
+	if _, out, _ := weft(t, "install", "--offline", "-f", values); !strings.Contains(out, "replicas: 3") {
+		t.Error(out)
+	}
+	for want, args := range map[string][]string{
+		"--offline":     {"install"}, // no cluster can be asked
+		"replicas":      {"install", "--offline", "--set", "control.replicas=0"},
+		"none.yaml":     {"install", "--offline", "-f", "none.yaml"},
+		"cilium":        {"install", "--offline", "--crds", "consul"},
+		"--set a":       {"install", "--offline", "--set", "a"},
+		"no cluster":    {"check"},
+		"no cluster i":  {"uninstall"},
+		"no cluster is": {"upgrade"},
+	} {
+		if code, _, errs := weft(t, args...); code != 2 || !strings.Contains(errs, want) {
+			t.Errorf("%q: exit code %d: %s, want %q", args, code, errs, want)
+		}
+	}
+}
+
+func TestInstallKinds(t *testing.T) {
+	code, out, errs := weft(t, "install", "--offline", "--crds", "linkerd,cilium")
+	if code != 0 {
+		t.Fatal(errs)
+	}
+	contains(t, "kinds", out, "name: servers.policy.linkerd.io", "name: ciliumnetworkpolicies.cilium.io")
+	if strings.Index(out, "CustomResourceDefinition") > strings.Index(out, "Deployment") {
+		t.Error("kinds come after what may be of them")
+	}
+}
+
+func TestInjectCommand(t *testing.T) {
+	dir := t.TempDir()
+	app := write(t, filepath.Join(dir, "app.yaml"), `apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  template:
+    spec:
+      containers: [{name: web, image: web:1}]
+`)
+	plain := write(t, filepath.Join(dir, "plain.yaml"), "apiVersion: v1\nkind: Service\nmetadata:   {name: web}\n")
+	code, out, errs := weft(t, "inject", app, plain, "--set", "inject.accessLog=json")
+	if code != 0 {
+		t.Fatal(errs)
+	}
+	contains(t, "inject", out, "name: weft-proxy", "name: weft-redirect", "image: weft:"+Version, "value: json", "\n---\napiVersion: v1\nkind: Service\nmetadata:   {name: web}\n")
+	contains(t, "inject", errs, app+":1: Deployment default/web: injected: it was asked for by hand")
+	if _, _, errs := weft(t, "inject", "-q", app); errs != "" {
+		t.Error(errs)
+	}
+	bad := write(t, filepath.Join(dir, "bad.yaml"), `apiVersion: v1
+kind: Pod
+metadata: {name: web}
+spec:
+  containers:
+  - name: web
+    ports:
+    - containerPort: 15001
+`)
+	code, out, errs = weft(t, "inject", app, bad)
+	if code != 2 || out != "" || !strings.Contains(errs, bad+":8: error") {
+		t.Errorf("exit code %d: %s%s", code, out, errs)
+	}
+	if code, _, errs := weft(t, "inject"); code != 2 || !strings.Contains(errs, "weft inject app.yaml") {
+		t.Error(code, errs)
+	}
+	if code, _, errs := weft(t, "inject", filepath.Join(dir, "none.yaml")); code != 2 || !strings.Contains(errs, "none.yaml") {
+		t.Error(code, errs)
+	}
+}

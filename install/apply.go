@@ -1,0 +1,143 @@
+package install
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/weft-mesh/weft/dialect"
+	"github.com/weft-mesh/weft/source/kube"
+)
+
+// Progress is told what is done, a line each time.
+type Progress func(format string, args ...any)
+
+// Pause waits between looks at what takes its time; it returns early, with an error, when the context ends.
+type Pause func(ctx context.Context) error
+
+// Every is a Pause of some time.
+func Every(d time.Duration) Pause {
+	return func(ctx context.Context) error {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(d):
+			return nil
+		}
+	}
+}
+
+// Installed says which values the cluster's weft was installed with, by weft install or upgrade; an error that wraps kube.ErrAbsent:
+// it was not.
+func Installed(ctx context.Context, c Cluster, namespace string) (map[string]any, error) {
+	o, err := c.Get(ctx, dialect.Key{Kind: "ConfigMap", Namespace: cmp.Or(namespace, DefaultNamespace), Name: given})
+	if err != nil {
+		return nil, err
+	}
+	var values map[string]any
+	if err := yaml.Unmarshal([]byte(text(o, "data", "values.yaml")), &values); err != nil {
+		return nil, fmt.Errorf("ConfigMap %s: %w", given, err)
+	}
+	return values, nil
+}
+
+// Upgrade applies what the options say, deletes what an earlier version had and this one has not, and waits until the control plane
+// runs as it is to.
+func Upgrade(ctx context.Context, c Cluster, o Options, say Progress, pause Pause) error {
+	o.Namespace = cmp.Or(o.Namespace, DefaultNamespace)
+	objects, err := Render(o)
+	if err != nil {
+		return err
+	}
+	kept, err := Remember(o)
+	if err != nil {
+		return err
+	}
+	now := map[dialect.Key]bool{}
+	for _, x := range append(objects, kept) {
+		now[x.Key] = true
+		if err := c.Apply(ctx, x.Tree); err != nil {
+			return fmt.Errorf("apply %s: %w", keyName(x.Key), err)
+		}
+	}
+	say("%d objects applied", len(now))
+	for _, k := range kinds {
+		if err := prune(ctx, c, k, now, say); err != nil {
+			return err
+		}
+	}
+	return Wait(ctx, c, o.Namespace, say, pause)
+}
+
+// prune deletes the chart's objects of a kind that are not rendered any more.
+func prune(ctx context.Context, c Cluster, k dialect.Key, now map[dialect.Key]bool, say Progress) error {
+	list, err := c.List(ctx, k, partOf+"="+ours+","+managedBy+"="+ours+",app.kubernetes.io/name="+control)
+	if errors.Is(err, kube.ErrAbsent) {
+		return nil
+	}
+	for _, o := range list {
+		x := keyOf(o)
+		if x.Kind = k.Kind; x.Group == "" {
+			x.Group = k.Group
+		}
+		if now[x] || k.Kind == "Namespace" || text(o, "metadata", "deletionTimestamp") != "" {
+			continue
+		}
+		if err := c.Delete(ctx, x); err != nil {
+			return err
+		}
+		say("%s is no longer needed, and deleted", keyName(x))
+	}
+	return err
+}
+
+// Wait returns when every replica of the control plane is of the version that is to run, and available.
+func Wait(ctx context.Context, c Cluster, namespace string, say Progress, pause Pause) error {
+	last := ""
+	for {
+		d, err := c.Get(ctx, dialect.Key{Group: "apps", Kind: "Deployment", Namespace: cmp.Or(namespace, DefaultNamespace), Name: control})
+		if err != nil {
+			return err
+		}
+		done, state := rollout(d)
+		if state != last {
+			say("%s", state)
+			last = state
+		}
+		if done {
+			return nil
+		}
+		if err := pause(ctx); err != nil {
+			return fmt.Errorf("%s, and then the time was up: %w; weft check says what is wrong", state, err)
+		}
+	}
+}
+
+// rollout says how far a Deployment is.
+func rollout(d map[string]any) (done bool, state string) {
+	want := count(d, "spec", "replicas")
+	updated, available, all := count(d, "status", "updatedReplicas"), count(d, "status", "availableReplicas"), count(d, "status", "replicas")
+	switch {
+	case count(d, "status", "observedGeneration") < count(d, "metadata", "generation"):
+		return false, control + ": the change is not seen yet"
+	case updated < want:
+		return false, fmt.Sprintf("%s: %d of %d replicas are new", control, updated, want)
+	case all > updated:
+		return false, fmt.Sprintf("%s: %d replicas of the old version end", control, all-updated)
+	case available < want:
+		return false, fmt.Sprintf("%s: %d of %d replicas are available", control, available, want)
+	}
+	return true, fmt.Sprintf("%s: %d of %d replicas are available", control, available, want)
+}
+
+// keyName is a key as people say it.
+func keyName(k dialect.Key) string {
+	if k.Namespace == "" {
+		return k.Kind + " " + k.Name
+	}
+	return k.Kind + " " + k.Namespace + "/" + k.Name
+}

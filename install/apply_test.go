@@ -1,0 +1,102 @@
+package install
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/weft-mesh/weft/dialect"
+	"github.com/weft-mesh/weft/inject"
+)
+
+// After an uninstall nothing of weft's is there, and all of others' is: whatever the control plane made anew before it ended is gone too.
+func TestUninstall(t *testing.T) {
+	f := newFake(
+		object(t, `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"weft-root","namespace":"shop","labels":{"app.kubernetes.io/part-of":"weft"}}}`),
+		object(t, `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"mine","namespace":"shop"}}`),
+		object(t, `{"apiVersion":"v1","kind":"Secret","metadata":{"name":"weft-ca","namespace":"weft-system"}}`),
+		object(t, `{"apiVersion":"coordination.k8s.io/v1","kind":"Lease","metadata":{"name":"weft-control","namespace":"weft-system"}}`),
+		object(t, `{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"edge","namespace":"shop","labels":{"app.kubernetes.io/part-of":"weft"}}}`),
+		object(t, `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"web","namespace":"shop","annotations":{"`+inject.Injected+`":"v1"}}}`),
+		object(t, `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"weft-control-1","namespace":"weft-system","labels":{"app.kubernetes.io/name":"weft-control"}}}`),
+		object(t, `{"apiVersion":"apiextensions.k8s.io/v1","kind":"CustomResourceDefinition","metadata":{"name":"gateways.example","labels":{"app.kubernetes.io/part-of":"weft"}}}`),
+	)
+	installed(t, f, "control.ha=true")
+	pod := dialect.Key{Kind: "Pod", Namespace: DefaultNamespace, Name: "weft-control-1"}
+	var l log
+	left, err := Uninstall(t.Context(), f, "", l.say, turns(3, func(turn int) {
+		f.put(object(t, `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"weft-root","namespace":"late","labels":{"app.kubernetes.io/part-of":"weft"}}}`))
+		if turn == 2 {
+			delete(f.objects, pod)
+		}
+	}))
+	if err != nil || !slices.Equal(left.Pods, []string{"shop/web"}) || !slices.Equal(left.Definitions, []string{"gateways.example"}) {
+		t.Fatal(left, err)
+	}
+	if f.deleted[0] != "MutatingWebhookConfiguration weft-inject" {
+		t.Errorf("first goes %s", f.deleted[0])
+	}
+	var rest []string
+	for k := range f.objects {
+		rest = append(rest, keyName(k))
+	}
+	slices.Sort(rest)
+	if want := []string{"ConfigMap shop/mine", "CustomResourceDefinition gateways.example", "Pod shop/web"}; !slices.Equal(rest, want) {
+		t.Errorf("there is still %v", rest)
+	}
+	if !slices.Contains(l.lines, "waiting for 1 pods of weft-control to end") {
+		t.Errorf("%q", l.lines)
+	}
+}
+
+// A control plane that does not end would make anew what is deleted, so nothing more is.
+func TestUninstallStuck(t *testing.T) {
+	f := newFake(object(t, `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"weft-control-1","namespace":"weft-system","labels":{"app.kubernetes.io/name":"weft-control"}}}`))
+	installed(t, f)
+	_, err := Uninstall(t.Context(), f, "", (&log{}).say, turns(0, nil))
+	if !errors.Is(err, errNever) || f.objects[dialect.Key{Kind: "Namespace", Name: DefaultNamespace}] == nil {
+		t.Error(err)
+	}
+}
+
+// An upgrade applies what is rendered, deletes what is not any more, and waits with words.
+func TestUpgrade(t *testing.T) {
+	f := newFake(object(t, `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"weft-root","namespace":"shop","labels":{"app.kubernetes.io/part-of":"weft"}}}`))
+	installed(t, f, "control.ha=true", "inject.adopt=true")
+	values, err := Installed(t.Context(), f, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	more, err := Read(nil, []string{"control.ha=false"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := Options{Version: "v2", Values: Merge(values, more)}
+	var l log
+	err = Upgrade(t.Context(), f, o, l.say, turns(3, func(turn int) {
+		if turn == 2 {
+			f.runs(1)
+		}
+	}))
+	if err != nil {
+		t.Fatal(err, l.lines)
+	}
+	if want := []string{"PodDisruptionBudget weft-system/weft-control"}; !slices.Equal(f.deleted, want) {
+		t.Errorf("deleted %v", f.deleted)
+	}
+	if all := strings.Join(l.lines, "\n"); !strings.Contains(all, "weft-control: 0 of 1 replicas are new\nweft-control: 1 of 1 replicas are available") {
+		t.Errorf("%s", all)
+	}
+	again, err := Installed(t.Context(), f, "")
+	if adopt, _ := at[bool](again, "inject", "adopt"); err != nil || !adopt {
+		t.Errorf("%v %v", again, err)
+	}
+	if err := Wait(t.Context(), f, "", l.say, turns(0, nil)); err != nil {
+		t.Error(err)
+	}
+	f.runs(0)
+	if err := Wait(t.Context(), f, "", l.say, turns(0, nil)); !errors.Is(err, errNever) || !strings.Contains(err.Error(), "weft check") {
+		t.Error(err)
+	}
+}

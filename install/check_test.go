@@ -1,0 +1,154 @@
+package install
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/base64"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/weft-mesh/weft/dialect"
+	"github.com/weft-mesh/weft/inject"
+)
+
+// bundle is a root certificate in the form of a caBundle.
+func bundle(t *testing.T, ends time.Time) string {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "root"}, NotBefore: ends.Add(-time.Hour), NotAfter: ends, IsCA: true}
+	der, err := x509.CreateCertificate(rand.Reader, c, c, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return base64.StdEncoding.EncodeToString(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+}
+
+func (f *fake) trust(bundle string) {
+	w := f.objects[dialect.Key{Group: "admissionregistration.k8s.io", Kind: "MutatingWebhookConfiguration", Name: injector}]
+	hooks, _ := at[[]any](w, "webhooks")
+	for _, h := range hooks {
+		c, _ := atMap(h, "clientConfig")
+		c["caBundle"] = bundle
+	}
+}
+
+// healthy is a cluster with weft and one meshed pod.
+func healthy(t *testing.T) *fake {
+	f := newFake(
+		object(t, `{"apiVersion":"coordination.k8s.io/v1","kind":"Lease","metadata":{"name":"weft-control","namespace":"weft-system"},
+			"spec":{"holderIdentity":"weft-control-1","renewTime":"2026-11-28T11:59:55.000000Z"}}`),
+		object(t, `{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"shop","labels":{"weft.dev/inject":"enabled"}}}`),
+		pod(t, "shop/web", "v1", true),
+		pod(t, "other/web", "", false),
+	)
+	f.served["gateway.networking.k8s.io/GatewayClass"] = []string{"v1", "v1beta1"}
+	installed(t, f)
+	f.trust(bundle(t, now.AddDate(5, 0, 0)))
+	f.try = func(o map[string]any) (map[string]any, error) {
+		meta, _ := atMap(o, "metadata")
+		meta["annotations"] = map[string]any{inject.Injected: "v1"}
+		return o, nil
+	}
+	return f
+}
+
+func pod(t *testing.T, name, injected string, ready bool) map[string]any {
+	ns, name, _ := strings.Cut(name, "/")
+	annotations := ""
+	if injected != "" {
+		annotations = fmt.Sprintf(`,"annotations":{%q:%q}`, inject.Injected, injected)
+	}
+	return object(t, fmt.Sprintf(`{"apiVersion":"v1","kind":"Pod","metadata":{"name":%q,"namespace":%q%s},"spec":{},"status":{"phase":"Running",
+		"initContainerStatuses":[{"name":"weft-proxy","started":%v,"ready":%v}]}}`, name, ns, annotations, ready, ready))
+}
+
+func check(t *testing.T, f *fake) string {
+	t.Helper()
+	var b strings.Builder
+	for _, r := range Check(t.Context(), f, CheckOptions{Version: "v1", Now: now}) {
+		fmt.Fprintf(&b, "%s: %s: %s: %s\n", r.State, r.Part, r.What, r.Detail)
+		if r.State == Failed && r.Remedy == "" && !strings.Contains(r.Detail, "reading") {
+			t.Errorf("%+v has no remedy", r)
+		}
+	}
+	return b.String()
+}
+
+func TestCheckHealthy(t *testing.T) {
+	got := check(t, healthy(t))
+	for line := range strings.Lines(got) {
+		if !strings.HasPrefix(line, "ok: ") {
+			t.Errorf("%s", line)
+		}
+	}
+	if n := strings.Count(got, "\n"); n != 14 {
+		t.Errorf("%d checks:\n%s", n, got)
+	}
+}
+
+// Each thing that can be wrong is found, and only that.
+func TestCheckFinds(t *testing.T) {
+	for want, spoil := range map[string]func(f *fake){
+		"failed: API server: its version is new enough: v1.28.4":                                   func(f *fake) { f.version = "v1.28.4" },
+		"failed: API server: its clock and this one agree: they are 1m":                            func(f *fake) { f.ahead = time.Minute + 3*time.Second },
+		"failed: control plane: every replica is available: weft-control: 0 of 1 replicas are new": func(f *fake) { f.runs(0) },
+		"warning: control plane: the Gateway API's kinds are there":                                func(f *fake) { f.served = map[string][]string{} },
+		"warning: control plane: no other mesh injects: the webhooks of istio are there": func(f *fake) {
+			f.put(object(t, `{"apiVersion":"admissionregistration.k8s.io/v1","kind":"MutatingWebhookConfiguration","metadata":{"name":"istio-sidecar-injector"}}`))
+		},
+		"failed: control plane: a replica leads": func(f *fake) {
+			delete(f.objects, dialect.Key{Group: "coordination.k8s.io", Kind: "Lease", Namespace: DefaultNamespace, Name: control})
+		},
+		"failed: control plane: a replica leads: nobody has": func(f *fake) {
+			f.put(object(t, `{"apiVersion":"coordination.k8s.io/v1","kind":"Lease","metadata":{"name":"weft-control","namespace":"weft-system"},
+				"spec":{"holderIdentity":"weft-control-1","renewTime":"2026-11-28T11:50:00.000000Z"}}`))
+		},
+		"failed: injection: the API server trusts the webhook: webhook namespace.inject.weft.dev has no caBundle": func(f *fake) { f.trust("") },
+		"failed: injection: the root certificates are valid for long enough: the last ended":                      func(f *fake) { f.trust(bundle(t, now.Add(-time.Hour))) },
+		"warning: injection: the root certificates are valid for long enough: the last ends":                      func(f *fake) { f.trust(bundle(t, now.Add(24*time.Hour))) },
+		"failed: injection: the root certificates are valid for long enough: the webhook's caBundle holds no":     func(f *fake) { f.trust("bm9uZQ==") },
+		"failed: injection: a pod that asks for the mesh gets its proxy: timeout": func(f *fake) {
+			f.try = func(map[string]any) (map[string]any, error) { return nil, errors.New("timeout") }
+		},
+		"failed: injection: a pod that asks for the mesh gets its proxy: it does not": func(f *fake) { f.try = nil },
+		"failed: proxies: they are ready: not shop/api":                               func(f *fake) { f.put(pod(t, "shop/api", "v1", false)) },
+		"warning: proxies: they are of this version: not shop/api (v0)":               func(f *fake) { f.put(pod(t, "shop/api", "v0", true)) },
+		"warning: proxies: every pod that is to have one has one: not shop/api":       func(f *fake) { f.put(pod(t, "shop/api", "", false)) },
+	} {
+		f := healthy(t)
+		spoil(f)
+		got, bad := check(t, f), 0
+		for line := range strings.Lines(got) {
+			if !strings.HasPrefix(line, "ok: ") {
+				bad++
+			}
+		}
+		if !strings.Contains(got, want) || bad != 1 {
+			t.Errorf("want only %s:\n%s", want, got)
+		}
+	}
+}
+
+func TestCheckBefore(t *testing.T) {
+	f := newFake()
+	got := check(t, f)
+	if !strings.Contains(got, "warning: before installing: the Gateway API's kinds are there") || !strings.Contains(got, "ok: before installing: whoever installs may") ||
+		strings.Contains(got, "failed") {
+		t.Error(got)
+	}
+	f.denied["clusterroles"] = true
+	if got := check(t, f); !strings.Contains(got, "failed: before installing: whoever installs may: you may not create clusterroles.rbac.authorization.k8s.io") {
+		t.Error(got)
+	}
+}

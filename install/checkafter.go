@@ -1,0 +1,227 @@
+package install
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/weft-mesh/weft/dialect"
+	"github.com/weft-mesh/weft/inject"
+)
+
+const (
+	controlPlane = "control plane"
+	injection    = "injection"
+	proxies      = "proxies"
+
+	soon    = 30 * 24 * time.Hour // a root that ends within is to be replaced
+	leading = time.Minute         // without a word from the leader
+	shown   = 5                   // names in a list
+)
+
+// controlPlane looks at the Deployment and what is around it.
+func (r *checks) controlPlane(ctx context.Context, d map[string]any) {
+	const what = "every replica is available"
+	if done, state := rollout(d); done {
+		r.ok(controlPlane, what, state)
+	} else {
+		r.fail(controlPlane, what, state, "kubectl -n "+r.o.Namespace+" describe pods -l app.kubernetes.io/name="+control)
+	}
+	image := ""
+	if list, _ := at[[]any](d, "spec", "template", "spec", "containers"); len(list) > 0 {
+		image = text(list[0], "image")
+	}
+	if tag := image[strings.LastIndexByte(image, ':')+1:]; r.o.Version != "" && tag != r.o.Version {
+		r.warn(controlPlane, "it is of this version", fmt.Sprintf("it is %s, and this is weft %s", tag, r.o.Version), "weft upgrade")
+	} else {
+		r.ok(controlPlane, "it is of this version", tag)
+	}
+	r.leader(ctx)
+	r.gatewayAPI(ctx, controlPlane)
+	r.others(ctx, controlPlane)
+}
+
+// leader is the replica that writes.
+func (r *checks) leader(ctx context.Context) {
+	const what = "a replica leads"
+	l, err := r.c.Get(ctx, dialect.Key{Group: "coordination.k8s.io", Kind: "Lease", Namespace: r.o.Namespace, Name: control})
+	if err != nil {
+		r.fail(controlPlane, what, err.Error(), "kubectl -n "+r.o.Namespace+" logs deployment/"+control)
+		return
+	}
+	who := text(l, "spec", "holderIdentity")
+	renewed, err := time.Parse(time.RFC3339, text(l, "spec", "renewTime"))
+	if err != nil || who == "" || r.o.Now.Sub(renewed) > leading {
+		r.fail(controlPlane, what, "nobody has for more than "+leading.String()+": roots, statuses and webhook certificates are not kept up to date",
+			"kubectl -n "+r.o.Namespace+" logs deployment/"+control)
+		return
+	}
+	r.ok(controlPlane, what, who)
+}
+
+// webhook looks at injection: the API server must know whom to ask, trust it, and reach it.
+func (r *checks) webhook(ctx context.Context) {
+	const what = "the API server trusts the webhook"
+	w, err := r.c.Get(ctx, dialect.Key{Group: "admissionregistration.k8s.io", Kind: "MutatingWebhookConfiguration", Name: injector})
+	if err != nil {
+		r.fail(injection, what, err.Error(), "weft upgrade, or weft install | kubectl apply -f -, makes it anew")
+		return
+	}
+	hooks, _ := at[[]any](w, "webhooks")
+	var bundle []byte
+	for _, h := range hooks {
+		b, err := base64.StdEncoding.DecodeString(text(h, "clientConfig", "caBundle"))
+		if err != nil || len(b) == 0 {
+			r.fail(injection, what, "webhook "+text(h, "name")+" has no caBundle", "the leader writes it: kubectl -n "+r.o.Namespace+" logs deployment/"+control)
+			return
+		}
+		bundle = b
+	}
+	r.ok(injection, what, "")
+	r.certificates(bundle)
+	r.reach(ctx)
+}
+
+// certificates looks at the lifetimes of the mesh's roots, which are the webhook's too.
+func (r *checks) certificates(bundle []byte) {
+	const what = "the root certificates are valid for long enough"
+	var ends time.Time
+	for rest := bundle; ; {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			break
+		}
+		c, err := x509.ParseCertificate(block.Bytes)
+		if err == nil && c.NotAfter.After(ends) {
+			ends = c.NotAfter
+		}
+	}
+	const remedy = "replace the authority in Secret " + secret + " before it ends; proxies learn of the new root without a restart"
+	switch left := ends.Sub(r.o.Now); {
+	case ends.IsZero():
+		r.fail(injection, what, "the webhook's caBundle holds no certificate", remedy)
+	case left <= 0:
+		r.fail(injection, what, "the last ended "+ends.Format(time.RFC3339), remedy)
+	case left < soon:
+		r.warn(injection, what, "the last ends "+ends.Format(time.RFC3339), remedy)
+	default:
+		r.ok(injection, what, "until "+ends.Format(time.DateOnly))
+	}
+}
+
+// reach asks the API server what it would make of a pod that asks for the mesh.
+func (r *checks) reach(ctx context.Context) {
+	const what = "a pod that asks for the mesh gets its proxy"
+	pod := map[string]any{"apiVersion": "v1", "kind": "Pod",
+		"metadata": map[string]any{"name": "weft-check", "namespace": "default", "labels": map[string]any{inject.Label: "enabled"}},
+		"spec":     map[string]any{"containers": []any{map[string]any{"name": "app", "image": "none"}}}}
+	got, err := r.c.Try(ctx, pod)
+	switch {
+	case err != nil:
+		r.fail(injection, what, err.Error(), "the API server has to reach port 443 of Service "+r.o.Namespace+"/"+control+
+			": does a NetworkPolicy or a firewall between it and the nodes forbid it? Until then, new pods start as the webhook's failurePolicy says")
+	case text(got, "metadata", "annotations", inject.Injected) == "":
+		r.fail(injection, what, "it does not: the API server did not ask, or was not answered", "is the webhook "+injector+" as weft install has it? weft upgrade makes it so")
+	default:
+		r.ok(injection, what, "tried without making one")
+	}
+}
+
+// proxies looks at all pods.
+func (r *checks) proxies(ctx context.Context) {
+	pods, err := r.c.List(ctx, dialect.Key{Kind: "Pod"}, "")
+	if err == nil {
+		var asks map[string]bool
+		if asks, err = r.asking(ctx); err == nil {
+			r.pods(pods, asks)
+			return
+		}
+	}
+	r.fail(proxies, "pods can be read", err.Error(), "")
+}
+
+// asking are the namespaces that ask for the mesh.
+func (r *checks) asking(ctx context.Context) (map[string]bool, error) {
+	list, err := r.c.List(ctx, dialect.Key{Kind: "Namespace"}, inject.Label+"=enabled")
+	out := map[string]bool{}
+	for _, n := range list {
+		out[text(n, "metadata", "name")] = true
+	}
+	return out, err
+}
+
+func (r *checks) pods(pods []map[string]any, asks map[string]bool) {
+	var all, old, down, without []string
+	for _, p := range pods {
+		name := text(p, "metadata", "namespace") + "/" + text(p, "metadata", "name")
+		by := text(p, "metadata", "annotations", inject.Injected)
+		phase := text(p, "status", "phase")
+		switch {
+		case phase == "Succeeded" || phase == "Failed" || text(p, "metadata", "deletionTimestamp") != "":
+		case by == "":
+			if wants(p, asks) {
+				without = append(without, name)
+			}
+		default:
+			all = append(all, name)
+			if r.o.Version != "" && by != r.o.Version {
+				old = append(old, name+" ("+by+")")
+			}
+			if !started(p) {
+				down = append(down, name)
+			}
+		}
+	}
+	r.list(Failed, "they are ready", down, fmt.Sprintf("of %d pods", len(all)), "kubectl logs POD -c weft-proxy says what it waits for")
+	r.list(Warning, "they are of this version", old, "", "restart what they belong to: kubectl -n NAMESPACE rollout restart deployment")
+	r.list(Warning, "every pod that is to have one has one", without, "", "they started before their namespace asked for it, or while the webhook did not answer: restart them")
+}
+
+// list is a check that fails for some pods.
+func (r *checks) list(state State, what string, bad []string, otherwise, remedy string) {
+	if len(bad) == 0 {
+		r.ok(proxies, what, otherwise)
+		return
+	}
+	slices.Sort(bad)
+	n := len(bad)
+	detail := strings.Join(bad[:min(n, shown)], ", ")
+	if n > shown {
+		detail += fmt.Sprintf(" and %d more", n-shown)
+	}
+	r.out = append(r.out, Result{Part: proxies, What: what, State: state, Detail: "not " + detail, Remedy: remedy})
+}
+
+// wants says whether a pod without a proxy is to have one. One with hostNetwork never is.
+func wants(p map[string]any, asks map[string]bool) bool {
+	host, _ := at[bool](p, "spec", "hostNetwork")
+	word := text(p, "metadata", "labels", inject.Label)
+	return !host && (word == "enabled" || word == "" && asks[text(p, "metadata", "namespace")])
+}
+
+// started says whether a pod's proxy has become ready once.
+func started(p map[string]any) bool {
+	list, _ := at[[]any](p, "status", "initContainerStatuses")
+	own, _ := at[[]any](p, "status", "containerStatuses") // a gateway's proxy is its pod's application
+	return slices.ContainsFunc(slices.Concat(list, own), func(s any) bool {
+		started, _ := at[bool](s, "started")
+		ready, _ := at[bool](s, "ready")
+		return text(s, "name") == "weft-proxy" && started && ready
+	})
+}
+
+// Worst is the worst state of some results.
+func Worst(all []Result) State {
+	worst := OK
+	for _, r := range all {
+		if r.State == Failed || r.State == Warning && worst == OK {
+			worst = r.State
+		}
+	}
+	return worst
+}

@@ -1,0 +1,110 @@
+package install
+
+import (
+	"bytes"
+	"compress/gzip"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/weft-mesh/weft/dialect/all"
+)
+
+// applied is how long the copy may be that kubectl apply keeps in an annotation (k8s.io/apimachinery/pkg/api/validation, TotalAnnotationSizeLimitB).
+const applied = 256 << 10
+
+func TestUnpack(t *testing.T) {
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	_, err := z.Write([]byte(`# a comment
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: cups.example.org}
+spec:
+  group: example.org
+  names: {kind: Cup}
+  versions:
+  - name: v1
+    schema:
+      openAPIV3Schema:
+        description: A cup.
+        properties:
+          description: {type: string, description: What it says.}
+          properties: {type: object, properties: {description: {type: string}}}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: other}
+`))
+	if err != nil || z.Close() != nil {
+		t.Fatal(err)
+	}
+	got, err := unpack(packed.Bytes())
+	if err != nil || len(got) != 1 {
+		t.Fatal(got, err)
+	}
+	want := `apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata:
+  labels:
+    app.kubernetes.io/part-of: weft
+  name: cups.example.org
+spec:
+  group: example.org
+  names:
+    kind: Cup
+  versions:
+  - name: v1
+    schema:
+      openAPIV3Schema:
+        properties:
+          description:
+            type: string
+          properties:
+            properties:
+              description:
+                type: string
+            type: object
+`
+	if got[0].Text != want {
+		t.Errorf("%s", got[0].Text)
+	}
+	if served := Serves(got); !slices.Equal(served, []string{"example.org/v1/Cup"}) {
+		t.Error(served)
+	}
+	f := newFake()
+	if missing, err := Missing(t.Context(), f, got); err != nil || len(missing) != 1 {
+		t.Error(missing, err)
+	}
+	f.served["example.org/Cup"] = []string{"v1"}
+	if missing, err := Missing(t.Context(), f, got); err != nil || len(missing) != 0 {
+		t.Error(missing, err)
+	}
+}
+
+// Every kind of these dialects that has an effect can be stored, in each version, and kubectl apply takes it.
+func TestDefinitions(t *testing.T) {
+	for _, project := range Projects() {
+		got, err := Definitions(project)
+		if err != nil {
+			t.Fatal(err)
+		}
+		served := Serves(got)
+		for _, k := range all.Kinds("cluster.local") {
+			mine := strings.Contains(k.Group, map[string]string{"gateway-api": "gateway.networking.k8s.io", "istio": "istio.io", "linkerd": "linkerd.io", "cilium": "cilium.io"}[project])
+			for _, v := range k.Versions[:1] {
+				if mine && k.Lower != nil && !slices.Contains(served, k.Group+"/"+v+"/"+k.Name) {
+					t.Errorf("%s: there is no %s/%s %s in %v", project, k.Group, v, k.Name, served)
+				}
+			}
+		}
+		for _, x := range got {
+			if len(x.Text) > applied || x.Key.Kind != "CustomResourceDefinition" || x.Key.Name != plural(text(x.Tree, "spec", "names", "kind"))+"."+text(x.Tree, "spec", "group") {
+				t.Errorf("%s: %d bytes", keyName(x.Key), len(x.Text))
+			}
+		}
+	}
+	if _, err := Definitions("consul"); err == nil || !strings.Contains(err.Error(), "linkerd") {
+		t.Error(err)
+	}
+}

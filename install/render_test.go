@@ -1,0 +1,339 @@
+package install
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/weft-mesh/weft/decision"
+	"github.com/weft-mesh/weft/dialect"
+	"github.com/weft-mesh/weft/dialect/all"
+	"github.com/weft-mesh/weft/source/files"
+)
+
+var update = flag.Bool("update", false, "write what depends on other packages")
+
+const gatewayClassV1 = "gateway.networking.k8s.io/v1/GatewayClass"
+
+func render(t *testing.T, o Options, settings ...string) map[string]map[string]any {
+	t.Helper()
+	var err error
+	if o.Values, err = Read(nil, settings); err != nil {
+		t.Fatal(err)
+	}
+	objects, err := Render(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]map[string]any{}
+	for _, x := range objects {
+		out[keyName(x.Key)] = x.Tree
+	}
+	return out
+}
+
+// Everything that can be switched on, so that a change of the chart shows.
+func TestGolden(t *testing.T) {
+	const golden = "testdata/weft.yaml"
+	values, err := Read(nil, []string{"control.ha=true", "inject.adopt=true", "namespace.create=true", "image.registry=registry.example/mesh", "image.pullSecrets={key}"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects, err := Render(Options{Version: "v1", Values: values, Served: []string{gatewayClassV1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got bytes.Buffer
+	for _, x := range objects {
+		got.WriteString("---\n" + x.Text)
+	}
+	if *update {
+		if err := os.WriteFile(golden, got.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil || !bytes.Equal(got.Bytes(), want) {
+		t.Errorf("%s is not what the chart renders (%v): go test ./install -run TestGolden -update, and git diff shows what has changed", golden, err)
+	}
+}
+
+// cluster says whether objects of one of kinds have no namespace.
+func cluster(kind string) bool {
+	return slices.Contains([]string{"MutatingWebhookConfiguration", "ClusterRole", "ClusterRoleBinding", "GatewayClass", "Namespace"}, kind)
+}
+
+// What uninstall and check look for is in every object.
+func TestObjects(t *testing.T) {
+	objects := render(t, Options{Namespace: "mesh", Version: "v1", Served: []string{gatewayClassV1}}, "control.ha=true", "namespace.create=true", "inject.adopt=true")
+	for name, o := range objects {
+		key := keyOf(o)
+		if text(o, "metadata", "labels", partOf) != ours || text(o, "metadata", "labels", managedBy) != ours ||
+			text(o, "metadata", "labels", "app.kubernetes.io/version") != "v1" {
+			t.Errorf("%s has labels %v", name, o["metadata"])
+		}
+		if !slices.ContainsFunc(kinds, func(k dialect.Key) bool { return k.Group == key.Group && k.Kind == key.Kind }) {
+			t.Errorf("%s: uninstall does not know the kind", name)
+		}
+		if in := key.Namespace; cluster(key.Kind) != (in == "") || in != "" && in != "mesh" {
+			t.Errorf("%s is in namespace %q", name, in)
+		}
+		b, _ := yaml.Marshal(o)
+		if bytes.Contains(b, []byte(DefaultNamespace)) {
+			t.Errorf("%s speaks of %s", name, DefaultNamespace)
+		}
+	}
+	for _, want := range []string{"GatewayClass weft", "PodDisruptionBudget mesh/weft-control", "NetworkPolicy mesh/weft-control", "Namespace mesh"} {
+		if objects[want] == nil {
+			t.Errorf("there is no %s", want)
+		}
+	}
+	less := render(t, Options{}, "networkPolicy.enabled=false", "gateways.enabled=false")
+	for _, gone := range []string{"GatewayClass weft", "PodDisruptionBudget weft-system/weft-control", "NetworkPolicy weft-system/weft-control", "Namespace weft-system"} {
+		if less[gone] != nil {
+			t.Errorf("there is a %s", gone)
+		}
+	}
+	if n := count(less["Deployment weft-system/weft-control"], "spec", "replicas"); n != 1 {
+		t.Errorf("%d replicas", n)
+	}
+	if n := count(objects["Deployment mesh/weft-control"], "spec", "replicas"); n != 2 {
+		t.Errorf("%d replicas", n)
+	}
+	if n := count(render(t, Options{}, "control.ha=true", "control.replicas=3")["Deployment weft-system/weft-control"], "spec", "replicas"); n != 3 {
+		t.Errorf("%d replicas", n)
+	}
+}
+
+// The control plane fits into the restricted level of Pod security (kubernetes.io/docs/concepts/security/pod-security-standards).
+func TestRestricted(t *testing.T) {
+	d := render(t, Options{})["Deployment weft-system/weft-control"]
+	spec, _ := at[map[string]any](d, "spec", "template", "spec")
+	b, err := yaml.Marshal(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pod corev1.PodSpec
+	if err := yaml.UnmarshalStrict(b, &pod); err != nil {
+		t.Fatal(err)
+	}
+	if s := pod.SecurityContext; s == nil || s.RunAsNonRoot == nil || !*s.RunAsNonRoot || s.RunAsUser == nil || *s.RunAsUser == 0 ||
+		s.SeccompProfile == nil || s.SeccompProfile.Type != corev1.SeccompProfileTypeRuntimeDefault {
+		t.Errorf("%+v", s)
+	}
+	for _, c := range pod.Containers {
+		if s := c.SecurityContext; s == nil || s.AllowPrivilegeEscalation == nil || *s.AllowPrivilegeEscalation || s.Capabilities == nil ||
+			!slices.Equal(s.Capabilities.Drop, []corev1.Capability{"ALL"}) || len(s.Capabilities.Add) > 0 || s.ReadOnlyRootFilesystem == nil || !*s.ReadOnlyRootFilesystem {
+			t.Errorf("%s: %+v", c.Name, s)
+		}
+	}
+	if pod.HostNetwork || pod.HostPID || pod.HostIPC || slices.ContainsFunc(pod.Volumes, func(v corev1.Volume) bool { return v.HostPath != nil }) {
+		t.Errorf("%+v", pod)
+	}
+}
+
+// No webhook is asked about the control plane's own pods, or those of the cluster: else none of them could start without it.
+func TestWebhooksSpare(t *testing.T) {
+	w := render(t, Options{Namespace: "mesh"}, "inject.adopt=true", "inject.failurePolicy=Ignore")["MutatingWebhookConfiguration weft-inject"]
+	hooks, _ := at[[]any](w, "webhooks")
+	names := map[string]bool{}
+	for _, h := range hooks {
+		names[text(h, "name")] = true
+		list, _ := at[[]any](h, "namespaceSelector", "matchExpressions")
+		spared := slices.ContainsFunc(list, func(e any) bool {
+			values, _ := at[[]any](e, "values")
+			return text(e, "key") == "kubernetes.io/metadata.name" && text(e, "operator") == "NotIn" && slices.Contains(values, any("mesh")) &&
+				slices.Contains(values, any("kube-system"))
+		})
+		if !spared || text(h, "sideEffects") != "None" || text(h, "failurePolicy") != "Ignore" || text(h, "clientConfig", "service", "namespace") != "mesh" {
+			t.Errorf("%v", h)
+		}
+		if _, set := at[any](h, "clientConfig", "caBundle"); set {
+			t.Errorf("%s: applying it again would take away what the leader wrote", text(h, "name"))
+		}
+	}
+	if len(names) != 7 || len(hooks) != 7 {
+		t.Errorf("%v", names)
+	}
+}
+
+func TestValues(t *testing.T) {
+	for setting, want := range map[string]string{
+		"control.replicas=0":             "replicas",
+		"inject.failurePolicy=Maybe":     "failurePolicy",
+		"inject.drain=5 minutes":         "drain",
+		"controls.replicas=2":            "controls",
+		"trustDomain=spiffe://x":         "trustDomain",
+		"inject.accessLog=xml":           "accessLog",
+		"networkPolicy.enabled=perhaps":  "enabled",
+		"inject.timeoutSeconds=31":       "timeoutSeconds",
+		"image.pullPolicy=Sometimes":     "pullPolicy",
+		"podDisruptionBudget.minimum=50": "minimum",
+	} {
+		values, err := Read(nil, []string{setting})
+		if err == nil {
+			_, err = Render(Options{Values: values})
+		}
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("--set %s: %v", setting, err)
+		}
+	}
+	got, err := Read([][]byte([][]byte{[]byte("control: {replicas: 2, extraArgs: [a]}"), []byte("control: {replicas: 3}")}), []string{"control.ha=true"})
+	if b, _ := yaml.Marshal(got); err != nil || string(b) != "control:\n  extraArgs:\n  - a\n  ha: true\n  replicas: 3\n" {
+		t.Errorf("%s %v", b, err)
+	}
+	if _, err := Read([][]byte{[]byte("a: [")}, nil); err == nil || !strings.Contains(err.Error(), "values file 1") {
+		t.Error(err)
+	}
+}
+
+// weft inject and the webhook know the same.
+func TestInjection(t *testing.T) {
+	values, err := Read(nil, []string{"inject.adopt=true", "image.registry=registry.example/", "inject.drain=7s", "inject.failurePolicy=Ignore"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := Injection(Options{Namespace: "mesh", Version: "v1", Values: values})
+	if err != nil || o.Image != "registry.example/weft:v1" || o.Version != "v1" || !o.Adopt || !o.Ignore || o.Drain.Seconds() != 7 ||
+		o.Control != "weft-control.mesh.svc:15012" || o.Namespace != "mesh" || o.TrustDomain != "cluster.local" || o.Resources.Requests.Memory().String() != "20Mi" {
+		t.Errorf("%+v, %v", o, err)
+	}
+}
+
+// role is what the control plane may, by group and resource.
+func role(t *testing.T, settings ...string) map[[2]string][]string {
+	t.Helper()
+	out := map[[2]string][]string{}
+	rules, _ := at[[]any](render(t, Options{}, settings...)["ClusterRole weft-control"], "rules")
+	for _, r := range rules {
+		groups, _ := at[[]any](r, "apiGroups")
+		resources, _ := at[[]any](r, "resources")
+		verbs, _ := at[[]any](r, "verbs")
+		names, _ := at[[]any](r, "resourceNames")
+		for _, g := range groups {
+			for _, res := range resources {
+				for _, v := range verbs {
+					if g == "*" || res == "*" || v == "*" {
+						t.Errorf("%v allows everything", r)
+					}
+					word := v.(string)
+					if len(names) > 0 {
+						word += " of some"
+					}
+					key := [2]string{g.(string), res.(string)}
+					out[key] = append(out[key], word)
+				}
+			}
+		}
+	}
+	return out
+}
+
+// readKinds are those that source/kube lists and watches, by group.
+func readKinds() (read, status map[string][]string) {
+	read, status = map[string][]string{}, map[string][]string{}
+	for _, k := range all.Kinds("cluster.local") {
+		if _, none := k.Ignored[""]; none && k.Lower == nil || k.Group == "" && (k.Name == "Endpoints" || k.Name == "Secret") {
+			continue // Secrets are for gateways, and have a rule of their own
+		}
+		name := plural(k.Name)
+		read[k.Group] = append(read[k.Group], name)
+		if k.Dialect != decision.Core {
+			status[k.Group] = append(status[k.Group], name+"/status")
+		}
+	}
+	return read, status
+}
+
+// The chart lets the control plane read the kinds of all dialects, write their statuses, and do nothing else to them.
+func TestKinds(t *testing.T) {
+	const file = "chart/files/kinds.yaml"
+	read, status := readKinds()
+	type rule struct {
+		Group     string   `json:"group"`
+		Resources []string `json:"resources"`
+	}
+	rules := func(of map[string][]string) (out []rule) {
+		for group, list := range of {
+			slices.Sort(list)
+			out = append(out, rule{group, slices.Compact(list)})
+		}
+		slices.SortFunc(out, func(a, b rule) int { return strings.Compare(a.Group, b.Group) })
+		return out
+	}
+	body, err := yaml.Marshal(map[string][]rule{"read": rules(read), "status": rules(status)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "# The kinds that dialects read, and whose statuses are written: made from the readers by make docs.\n" + string(body)
+	if *update {
+		if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return // what is embedded is of before
+	}
+	if got, err := os.ReadFile(file); err != nil || string(got) != want {
+		t.Errorf("%s is behind the readers (%v): run make docs", file, err)
+	}
+	may := role(t, "gateways.enabled=false")
+	for group, list := range read {
+		for _, name := range list {
+			if got := may[[2]string{group, name}]; !slices.Equal(got, []string{"get", "list", "watch"}) {
+				t.Errorf("%s of %q: %v", name, group, got)
+			}
+		}
+	}
+	if got := may[[2]string{"", "secrets"}]; got != nil {
+		t.Errorf("without gateways it may %v all secrets", got)
+	}
+	for key, verbs := range may {
+		for _, v := range verbs {
+			writes := !slices.Contains([]string{"get", "list", "watch"}, v)
+			if writes && !strings.HasSuffix(v, " of some") && !strings.HasSuffix(key[1], "/status") && key[1] != "tokenreviews" {
+				t.Errorf("it may %s every one of %v", v, key)
+			}
+		}
+	}
+}
+
+// The plurals are those of the definitions themselves.
+func TestPlurals(t *testing.T) {
+	n := 0
+	for module, pattern := range map[string]string{"sigs.k8s.io/gateway-api": "config/crd/*/*.yaml", "istio.io/api": "kubernetes/*.gen.yaml"} {
+		dir, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", module).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		names, err := filepath.Glob(filepath.Join(strings.TrimSpace(string(dir)), pattern))
+		if err != nil || len(names) == 0 {
+			t.Fatal(module, err)
+		}
+		for _, name := range names {
+			data, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, d := range files.Documents(data) {
+				x, err := parse(string(d.Text))
+				if err != nil || x.Key.Kind != "CustomResourceDefinition" {
+					continue
+				}
+				n++
+				if got, want := plural(text(x.Tree, "spec", "names", "kind")), text(x.Tree, "spec", "names", "plural"); got != want {
+					t.Errorf("%s, want %s", got, want)
+				}
+			}
+		}
+	}
+	if n < 25 {
+		t.Errorf("%d definitions", n)
+	}
+}

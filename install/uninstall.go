@@ -1,0 +1,123 @@
+package install
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/weft-mesh/weft/dialect"
+	"github.com/weft-mesh/weft/inject"
+	"github.com/weft-mesh/weft/source/kube"
+)
+
+// kinds are those that weft has objects of, in the order in which they go: first what changes other people's pods, then what would
+// make objects anew, then what these rest on.
+var kinds = []dialect.Key{
+	{Group: "admissionregistration.k8s.io", Kind: "MutatingWebhookConfiguration"},
+	{Group: "autoscaling", Kind: "HorizontalPodAutoscaler"},
+	{Group: "apps", Kind: "Deployment"},
+	{Group: "apps", Kind: "DaemonSet"},
+	{Group: "policy", Kind: "PodDisruptionBudget"},
+	{Group: "networking.k8s.io", Kind: "NetworkPolicy"},
+	{Kind: "Service"},
+	{Kind: "ConfigMap"},
+	{Kind: "Secret"},
+	{Group: "coordination.k8s.io", Kind: "Lease"},
+	{Group: "rbac.authorization.k8s.io", Kind: "RoleBinding"},
+	{Group: "rbac.authorization.k8s.io", Kind: "Role"},
+	{Group: "rbac.authorization.k8s.io", Kind: "ClusterRoleBinding"},
+	{Group: "rbac.authorization.k8s.io", Kind: "ClusterRole"},
+	{Kind: "ServiceAccount"},
+	gatewayClass,
+	{Kind: "Namespace"},
+}
+
+// Left is what an uninstall leaves, and why.
+type Left struct {
+	Pods        []string // NAMESPACE/NAME, that have their proxy until they are made anew
+	Definitions []string // kinds that weft installed, since their objects would go with them
+}
+
+// Uninstall takes weft out of a cluster: every object that is part of it, in every namespace. The control plane's namespace goes with all
+// in it if weft install has made it.
+func Uninstall(ctx context.Context, c Cluster, namespace string, say Progress, pause Pause) (left Left, err error) {
+	namespace = cmp.Or(namespace, DefaultNamespace)
+	for _, k := range kinds {
+		list, err := c.List(ctx, k, partOf+"="+ours)
+		if errors.Is(err, kube.ErrAbsent) {
+			continue
+		}
+		if err != nil {
+			return left, err
+		}
+		for _, o := range list {
+			x := keyOf(o)
+			x.Group, x.Kind = k.Group, k.Kind // a list's items may not say
+			if err := c.Delete(ctx, x); err != nil {
+				return left, err
+			}
+			say("deleted %s", keyName(x))
+		}
+		if k.Kind == "Deployment" {
+			if err := ended(ctx, c, namespace, say, pause); err != nil {
+				return left, err
+			}
+		}
+	}
+	for _, x := range unlabelled(namespace) { // in case an earlier version did not label them
+		if err := c.Delete(ctx, x); err != nil {
+			return left, err
+		}
+	}
+	if left.Pods, err = Injected(ctx, c); err != nil {
+		return left, err
+	}
+	left.Definitions, err = defined(ctx, c)
+	return left, err
+}
+
+// unlabelled are objects that the control plane makes as it runs.
+func unlabelled(namespace string) []dialect.Key {
+	return []dialect.Key{{Kind: "Secret", Namespace: namespace, Name: secret},
+		{Group: "coordination.k8s.io", Kind: "Lease", Namespace: namespace, Name: control}}
+}
+
+// ended waits until no control plane runs, which would make anew what is deleted.
+func ended(ctx context.Context, c Cluster, namespace string, say Progress, pause Pause) error {
+	for told := false; ; told = true {
+		pods, err := c.List(ctx, dialect.Key{Kind: "Pod", Namespace: namespace}, "app.kubernetes.io/name="+control)
+		if err != nil || len(pods) == 0 {
+			return err
+		}
+		if !told {
+			say("waiting for %d pods of %s to end", len(pods), control)
+		}
+		if err := pause(ctx); err != nil {
+			return fmt.Errorf("%d pods of %s did not end: %w", len(pods), control, err)
+		}
+	}
+}
+
+// Injected are the pods that have weft's proxy.
+func Injected(ctx context.Context, c Cluster) (out []string, err error) {
+	pods, err := c.List(ctx, dialect.Key{Kind: "Pod"}, "")
+	for _, p := range pods {
+		if text(p, "metadata", "annotations", inject.Injected) != "" && text(p, "metadata", "deletionTimestamp") == "" {
+			out = append(out, text(p, "metadata", "namespace")+"/"+text(p, "metadata", "name"))
+		}
+	}
+	slices.Sort(out)
+	return out, err
+}
+
+// defined are the CustomResourceDefinitions that weft installed.
+func defined(ctx context.Context, c Cluster) (out []string, err error) {
+	list, err := c.List(ctx, dialect.Key{Group: "apiextensions.k8s.io", Kind: "CustomResourceDefinition"}, partOf+"="+ours)
+	for _, o := range list {
+		out = append(out, text(o, "metadata", "name"))
+	}
+	slices.Sort(out)
+	return out, err
+}
