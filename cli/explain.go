@@ -157,7 +157,7 @@ func (f *explainFlags) offline(call *transcript.Call) ([]explain.Branch, error) 
 // load reads a transcript, which says which workloads are taken to run, or configuration with Pods in it.
 func (f *explainFlags) load() (*control.View, error) {
 	if !slices.ContainsFunc(f.files, func(path string) bool { return strings.HasSuffix(path, ".txtar") }) {
-		return loadPaths(f.files, nil)
+		return loadPaths(f.files, f.proxies())
 	}
 	if len(f.files) > 1 {
 		return nil, errors.New("-f takes one transcript, or files and directories of configuration")
@@ -171,6 +171,15 @@ func (f *explainFlags) load() (*control.View, error) {
 		return nil, err
 	}
 	return t.Load(), nil
+}
+
+// proxies is one of the gateway that the call comes to, as if it ran.
+func (f *explainFlags) proxies() []*control.Workload {
+	if f.gateway == "" {
+		return nil
+	}
+	proxy := transcript.ProxyOf(f.gateway)
+	return []*control.Workload{control.Simulated(proxy.Registration(), 1, transcript.Now)}
 }
 
 func printBranches(w *tabwriter.Writer, all []explain.Branch, considered bool) {

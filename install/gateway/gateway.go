@@ -65,7 +65,7 @@ func (m *maker) meta() metav1.ObjectMeta {
 	out := metav1.ObjectMeta{Name: m.g.Account, Namespace: m.g.Namespace, Labels: m.labels(), Annotations: maps.Clone(m.g.Made.Annotations)}
 	if m.g.Made.UID != "" {
 		out.OwnerReferences = []metav1.OwnerReference{{APIVersion: m.g.Made.APIVersion, Kind: m.g.Ref.Kind, Name: m.g.Name, UID: types.UID(m.g.Made.UID),
-			Controller: ptr.To(true), BlockOwnerDeletion: ptr.To(true)}}
+			Controller: ptr.To(true)}}
 	}
 	return out
 }
