@@ -20,7 +20,7 @@ func (c *Control) NewStatuses(write func(ctx context.Context, k dialect.Key, s d
 }
 
 // Do writes the statuses that may have changed since it last did: at first those of all objects. Its work grows with what has changed.
-func (s *Statuses) Do(ctx context.Context, _ *View) error {
+func (s *Statuses) Do(ctx context.Context) error {
 	due := map[dialect.Key]dialect.Status{}
 	var order []dialect.Key
 	if err := s.c.do(func() {

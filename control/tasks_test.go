@@ -30,7 +30,7 @@ func TestStatuses(t *testing.T) {
 	do := func(want ...string) {
 		t.Helper()
 		got = nil
-		err := s.Do(t.Context(), nil)
+		err := s.Do(t.Context())
 		slices.Sort(got)
 		if !slices.Equal(got, want) || (err != nil) != (fails != "") {
 			t.Errorf("%v, want %v: %v", got, want, err)

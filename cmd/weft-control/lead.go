@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup" // the parts of a program that end together
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/weft-mesh/weft/control"
 	"github.com/weft-mesh/weft/dialect"
@@ -25,12 +26,12 @@ func (r *replica) tasks() []control.Task {
 	list := []control.Task{
 		r.control.RootTask(r.cluster.Apply),
 		r.control.HookTask("weft-inject", r.get, r.cluster.Apply),
-		{Name: "statuses", Do: func(ctx context.Context) error { return statuses.Do(ctx, nil) }},
+		{Name: "statuses", Do: statuses.Do},
 	}
 	if r.injection != nil {
 		gateways := &control.Gateways{Apply: r.cluster.Apply, Delete: r.cluster.Delete}
 		list = append(list, control.Task{Name: "gateways", Do: func(ctx context.Context) error {
-			gateways.Options = gateway.Options{Inject: r.injection()}
+			gateways.Options = gateway.Options{Inject: r.injection(), ServiceType: corev1.ServiceType(r.gatewayService)}
 			return gateways.Do(ctx, r.control.View())
 		}})
 	}

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -40,6 +41,7 @@ type flags struct {
 	kubeconfig, context                string
 	namespace, pod, account, service   string
 	trustDomain, dir, token, authority string
+	gatewayService                     string
 	inject                             string
 	streams, health, webhook           string
 	lifetime, reach                    time.Duration
@@ -69,6 +71,7 @@ func parse(args []string) (*flags, error) {
 	s.StringVar(&f.token, "token", "/var/run/secrets/weft/token", "file with the token, of audience weft, by which replicas know each other")
 	s.StringVar(&f.authority, "authority", "weft-ca", "Secret of the authority: made if there is none, or brought as cert-manager lays it out, with tls.crt, tls.key and ca.crt")
 	s.StringVar(&f.inject, "inject", "", "file with the options of injection; without it there is no webhook")
+	s.StringVar(&f.gatewayService, "gateway-service", "LoadBalancer", "type of the Services of Gateways whose infrastructure has no annotation weft.dev/service-type: LoadBalancer, NodePort or ClusterIP")
 	s.StringVar(&f.streams, "streams", ":15012", "address for proxies, TLS")
 	s.StringVar(&f.health, "health", ":15014", "address for /healthz, /readyz and /metrics")
 	s.StringVar(&f.webhook, "webhook", ":15017", "address for the API server's questions, HTTPS")
@@ -77,6 +80,9 @@ func parse(args []string) (*flags, error) {
 	s.BoolVar(&f.verbose, "verbose", false, "log every certificate")
 	if err := s.Parse(args); err != nil {
 		return nil, err
+	}
+	if !slices.Contains([]string{"LoadBalancer", "NodePort", "ClusterIP"}, f.gatewayService) {
+		return nil, fmt.Errorf("-gateway-service %s: want LoadBalancer, NodePort or ClusterIP", f.gatewayService)
 	}
 	if s.NArg() > 0 {
 		return nil, fmt.Errorf("%q: there are flags only", s.Arg(0))
