@@ -58,6 +58,13 @@ func (c *Control) rotate(ctx context.Context, next *ca.Root, say func(string)) e
 		return err
 	}
 	say("retired the old root")
+	if c.opts.Cluster != nil { // other replicas serve with a certificate of the old root until they look
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(followEvery):
+		}
+	}
 	if err := c.distributed(ctx); err != nil { // the rotation is over all the same: they hear of it when they are back
 		say("the old root is trusted on: " + err.Error())
 	}

@@ -61,8 +61,8 @@ func (p Plane) roots() ([]byte, error) {
 // explain says what to look at where a handshake has failed.
 func (p Plane) explain(err error, name string) error {
 	if invalid, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return fmt.Errorf("%s does not prove to be the control plane %s by a root of %s (is the clock right, has %s the roots of now?): %w",
-			p.Address, name, p.Roots, p.Roots, invalid)
+		return fmt.Errorf("%s does not prove to be the control plane %s by the roots %s (is the clock right, are they those of now?): %w",
+			p.Address, name, p.Roots, invalid)
 	}
 	return err
 }
