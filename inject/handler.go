@@ -32,6 +32,7 @@ const maxWarning = 256
 type Webhook struct {
 	Options   func() Options                                            // those in force now
 	Namespace func(ctx context.Context, name string) (Namespace, error) // a namespace as it is now
+	Foreign   func(ctx context.Context) ([]string, error)               // the meshes whose injectors are in the cluster now; nil: as Options say
 	Log       *slog.Logger                                              // nil: none
 }
 
@@ -116,6 +117,11 @@ func (w *Webhook) answer(ctx context.Context, r *admissionv1.AdmissionRequest) (
 	namespace.Name = r.Namespace
 	pod.Name = cmp.Or(pod.Name, r.Name)
 	o := w.Options()
+	if o.Adopt && w.Foreign != nil {
+		if o.Foreign, err = w.Foreign(ctx); err != nil {
+			return nil, fmt.Errorf("which other meshes inject: %w", err)
+		}
+	}
 	d := Decide(&pod, namespace, o)
 	out := &admissionv1.AdmissionResponse{Allowed: true, Warnings: warnings(d.Found), AuditAnnotations: map[string]string{"because": d.Because}}
 	w.Log.Debug("a new pod", "namespace", r.Namespace, "pod", nameOf(&pod), "inject", d.Inject, "because", d.Because)

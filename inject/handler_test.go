@@ -99,6 +99,36 @@ func TestHandlerRefuses(t *testing.T) {
 	}
 }
 
+// Pods that another mesh's injector takes are left to it, as long as it is there; the question is asked only where it matters.
+func TestHandlerForeign(t *testing.T) {
+	there, err := []string{}, error(nil)
+	asked := 0
+	o := options(t, "adopt: true")
+	h := Handler(Webhook{
+		Options: func() Options { return o },
+		Namespace: func(context.Context, string) (Namespace, error) {
+			return Namespace{Labels: map[string]string{"istio-injection": "enabled"}}, nil
+		},
+		Foreign: func(context.Context) ([]string, error) {
+			asked++
+			return there, err
+		},
+	})
+	if got := answer(t, post(h, review("shop", "CREATE", web))); got.Patch == nil {
+		t.Errorf("%+v", got)
+	}
+	there = []string{InjectorOf("istio-sidecar-injector")}
+	if got := answer(t, post(h, review("shop", "CREATE", web))); got.Patch != nil || !got.Allowed || len(got.Warnings) != 1 {
+		t.Errorf("%+v", got)
+	}
+	if err = errors.New("gone"); post(h, review("shop", "CREATE", web)).Code != http.StatusInternalServerError {
+		t.Error("nobody knows, and the pod starts")
+	}
+	if o.Adopt = false; answer(t, post(h, review("shop", "CREATE", web))).Patch != nil || asked != 3 {
+		t.Errorf("asked %d times", asked)
+	}
+}
+
 // What is none of the API server's questions is an error of HTTP; of what fails here, its own failure policy decides.
 func TestHandlerErrors(t *testing.T) {
 	h := webhook(options(t, ""))

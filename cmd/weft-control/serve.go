@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/weft-mesh/weft/dialect"
@@ -41,7 +42,7 @@ func (r *replica) serveHealth(ctx context.Context, l net.Listener, asked context
 // serveWebhook answers the API server about new pods.
 func (r *replica) serveWebhook(ctx context.Context, l net.Listener) error {
 	mux := http.NewServeMux()
-	mux.Handle(inject.Path, inject.Handler(inject.Webhook{Options: r.injection, Namespace: r.namespaceOf, Log: r.log}))
+	mux.Handle(inject.Path, inject.Handler(inject.Webhook{Options: r.injection, Namespace: r.namespaceOf, Foreign: r.foreign, Log: r.log}))
 	return serveHTTP(ctx, tls.NewListener(l, &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: r.certificate.GetCertificate}), &http.Server{Handler: mux})
 }
 
@@ -75,6 +76,19 @@ func (r *replica) namespaceOf(ctx context.Context, name string) (inject.Namespac
 	}
 	meta, _ := o["metadata"].(map[string]any)
 	return inject.Namespace{Name: name, Labels: texts(meta["labels"]), Annotations: texts(meta["annotations"])}, nil
+}
+
+// foreign are the meshes whose webhooks are there.
+func (r *replica) foreign(ctx context.Context) (found []string, err error) {
+	list, err := r.cluster.List(ctx, dialect.Key{Group: "admissionregistration.k8s.io", Kind: "MutatingWebhookConfiguration"}, "")
+	for _, o := range list {
+		meta, _ := o["metadata"].(map[string]any)
+		name, _ := meta["name"].(string)
+		if mesh := inject.InjectorOf(name); mesh != "" && !slices.Contains(found, mesh) {
+			found = append(found, mesh)
+		}
+	}
+	return found, err
 }
 
 func texts(v any) map[string]string {
