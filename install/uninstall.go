@@ -16,7 +16,6 @@ import (
 // make objects anew, then what these rest on.
 var kinds = []dialect.Key{
 	{Group: "admissionregistration.k8s.io", Kind: "MutatingWebhookConfiguration"},
-	{Group: "autoscaling", Kind: "HorizontalPodAutoscaler"},
 	{Group: "apps", Kind: "Deployment"},
 	{Group: "apps", Kind: "DaemonSet"},
 	{Group: "policy", Kind: "PodDisruptionBudget"},
@@ -60,8 +59,8 @@ func Uninstall(ctx context.Context, c Cluster, namespace string, say Progress, p
 			}
 			say("deleted %s", keyName(x))
 		}
-		if k.Kind == "Deployment" {
-			if err := ended(ctx, c, namespace, say, pause); err != nil {
+		if k.Kind == "MutatingWebhookConfiguration" { // next goes what would make anew what is deleted
+			if err := end(ctx, c, namespace, say, pause); err != nil {
 				return left, err
 			}
 		}
@@ -84,8 +83,11 @@ func unlabelled(namespace string) []dialect.Key {
 		{Group: "coordination.k8s.io", Kind: "Lease", Namespace: namespace, Name: control}}
 }
 
-// ended waits until no control plane runs, which would make anew what is deleted.
-func ended(ctx context.Context, c Cluster, namespace string, say Progress, pause Pause) error {
+// end deletes the control plane and waits until none runs.
+func end(ctx context.Context, c Cluster, namespace string, say Progress, pause Pause) error {
+	if err := c.Delete(ctx, dialect.Key{Group: "apps", Kind: "Deployment", Namespace: namespace, Name: control}); err != nil {
+		return err
+	}
 	for told := false; ; told = true {
 		pods, err := c.List(ctx, dialect.Key{Kind: "Pod", Namespace: namespace}, "app.kubernetes.io/name="+control)
 		if err != nil || len(pods) == 0 {
