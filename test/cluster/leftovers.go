@@ -7,7 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strconv"
+	"slices"
 	"strings"
 )
 
@@ -61,25 +61,22 @@ func Mounts() ([]string, error) {
 	return at, err
 }
 
-// processes are those that run a program of a cluster, which kubectl is not: anybody may be using that.
+// programs are what a cluster's processes run, and with something in Dir among their arguments, but for kubectl.
+var programs = []string{"boot", "kube", "containerd", "containerd-shim-runc-v2"}
+
+// processes are found by cgroup when a cluster ends; this looks for them in another way.
 func processes() (out []string) {
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return nil
-	}
 	exes, _ := filepath.Glob("/proc/[0-9]*/exe")
 	for _, exe := range exes {
 		program, err := os.Readlink(exe)
-		if err != nil || !strings.HasPrefix(program, filepath.Join(cache, "weft", "cluster")+"/") {
+		if err != nil || !slices.Contains(programs, filepath.Base(program)) {
 			continue
 		}
-		line, err := os.ReadFile(filepath.Join(filepath.Dir(exe), "cmdline"))
-		args := strings.Split(string(line), "\x00")
-		pid := filepath.Base(filepath.Dir(exe))
-		if err != nil || pid == strconv.Itoa(os.Getpid()) || filepath.Base(args[0]) == "kubectl" || len(args) > 1 && args[1] == "kubectl" {
-			continue
+		b, err := os.ReadFile(filepath.Join(filepath.Dir(exe), "cmdline"))
+		args := strings.ReplaceAll(string(b), "\x00", " ")
+		if err == nil && strings.Contains(args, Dir+"/") && !strings.Contains(args, "kubectl ") {
+			out = append(out, fmt.Sprintf("%s: %.120s", filepath.Base(filepath.Dir(exe)), args))
 		}
-		out = append(out, fmt.Sprintf("%s: %.120s", pid, strings.Join(args, " ")))
 	}
 	return out
 }

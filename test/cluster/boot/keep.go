@@ -47,9 +47,11 @@ func keep(args []string) (err error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	if !*stay {
+		over, end := context.WithCancel(ctx) // not stop, after which a signal would kill this process
+		ctx = over
 		go func() {
 			_, _ = io.Copy(io.Discard, os.Stdin)
-			stop()
+			end()
 		}()
 	}
 	defer func() {

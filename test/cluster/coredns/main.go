@@ -16,9 +16,10 @@ import (
 	_ "github.com/coredns/coredns/plugin/log"
 	_ "github.com/coredns/coredns/plugin/ready"
 	_ "github.com/coredns/coredns/plugin/reload"
+	_ "github.com/coredns/coredns/plugin/template"
 )
 
 func main() {
-	dnsserver.Directives = strings.Fields("reload health ready errors log cache hosts kubernetes forward")
+	dnsserver.Directives = strings.Fields("reload health ready errors log cache hosts kubernetes forward template")
 	coremain.Run()
 }
