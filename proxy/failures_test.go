@@ -305,10 +305,9 @@ func TestTimeout(t *testing.T) {
 		Backends: []mesh.Backend{{Weighted: route.Weighted{Target: traffic.Target{Service: svc.Host, Port: 80}, Weight: 1}}}}}
 	w.publish(svc)
 	a := w.start("caller-1", nil, func(n *node, o *proxy.Options) { n.to(o, "240.0.0.1:80") })
-	start := time.Now()
-	resp, body := get(t, client(t, a.at("240.0.0.1:80")), "http://callee/delay?ms=3000")
-	if resp.StatusCode != 504 || !strings.Contains(body, "http[0].timeout") || time.Since(start) > 2*time.Second {
-		t.Errorf("%d %s after %v", resp.StatusCode, body, time.Since(start))
+	resp, body := get(t, client(t, a.at("240.0.0.1:80")), "http://callee/delay?ms=60000") // longer than a client waits here
+	if resp.StatusCode != 504 || !strings.Contains(body, "http[0].timeout") {
+		t.Errorf("%d %s", resp.StatusCode, body)
 	}
 	if r := a.records.wait(t, 1)[0]; r.Deciding.Reason != decision.TimedOut || r.Deciding.Ref.Rule != "http[0].timeout" {
 		t.Errorf("%+v", r)
@@ -321,7 +320,7 @@ func TestTightened(t *testing.T) {
 	c, err := net.Dial("tcp", a.at("240.0.0.1:90"))
 	must(t, err)
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(5 * time.Second))
+	c.SetDeadline(time.Now().Add(bound))
 	r := bufio.NewReader(c)
 	io.WriteString(c, "one\n")
 	_, err = r.ReadString('\n')

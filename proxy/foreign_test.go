@@ -71,7 +71,7 @@ func TestTunnelToForeignProxy(t *testing.T) {
 	c, err := net.Dial("tcp", a.at("240.0.0.1:90"))
 	must(t, err)
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(5 * time.Second))
+	c.SetDeadline(time.Now().Add(bound))
 	io.WriteString(c, "hello\n")
 	if line, err := bufio.NewReader(c).ReadString('\n'); line != "hello\n" {
 		t.Fatalf("%q %v", line, err)

@@ -83,7 +83,7 @@ func TestForgedByTunnel(t *testing.T) {
 	c, err := w.stranger(identity.Of(domain, "default", "ztunnel"), b.tunnel, "h2")
 	must(t, err)
 	defer c.Close()
-	must(t, c.SetDeadline(time.Now().Add(10*time.Second)))
+	must(t, c.SetDeadline(time.Now().Add(bound)))
 	_, err = io.WriteString(c, xhttp2.ClientPreface)
 	must(t, err)
 	f := xhttp2.NewFramer(c, c)

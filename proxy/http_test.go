@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/weft-mesh/weft/examples/bookinfo/echo"
 	"github.com/weft-mesh/weft/examples/bookinfo/serve"
@@ -53,7 +52,7 @@ func client(t testing.TB, addr string) *http.Client {
 		return d.DialContext(ctx, "tcp", addr)
 	}}
 	t.Cleanup(tr.CloseIdleConnections)
-	return &http.Client{Transport: tr, Timeout: 10 * time.Second}
+	return &http.Client{Transport: tr, Timeout: bound}
 }
 
 func get(t testing.TB, c *http.Client, url string, header ...string) (*http.Response, string) {

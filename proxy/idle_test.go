@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -26,22 +27,24 @@ const aRequest = "GET / HTTP/1.1\r\nHost: callee\r\n\r\n"
 // socket is a caller that holds no memory of Go's.
 type socket int
 
-func dialSockets(t testing.TB, addr string, n int) []socket {
+// dialSockets opens connections, which shut closes, or the end of the test.
+func dialSockets(t testing.TB, addr string, n int) (all []socket, shut func()) {
 	t.Helper()
 	at := netip.MustParseAddrPort(addr)
-	all := make([]socket, 0, n)
-	t.Cleanup(func() {
+	all = make([]socket, 0, n)
+	shut = sync.OnceFunc(func() {
 		for _, s := range all {
 			syscall.Close(int(s))
 		}
 	})
+	t.Cleanup(shut)
 	for range n {
 		fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 		must(t, err)
 		all = append(all, socket(fd))
 		must(t, syscall.Connect(fd, &syscall.SockaddrInet4{Port: int(at.Port()), Addr: at.Addr().As4()}))
 	}
-	return all
+	return all, shut
 }
 
 func (s socket) Write(p []byte) (int, error) { return syscall.Write(int(s), p) }
@@ -99,24 +102,25 @@ func TestIdleConnections(t *testing.T) {
 			rest := func() { // what serves connections between the proxies and to the application stays
 				eventually(t, "without goroutines for connections that idle", func() bool { return runtime.NumGoroutine() <= at+n/8+12 })
 			}
-			for _, s := range dialSockets(t, addr, n) { // what a crowd leaves behind is not an idle connection's
+			open, shut := dialSockets(t, addr, n) // what a crowd leaves behind is not an idle connection's
+			for _, s := range open {
 				must(t, answered(s, buf))
 			}
 			rest()
-			var open []socket
 			each := math.MaxInt
 			for try := 0; try < 3 && each > idleBytes; try++ { // what else goes on in the process counts too, now and then
+				shut() // the proxy itself closes callers from outside that idle for a minute
 				settled(t)
 				before := held()
-				more := dialSockets(t, addr, n)
-				for _, s := range more {
+				open, shut = dialSockets(t, addr, n)
+				for _, s := range open {
 					if used {
 						must(t, answered(s, buf))
 					}
 				}
 				rest()
 				settled(t)
-				each, open = (held()-before)/n, append(open, more...)
+				each = (held() - before) / n
 				t.Logf("%d bytes for each", each)
 			}
 			if each > idleBytes && !raceEnabled {

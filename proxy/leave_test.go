@@ -127,7 +127,7 @@ func newFramer(t *testing.T, w *world, n *node) *framer {
 	c, err := w.stranger(identity.Of(domain, "default", "caller"), n.tunnel, "weft/1")
 	must(t, err)
 	t.Cleanup(func() { c.Close() })
-	must(t, c.SetDeadline(time.Now().Add(20*time.Second)))
+	must(t, c.SetDeadline(time.Now().Add(bound)))
 	_, err = io.WriteString(c, xhttp2.ClientPreface)
 	must(t, err)
 	p := &framer{t: t, Framer: xhttp2.NewFramer(c, c)}
@@ -273,7 +273,7 @@ func TestLeaveOutside(t *testing.T) {
 		c, err := net.Dial("tcp", b.pub[80].Addr().String())
 		must(t, err)
 		t.Cleanup(func() { c.Close() })
-		must(t, c.SetDeadline(time.Now().Add(20*time.Second)))
+		must(t, c.SetDeadline(time.Now().Add(bound)))
 		_, err = io.WriteString(c, request)
 		must(t, err)
 		return c, bufio.NewReader(c)

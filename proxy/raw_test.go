@@ -122,7 +122,7 @@ func talk(t testing.TB, at, in string) (got string, reset bool) {
 	c, err := net.Dial("tcp", at)
 	must(t, err)
 	defer c.Close()
-	must(t, c.SetDeadline(time.Now().Add(10*time.Second)))
+	must(t, c.SetDeadline(time.Now().Add(bound)))
 	_, _ = io.WriteString(c, in) // a proxy that refuses may close before all is sent
 	_ = c.(*net.TCPConn).CloseWrite()
 	b, err := io.ReadAll(c)

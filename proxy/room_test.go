@@ -1,6 +1,7 @@
 package proxy_test
 
 import (
+	"io"
 	"net"
 	"os"
 	"sync/atomic"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/weft-mesh/weft/examples/bookinfo/echo"
+	"github.com/weft-mesh/weft/observe/metrics"
 	"github.com/weft-mesh/weft/proxy"
 	"github.com/weft-mesh/weft/proxy/room"
 	"github.com/weft-mesh/weft/traffic"
@@ -23,7 +25,7 @@ func (n *node) turned(why string) int {
 // closedAtOnce says whether a connection to an address is closed before a byte is sent. One that is served waits for the first.
 func closedAtOnce(t *testing.T, c net.Conn) bool {
 	t.Helper()
-	must(t, c.SetReadDeadline(time.Now().Add(10*time.Second)))
+	must(t, c.SetReadDeadline(time.Now().Add(bound)))
 	_, err := c.Read(make([]byte, 1))
 	return err != nil && !isTimeout(err)
 }
@@ -31,6 +33,7 @@ func closedAtOnce(t *testing.T, c net.Conn) bool {
 // TestDescriptorsRunOut: new connections are closed and counted, who is connected goes on, also by connections that have to be made for
 // it, and all is as before when there are descriptors again.
 func TestDescriptorsRunOut(t *testing.T) {
+	var counts metrics.Registry
 	w := newWorld(t)
 	b := w.start("callee-1", apps(startEcho(t, echo.Options{})), nil)
 	w.serve("callee", "240.0.0.1", 80, traffic.HTTP1, b.endpoint(80))
@@ -43,13 +46,18 @@ func TestDescriptorsRunOut(t *testing.T) {
 	c := client(t, a.at("240.0.0.1:80"))
 	get(t, c, "http://callee/")
 	var crowd []net.Conn
+	of := proxy.Count(&counts, &proxy.Options{})
+	of(a.Proxy)
+	taken := gauge(&counts, "weft_connections")
 	for a.turned(room.Descriptors) == 0 {
+		before := taken()
 		nc, err := net.Dial("tcp", a.at("240.0.0.1:80"))
 		must(t, err)
 		defer nc.Close()
 		if crowd = append(crowd, nc); len(crowd) > 1000 {
 			t.Fatal("1000 connections, and none is refused")
 		}
+		eventually(t, "taken or refused", func() bool { return taken() > before || a.turned(room.Descriptors) > 0 })
 	}
 	last, err := net.Dial("tcp", a.at("240.0.0.1:80"))
 	must(t, err)
@@ -87,14 +95,18 @@ func TestMemoryRunsOut(t *testing.T) {
 	go r.Watch(t.Context())
 	c := client(t, a.at("240.0.0.1:80"))
 	get(t, c, "http://callee/")
-	refuses := func() bool {
+	refuses := func() bool { // a new connection, and has done so when it says so: what is counted is of this one
 		nc, err := net.Dial("tcp", a.at("240.0.0.1:80"))
 		must(t, err)
 		defer nc.Close()
 		before := a.turned(room.Memory)
-		must(t, nc.SetReadDeadline(time.Now().Add(20*time.Millisecond)))
-		_, err = nc.Read(make([]byte, 1))
-		return err != nil && !isTimeout(err) && a.turned(room.Memory) > before
+		must(t, nc.SetDeadline(time.Now().Add(bound)))
+		io.WriteString(nc, "GET / HTTP/1.1\r\nHost: callee\r\nConnection: close\r\n\r\n")
+		got, err := io.ReadAll(nc)
+		if isTimeout(err) {
+			t.Error("a new connection is neither served nor closed")
+		}
+		return len(got) == 0 && a.turned(room.Memory) > before
 	}
 	holds.Store(85 << 20)
 	eventually(t, "refused", refuses)

@@ -94,11 +94,11 @@ type h2conn struct {
 
 func dialFrom(t *testing.T, from, at string) *h2conn {
 	t.Helper()
-	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: 10 * time.Second}
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: bound}
 	c, err := d.Dial("tcp", at)
 	must(t, err)
 	t.Cleanup(func() { c.Close() })
-	must(t, c.SetDeadline(time.Now().Add(10*time.Second)))
+	must(t, c.SetDeadline(time.Now().Add(bound)))
 	return &h2conn{Conn: c}
 }
 

@@ -270,7 +270,7 @@ func downgraded(t *testing.T, w *world, b *node, fields []string, data string) (
 	c, err := w.stranger(identity.Of(domain, "default", "caller"), b.tunnel, "weft/1")
 	must(t, err)
 	defer c.Close()
-	must(t, c.SetDeadline(time.Now().Add(10*time.Second)))
+	must(t, c.SetDeadline(time.Now().Add(bound)))
 	_, err = io.WriteString(c, xhttp2.ClientPreface)
 	must(t, err)
 	f := xhttp2.NewFramer(c, c)

@@ -262,7 +262,7 @@ func (l one) Addr() net.Addr { return &net.UnixAddr{Name: "one", Net: "unix"} }
 // say writes bytes, half-closes, and reads to the end.
 func say(c net.Conn, in []byte) string {
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(bound))
 	_, _ = c.Write(in)
 	_ = c.(interface{ CloseWrite() error }).CloseWrite()
 	b, _ := io.ReadAll(c)

@@ -29,6 +29,9 @@ import (
 
 const domain = "cluster.local"
 
+// bound is how long anything may take before a test fails, on a machine that does other things.
+const bound = 30 * time.Second
+
 // world is an authority, a control plane made of a map, and proxies on loopback.
 type world struct {
 	t  testing.TB
@@ -87,6 +90,7 @@ type feed struct {
 	w       *world
 	p       *proxy.Proxy
 	wanted  map[string]bool
+	asked   map[string]int // how often
 	queue   chan stream.Update
 	mu      sync.Mutex
 	refused map[string]error
@@ -98,6 +102,7 @@ func (f *feed) Want(names ...string) {
 	defer f.w.mu.Unlock()
 	for _, n := range names {
 		f.wanted[n] = true
+		f.asked[n]++
 		f.offer(n)
 	}
 }
@@ -158,19 +163,28 @@ func (r *records) Take(x *observe.Record) {
 // wait returns the records once there are n, and fails if there never are.
 func (r *records) wait(t testing.TB, n int) []observe.Record {
 	t.Helper()
-	for range 500 {
+	return r.of(t, n, func(*observe.Record) bool { return true })
+}
+
+// of returns the records that are like something once there are n of them, and fails if there never are.
+func (r *records) of(t testing.TB, n int, like func(*observe.Record) bool) (all []observe.Record) {
+	t.Helper()
+	for end := time.Now().Add(bound); ; time.Sleep(5 * time.Millisecond) {
+		all = all[:0]
 		r.mu.Lock()
-		all := slices.Clone(r.all)
+		for i := range r.all {
+			if like(&r.all[i]) {
+				all = append(all, r.all[i])
+			}
+		}
 		r.mu.Unlock()
 		if len(all) >= n {
 			return all
 		}
-		time.Sleep(10 * time.Millisecond)
+		if time.Now().After(end) {
+			t.Fatalf("%d records, want %d: %+v", len(all), n, all)
+		}
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	t.Fatalf("%d records, want %d: %+v", len(r.all), n, r.all)
-	return nil
 }
 
 // node is a workload with its proxy.
@@ -203,7 +217,7 @@ func (w *world) start(name string, app map[uint16]string, change func(*node, *pr
 	n := &node{w: w, name: "default/" + name, id: identity.Of(domain, "default", account), app: app, out: map[netip.AddrPort]net.Listener{},
 		pub: map[uint16]net.Listener{}, refused: map[string]int{}}
 	n.store = cert.NewStore(time.Now)
-	n.feed = &feed{w: w, wanted: map[string]bool{}, queue: make(chan stream.Update, 10000), refused: map[string]error{}, applied: map[string]int{}}
+	n.feed = &feed{w: w, wanted: map[string]bool{}, asked: map[string]int{}, queue: make(chan stream.Update, 10000), refused: map[string]error{}, applied: map[string]int{}}
 	n.cfg = config.Workload{Name: name, Namespace: "default", ID: n.id, Addr: netip.AddrFrom4([4]byte{127, 0, 0, byte(len(w.feeds) + 1)}), Labels: []string{"app=" + account}}
 	for _, port := range slices.Sorted(maps.Keys(app)) {
 		n.cfg.Ports = append(n.cfg.Ports, config.AppPort{Number: port, Proto: traffic.Detect})
@@ -242,13 +256,11 @@ func (n *node) run() {
 
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for range 500 {
-		if ok() {
-			return
+	for end := time.Now().Add(bound); !ok(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("never " + what)
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
-	t.Fatal("never " + what)
 }
 
 func (n *node) certify(_ context.Context, csr []byte) ([][]byte, error) {

@@ -51,7 +51,7 @@ func (n *node) connect(t *testing.T, addr string, open func() float64) net.Conn 
 	c, err := net.Dial("tcp", n.at(addr))
 	must(t, err)
 	t.Cleanup(func() { c.Close() })
-	must(t, c.SetDeadline(time.Now().Add(10*time.Second)))
+	must(t, c.SetDeadline(time.Now().Add(bound)))
 	eventually(t, "accepted", func() bool { return open() > before })
 	return c
 }
@@ -231,7 +231,7 @@ func TestYieldedNames(t *testing.T) {
 	other, err := net.FilePacketConn(f)
 	must(t, err)
 	defer other.Close()
-	must(t, other.SetReadDeadline(time.Now().Add(10*time.Second)))
+	must(t, other.SetReadDeadline(time.Now().Add(bound)))
 	c, err := net.Dial("udp", a.dns.LocalAddr().String())
 	must(t, err)
 	defer c.Close()
