@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/weft-mesh/weft/config"
@@ -79,7 +80,10 @@ func TestRotationOfAMeshWithoutWorkloads(t *testing.T) {
 }
 
 func TestRotationNamesWhoHoldsItUp(t *testing.T) {
-	t.Run("a proxy that is away has not the new root", func(t *testing.T) {
+	in := func(name string, test func(t *testing.T)) { // a bubble: soon has passed when whoever answers has
+		t.Run(name, func(t *testing.T) { synctest.Test(t, test) })
+	}
+	in("a proxy that is away has not the new root", func(t *testing.T) {
 		p := run(t, options(t, state(t)))
 		p.member("reviews", true)
 		w := p.register("ratings", "v1")
@@ -91,7 +95,7 @@ func TestRotationNamesWhoHoldsItUp(t *testing.T) {
 			t.Errorf("%v: a root signs that not everybody knows", p.ca.Roots().Phase())
 		}
 	})
-	t.Run("a proxy that refuses the roots", func(t *testing.T) {
+	in("a proxy that refuses the roots", func(t *testing.T) {
 		p := run(t, options(t, state(t)))
 		w := p.register("ratings", "v1")
 		x := p.proxy(w)
@@ -107,7 +111,7 @@ func TestRotationNamesWhoHoldsItUp(t *testing.T) {
 			t.Errorf("%v, want one that names %s", err, w.Key())
 		}
 	})
-	t.Run("a workload that never renews", func(t *testing.T) {
+	in("a workload that never renews", func(t *testing.T) {
 		p := run(t, options(t, state(t)))
 		p.member("reviews", true)
 		w := p.member("ratings", false)
@@ -123,7 +127,7 @@ func TestRotationNamesWhoHoldsItUp(t *testing.T) {
 			t.Errorf("taken up once it is gone: %q, %v", said, err)
 		}
 	})
-	t.Run("one that goes while it is waited for", func(t *testing.T) {
+	in("one that goes while it is waited for", func(t *testing.T) {
 		p := run(t, options(t, state(t)))
 		w := p.register("ratings", "v1")
 		done := make(chan error)
