@@ -32,7 +32,7 @@ import (
 )
 
 // bound is how long anything may take before the test fails.
-const bound = 10 * time.Second
+const bound = 30 * time.Second
 
 // Mesh is a running mesh. Its methods fail the test instead of returning errors; they are for one goroutine.
 type Mesh struct {
