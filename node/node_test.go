@@ -17,6 +17,9 @@ import (
 	"github.com/weft-mesh/weft/node"
 )
 
+// bound is how long anything may take before a test fails.
+const bound = 30 * time.Second
+
 // adoptMode, in the environment, makes the test binary be a proxy that its parent passed doors to.
 const adoptMode = "NODE_TEST_ADOPT"
 
@@ -192,7 +195,7 @@ func TestDialerOutlivesLostSockets(t *testing.T) {
 	broker, err := sys.UnixConn(files[0])
 	check(t, err)
 	defer broker.Close()
-	check(t, broker.SetDeadline(time.Now().Add(5*time.Second)))
+	check(t, broker.SetDeadline(time.Now().Add(bound)))
 	answer := func(sockets int) {
 		_, err := broker.Read(b[:])
 		check(t, err)
@@ -243,7 +246,7 @@ func TestBrokerSurvivesNonsense(t *testing.T) {
 	defer ours.Close()
 	check(t, sys.SendFDs(door, []byte{1}, theirs))
 	theirs.Close()
-	ours.SetDeadline(time.Now().Add(5 * time.Second))
+	ours.SetDeadline(time.Now().Add(bound))
 	for _, request := range [][]byte{{99, 1}, {2}} { // no such family: an answer; half a request: the end
 		_, err = ours.Write(request)
 		check(t, err)
@@ -280,7 +283,7 @@ func TestDoorsPassToAProxy(t *testing.T) {
 	l, err := net.FileListener(h.Outbound[0])
 	check(t, err)
 	defer l.Close()
-	c, err := net.DialTimeout("tcp", l.Addr().String(), 5*time.Second)
+	c, err := net.DialTimeout("tcp", l.Addr().String(), bound)
 	check(t, err)
 	if err := greeting(c); err != nil {
 		t.Error(err)

@@ -153,12 +153,12 @@ func inAContainer(args ...string) (string, error) {
 }
 
 func dial(network, addr string) (string, error) {
-	c, err := net.DialTimeout(network, addr, 3*time.Second)
+	c, err := net.DialTimeout(network, addr, 20*time.Second)
 	if err != nil {
 		return "", err
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(3 * time.Second))
+	c.SetDeadline(time.Now().Add(20 * time.Second))
 	if strings.HasPrefix(network, "udp") {
 		if _, err := c.Write([]byte("hello")); err != nil {
 			return "", err
@@ -253,7 +253,7 @@ func waitForSignal() (string, error) {
 	select {
 	case s := <-c:
 		return s.String(), nil
-	case <-time.After(10 * time.Second):
+	case <-time.After(30 * time.Second):
 		return "", errors.New("no signal came")
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/weft-mesh/weft/internal/leaktest"
@@ -224,12 +225,15 @@ func TestTrailersNeedChunks(t *testing.T) {
 
 // TestSlowDrain: what is left of a long body is not waited for.
 func TestSlowDrain(t *testing.T) {
-	r := newRelay(t, "", func(r *relay) {
-		r.s.Serve = func(c *traffic.Call) error { c.Response.Status, c.Response.Local = 403, true; return nil }
+	synctest.Test(t, func(t *testing.T) {
+		c := call(&Server{Serve: func(c *traffic.Call) error { c.Response.Status, c.Response.Local = 403, true; return nil }})
+		defer c.Close()
+		begin := time.Now()
+		io.WriteString(c, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 99999999\r\n\r\nabcde")
+		got, _ := io.ReadAll(c)
+		<-c.over
+		if d := time.Since(begin); !strings.HasPrefix(string(got), "HTTP/1.1 403") || d > 3*time.Second {
+			t.Errorf("%q after %v", got, d)
+		}
 	})
-	begin := time.Now()
-	talk(t, r.addr(), "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 99999999\r\n\r\nabcde")
-	if d := time.Since(begin); d > 3*time.Second {
-		t.Errorf("%v", d)
-	}
 }

@@ -168,19 +168,19 @@ func TestBadChunks(t *testing.T) {
 
 func TestSlowCallers(t *testing.T) {
 	r := newRelay(t, backend(t, echo), func(r *relay) {
-		r.s.Head, r.s.Idle, r.s.Body = 60*time.Millisecond, 100*time.Millisecond, 60*time.Millisecond
+		r.s.Head, r.s.Body = 60*time.Millisecond, 60*time.Millisecond
 	})
+	idle := newRelay(t, backend(t, echo), func(r *relay) { r.s.Idle = 100 * time.Millisecond })
 	for name, in := range map[string]string{
 		"a head that does not come":  "GET / HT",
 		"a body that does not come":  "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nab",
 		"a chunk that does not come": "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",
 	} {
-		begin := time.Now()
-		if got := talk(t, r.addr(), in); !strings.HasPrefix(got, "HTTP/1.1 408") || time.Since(begin) > 5*time.Second {
-			t.Errorf("%s: %q after %v", name, got, time.Since(begin))
+		if got := talk(t, r.addr(), in); !strings.HasPrefix(got, "HTTP/1.1 408") {
+			t.Errorf("%s: %q", name, got)
 		}
 	}
-	if got := talk(t, r.addr(), ""); got != "" {
+	if got := talk(t, idle.addr(), ""); got != "" {
 		t.Errorf("an idle connection: %q", got)
 	}
 	// Slow as it is, a head that trickles has one time for all of it.
