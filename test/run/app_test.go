@@ -209,7 +209,7 @@ func who(t *told, _ *http.Request) (err error) {
 
 // fetch calls url; $NAME in it stands for the environment's.
 func fetch(t *told, r *http.Request) error {
-	ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(r.Context(), 2*bound)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, os.ExpandEnv(r.FormValue("url")), nil)
 	if err != nil {
@@ -227,12 +227,12 @@ func fetch(t *told, r *http.Request) error {
 
 // dial connects, says hello, and tells what came back within a while.
 func dial(t *told, r *http.Request) error {
-	c, err := net.DialTimeout(cmp.Or(r.FormValue("network"), "tcp"), r.FormValue("addr"), 3*time.Second)
+	c, err := net.DialTimeout(cmp.Or(r.FormValue("network"), "tcp"), r.FormValue("addr"), bound)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(2 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(bound))
 	if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"); err != nil {
 		return err
 	}

@@ -24,7 +24,7 @@ import (
 )
 
 // bound is how long anything may take before a test fails.
-const bound = 15 * time.Second
+const bound = 30 * time.Second
 
 // nobody is a user without rights, as whom root can start things.
 const nobody = 65534
@@ -220,6 +220,18 @@ func (m *mesh) command(args ...string) string {
 	return p.out.String()
 }
 
+// edges waits until weft edges says something: a record is made when a call has ended, which its caller may know before.
+func (m *mesh) edges(says func(string) bool, more ...string) {
+	m.t.Helper()
+	eventually(m.t, func() error {
+		out := m.command(append([]string{"edges", "--window", "0"}, more...)...)
+		if !says(out) {
+			return fmt.Errorf("edges: %s", out)
+		}
+		return nil
+	})
+}
+
 func (m *mesh) status() (s control.Status) {
 	m.t.Helper()
 	if err := json.Unmarshal([]byte(m.command("status", "-o", "json")), &s); err != nil {
@@ -283,7 +295,7 @@ func (w *workload) await() {
 	})
 }
 
-var client = http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+var client = http.Client{Timeout: 2 * bound, Transport: &http.Transport{DisableKeepAlives: true}}
 
 // ask asks the application from outside.
 func (w *workload) ask(path string, query map[string]string) (t told, err error) {

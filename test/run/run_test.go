@@ -62,10 +62,9 @@ func TestIdentityAndAddress(t *testing.T) {
 	if got.Env["POD_IP"] != m.find("shop/b-1").Address || got.Env["POD_NAMESPACE"] != "shop" || got.Host != "b-1" || got.Env["PORT"] != "9080" {
 		t.Errorf("b finds itself as %+v on %s", got.Env, got.Host)
 	}
-	edges := m.command("edges", "--window", "0", "-o", "json")
-	if !strings.Contains(edges, `"to": "shop/b-1"`) || !strings.Contains(edges, `"mtlsShare": 1`) {
-		t.Errorf("edges: %s", edges)
-	}
+	m.edges(func(out string) bool {
+		return strings.Contains(out, `"to": "shop/b-1"`) && strings.Contains(out, `"mtlsShare": 1`)
+	}, "-o", "json")
 	m.apply("policy", `
 apiVersion: security.istio.io/v1
 kind: AuthorizationPolicy

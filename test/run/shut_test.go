@@ -182,9 +182,7 @@ func TestPublishUnderStrictMutualTLS(t *testing.T) {
 	if _, err := a.ask("/", nil); err == nil || !strings.Contains(err.Error(), "unauthenticated") || strings.Contains(err.Error(), "PeerAuthentication") {
 		t.Errorf("%v", err)
 	}
-	if out := m.command("edges", "--window", "0"); !strings.Contains(out, "PeerAuthentication default/default") {
-		t.Errorf("edges do not name the policy:\n%s", out)
-	}
+	m.edges(func(out string) bool { return strings.Contains(out, "PeerAuthentication default/default") })
 }
 
 // TestMetricsPort: who scrapes metrics needs no access to the proxy's socket, and gets nothing but them.
@@ -226,10 +224,7 @@ func TestWithoutNamespaces(t *testing.T) {
 	c := m.launch(-1, m.state, "c", "9080", "--no-namespace")
 	c.await()
 	c.reaches("http://$B_SERVICE_HOST:$B_SERVICE_PORT/")
-	edges := m.command("edges", "--window", "0", "-o", "json")
-	if strings.Count(edges, `"mtlsShare": 1`) != 2 {
-		t.Errorf("edges: %s", edges)
-	}
+	m.edges(func(out string) bool { return strings.Count(out, `"mtlsShare": 1`) == 2 }, "-o", "json")
 	b.end()
 	if b.cmd.ProcessState.ExitCode() != 0 || m.find("default/b-1") != nil {
 		t.Errorf("exit code %d, %+v", b.cmd.ProcessState.ExitCode(), m.find("default/b-1"))

@@ -92,7 +92,7 @@ func (p *part) proxy() (pid int) {
 
 // settled is how long an old process may live on when its callers have no more to say: a proxy closes connections to its
 // application that idle for 30 s, and this one passes on what comes by them.
-const settled = 4 * bound
+const settled = 2 * bound
 
 // shop starts front and back.
 func (m *mesh) shop() (front, back *part) {
