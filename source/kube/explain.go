@@ -41,8 +41,7 @@ func why(err error, host string) string {
 	case apierrors.IsUnauthorized(err):
 		return "the API server does not know who this is: the token or certificate is expired, or of another cluster (" + err.Error() + ")"
 	case apierrors.IsForbidden(err):
-		return "forbidden: " + strings.TrimPrefix(reason(err), "forbidden: ") + "; a role that allows it is missing: weft install writes those of weft-control, and a " +
-			"user needs an administrator to grant it"
+		return reason(err) + "; a role that allows it is missing: weft install writes those of weft-control, and a user needs an administrator to grant it"
 	case errors.As(err, &status):
 		return reason(err)
 	case errors.As(err, &network), errors.Is(err, context.DeadlineExceeded):

@@ -34,7 +34,7 @@ func realistic(t testing.TB, i int) string {
 	return r.Replace(string(text))
 }
 
-func TestRealisticPod(t *testing.T) {
+func TestWhatIsKeptOfAPod(t *testing.T) {
 	o := podConverter().item(unstructuredOf(t, realistic(t, 7))).object
 	got, err := json.Marshal(o.Whole())
 	if err != nil {

@@ -3,9 +3,11 @@ package kube
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/leaderelection"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
@@ -38,7 +40,7 @@ func (c *Cluster) term(ctx context.Context, lock resourcelock.Interface, lead fu
 	// The library gives the lease back as soon as the context that it was given ends: that must not be before lead has returned.
 	held, giveBack := context.WithCancel(context.WithoutCancel(ctx))
 	defer giveBack()
-	t := &term{Interface: lock, done: make(chan struct{})}
+	t := &term{Interface: lock, done: make(chan struct{}), log: c.log}
 	defer context.AfterFunc(ctx, func() {
 		if !t.end() {
 			giveBack()
@@ -78,6 +80,8 @@ type term struct {
 	resourcelock.Interface
 	done   chan struct{} // closed when leading is over
 	holder string        // of the lease, when it was last read; of the library's goroutine
+	failed bool          // the last request; of the library's goroutine
+	log    *slog.Logger
 
 	mu     sync.Mutex
 	stop   func() // has the leader stop; nil: nobody has begun to lead
@@ -112,7 +116,25 @@ func (t *term) Get(ctx context.Context) (*resourcelock.LeaderElectionRecord, []b
 	if t.holder = ""; err == nil {
 		t.holder = r.HolderIdentity
 	}
+	if !apierrors.IsNotFound(err) {
+		t.tell(err)
+	}
 	return r, raw, err
+}
+
+// Create makes the lease.
+func (t *term) Create(ctx context.Context, r resourcelock.LeaderElectionRecord) error {
+	err := t.Interface.Create(ctx, r)
+	t.tell(err)
+	return err
+}
+
+// tell logs the first of some requests that fail: the library tries again and again, and says nothing.
+func (t *term) tell(err error) {
+	if err != nil && !t.failed {
+		t.log.Warn("the lease of the leader can't be read or written", "lease", t.Describe(), "error", err)
+	}
+	t.failed = err != nil
 }
 
 // Update gives the lease back only when nobody leads, and only if it is still held: the library, where it failed to renew the lease

@@ -15,7 +15,7 @@ import (
 	"github.com/weft-mesh/weft/dialect"
 )
 
-// objects is where the objects of a kind are, in a version, or the preferred one if version is empty.
+// objects is where the objects of a kind are, in a version, or the preferred one if version is empty. No namespace stands for all.
 func (c *Cluster) objects(ctx context.Context, k dialect.Key, version string) (dynamic.ResourceInterface, error) {
 	at, err := c.catalog.find(ctx, schema.GroupKind{Group: k.Group, Kind: k.Kind}, version)
 	if err != nil {
@@ -27,7 +27,10 @@ func (c *Cluster) objects(ctx context.Context, k dialect.Key, version string) (d
 		}
 		return c.dynamic.Resource(at.GroupVersionResource), nil
 	}
-	return c.dynamic.Resource(at.GroupVersionResource).Namespace(k.Namespace), nil // an empty one stands for all
+	if k.Namespace == "" && k.Name != "" {
+		return nil, fmt.Errorf("a %s is in a namespace, and none is named", k.Kind)
+	}
+	return c.dynamic.Resource(at.GroupVersionResource).Namespace(k.Namespace), nil
 }
 
 // say is a key as people say it.

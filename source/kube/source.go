@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/weft-mesh/weft/decision"
@@ -160,6 +161,7 @@ func (r *run) answered(now *reading, verb string, err error) {
 	switch trouble := now.trouble[verb]; {
 	case err == nil && was != nil:
 		log.Info("objects can be read again", "verb", verb)
+	case verb == "watch" && !now.listed && apierrors.IsForbidden(err): // the list that follows says it
 	case err != nil && (was == nil || was.Error() != trouble.Error()):
 		log.Warn("objects can't be read; what is known of them stays in force", "verb", verb, "error", r.cluster.explain(verb, err))
 	}

@@ -40,6 +40,10 @@ func TestApply(t *testing.T) {
 	if err := c.Apply(t.Context(), map[string]any{"kind": "ConfigMap"}); err == nil {
 		t.Error("an object without a name was applied")
 	}
+	if err := c.Apply(t.Context(), map[string]any{"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": "a"}}); err == nil ||
+		!strings.Contains(err.Error(), "none is named") {
+		t.Error(err)
+	}
 	o["apiVersion"], o["kind"] = "acme.com/v1", "Rocket"
 	if err := c.Apply(t.Context(), o); !errors.Is(err, ErrAbsent) || !strings.Contains(err.Error(), "applying Rocket shop/weft-root") || !strings.Contains(err.Error(), "CustomResourceDefinition") {
 		t.Error(err)
@@ -76,7 +80,7 @@ func TestDelete(t *testing.T) {
 		t.Error(err)
 	}
 	s.fail = func(verb, resource string, _ *http.Request) error { return forbidden(verb, resource) }
-	if err := c.Delete(t.Context(), route); err == nil || !strings.Contains(err.Error(), "deleting HTTPRoute shop/r: forbidden") {
+	if err := c.Delete(t.Context(), route); err == nil || !strings.Contains(err.Error(), "deleting HTTPRoute shop/r: httproutes is forbidden") {
 		t.Error(err)
 	}
 }
