@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup" // the parts of a program that end together
-	corev1 "k8s.io/api/core/v1"
 
 	"github.com/weft-mesh/weft/control"
 	"github.com/weft-mesh/weft/dialect"
@@ -31,7 +30,7 @@ func (r *replica) tasks() []control.Task {
 	if r.injection != nil {
 		gateways := &control.Gateways{Apply: r.cluster.Apply, Delete: r.cluster.Delete}
 		list = append(list, control.Task{Name: "gateways", Do: func(ctx context.Context) error {
-			gateways.Options = gateway.Options{Inject: r.injection(), ServiceType: corev1.ServiceType(r.gatewayService)}
+			gateways.Options = gateway.Options{Inject: r.injection(), ServiceType: r.gatewayService}
 			return gateways.Do(ctx, r.control.View())
 		}})
 	}

@@ -25,9 +25,9 @@ import (
 
 // Options are the mesh's own part. Zero fields take the value in brackets.
 type Options struct {
-	Inject      inject.Options     // how proxies run; required
-	ServiceType corev1.ServiceType // [LoadBalancer]
-	Replicas    int32              // [as many as somebody else sets, one at first]
+	Inject      inject.Options // how proxies run; required
+	ServiceType string         // of Kubernetes [LoadBalancer]
+	Replicas    int32          // [as many as somebody else sets, one at first]
 }
 
 // TypeAnnotation of a Gateway's infrastructure says of which type its Service is.
@@ -105,7 +105,7 @@ func (m *maker) serviceType() corev1.ServiceType {
 	case t == corev1.ServiceTypeClusterIP, t == corev1.ServiceTypeNodePort, t == corev1.ServiceTypeLoadBalancer:
 		return t
 	case m.o.ServiceType != "":
-		return m.o.ServiceType
+		return corev1.ServiceType(m.o.ServiceType)
 	}
 	return corev1.ServiceTypeLoadBalancer
 }

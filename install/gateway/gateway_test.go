@@ -7,8 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	corev1 "k8s.io/api/core/v1"
-
 	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/inject"
 	"github.com/weft-mesh/weft/install/gateway"
@@ -110,7 +108,7 @@ func TestChoices(t *testing.T) {
 	}
 	g = edge()
 	o := options
-	o.ServiceType, o.Replicas = corev1.ServiceTypeClusterIP, 3
+	o.ServiceType, o.Replicas = "ClusterIP", 3
 	all := objects(t, g, o)
 	if field(t, all["Service"], "spec", "type") != "ClusterIP" || field(t, all["Deployment"], "spec", "replicas") != 3.0 {
 		t.Errorf("%v", all)
