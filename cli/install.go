@@ -21,9 +21,9 @@ func installCommand() *cobra.Command {
 		Use:   "install",
 		Short: "Print the objects that make weft run in a Kubernetes cluster, for kubectl apply",
 		Long: `Install renders weft's Helm chart, which is built in, with Helm's own engine, and prints the objects in the order in which they
-are to be applied; helm install takes the same chart. Nothing is changed: the cluster is only asked which kinds it has.
+are to be applied; helm install takes the same chart. Nothing is changed.
 
-With --crds, the kinds of other projects that the cluster has not come first.`,
+With --crds, the kinds of other projects come first, those that the cluster has not.`,
 		Example: "  weft install | kubectl apply -f -\n  weft install --ha --crds gateway-api | kubectl apply -f -\n" +
 			"  weft install --set image.registry=registry.example/mesh --offline | tee weft.yaml",
 		Args: cobra.NoArgs,
@@ -33,7 +33,7 @@ With --crds, the kinds of other projects that the cluster has not come first.`,
 				return err
 			}
 			o := options(cluster.namespace, v)
-			kinds, err := definitions(c.Context(), &cluster, crds, offline, &o)
+			kinds, err := definitions(c.Context(), &cluster, crds, offline)
 			if err != nil {
 				return err
 			}
@@ -55,8 +55,8 @@ func options(namespace string, values map[string]any) install.Options {
 	return install.Options{Namespace: namespace, Version: Version, Values: values}
 }
 
-// definitions are the kinds to bring; o learns of those that there are then.
-func definitions(ctx context.Context, cluster *clusterFlags, projects []string, offline bool, o *install.Options) (out []install.Object, err error) {
+// definitions are the kinds to bring.
+func definitions(ctx context.Context, cluster *clusterFlags, projects []string, offline bool) (out []install.Object, err error) {
 	for _, p := range projects {
 		more, err := install.Definitions(p)
 		if err != nil {
@@ -64,21 +64,15 @@ func definitions(ctx context.Context, cluster *clusterFlags, projects []string, 
 		}
 		out = append(out, more...)
 	}
-	o.Served = install.Serves(out)
-	if offline {
+	if offline || len(out) == 0 {
 		return out, nil
 	}
 	k, err := cluster.open()
 	if err == nil {
 		out, err = install.Missing(ctx, k, out)
 	}
-	if err == nil {
-		var there []string
-		there, err = install.Served(ctx, k)
-		o.Served = append(o.Served, there...)
-	}
 	if err != nil {
-		return nil, fmt.Errorf("%w\nWithout a cluster, weft install --offline prints the objects", err)
+		return nil, fmt.Errorf("%w\nWithout a cluster, weft install --offline prints all kinds that --crds names", err)
 	}
 	return out, nil
 }

@@ -39,11 +39,7 @@ the new proxy when they are made anew: weft check names those that have an old o
 			if err != nil {
 				return err
 			}
-			o := options(cluster.namespace, v)
-			if o.Served, err = install.Served(ctx, k); err != nil {
-				return err
-			}
-			return install.Upgrade(ctx, k, o, progress(c.ErrOrStderr()), install.Every(glance))
+			return install.Upgrade(ctx, k, options(cluster.namespace, v), progress(c.ErrOrStderr()), install.Every(glance))
 		},
 	}
 	cluster.add(c)

@@ -141,25 +141,5 @@ func Missing(ctx context.Context, c Cluster, all []Object) (missing []Object, er
 	return missing, nil
 }
 
-// Serves are the kinds that definitions bring, as Options.Served has them.
-func Serves(all []Object) (out []string) {
-	for _, x := range all {
-		versions, _ := at[[]any](x.Tree, "spec", "versions")
-		for _, v := range versions {
-			out = append(out, path.Join(text(x.Tree, "spec", "group"), text(v, "name"), text(x.Tree, "spec", "names", "kind")))
-		}
-	}
-	return out
-}
-
-// gatewayClass is a kind that the chart has an object of, where the cluster knows it.
+// gatewayClass is the kind by which one sees whether the Gateway API is there.
 var gatewayClass = dialect.Key{Group: "gateway.networking.k8s.io", Kind: "GatewayClass"}
-
-// Served asks a cluster for those of its kinds that change what is rendered.
-func Served(ctx context.Context, c Cluster) (out []string, err error) {
-	versions, err := c.Serves(ctx, gatewayClass.Group, gatewayClass.Kind)
-	for _, v := range versions {
-		out = append(out, path.Join(gatewayClass.Group, v, gatewayClass.Kind))
-	}
-	return out, err
-}

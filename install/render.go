@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
-	"slices"
 	"strings"
 
 	"helm.sh/helm/v4/pkg/chart/common" // Helm's own engine, so that weft install and helm install say the same
@@ -31,7 +30,6 @@ type Options struct {
 	Namespace string         // [DefaultNamespace]
 	Version   string         // of the image, where Values name none
 	Values    map[string]any // over those of the chart, as Read makes them; nil: none
-	Served    []string       // kinds that the cluster has beside Kubernetes' own, as "gateway.networking.k8s.io/v1/GatewayClass"
 }
 
 // Object is one of those to be applied.
@@ -69,10 +67,8 @@ func Render(o Options) ([]Object, error) {
 	if err != nil {
 		return nil, err
 	}
-	caps := common.DefaultCapabilities.Copy()
-	caps.APIVersions = append(slices.Clone(caps.APIVersions), o.Served...)
 	release := common.ReleaseOptions{Name: "weft", Namespace: o.Namespace, IsInstall: true}
-	top, err := util.ToRenderValues(c, o.Values, release, caps)
+	top, err := util.ToRenderValues(c, o.Values, release, nil)
 	if err != nil {
 		return nil, fmt.Errorf("the values: %w", err)
 	}

@@ -21,8 +21,6 @@ import (
 
 var update = flag.Bool("update", false, "write what depends on other packages")
 
-const gatewayClassV1 = "gateway.networking.k8s.io/v1/GatewayClass"
-
 func render(t *testing.T, o Options, settings ...string) map[string]map[string]any {
 	t.Helper()
 	var err error
@@ -47,7 +45,7 @@ func TestGolden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	objects, err := Render(Options{Version: "v1", Values: values, Served: []string{gatewayClassV1}})
+	objects, err := Render(Options{Version: "v1", Values: values})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +71,7 @@ func cluster(kind string) bool {
 
 // What uninstall and check look for is in every object.
 func TestObjects(t *testing.T) {
-	objects := render(t, Options{Namespace: "mesh", Version: "v1", Served: []string{gatewayClassV1}}, "control.ha=true", "namespace.create=true", "inject.adopt=true")
+	objects := render(t, Options{Namespace: "mesh", Version: "v1"}, "control.ha=true", "namespace.create=true", "inject.adopt=true")
 	for name, o := range objects {
 		key := keyOf(o)
 		if text(o, "metadata", "labels", partOf) != ours || text(o, "metadata", "labels", managedBy) != ours ||
@@ -91,13 +89,13 @@ func TestObjects(t *testing.T) {
 			t.Errorf("%s speaks of %s", name, DefaultNamespace)
 		}
 	}
-	for _, want := range []string{"GatewayClass weft", "PodDisruptionBudget mesh/weft-control", "NetworkPolicy mesh/weft-control", "Namespace mesh"} {
+	for _, want := range []string{"PodDisruptionBudget mesh/weft-control", "NetworkPolicy mesh/weft-control", "Namespace mesh"} {
 		if objects[want] == nil {
 			t.Errorf("there is no %s", want)
 		}
 	}
 	less := render(t, Options{}, "networkPolicy.enabled=false", "gateways.enabled=false")
-	for _, gone := range []string{"GatewayClass weft", "PodDisruptionBudget weft-system/weft-control", "NetworkPolicy weft-system/weft-control", "Namespace weft-system"} {
+	for _, gone := range []string{"PodDisruptionBudget weft-system/weft-control", "NetworkPolicy weft-system/weft-control", "Namespace weft-system"} {
 		if less[gone] != nil {
 			t.Errorf("there is a %s", gone)
 		}

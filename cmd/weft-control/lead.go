@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup" // the parts of a program that end together
 
 	"github.com/weft-mesh/weft/control"
 	"github.com/weft-mesh/weft/dialect"
+	"github.com/weft-mesh/weft/dialect/gatewayapi"
 	"github.com/weft-mesh/weft/install/gateway"
 )
 
@@ -27,6 +29,10 @@ func (r *replica) tasks() []control.Task {
 		r.control.HookTask("weft-inject", r.get, r.cluster.Apply),
 		{Name: "statuses", Do: statuses.Do},
 	}
+	if r.gatewayClass != "" {
+		c := class{name: r.gatewayClass, serves: r.cluster.Serves, apply: r.cluster.Apply}
+		list = append(list, control.Task{Name: "gateway-class", Do: func(ctx context.Context) error { return c.do(ctx, time.Now()) }})
+	}
 	if r.injection != nil {
 		gateways := &control.Gateways{Apply: r.cluster.Apply, Delete: r.cluster.Delete}
 		list = append(list, control.Task{Name: "gateways", Do: func(ctx context.Context) error {
@@ -43,4 +49,37 @@ func (r *replica) writeStatus(ctx context.Context, k dialect.Key, of dialect.Sta
 		was, _ := o["status"].(map[string]any)
 		return of(was, time.Now()), nil
 	}))
+}
+
+// class makes the GatewayClass by which Gateways are weft's, as soon as its kind is there, and again if somebody takes it away.
+type class struct {
+	name   string
+	serves func(ctx context.Context, group, kind string) ([]string, error)
+	apply  func(ctx context.Context, o map[string]any) error
+	next   time.Time // to ask again
+}
+
+// How long the API server is not asked again which kinds there are, which is a look at all of them: where there was no such kind, and
+// where there is.
+const (
+	askAgain  = 10 * time.Second
+	mendAgain = 5 * time.Minute
+)
+
+func (c *class) do(ctx context.Context, now time.Time) error {
+	if now.Before(c.next) {
+		return nil
+	}
+	const group, kind = "gateway.networking.k8s.io", "GatewayClass"
+	versions, err := c.serves(ctx, group, kind)
+	if c.next = now.Add(askAgain); err != nil || !slices.Contains(versions, "v1") {
+		return err
+	}
+	err = c.apply(ctx, map[string]any{"apiVersion": group + "/v1", "kind": kind,
+		"metadata": map[string]any{"name": c.name, "labels": map[string]any{"app.kubernetes.io/part-of": "weft", "app.kubernetes.io/managed-by": "weft"}},
+		"spec":     map[string]any{"controllerName": gatewayapi.Controller, "description": "Gateways whose proxies weft deploys and owns"}})
+	if err == nil {
+		c.next = now.Add(mendAgain)
+	}
+	return err
 }

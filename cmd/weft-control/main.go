@@ -41,7 +41,7 @@ type flags struct {
 	kubeconfig, context                string
 	namespace, pod, account, service   string
 	trustDomain, dir, token, authority string
-	gatewayService                     string
+	gatewayService, gatewayClass       string
 	inject                             string
 	streams, health, webhook           string
 	lifetime, reach                    time.Duration
@@ -75,6 +75,7 @@ func parse(args []string) (*flags, error) {
 	s.StringVar(&f.streams, "streams", ":15012", "address for proxies, TLS")
 	s.StringVar(&f.health, "health", ":15014", "address for /healthz, /readyz and /metrics")
 	s.StringVar(&f.webhook, "webhook", ":15017", "address for the API server's questions, HTTPS")
+	s.StringVar(&f.gatewayClass, "gateway-class", "", "GatewayClass to make, where its kind is there; empty: none")
 	s.DurationVar(&f.reach, "roots-reach", 2*time.Minute, "how long a new root has, at least, to reach the files of all pods before an old one is retired")
 	s.BoolVar(&f.unguarded, "start-unguarded", false, "start although a policy is refused that no earlier version stands for: calls pass that it forbids")
 	s.BoolVar(&f.verbose, "verbose", false, "log every certificate")
