@@ -58,8 +58,12 @@ var assertions = []assertion{
 	{"metrics equal the load's own count", (*checker).counted},
 }
 
-// most is how long all of it may take.
-const most = 90 * time.Second
+// most is how long all of it may take, and patience how long a change may, on a machine that does other things: the figures say how long
+// it took.
+const (
+	most     = 4 * time.Minute
+	patience = 15 * time.Second
+)
 
 // check runs the assertions whose names contain only, and prints a line each.
 func check(ctx context.Context, bin, only string, log io.Writer) error {
@@ -133,7 +137,7 @@ func (c *checker) begin(ctx context.Context) (err error) {
 	if err := c.startShop(ctx, c.page); err != nil {
 		return err
 	}
-	return c.eventually(20*time.Second, func() error {
+	return c.eventually(func() error {
 		_, err := c.expect("http://ratings:9080/ratings/0", nil, 200)
 		return err
 	})
@@ -195,8 +199,8 @@ func (c *checker) versions(n int, target string, header map[string]string) (map[
 }
 
 // eventually repeats try until it succeeds.
-func (c *checker) eventually(most time.Duration, try func() error) error {
-	for deadline := time.Now().Add(most); ; {
+func (c *checker) eventually(try func() error) error {
+	for deadline := time.Now().Add(patience); ; {
 		err := try()
 		if err == nil || time.Now().After(deadline) || c.current.Err() != nil {
 			return err
@@ -217,7 +221,7 @@ func (c *checker) apply(name, yaml string) (gone func(), err error) {
 // file is apart from the files of the shop.
 func (c *checker) file(name string) string { return filepath.Join(c.Config, "check-"+name+".yaml") }
 
-// with applies configuration for the time of an assertion: seen has to succeed within 3 s, and again without it.
+// with applies configuration for the time of an assertion: seen has to succeed, and to fail again without it.
 func (c *checker) with(name, yaml string, seen func() error, then func() (string, error)) (string, error) {
 	gone, err := c.apply(name, yaml)
 	if err != nil {
@@ -225,7 +229,7 @@ func (c *checker) with(name, yaml string, seen func() error, then func() (string
 	}
 	defer func() {
 		gone()
-		_ = c.eventually(3*time.Second, func() error {
+		_ = c.eventually(func() error {
 			if seen() == nil {
 				return errors.New("still there")
 			}
@@ -233,8 +237,8 @@ func (c *checker) with(name, yaml string, seen func() error, then func() (string
 		})
 	}()
 	at := time.Now()
-	if err := c.eventually(3*time.Second, seen); err != nil {
-		return "", fmt.Errorf("the change did not take effect within 3 s: %w", err)
+	if err := c.eventually(seen); err != nil {
+		return "", fmt.Errorf("the change did not take effect within %v: %w", patience, err)
 	}
 	took := time.Since(at)
 	figures, err := then()
@@ -267,7 +271,7 @@ func (c *checker) numbers(service, version string) (*stat.Snapshot, *control.Pro
 
 // admin asks a proxy on its socket.
 func (c *checker) admin(socket, path string, v any) error {
-	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true,
+	client := &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			var d net.Dialer
 			return d.DialContext(ctx, "unix", socket)

@@ -21,11 +21,14 @@ func (c *checker) underLoad(target string, change func() (string, error)) (strin
 		}
 		return nil
 	})
-	time.Sleep(200 * time.Millisecond)
-	figures, err := change()
-	time.Sleep(300 * time.Millisecond)
+	err := c.eventually(l.more(20))
+	var figures string
+	if err == nil {
+		figures, err = change()
+	}
+	err = errors.Join(err, c.eventually(l.more(30)))
 	l.stop()
-	if err == nil && (l.failed.Load() > 0 || l.sent.Load() < 50) {
+	if err == nil && l.failed.Load() > 0 {
 		err = errors.New("requests failed")
 	}
 	if err != nil {
@@ -42,7 +45,7 @@ func (c *checker) changes() (string, error) {
 			if _, err := c.apply("reviews", routes("  - route: [{destination: {host: reviews, subset: "+v+"}}]\n")); err != nil {
 				return "", err
 			}
-			if err := c.eventually(2*time.Second, func() error { return c.only(3, v, reviewsURL, nil) }); err != nil {
+			if err := c.eventually(func() error { return c.only(3, v, reviewsURL, nil) }); err != nil {
 				return "", fmt.Errorf("change %d: %w", i+1, err)
 			}
 		}
@@ -58,7 +61,7 @@ func (c *checker) badChange() (string, error) {
 	if _, err := c.apply("reviews", good); err != nil {
 		return "", err
 	}
-	if err := c.eventually(3*time.Second, func() error { return c.only(3, "v2", reviewsURL, nil) }); err != nil {
+	if err := c.eventually(func() error { return c.only(3, "v2", reviewsURL, nil) }); err != nil {
 		return "", err
 	}
 	return c.underLoad(reviewsURL, func() (string, error) {
@@ -66,7 +69,7 @@ func (c *checker) badChange() (string, error) {
 			return "", err
 		}
 		var said string
-		err := c.eventually(3*time.Second, func() error {
+		err := c.eventually(func() error {
 			s, err := c.status()
 			if err != nil {
 				return err
@@ -118,7 +121,7 @@ spec:
 		if err != nil {
 			return "", err
 		}
-		return "moved", c.eventually(3*time.Second, func() error {
+		return "moved", c.eventually(func() error {
 			got, err := c.expect("http://details:9080/details/0", nil, 200)
 			if err == nil && got.Header.Get("x-moved") == "" {
 				err = errors.New("not moved")
@@ -176,7 +179,7 @@ func (c *checker) killed() (string, error) {
 			return "", err
 		}
 		var fewer error
-		err = c.eventually(10*time.Second, func() error {
+		err = c.eventually(func() error {
 			after, err := c.held()
 			if fewer = less(before, after, false); fewer != nil {
 				return nil
@@ -233,7 +236,7 @@ func less(before, after map[string]int, whole bool) error {
 func (c *checker) workloadKilled() (string, error) {
 	return c.underLoad("http://ratings:9080/ratings/0", func() (string, error) {
 		c.flaky.Kill()
-		return "one of two ratings killed", c.eventually(5*time.Second, func() error {
+		return "one of two ratings killed", c.eventually(func() error {
 			s, err := c.status()
 			if err != nil {
 				return err
@@ -274,7 +277,7 @@ func (c *checker) counted() (string, error) {
 	time.Sleep(2 * time.Second)
 	l.stop()
 	var after uint64
-	err = c.eventually(2*time.Second, func() (err error) {
+	err = c.eventually(func() (err error) {
 		if after, err = count(); err == nil && after-before != uint64(l.sent.Load()) {
 			err = fmt.Errorf("the mesh counted %d, the load %d", after-before, l.sent.Load())
 		}

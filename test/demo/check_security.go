@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/weft-mesh/weft/observe/stat"
 )
 
 // recorder relays connections and keeps the bytes of both ways.
@@ -115,21 +117,34 @@ func (c *checker) inspect(r *recorder, secret, address string) (string, error) {
 			return "", fmt.Errorf("%q is readable between the proxies", word)
 		}
 	}
-	s, _, err := c.numbers("caller", "")
+	e, err := c.edge("caller", func(e *stat.Edge) bool { return strings.HasPrefix(e.Service, "recorded.") })
 	if err != nil {
 		return "", err
 	}
-	for _, e := range s.Edges {
-		if !strings.HasPrefix(e.Service, "recorded.") {
-			continue
-		}
-		want := [2]string{"spiffe://cluster.local/ns/default/sa/bookinfo-caller", "spiffe://cluster.local/ns/default/sa/bookinfo-ratings"}
-		if got := [2]string{e.FromAccount, e.ToAccount}; got != want || e.Secure != e.Calls {
-			return "", fmt.Errorf("identities %v, %d of %d calls by mutual TLS, want %v and all", got, e.Secure, e.Calls, want)
-		}
-		return fmt.Sprintf("%d bytes up, %d down, TLS 1.3, nothing readable; %s -> %s", len(up), len(down), e.FromAccount, e.ToAccount), nil
+	want := [2]string{"spiffe://cluster.local/ns/default/sa/bookinfo-caller", "spiffe://cluster.local/ns/default/sa/bookinfo-ratings"}
+	if got := [2]string{e.FromAccount, e.ToAccount}; got != want || e.Secure != e.Calls {
+		return "", fmt.Errorf("identities %v, %d of %d calls by mutual TLS, want %v and all", got, e.Secure, e.Calls, want)
 	}
-	return "", errors.New("the caller's proxy has not counted the call")
+	return fmt.Sprintf("%d bytes up, %d down, TLS 1.3, nothing readable; %s -> %s", len(up), len(down), e.FromAccount, e.ToAccount), nil
+}
+
+// edge is the one that a workload's proxy has counted calls of; a call is counted when both of its bodies have ended, of which its caller
+// may know before.
+func (c *checker) edge(service string, is func(*stat.Edge) bool) (out *stat.Edge, err error) {
+	err = c.eventually(func() error {
+		s, _, err := c.numbers(service, "")
+		if err != nil {
+			return err
+		}
+		for i := range s.Edges {
+			if is(&s.Edges[i]) {
+				out = &s.Edges[i]
+				return nil
+			}
+		}
+		return fmt.Errorf("the proxy of %s has not counted the call: %+v", service, s.Edges)
+	})
+	return out, err
 }
 
 // serverHello13 reads the first record of a TLS server: a ServerHello whose supported_versions extension says 1.3 (RFC 8446
@@ -185,7 +200,7 @@ func reachable(addr string) bool {
 
 // stranger calls without a certificate, and returns the one that it was shown, and what came of the call.
 func stranger(addr string) (shown *x509.Certificate, err error) {
-	d := tls.Dialer{NetDialer: &net.Dialer{Timeout: 3 * time.Second},
+	d := tls.Dialer{NetDialer: &net.Dialer{Timeout: patience},
 		Config: &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"weft/1", "h2"}}} // to look at what it shows
 	raw, err := d.Dial("tcp", addr)
 	if err != nil {
@@ -194,7 +209,7 @@ func stranger(addr string) (shown *x509.Certificate, err error) {
 	defer raw.Close()
 	conn := raw.(*tls.Conn)
 	shown = conn.ConnectionState().PeerCertificates[0]
-	if err := conn.SetDeadline(time.Now().Add(3 * time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
 		return shown, err
 	}
 	if _, err = conn.Write([]byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00")); err == nil {
@@ -223,16 +238,13 @@ spec:
 		if status, _, err := get(c.current, c.client, "http://"+c.page+"/productpage", nil); err != nil || status != 200 {
 			return "", fmt.Errorf("the shop, which may call details, got %d %v", status, err)
 		}
-		s, _, err := c.numbers("details", "")
+		e, err := c.edge("details", func(e *stat.Edge) bool {
+			return strings.Contains(e.LastDenial, "AuthorizationPolicy default/no-caller rules[0]")
+		})
 		if err != nil {
 			return "", err
 		}
-		for _, e := range s.Edges {
-			if strings.Contains(e.LastDenial, "AuthorizationPolicy default/no-caller rules[0]") {
-				return fmt.Sprintf("403 %q, %d denied because %s", strings.TrimSpace(got.Body), e.Denied, e.LastDenial), nil
-			}
-		}
-		return "", fmt.Errorf("no edge of details names the policy: %+v", s.Edges)
+		return fmt.Sprintf("403 %q, %d denied because %s", strings.TrimSpace(got.Body), e.Denied, e.LastDenial), nil
 	})
 }
 

@@ -66,6 +66,17 @@ func (l *load) one(ctx context.Context) {
 	}
 }
 
+// more is an error until n more requests have been sent.
+func (l *load) more(n int64) func() error {
+	was := l.sent.Load()
+	return func() error {
+		if now := l.sent.Load(); now < was+n {
+			return fmt.Errorf("%d requests were sent in %v, want %d", now-was, patience, n)
+		}
+		return nil
+	}
+}
+
 // stop sends no more and waits for what is under way.
 func (l *load) stop() {
 	l.cancel()
