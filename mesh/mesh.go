@@ -101,6 +101,7 @@ type Workload struct {
 	Addr      netip.Addr
 	Also      []netip.Addr   // further addresses
 	Shared    bool           // its addresses are its node's, so they do not tell whose a call is
+	Claimed   bool           // its addresses are its author's word: of a Pod's they are the kubelet's
 	Tunnel    netip.AddrPort // of its proxy; zero: it has none
 	Labels    []string       // "key=value", sorted
 	Ports     []WorkloadPort

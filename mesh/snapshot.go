@@ -160,17 +160,24 @@ func cloned[K comparable, V any](m map[K]V) map[K]V {
 	return maps.Clone(m)
 }
 
-// At returns the workload that alone has an address, or nil: of several one that is ready, since the others have ended or not begun.
+// At returns the workload that alone has an address, or nil. Of several it is none whose address is claimed only, which anybody may do;
+// then one with a proxy, since calls that belong into mutual TLS would go out in the clear; then one that is ready, since the others have
+// ended or not begun.
 func (s *Snapshot) At(a netip.Addr) *Workload {
 	return first(s.byAddr[a], func(x, y *Workload) int {
-		switch {
-		case x.Ready && !y.Ready:
-			return -1
-		case y.Ready && !x.Ready:
-			return 1
-		}
-		return cmp.Compare(x.Key(), y.Key())
+		return cmp.Or(yes(y.Claimed, x.Claimed), yes(x.Tunnel.IsValid(), y.Tunnel.IsValid()), yes(x.Ready, y.Ready), cmp.Compare(x.Key(), y.Key()))
 	})
+}
+
+// yes puts what is so before what is not.
+func yes(x, y bool) int {
+	switch {
+	case x && !y:
+		return -1
+	case y && !x:
+		return 1
+	}
+	return 0
 }
 
 // HostOf returns the host whose virtual IP a is: the oldest service's; empty: none has it.

@@ -162,6 +162,19 @@ func TestAddressesOfWorkloads(t *testing.T) {
 	if w := s.At(v6); w == nil || w.Name != "dual" || s.At(node) != nil {
 		t.Errorf("%+v, %+v", w, s.At(node))
 	}
+	claim := mesh.Workload{Name: "claim", Namespace: "a", Addr: v4, Ready: true}
+	for _, claim.Claimed = range []bool{true, false} { // by its author's word; by a kubelet's, without a proxy
+		for _, claim.Tunnel = range []netip.AddrPort{{}, netip.AddrPortFrom(node, 1)} {
+			if !claim.Claimed && claim.Tunnel.IsValid() {
+				continue
+			}
+			c := claim
+			stolen, _ := s.With([]mesh.Change{{New: &mesh.Part{Workloads: []mesh.Workload{c}}}})
+			if w := stolen.At(v4); w == nil || w.Name != "dual" {
+				t.Errorf("the address of a workload with a proxy is taken by %+v", w)
+			}
+		}
+	}
 	foreign := mesh.Workload{Addr: v4, Tunnel: netip.AddrPortFrom(node, 1)}
 	if at := foreign.TunnelAt(v4); at != foreign.Tunnel {
 		t.Errorf("a proxy elsewhere is called at %s", at)
