@@ -76,3 +76,28 @@ func TestGatewayIsSentAgain(t *testing.T) {
 		}
 	}
 }
+
+// TestGatewayIsForWhoHasProvedTheAccount: what others write of a pod's account, in an object of its name, gives it no keys.
+func TestGatewayIsForWhoHasProvedTheAccount(t *testing.T) {
+	const entry = `
+---
+apiVersion: networking.istio.io/v1
+kind: WorkloadEntry
+metadata: {name: reviews-1, namespace: shop}
+spec: {address: 10.0.0.9, serviceAccount: edge-weft}
+`
+	c := newCity()
+	f := newFeed(synced(parse(t, reviewsPod+"---"+strings.ReplaceAll(edge, "metadata: {name: edge}", "metadata: {name: edge, namespace: shop}"))))
+	p := run(t, c.options(t, 0, f))
+	f.emit(t, source.Event{Put: parse(t, entry)})
+	s, err := p.open("reviews-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := config.Name(config.KindGateway, "shop/edge")
+	x := &proxy{t: t, s: s}
+	x.want(name)
+	if r := x.get()[name]; !r.Gone {
+		t.Errorf("account reviews gets %+v", r)
+	}
+}

@@ -224,7 +224,8 @@ func (p *publisher) body(name string, s *session) stream.Body {
 	case config.KindPeer:
 		return encode(compile.Peer(p.snap, key))
 	case config.KindGateway:
-		if g, w := p.snap.Gateways[key], p.snap.Workloads[s.workload]; g != nil && w != nil && g.Runs(w) { // it holds private keys
+		// It holds private keys: for whoever has proved the account, and not for who is said to have it.
+		if g, w := p.snap.Gateways[key], p.snap.Workloads[s.workload]; g != nil && w != nil && g.Runs(w) && s.account == g.Account {
 			return encode(compile.Gateway(p.snap, key))
 		}
 	case config.KindTrust:
