@@ -67,20 +67,33 @@ func (c *Control) open(ctx context.Context, hello *stream.Hello) (*session, erro
 	return s, nil
 }
 
-// mostNames bounds what one proxy may ask for; its own bound is less than half of it.
-const mostNames = 50_000
+// mostNames bounds what one proxy may ask for; its own bound is less than half of it. The longest names are those of pods, two names
+// of Kubernetes with a kind before them.
+const (
+	mostNames  = 50_000
+	longestRef = 1 << 10 // bytes
+	longestWhy = 1 << 10 // bytes of a reason that are kept
+)
 
 func (s *session) Take(up *stream.Up) error {
 	s.acknowledge(up)
 	s.c.rests(s.workload, up.Root)
 	for _, n := range up.Refused {
-		s.c.refused(s.workload, n)
+		if s.wanted(n.Name) { // it was sent nothing else to refuse
+			n.Error = n.Error[:min(len(n.Error), longestWhy)]
+			s.c.refused(s.workload, n)
+		}
 	}
 	if len(up.Subscribe)+len(up.Unsubscribe) == 0 {
 		return s.ended()
 	}
 	if n := s.wants() + len(up.Subscribe); n > mostNames {
 		return fmt.Errorf("%w: %d resources are wanted, and a proxy may have %d", server.ErrRefused, n, mostNames)
+	}
+	for _, w := range up.Subscribe {
+		if len(w.Name) > longestRef {
+			return fmt.Errorf("%w: no resource has a name of %d bytes", server.ErrRefused, len(w.Name))
+		}
 	}
 	err := s.c.do(func() {
 		for _, name := range up.Unsubscribe {
@@ -227,6 +240,13 @@ func (s *session) settled() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.waiting) == 0 && len(s.flying) == 0
+}
+
+func (s *session) wanted(name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.held[name]
+	return ok
 }
 
 func (s *session) wants() int {

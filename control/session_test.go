@@ -125,3 +125,17 @@ func TestWarningOfARefusalNamesIt(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// A proxy makes the control plane remember nothing but what is about the resources that it was sent.
+func TestWhatAProxySaysIsBounded(t *testing.T) {
+	p := run(t, options(t, state(t), newFeed(synced(parse(t, twoServices)))))
+	x := p.proxy(p.register("reviews", "v1"))
+	x.want(host("ratings"))
+	x.take(stream.Up{Refused: []stream.Nack{{Name: "made up", Error: "no"}, {Name: host("ratings"), Error: strings.Repeat("x", 1<<20)}}})
+	if got := p.Refused(); len(got) != 1 || len(got[0]) > 2*longestWhy || !strings.Contains(got[0], "ratings") {
+		t.Errorf("%d refusals", len(got))
+	}
+	if err := x.s.Take(&stream.Up{Subscribe: []stream.Want{{Name: strings.Repeat("x", longestRef+1)}}}); !errors.Is(err, server.ErrRefused) {
+		t.Errorf("a long name: %v", err)
+	}
+}
