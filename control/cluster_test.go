@@ -455,6 +455,39 @@ func TestRotationWaitsForProxiesOfOtherReplicas(t *testing.T) {
 	}
 }
 
+// Anybody may have a Pod whose proxy never comes, or write of a workload elsewhere. That holds a rotation up for as long as certificates
+// live, and not for ever.
+func TestRotationDoesNotWaitForEver(t *testing.T) {
+	const entry = `
+---
+apiVersion: networking.istio.io/v1
+kind: WorkloadEntry
+metadata: {name: vm, namespace: shop, labels: {networking.istio.io/tunnel: http}}
+spec: {address: 10.0.0.9, serviceAccount: vm}
+`
+	synctest.Test(t, func(t *testing.T) {
+		o := newCity().options(t, 0, newFeed(synced(parse(t, reviewsPod+ratingsPod+entry))))
+		o.CertLifetime = time.Hour
+		p := run(t, o)
+		old := p.ca.Roots().Active.ID()
+		p.pod("reviews-1", true)
+		var err error
+		begun := time.Now()
+		for p.ca.Roots().Active.ID() == old || p.ca.Roots().Phase() != ca.Steady {
+			if _, err = p.rotates(5 * time.Minute); err != nil && (!errors.Is(err, context.DeadlineExceeded) || strings.Contains(err.Error(), "vm")) {
+				t.Fatal(err)
+			}
+			if time.Since(begun) > 5*time.Hour {
+				t.Fatalf("%v, and no end: %v", time.Since(begun), err)
+			}
+		}
+		if took := time.Since(begun); took < time.Hour {
+			t.Errorf("it waited %v for a proxy whose certificate may be valid", took)
+		}
+		p.stop()
+	})
+}
+
 // A replica that leads anew goes on where the one before stopped, and steps that it has not seen are not undone.
 func TestAnotherReplicaTakesUpTheRotation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -93,6 +93,7 @@ type Control struct {
 	counters counters
 	nacks    nacks
 	rotating sync.Mutex
+	awaited  awaited // guarded by rotating
 
 	reach time.Duration // what a rotation waits for before it retires a root: handshakeTime, or Cluster.Reach
 }

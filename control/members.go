@@ -111,10 +111,10 @@ func (p *pods) stays(m *member) bool {
 	return ok
 }
 
-// expected is the pods that have a proxy and an address.
+// expected is the pods that have a proxy and an address. What is claimed to be a workload elsewhere has no session here.
 func (p *pods) expected() (out []string) {
 	for key, w := range p.c.publisher.snap.Workloads {
-		if w.Tunnel.IsValid() {
+		if w.Tunnel.IsValid() && !w.Claimed {
 			out = append(out, key)
 		}
 	}

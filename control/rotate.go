@@ -33,6 +33,9 @@ func (c *Control) rotate(ctx context.Context, next *ca.Root, say func(string)) e
 		return errors.New("a rotation is under way; wait for its end")
 	}
 	defer c.rotating.Unlock()
+	if c.awaited == nil || c.ca.Roots().Phase() == ca.Steady {
+		c.awaited = awaited{}
+	}
 	if err := c.begin(next); err != nil {
 		return err
 	}

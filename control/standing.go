@@ -52,8 +52,22 @@ func (c *Control) Standing(ctx context.Context, q *stream.StandingRequest) (*str
 // askAgain is how often other replicas are asked while a rotation waits for their proxies.
 const askAgain = time.Second
 
-// everyone waits until every workload that has a proxy stands, here or at another replica, where q asks. An error names those that
-// do not.
+// awaited is since when each step of a rotation waits for all, over all attempts at it.
+type awaited map[string]time.Time
+
+// late says whether a step has been waited for as long as a certificate lives. Whoever has not come as far by then has none that is valid,
+// or says what is not so: anybody may have a Pod whose proxy never comes, and no root must live for ever because of it.
+func (a awaited) late(q *stream.StandingRequest, life time.Duration, now time.Time) bool {
+	step := fmt.Sprint(q.Trust, q.Root)
+	since, known := a[step]
+	if !known {
+		a[step] = now
+	}
+	return known && now.Sub(since) >= life
+}
+
+// everyone waits until every workload that has a proxy stands, here or at another replica, where q asks, and for none longer than a
+// certificate lives. An error names those that do not.
 func (c *Control) everyone(ctx context.Context, lacks string, q *stream.StandingRequest) error {
 	for {
 		wait := c.nextAck()
@@ -61,6 +75,10 @@ func (c *Control) everyone(ctx context.Context, lacks string, q *stream.Standing
 		var who []string
 		if err := c.do(func() { who = c.behind(q, elsewhere) }); err != nil || len(who) == 0 {
 			return err
+		}
+		if c.awaited.late(q, c.ca.Lifetime(), time.Now()) {
+			c.opts.Log.Error("the rotation of the root goes on without some, after as long as a certificate lives", "without", few(who, ", "), "why", "its proxy "+lacks)
+			return nil
 		}
 		var again <-chan time.Time
 		if others {

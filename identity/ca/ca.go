@@ -159,6 +159,9 @@ func with(state State, config Config, roots Roots) *CA {
 	return c
 }
 
+// Lifetime is that of the certificates that it issues, the longest.
+func (c *CA) Lifetime() time.Duration { return c.config.Lifetime }
+
 // Roots is where the rotation stands.
 func (c *CA) Roots() Roots { return *c.roots.Load() }
 
