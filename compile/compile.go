@@ -111,7 +111,7 @@ func Address(s *mesh.Snapshot, ip netip.Addr, caller *mesh.Workload) *config.Add
 	}
 	out := &config.Address{Workload: to, Ports: ports(s, w)}
 	for _, svc := range s.ServicesOf(w) {
-		if svc.Headless {
+		if svc.Headless && svc.Namespace == w.Namespace { // others may list the address too, and it is not for their rules to say where calls to it go
 			out.Members = append(out.Members, svc.Host)
 		}
 	}

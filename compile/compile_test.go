@@ -214,7 +214,9 @@ func TestAddress(t *testing.T) {
 	headless.Services[0].IPs, headless.Services[0].Headless = nil, true
 	plain := service("plain", http)
 	plain.Services[0].Selector.Labels = []string{"app=ratings"}
-	s := snapshot(dual, naked, shared, headless, plain, workload("default", "reviews", 4), mesh.Part{Authorizations: []mesh.Authorization{{Ref: ref("P", "out"), Out: true,
+	thief := mesh.Part{Services: []mesh.Service{{Host: "thief.evil.svc.cluster.local", Namespace: "evil", Headless: true, Ports: []mesh.Port{http}}},
+		Endpoints: []mesh.EndpointSet{{Host: "thief.evil.svc.cluster.local", Ports: []mesh.Port{http}, Addrs: []mesh.EndpointAddr{{Addr: dual.Workloads[0].Addr, Ready: true}}}}}
+	s := snapshot(dual, naked, shared, headless, plain, thief, workload("default", "reviews", 4), mesh.Part{Authorizations: []mesh.Authorization{{Ref: ref("P", "out"), Out: true,
 		Selector: match.Selector{Labels: []string{"app=reviews"}}, Tiers: []authz.Tier{{Rules: []authz.Rule{{Dest: []match.Source{{Selectors: []match.Selector{{Labels: []string{"version=v1"}}}}}}}}}}}})
 	caller := s.Workloads["default/reviews-4"]
 	is := func(ip netip.Addr, caller *mesh.Workload, want *config.Address) {

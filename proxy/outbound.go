@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"strings"
 
 	"github.com/weft-mesh/weft/chain"
 	"github.com/weft-mesh/weft/config"
@@ -109,7 +110,8 @@ func (o *outbound) service(e *held.Entry, port uint16) {
 // toEndpoint goes to an endpoint of a service by the endpoint's own address, as callers of a headless service do: rules hold where
 // there are any, else the caller gets the one that it chose. Who calls a workload that no headless service leads to means that one.
 func (p *Proxy) toEndpoint(o *outbound) bool {
-	e, port, to := p.store.ByEndpoint(o.to, o.at)
+	namespace, _, _ := strings.Cut(p.opts.Workload, "/")
+	e, port, to := p.store.ByEndpoint(o.to, o.at, namespace)
 	if e == nil {
 		return false
 	}

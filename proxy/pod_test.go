@@ -173,6 +173,25 @@ func TestHeadlessByAddress(t *testing.T) {
 	}
 }
 
+// TestAddressOfAnother: who lists an address as his service's does not get the calls of another namespace to it.
+func TestAddressOfAnother(t *testing.T) {
+	w := newWorld(t)
+	s := startEcho(t, echo.Options{})
+	thief := w.start("thief-1", apps(startEcho(t, echo.Options{})), nil)
+	outside := s.HTTP.Addr().String()
+	a := w.start("caller-1", nil, func(n *node, o *proxy.Options) { n.to(o, outside, "240.0.0.1:80") })
+	listed := traffic.Endpoint{Addr: netip.MustParseAddrPort(outside), ID: thief.id, Workload: thief.name, Tunnel: thief.tunnel}
+	w.publish(&config.Service{Host: "shop.evil.svc.cluster.local", Namespace: "evil", IPs: []netip.Addr{netip.MustParseAddr("240.0.0.1")},
+		Ports: []config.Port{{Number: 80, Proto: traffic.HTTP1, Pools: []config.Pool{{Endpoints: []traffic.Endpoint{listed}}}}}})
+	get(t, client(t, a.at("240.0.0.1:80")), "http://shop.evil/") // so that it is held
+	if resp, body := get(t, client(t, a.at(outside)), "http://outside/"); resp.StatusCode != 200 {
+		t.Errorf("%d %s", resp.StatusCode, body)
+	}
+	if r := a.records.wait(t, 2)[1]; r.Secure || r.Service != "" || r.To.Workload != "" {
+		t.Errorf("%+v", r)
+	}
+}
+
 // TestMutualRequired: where a policy wants mutual TLS, an endpoint without a proxy is not called.
 func TestMutualRequired(t *testing.T) {
 	w := newWorld(t)

@@ -426,13 +426,14 @@ func (s *Store) ByIP(ctx context.Context, ip netip.Addr, now time.Time) (*Entry,
 	return e, nil, err
 }
 
-// ByEndpoint finds an endpoint of a service that is held, its pool, and the service: of any, or only of the hosts whose address a is.
-func (s *Store) ByEndpoint(at netip.AddrPort, a *config.Address) (e *Entry, port *config.Port, to *traffic.Endpoint) {
+// ByEndpoint finds an endpoint of a service that is held, its pool, and the service: one of the hosts whose address a is, or, where no workload
+// has the address, any of a namespace. Anybody may list any address as his service's: it is not for him to say where calls to it go.
+func (s *Store) ByEndpoint(at netip.AddrPort, a *config.Address, namespace string) (e *Entry, port *config.Port, to *traffic.Endpoint) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, name := range s.among(a) { // several services may have it: the answer is always the same
 		x := s.entries[name]
-		if x == nil || x.now.Load() == nil {
+		if x == nil || x.now.Load() == nil || a == nil && x.now.Load().Config.Namespace != namespace {
 			continue
 		}
 		if port, to = x.now.Load().Config.Endpoint(at); to != nil {
