@@ -67,7 +67,7 @@ func (w *world) edge(cfg *config.Gateway) *edge {
 }
 
 func handshake(at net.Addr, name string, protocols ...string) (*tls.Conn, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), bound)
 	defer cancel()
 	c, err := (&tls.Dialer{Config: &tls.Config{ServerName: name, InsecureSkipVerify: true, NextProtos: protocols}}).DialContext(ctx, "tcp", at.String()) //nolint:gosec // the test looks at the certificate
 	if err != nil {

@@ -66,7 +66,7 @@ func TestPlaintextIn(t *testing.T) {
 	c, err := net.Dial("tcp", at(25)) // a server that speaks first
 	must(t, err)
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(10 * time.Second))
+	c.SetDeadline(time.Now().Add(bound))
 	if line, err := bufio.NewReader(c).ReadString('\n'); err != nil || !strings.HasPrefix(line, "220 ready") {
 		t.Errorf("%q, %v", line, err)
 	}
