@@ -23,6 +23,13 @@ func Decode(o *Object, into any) error {
 
 // DecodeField fills into with one top-level field of the object, as "spec"; a field that is not there leaves it as it is.
 func DecodeField(o *Object, field string, into any) error {
+	if o.Packed != "" {
+		var fields map[string]json.RawMessage
+		if err := json.Unmarshal([]byte(o.Packed), &fields); err != nil || fields[field] == nil {
+			return err
+		}
+		return unmarshal(field, fields[field], into)
+	}
 	if o.Tree[field] == nil {
 		return nil
 	}

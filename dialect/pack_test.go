@@ -55,3 +55,24 @@ func TestReadPacked(t *testing.T) {
 		}
 	}
 }
+
+// Of a packed object a field is read as of any other.
+func TestDecodeFieldPacked(t *testing.T) {
+	for _, field := range []string{"spec", "nothing"} {
+		for _, o := range []*dialect.Object{packable(), packable().Pack()} {
+			var spec struct {
+				Half  float64 `json:"half"`
+				Whole int64   `json:"whole"`
+			}
+			if err := dialect.DecodeField(o, field, &spec); err != nil || (spec.Half == 0.5 && spec.Whole == 1<<60) != (field == "spec") {
+				t.Errorf("%s of %v: %v, %v", field, o, spec, err)
+			}
+			var wrong struct {
+				Half string `json:"half"`
+			}
+			if err := dialect.DecodeField(o, field, &wrong); (err == nil) == (field == "spec") {
+				t.Errorf("%s of %v: %v", field, o, err)
+			}
+		}
+	}
+}

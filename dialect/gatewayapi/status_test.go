@@ -66,6 +66,11 @@ func statusOf(t *testing.T, docs, kind, name string, was map[string]any) (map[st
 	if i < 0 {
 		t.Fatalf("no %s %s", kind, name)
 	}
+	for j, o := range objects {
+		if o.Kind == "EndpointSlice" {
+			objects[j] = o.Pack() // as they come from a cluster
+		}
+	}
 	o, view := objects[i], dialecttest.View(objects)
 	_, found := dialect.Read(kinds, o, view)
 	s := dialect.Find(kinds, o.Group, o.Kind).Status(o, view, found)
