@@ -3,20 +3,30 @@ package server
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/peer"
 )
 
-// How many connections may be strangers' at once, in all and from one address. A proxy that finds no room comes again within two
-// seconds; 10,000 of them that come back at once are let in within some ten. One address is a node's where a cluster hides its pods' own.
+// What strangers may have at once, in all and from one address: connections, and bytes that were read of them, since what is not a whole
+// message yet is kept. A proxy that finds no room comes again within two seconds; 10,000 of them that come back at once are let in
+// within some ten. One address is a node's where a cluster hides its pods' own.
 const (
 	mostStrangers = 512
 	mostFromOne   = 64
+
+	free         = 64 << 10 // bytes of each that count for nothing: the token, and what most proxies want
+	mostBytes    = 64 << 20
+	mostBytesOne = 8 << 20 // twice what a message may have
+
+	strangerTime = 30 * time.Second // in which a stranger has to have proved whom he serves
 )
 
 // door is a listener that bounds strangers: who has not proved yet whom he serves costs memory, and anybody may connect.
@@ -24,17 +34,27 @@ type door struct {
 	net.Listener
 	turned func()
 
-	mu        sync.Mutex
-	strangers int
-	from      map[netip.Addr]int // strangers by address; those of a Unix socket have none, and are not counted here
+	mu  sync.Mutex
+	all room
+	of  map[netip.Addr]*room // by address; those of a Unix socket have none, and are not counted here
 }
+
+// room is what strangers have.
+type room struct{ strangers, bytes int }
 
 // guest is a connection that came through the door.
 type guest struct {
 	net.Conn
 	door *door
 	from netip.Addr
-	once sync.Once // it is a stranger no more
+
+	stranger atomic.Bool // changes with the door's lock
+	// The rest is guarded by the door's lock.
+	rooms    []*room // that it counts in, while it is a stranger
+	read     int     // bytes, since it became one
+	sessions int     // for which it has proved whom it serves
+	closed   bool
+	late     *time.Timer
 }
 
 // Accept turns away strangers that are too many.
@@ -61,32 +81,100 @@ func (d *door) enter(nc net.Conn) *guest {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.strangers >= mostStrangers || d.from[g.from] >= mostFromOne {
+	if r := d.of[g.from]; d.all.strangers >= mostStrangers || r != nil && r.strangers >= mostFromOne {
 		return nil
 	}
-	d.strangers++
-	if g.from.IsValid() {
-		d.from[g.from]++
-	}
+	g.count()
 	return g
 }
 
-// known makes g no stranger.
-func (g *guest) known() {
-	g.once.Do(func() {
-		d := g.door
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		d.strangers--
-		if d.from[g.from]--; d.from[g.from] <= 0 {
-			delete(d.from, g.from)
+// count makes g a stranger. It needs the lock.
+func (g *guest) count() {
+	d := g.door
+	g.rooms, g.read = append(g.rooms[:0], &d.all), 0
+	if g.from.IsValid() {
+		r := d.of[g.from]
+		if r == nil {
+			r = &room{}
+			d.of[g.from] = r
 		}
-	})
+		g.rooms = append(g.rooms, r)
+	}
+	for _, r := range g.rooms {
+		r.strangers++
+	}
+	g.stranger.Store(true)
+	g.late = time.AfterFunc(strangerTime, func() { g.Close() })
+}
+
+// known makes g no stranger. It needs the lock.
+func (g *guest) known() {
+	if !g.stranger.Load() {
+		return
+	}
+	g.stranger.Store(false)
+	g.late.Stop()
+	for _, r := range g.rooms {
+		r.strangers--
+		r.bytes -= max(0, g.read-free)
+	}
+	if d := g.door; g.from.IsValid() && d.of[g.from].strangers == 0 {
+		delete(d.of, g.from)
+	}
+}
+
+var errTooMuch = errors.New("strangers have sent more than is kept of them")
+
+// Read implements net.Conn. A stranger of whom too much would be kept is cut.
+func (g *guest) Read(b []byte) (int, error) {
+	n, err := g.Conn.Read(b)
+	if g.stranger.Load() && !g.kept(n) {
+		if g.door.turned != nil {
+			g.door.turned()
+		}
+		g.Close()
+		return 0, errTooMuch
+	}
+	return n, err
+}
+
+// kept counts bytes of a stranger; false: they are too many.
+func (g *guest) kept(n int) bool {
+	d := g.door
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !g.stranger.Load() {
+		return true
+	}
+	more := max(0, g.read+n-free) - max(0, g.read-free)
+	g.read += n
+	for _, r := range g.rooms {
+		r.bytes += more
+	}
+	return more == 0 || d.all.bytes <= mostBytes && (len(g.rooms) < 2 || g.rooms[1].bytes <= mostBytesOne)
+}
+
+// serves says that a session has begun on the connection, or ended. Without any it is a stranger's again.
+func (g *guest) serves(begun bool) {
+	g.door.mu.Lock()
+	defer g.door.mu.Unlock()
+	switch {
+	case begun:
+		g.sessions++
+		g.known()
+	default:
+		if g.sessions--; g.sessions == 0 && !g.closed {
+			g.count()
+		}
+	}
 }
 
 // Close implements net.Conn.
 func (g *guest) Close() error {
+	g.door.mu.Lock()
+	g.closed = true
 	g.known()
+	g.door.mu.Unlock()
 	return g.Conn.Close()
 }
 
@@ -96,13 +184,15 @@ type pass struct {
 	guest *guest
 }
 
-// admit makes the connection of a call no stranger's.
-func admit(ctx context.Context) {
+// admit makes the connection of a call no stranger's until leave is called.
+func admit(ctx context.Context) (leave func()) {
 	if p, ok := peer.FromContext(ctx); ok {
 		if of, ok := p.AuthInfo.(pass); ok && of.guest != nil {
-			of.guest.known()
+			of.guest.serves(true)
+			return func() { of.guest.serves(false) }
 		}
 	}
+	return func() {}
 }
 
 // handshaker remembers with each connection which guest it is.

@@ -72,7 +72,7 @@ const (
 	patience = 10 * time.Second
 	idle     = 30 * time.Second
 
-	mostStreams = 16       // of one connection; a proxy has one
+	mostStreams = 4        // of one connection; a proxy has one
 	mostHeaders = 16 << 10 // bytes
 	readBuffer  = 4 << 10  // of each connection; gRPC's own is 32 KiB, and what proxies say is short
 )
@@ -102,7 +102,7 @@ func Serve(ctx context.Context, l net.Listener, p Plane, o Options) error {
 		},
 	}, sv)
 	defer context.AfterFunc(ctx, func() { sv.end(s) })()
-	if err := s.Serve(&door{Listener: l, turned: o.Turned, from: map[netip.Addr]int{}}); err != nil && ctx.Err() == nil {
+	if err := s.Serve(&door{Listener: l, turned: o.Turned, of: map[netip.Addr]*room{}}); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("serve proxies: %w", err)
 	}
 	return nil
@@ -130,7 +130,7 @@ func serveStream(srv any, g grpc.ServerStream) error {
 	if err != nil {
 		return answer(err)
 	}
-	admit(g.Context())
+	defer admit(g.Context())()
 	defer s.Close()
 	if err := s.Take(up); err != nil {
 		return answer(err)
