@@ -13,7 +13,7 @@ import (
 // Cluster says what is other on Kubernetes. Workloads are Pods, which come from a source as all objects do; their proxies prove
 // themselves by tokens. Services have the addresses that the cluster gave them. The authority is kept where all replicas find it. Of the
 // state directory only the last good versions of configuration are used: it may be empty at each start, though policies that are refused
-// then keep the control plane from starting (see Options.Unguarded).
+// then close their namespace, or keep the control plane from starting (see Options.Unguarded).
 type Cluster struct {
 	// Attest says whose token it is, by the API server's word. Errors for a token that proves nothing wrap ErrToken.
 	Attest func(ctx context.Context, token string) (Proof, error)

@@ -6,13 +6,15 @@ import (
 	"strings"
 
 	"github.com/weft-mesh/weft/dialect"
+	kinds "github.com/weft-mesh/weft/dialect/all"
 )
 
 // ErrUnguarded is of a control plane that does not begin: configuration that says who may call, or may say so, is refused, and no
 // earlier version of it is known. Its text has a line for each.
 var ErrUnguarded = errors.New("calls would pass that the configuration may forbid, for this is refused and no earlier version of it is known:")
 
-// guarded looks at what all sources have given: nil if the mesh may begin.
+// guarded looks at what all sources have given: nil if the mesh may begin. Who may write policies into one namespace of a cluster must not
+// keep the mesh of all others from beginning: what is refused of them closes that namespace.
 func (c *Control) guarded() error {
 	all := c.model.objects.All()
 	if c.opts.Unguarded {
@@ -23,12 +25,25 @@ func (c *Control) guarded() error {
 	for _, f := range c.unknown() {
 		lines = append(lines, f.String())
 	}
+	var closing []*dialect.Object
 	for _, o := range all {
-		for _, f := range c.model.objects.Unguarded(o.Key()) {
+		why := c.model.objects.Unguarded(o.Key())
+		alone := c.opts.Cluster != nil && !kinds.Wide(o)
+		for _, f := range why {
+			if alone {
+				c.opts.Log.Error("all calls of the namespace are denied: a policy is refused, and no earlier version of it is known", "namespace", o.Namespace, "why", f.String())
+				continue
+			}
 			lines = append(lines, f.String())
+		}
+		if alone && len(why) > 0 {
+			closing = append(closing, o)
 		}
 	}
 	if len(lines) == 0 {
+		touched := c.model.close(closing)
+		c.publisher.update(c.model.snap, touched)
+		c.view.Store(nil)
 		return nil
 	}
 	return fmt.Errorf("%w\n%s", ErrUnguarded, strings.Join(lines, "\n"))

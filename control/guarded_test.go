@@ -107,6 +107,40 @@ func TestWhatMayBegin(t *testing.T) {
 	}
 }
 
+// Who may write policies into one namespace of a cluster closes that one with a bad one, until it is mended, and keeps nobody else from
+// the mesh. Who may write them for all does.
+func TestRefusedPolicyOfANamespaceOfACluster(t *testing.T) {
+	for text := range bad {
+		o := newCity().options(t, 0, newFeed(synced(parse(t, text))))
+		wide := strings.Contains(text, "Clusterwide") || strings.Contains(text, "CIDRGroup") || strings.Contains(text, "kind: AuthorizationPolic,") || strings.Contains(text, "istio.oi") ||
+			strings.Contains(text, "networking")
+		if err := begins(t, o); errors.Is(err, ErrUnguarded) != wide || err != nil && !wide {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	mistake := strings.Replace(strict, "STRICT", "STRICTEST", 1)
+	if err := begins(t, newCity().options(t, 0, newFeed(synced(parse(t, strings.Replace(mistake, "name: x", "name: x, namespace: istio-system", 1)))))); !errors.Is(err, ErrUnguarded) {
+		t.Errorf("a policy for all: %v", err)
+	}
+	f := newFeed(synced(parse(t, strings.ReplaceAll(mistake, "name: x", "name: x, namespace: shop")+"\n"+reviewsPod+podOf("other", "a", "u", "a", "10.0.0.7"))))
+	p := run(t, newCity().options(t, 0, f))
+	closed := func(workload string) (n int) {
+		snap := p.View().Mesh
+		w := snap.Workloads[workload]
+		for _, e := range append(snap.Inbound(w).Authz, snap.Egress(w)...) {
+			n += len(e.Tiers)
+		}
+		return n
+	}
+	if in, out := closed("shop/reviews-1"), closed("other/a"); in != 2 || out != 0 {
+		t.Errorf("%d tiers where the policy is, %d elsewhere", in, out)
+	}
+	f.emit(t, source.Event{Put: parse(t, strings.ReplaceAll(strict, "name: x", "name: x, namespace: shop"))})
+	if in := closed("shop/reviews-1"); in != 0 {
+		t.Errorf("%d tiers after it was mended", in)
+	}
+}
+
 // While the mesh runs a bad policy does not end it: what is in force stays, and the log says at the level of errors what is not.
 func TestRefusedPolicyWhileItRuns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/dialect"
 	"github.com/weft-mesh/weft/dialect/all"
+	"github.com/weft-mesh/weft/feature/authz"
 	"github.com/weft-mesh/weft/mesh"
 )
 
@@ -18,12 +19,13 @@ type model struct {
 	objects *dialect.Set
 	parts   map[dialect.Key]*mesh.Part // what each object says, virtual addresses assigned
 	vips    *vips
+	closed  map[dialect.Key]*mesh.Part // in the place of policies that nobody can read
 	snap    *mesh.Snapshot
 }
 
 // newModel makes one of a mesh without objects; vips nil: services have the addresses that they come with.
 func newModel(trustDomain string, vips *vips) *model {
-	return &model{objects: dialect.NewSet(all.Kinds(trustDomain)), parts: map[dialect.Key]*mesh.Part{}, vips: vips, snap: mesh.New()}
+	return &model{objects: dialect.NewSet(all.Kinds(trustDomain)), parts: map[dialect.Key]*mesh.Part{}, closed: map[dialect.Key]*mesh.Part{}, vips: vips, snap: mesh.New()}
 }
 
 // apply changes objects; fresh: virtual addresses were assigned.
@@ -37,8 +39,32 @@ func (m *model) apply(put []*dialect.Object, gone []dialect.Key) (touched *mesh.
 			delete(m.parts, key)
 		}
 	}
+	for key, part := range m.closed {
+		if len(m.objects.Unguarded(key)) == 0 { // it is gone, or can be read now
+			changes = append(changes, mesh.Change{Old: part})
+			delete(m.closed, key)
+		}
+	}
 	m.snap, touched = m.snap.With(changes)
 	return touched, fresh
+}
+
+// close has all calls into a namespace, and out of it, be denied in the place of policies there that are refused: nobody knows what they
+// forbid. It lasts until each is gone, or has a version that can be read.
+func (m *model) close(policies []*dialect.Object) (touched *mesh.Touched) {
+	var changes []mesh.Change
+	for _, o := range policies {
+		part := &mesh.Part{}
+		for _, out := range []bool{false, true} {
+			ref := o.Ref(decision.Core)
+			part.Authorizations = append(part.Authorizations, mesh.Authorization{Ref: ref, Created: o.Created, Namespaces: []string{o.Namespace}, Out: out,
+				Tiers: []authz.Tier{{Effect: authz.Deny, Rules: []authz.Rule{{Ref: ref}}}}})
+		}
+		m.closed[o.Key()] = part
+		changes = append(changes, mesh.Change{New: part})
+	}
+	m.snap, touched = m.snap.With(changes)
+	return touched
 }
 
 // addressed gives services without a virtual address one.

@@ -17,3 +17,6 @@ func Kinds(trustDomain string) []dialect.Kind {
 	return slices.Concat(core.Kinds(trustDomain), gatewayapi.Kinds(trustDomain), istio.Kinds(trustDomain), linkerd.Kinds(trustDomain),
 		cilium.Kinds(trustDomain))
 }
+
+// Wide says whether an object may be about namespaces that are not its own.
+func Wide(o *dialect.Object) bool { return o.Namespace == "" || o.Namespace == istio.RootNamespace }

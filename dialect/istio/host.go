@@ -142,7 +142,7 @@ func (r *reader) checkSubset(field string, d *networking.Destination) {
 // destinationRules returns those for a host, from where Istio looks: the caller's namespace, here the rule's own, the service's,
 // and the root.
 func (r *reader) destinationRules(host string) (rules []*dialect.Object) {
-	namespaces := []string{r.Object.Namespace, rootNamespace}
+	namespaces := []string{r.Object.Namespace, RootNamespace}
 	if _, ns, ok := dialect.ServiceOf(host); ok && ns != r.Object.Namespace {
 		namespaces = append(namespaces, ns)
 	}

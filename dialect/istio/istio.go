@@ -16,7 +16,7 @@ const (
 	telemetryGroup  = "telemetry.istio.io"
 	extensionsGroup = "extensions.istio.io"
 
-	rootNamespace = "istio-system" // whose policies are for the whole mesh (MeshConfig.rootNamespace)
+	RootNamespace = "istio-system" // whose policies are for the whole mesh (MeshConfig.rootNamespace)
 	meshGateway   = "mesh"         // what VirtualServices call all sidecars
 )
 
@@ -31,7 +31,7 @@ func newReader(o *dialect.Object, v dialect.View) *reader {
 }
 
 // root says whether the object stands where Istio keeps what is for the whole mesh.
-func (r *reader) root() bool { return r.Object.Namespace == rootNamespace }
+func (r *reader) root() bool { return r.Object.Namespace == RootNamespace }
 
 // once says whether what is known as key has not been said yet.
 func (r *reader) once(key string) bool {

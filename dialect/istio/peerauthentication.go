@@ -19,7 +19,7 @@ func peerAuthentication(o *dialect.Object, v dialect.View) (part mesh.Part, foun
 	}
 	selects := len(pa.Selector.GetMatchLabels()) > 0
 	if r.root() && selects {
-		r.Warn("spec.selector", "in the namespace "+rootNamespace+" a PeerAuthentication with a selector has no effect, in Istio neither",
+		r.Warn("spec.selector", "in the namespace "+RootNamespace+" a PeerAuthentication with a selector has no effect, in Istio neither",
 			"put it into the namespace of the workloads, or remove the selector for the whole mesh")
 		return part, r.Found
 	}
