@@ -175,6 +175,7 @@ func TestValues(t *testing.T) {
 		"inject.timeoutSeconds=31":       "timeoutSeconds",
 		"image.pullPolicy=Sometimes":     "pullPolicy",
 		"podDisruptionBudget.minimum=50": "minimum",
+		"inject.cni=true":                "in plaintext",
 	} {
 		values, err := Read(nil, []string{setting})
 		if err == nil {
