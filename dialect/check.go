@@ -42,6 +42,9 @@ func (c *checker) value(p *place, s *Schema, f *field, v any, around said) {
 		return
 	}
 	if text, remedy := mismatch(s, v); text != "" {
+		if c.kind.Hidden {
+			text, remedy = s.Type.String()+" is expected here, and this is something else", ""
+		}
 		c.add(mesh.Error, p, text, remedy)
 		return
 	}

@@ -72,6 +72,7 @@ type Kind struct {
 	Versions []string // accepted, the best first
 	Cluster  bool     // objects have no namespace
 	Guards   bool     // objects say who may call, or that calls are encrypted: without one, calls may pass that it forbids
+	Hidden   bool     // findings show no values of objects
 	Schema   *Schema  // of the whole object below metadata
 	// Fields have an effect: paths as "spec.http[].match[].headers{}.exact", where "[]" is a list's element and "{}" a map's;
 	// one that ends in ".*" covers all below it. The last "[]" or "{}" of a list or map of plain values may be left out.

@@ -56,7 +56,7 @@ func account() dialect.Kind {
 // secret: Gateways look at those that hold certificates.
 func secret() dialect.Kind {
 	k := kind[corev1.Secret]("Secret")
-	k.Lower = nothing
+	k.Lower, k.Hidden = nothing, true
 	k.Kept = []string{"data{}", "stringData{}"} // a Gateway that names the Secret reads its certificate; nobody else reads it
 	k.Ignored["type"] = "what is in it counts"
 	k.Ignored["immutable"] = "it is for the API server"

@@ -438,3 +438,15 @@ func TestKinds(t *testing.T) {
 		}
 	}
 }
+
+// What a Secret holds stands in no finding.
+func TestSecretsAreNotShown(t *testing.T) {
+	for _, rest := range []string{"data: [hush]", "data: {a: 5115}", "data: {a: {b: hush}}", "stringData: hush", "type: [hush]", "other: 5115", "data: hush", "data: {tls.key: hush}"} {
+		_, found := dialecttest.Lower(t, kinds, "{apiVersion: v1, kind: Secret, metadata: {name: a}, "+rest+"}")
+		for _, f := range found {
+			if s := f.Text + f.Remedy; strings.Contains(s, "hush") || strings.Contains(s, "5115") {
+				t.Errorf("%s: %s", rest, s)
+			}
+		}
+	}
+}
