@@ -90,12 +90,21 @@ func (m *maker) account() *corev1.ServiceAccount {
 
 func (m *maker) service() *corev1.Service {
 	s := &corev1.Service{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Service"}, ObjectMeta: m.meta(),
-		Spec: corev1.ServiceSpec{Type: m.serviceType(), Selector: m.selector(), IPFamilyPolicy: ptr.To(corev1.IPFamilyPolicyPreferDualStack), ExternalIPs: m.g.Made.Addresses}}
+		Spec: corev1.ServiceSpec{Type: m.serviceType(), Selector: m.selector(), IPFamilyPolicy: ptr.To(corev1.IPFamilyPolicyPreferDualStack), LoadBalancerIP: m.address()}}
 	for _, port := range m.ports() {
 		s.Spec.Ports = append(s.Spec.Ports, corev1.ServicePort{Name: portName(port), Port: port, TargetPort: intstr.FromInt32(port), Protocol: corev1.ProtocolTCP,
 			AppProtocol: ptr.To("tcp")}) // who calls a gateway from inside of the mesh is not judged by rules of its Service
 	}
 	return s
+}
+
+// address is the one to ask a load balancer for. It is not put into externalIPs, where every node would lead all that is for it to the
+// gateway, whosever address it is (CVE-2020-8554).
+func (m *maker) address() string {
+	if m.serviceType() != corev1.ServiceTypeLoadBalancer || len(m.g.Made.Addresses) == 0 {
+		return ""
+	}
+	return m.g.Made.Addresses[0]
 }
 
 func portName(port int32) string { return "port-" + strconv.Itoa(int(port)) }

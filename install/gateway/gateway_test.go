@@ -66,7 +66,7 @@ func TestObjects(t *testing.T) {
 		}
 	}
 	s := all["Service"]["spec"]
-	if field(t, s, "type") != "LoadBalancer" || fmt.Sprint(field(t, s, "externalIPs")) != "[192.0.2.1]" || len(field(t, s, "ports").([]any)) != 2 ||
+	if field(t, s, "type") != "LoadBalancer" || field(t, s, "loadBalancerIP") != "192.0.2.1" || len(field(t, s, "ports").([]any)) != 2 ||
 		field(t, s, "ports", 0, "port") != 80.0 || field(t, s, "ports", 1, "port") != 443.0 || field(t, s, "selector", "gateway.networking.k8s.io/gateway-name") != "edge" {
 		t.Errorf("%v", s)
 	}
