@@ -1,6 +1,6 @@
 // Package gatewayapi runs Gateway API's own conformance suite, as it is, against weft on a cluster of test/cluster. The suite's images come
-// from a registry, and there is none: echo-basic is built from the suite's module, and in the place of echo-advanced is test equipment of
-// ours (test/cluster/inpod).
+// from a registry, and there is none: echo-basic is built from the suite's module, and in the place of the others is test equipment of ours
+// (test/cluster/inpod).
 package gatewayapi
 
 import (
@@ -45,7 +45,7 @@ func TestConformance(t *testing.T) {
 
 func mesh(p suite.ConformanceProfileName) bool { return strings.HasPrefix(string(p), "MESH-") }
 
-var image = regexp.MustCompile(`image: (registry\.k8s\.io/gateway-api/(echo-[a-z]+):\S+)`)
+var image = regexp.MustCompile(`image: (registry\.k8s\.io/[a-z-]+/(echo-[a-z]+|coredns):\S+)`)
 
 // images are those that the suite's manifests name, in all versions that they name.
 func images(t *testing.T, c *cluster.Test) []cluster.Image {
@@ -63,7 +63,7 @@ func images(t *testing.T, c *cluster.Test) []cluster.Image {
 		}
 		return err
 	})
-	if err != nil || len(tags["echo-basic"]) == 0 || len(tags["echo-advanced"]) == 0 {
+	if err != nil || len(tags["echo-basic"]) == 0 || len(tags["echo-advanced"]) == 0 || len(tags["coredns"]) == 0 {
 		t.Fatal(tags, err)
 	}
 	basic, err := c.Build(t.Context(), "echo-basic", "test/conformance/gatewayapi", "sigs.k8s.io/gateway-api/conformance/echo-basic")
@@ -76,6 +76,8 @@ func images(t *testing.T, c *cluster.Test) []cluster.Image {
 	}
 	return []cluster.Image{
 		{Tags: tags["echo-basic"], Entrypoint: []string{"/echo-basic"}, Files: map[string]string{"/echo-basic": filepath.Join(basic, "echo-basic")}},
+		// The suite waits for a CoreDNS, which answers its UDPRoutes' calls, whichever features it tries. weft has none of those.
+		{Tags: tags["coredns"], Entrypoint: []string{"/pause"}, Files: map[string]string{"/pause": inpod}},
 		{Tags: tags["echo-advanced"], Entrypoint: []string{"/advanced"}, Files: map[string]string{"/advanced": inpod, "/bin/client": inpod}},
 	}
 }
@@ -87,6 +89,6 @@ func applyCRDs(t *testing.T, c *cluster.Test) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.Kubectl("apply", "--server-side", "--force-conflicts", "-f", filepath.Join(strings.TrimSpace(string(dir)), "config", "crd", "experimental"))
+	c.Kubectl("apply", "--server-side", "--force-conflicts", "-k", filepath.Join(strings.TrimSpace(string(dir)), "config", "crd", "experimental"))
 	c.Kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
 }
