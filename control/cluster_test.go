@@ -356,6 +356,12 @@ func TestOnlyConfigurationIsKept(t *testing.T) {
 	if !slices.Equal(kinds, []string{"VirtualService"}) {
 		t.Errorf("kept: %v", kinds)
 	}
+	for k, want := range map[dialect.Key]bool{{Kind: "Pod"}: false, {Group: "discovery.k8s.io", Kind: "EndpointSlice"}: false,
+		{Group: "gateway.networking.k8s.io", Kind: "HTTPRoute"}: true, {Group: "networking.k8s.io", Kind: "NetworkPolicy"}: true, {Group: "cilium.io"}: true} {
+		if p.kept(k) != want {
+			t.Errorf("%v: %v", k, !want)
+		}
+	}
 }
 
 // member opens a stream for a pod whose proxy answers all.

@@ -324,7 +324,7 @@ func (c *Control) change(put []*dialect.Object, gone []dialect.Key) {
 		defer c.report(c.newest(put, gone))
 	}
 	c.apply(put, gone)
-	if len(put)+len(gone) > 0 {
+	if slices.ContainsFunc(put, func(o *dialect.Object) bool { return c.kept(o.Key()) }) || slices.ContainsFunc(gone, c.kept) {
 		stir(c.unkept)
 	}
 }
@@ -360,17 +360,15 @@ func (c *Control) keeper(ctx context.Context) {
 	}
 }
 
-// good is the last good version of each object that came from a file, or from a cluster but for its own kinds: those are many, their
-// API server lets no bad one in, and who calls whom does not change by them.
+// good is the last good version of each object that came from a file, or from a cluster but for its own kinds.
 func (c *Control) good() []*dialect.Object {
-	return slices.DeleteFunc(c.model.objects.Good(), func(o *dialect.Object) bool {
-		return o.Source.File == runFile || c.opts.Cluster != nil && own(o)
-	})
+	return slices.DeleteFunc(c.model.objects.Good(c.kept), func(o *dialect.Object) bool { return o.Source.File == runFile })
 }
 
-// own says whether an object is of a kind that every cluster has.
-func own(o *dialect.Object) bool {
-	return o.Group == "" || strings.HasSuffix(o.Group, ".k8s.io") && !strings.Contains(o.Group, "networking")
+// kept says whether the last good version of an object is kept over a restart. Those of a cluster's own kinds are not: they are many,
+// change all the time, and their API server lets no bad one in.
+func (c *Control) kept(k dialect.Key) bool {
+	return c.opts.Cluster == nil || k.Group != "" && (!strings.HasSuffix(k.Group, ".k8s.io") || strings.Contains(k.Group, "networking"))
 }
 
 // apply changes objects, and tells proxies what follows.

@@ -124,9 +124,14 @@ func (s *Set) All() []*Object {
 	return s.collect(func(e *entry) *Object { return e.object })
 }
 
-// Good returns the last good version of every object that has one, sorted by position: what to keep over a restart.
-func (s *Set) Good() []*Object {
-	return s.collect(func(e *entry) *Object { return e.good })
+// Good returns the last good version of every object that has one and that is kept, sorted by position: what to keep over a restart.
+func (s *Set) Good(kept func(Key) bool) []*Object {
+	return s.collect(func(e *entry) *Object {
+		if e.good == nil || !kept(e.key) {
+			return nil
+		}
+		return e.good
+	})
 }
 
 func (s *Set) collect(version func(*entry) *Object) (out []*Object) {
