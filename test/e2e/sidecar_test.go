@@ -1,0 +1,152 @@
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/weft-mesh/weft/test/cluster"
+)
+
+// A pod with a proxy is called by mutual TLS however it is called, and one without in the clear; probes are answered under strict mutual
+// TLS, Jobs end, and a rolling restart under load loses no call.
+func TestSidecar(t *testing.T) {
+	c := cluster.Shared(t)
+	install(t, c)
+	c.Apply("default", peerAuthentications)
+	shop, outside := c.Namespace("shop", "weft.dev/inject=enabled"), c.Namespace("outside")
+	c.Apply(shop, echo+caller+"---"+job)
+	c.Apply(outside, echo+caller)
+	for _, ns := range []string{shop, outside} {
+		c.Ready(ns, "deploy/echo", "deploy/caller")
+	}
+	pod := func(ns string) string {
+		return strings.Fields(c.Kubectl("-n", ns, "get", "pods", "-l", "app=echo", "-o", "jsonpath={.items[*].status.podIP}"))[0]
+	}
+	ways := func(to string) []string {
+		return []string{"http://echo." + to + "/", "http://echo-each." + to + ":8080/", "http://" + pod(to) + ":8080/"}
+	}
+	called := func(from, url string, status int, principal string) {
+		t.Helper()
+		a := c.Call(from, "deploy/caller", url)
+		if has := strings.Contains(a.Body, "URI=spiffe://"); a.Status != status || has != (principal != "") || !strings.Contains(a.Body, principal) {
+			t.Errorf("from %s to %s: %+v, want %d and the caller %q", from, url, a, status, principal)
+		}
+	}
+	me := "URI=spiffe://cluster.local/ns/" + shop + "/sa/default"
+	for _, url := range ways(shop) {
+		called(shop, url, 200, me)
+	}
+	for _, url := range ways(outside) {
+		called(shop, url, 200, "")
+	}
+	for _, url := range ways(shop) {
+		called(outside, url, 200, "")
+	}
+	c.Kubectl("-n", shop, "wait", "--for=condition=complete", "job/once", "--timeout=60s")
+
+	c.Apply(shop, strict)
+	c.Eventually("plaintext is refused", func() error {
+		if a := c.Call(outside, "deploy/caller", "http://echo."+shop+"/"); a.Status != 403 {
+			return fmt.Errorf("%+v", a)
+		}
+		return nil
+	})
+	for _, url := range ways(shop) {
+		called(outside, url, 403, "")
+	}
+	for _, url := range ways(shop) {
+		called(shop, url, 200, me)
+	}
+
+	// The kubelet's probes pass all the while, and pods that are replaced take no call with them.
+	calls := make(chan []cluster.Answer)
+	go func() {
+		calls <- c.Calls(shop, "deploy/caller", "http://echo/delay?ms=20", "--count=500", "--timeout=10s")
+	}()
+	c.Kubectl("-n", shop, "rollout", "restart", "deploy/echo")
+	c.Ready(shop, "deploy/echo")
+	lost, instances := 0, map[string]bool{}
+	for _, a := range <-calls {
+		if a.Status != 200 {
+			lost++
+			t.Logf("%+v", a)
+		}
+		instances[a.Header.Get("X-Bookinfo-Instance")] = true
+	}
+	if lost > 0 || len(instances) < 3 {
+		t.Errorf("%d of 500 calls were lost, answers came from %v", lost, instances)
+	}
+	if restarts := c.Kubectl("-n", shop, "get", "pods", "-o", "jsonpath={.items[*].status.containerStatuses[*].restartCount}"); strings.Trim(restarts, "0 ") != "" {
+		t.Errorf("containers were restarted: %s", restarts)
+	}
+	c.Kubectl("delete", "crd", "peerauthentications.security.istio.io", "--wait=false")
+	weft(t, c, []string{"uninstall"}, "weft is uninstalled")
+}
+
+// peerAuthentications is the least of Istio's kind that a cluster needs to know to take such objects.
+const peerAuthentications = `
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: peerauthentications.security.istio.io}
+spec:
+  group: security.istio.io
+  names: {kind: PeerAuthentication, plural: peerauthentications, singular: peerauthentication}
+  scope: Namespaced
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
+`
+
+// echo has a service for all of its pods and one for each, and both sorts of probes.
+const echo = `
+apiVersion: v1
+kind: Service
+metadata: {name: echo}
+spec:
+  selector: {app: echo}
+  ports: [{name: http, port: 80, targetPort: 8080}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: echo-each}
+spec:
+  clusterIP: None
+  selector: {app: echo}
+  ports: [{name: http, port: 8080}]
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: echo}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: echo}}
+  template:
+    metadata: {labels: {app: echo}}
+    spec:
+      terminationGracePeriodSeconds: 10
+      containers:
+      - name: echo
+        image: ` + cluster.Samples + `
+        args: [echo, -port, "8080"]
+        ports: [{name: http, containerPort: 8080}]
+        readinessProbe: {httpGet: {path: /health, port: http}, periodSeconds: 1}
+        livenessProbe: {tcpSocket: {port: 8080}, periodSeconds: 1}
+---
+`
+
+// job ends, although its proxy would go on.
+const job = `
+apiVersion: batch/v1
+kind: Job
+metadata: {name: once}
+spec:
+  template:
+    metadata: {labels: {app: once}}
+    spec:
+      restartPolicy: Never
+      containers:
+      - {name: once, image: ` + cluster.Samples + `, command: [/client], args: ["http://echo/"]}
+`
