@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -119,6 +120,16 @@ func (p *pods) expected() (out []string) {
 		}
 	}
 	return out
+}
+
+// PodAt returns the namespace of the pod that has an address; false: no pod has it for itself alone.
+func (c *Control) PodAt(a netip.Addr) (namespace string, ok bool) {
+	_ = c.do(func() {
+		if w := c.publisher.snap.At(a); w != nil && !w.Claimed {
+			namespace, ok = w.Namespace, true
+		}
+	})
+	return namespace, ok
 }
 
 // pod is the Pod object of a workload; nil: there is none. It runs in the owner.

@@ -22,6 +22,7 @@ import (
 	"github.com/weft-mesh/weft/dialect/all"
 	"github.com/weft-mesh/weft/identity/ca"
 	"github.com/weft-mesh/weft/inject"
+	"github.com/weft-mesh/weft/observe/metrics"
 	"github.com/weft-mesh/weft/source"
 	"github.com/weft-mesh/weft/source/kube"
 	"github.com/weft-mesh/weft/stream/server"
@@ -138,6 +139,7 @@ type replica struct {
 	control     *control.Control
 	certificate *ca.Server
 	injection   func() inject.Options // nil: there is no webhook, and no proxy of a gateway
+	turned      *metrics.Counts       // connections that were not taken
 }
 
 // names are those that the Service is called by inside of the cluster, the one that proxies use first.
@@ -155,6 +157,7 @@ func (r *replica) options() control.Options {
 
 // run serves until ctx ends, and then until proxies have had time to move to other replicas.
 func (r *replica) run(ctx context.Context) error {
+	r.turned = r.control.Metrics().NewCounts("weft_control_turned_away_total", "Connections that were not taken.", "reason")
 	health, err := listen(ctx, r.health)
 	if err != nil {
 		return err
@@ -164,7 +167,7 @@ func (r *replica) run(ctx context.Context) error {
 	g, running := errgroup.WithContext(running)
 	serving, leaving := context.WithCancel(running)
 	defer leaving()
-	g.Go(func() error { return r.serveHealth(running, health, ctx) })
+	g.Go(func() error { return r.serveHealth(running, r.crowd(health), ctx) })
 	g.Go(func() error { return r.control.Run(running) })
 	select {
 	case <-r.control.Synced():
@@ -201,12 +204,11 @@ func (r *replica) serve(ctx context.Context) error {
 		if err != nil {
 			return errors.Join(err, streams.Close())
 		}
-		g.Go(func() error { return r.serveWebhook(ctx, asked) })
+		g.Go(func() error { return r.serveWebhook(ctx, r.crowd(asked)) })
 	}
-	turned := r.control.Metrics().NewCounts("weft_control_turned_away_total", "Connections that were not taken.", "reason")
 	g.Go(func() error {
 		return server.Serve(ctx, streams, r.control, server.Options{Certificate: r.certificate.GetCertificate, Leave: leave, Stay: stay,
-			Turned: func() { turned.Add("too_many_strangers") }})
+			Turned: func() { r.turned.Add("too_many_strangers") }})
 	})
 	tasks := r.tasks()
 	g.Go(func() error {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"slices"
 	"time"
@@ -42,8 +43,14 @@ func (r *replica) serveHealth(ctx context.Context, l net.Listener, asked context
 // serveWebhook answers the API server about new pods.
 func (r *replica) serveWebhook(ctx context.Context, l net.Listener) error {
 	mux := http.NewServeMux()
-	mux.Handle(inject.Path, inject.Handler(inject.Webhook{Options: r.injection, Namespace: r.namespaceOf, Foreign: r.foreign, Log: r.log}))
+	mux.Handle(inject.Path, inTurn(inject.Handler(inject.Webhook{Options: r.injection, Namespace: r.namespaceOf, Foreign: r.foreign, Log: r.log}), r.isPod))
 	return serveHTTP(ctx, tls.NewListener(l, &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: r.certificate.GetCertificate}), &http.Server{Handler: mux})
+}
+
+// isPod says whether an address is that of a pod, other than of those by which an API server may come.
+func (r *replica) isPod(a netip.Addr) bool {
+	namespace, ok := r.control.PodAt(a)
+	return ok && namespace != "kube-system"
 }
 
 // readInjection reads the options anew whenever they are asked for; while they can't be read, those of before count.
