@@ -15,17 +15,19 @@ import (
 	"github.com/weft-mesh/weft/traffic"
 )
 
+// bound is how long anything may take before a test fails, on a machine that does other things.
+const bound = 20 * time.Second
+
 // noLeaks fails a test that leaves goroutines behind.
 func noLeaks(t testing.TB) {
 	t.Helper()
 	freshPools()
 	before := runtime.NumGoroutine()
 	t.Cleanup(func() {
-		for range 200 {
+		for end := time.Now().Add(bound); time.Now().Before(end); time.Sleep(10 * time.Millisecond) { // goroutines that have nothing left to do but return
 			if runtime.NumGoroutine() <= before {
 				return
 			}
-			time.Sleep(10 * time.Millisecond) // goroutines that have nothing left to do but return
 		}
 		buf := make([]byte, 1<<20)
 		t.Errorf("%d goroutines before, %d after:\n%s", before, runtime.NumGoroutine(), buf[:runtime.Stack(buf, true)])
@@ -373,13 +375,12 @@ func TestReady(t *testing.T) {
 // until waits for what happens by itself.
 func until(t *testing.T, done func() bool) {
 	t.Helper()
-	for range 1000 {
+	for end := time.Now().Add(bound); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if done() {
 			return
 		}
-		time.Sleep(5 * time.Millisecond)
 	}
-	t.Error("it did not happen in 5 s")
+	t.Errorf("it did not happen in %v", bound)
 }
 
 // late is a body whose bytes come when they are let.
