@@ -27,6 +27,9 @@ func (i *item) GetObjectMeta() metav1.Object {
 	return &metav1.ObjectMeta{Namespace: i.object.Namespace, Name: i.object.Name, ResourceVersion: i.version}
 }
 
+// packed are the kinds of which there are many.
+var packed = map[schema.GroupKind]bool{{Kind: "Pod"}: true, {Group: "discovery.k8s.io", Kind: "EndpointSlice"}: true}
+
 // converter makes objects of what the API server sends of one kind.
 type converter struct {
 	kind    *dialect.Kind
@@ -45,18 +48,39 @@ func newConverter(k *dialect.Kind, version string, c Choice) *converter {
 		whole = append(whole, "status")
 	}
 	v := &converter{kind: k, pruner: dialect.NewPruner(k, whole...), version: version}
-	switch {
-	case k.Group == "" && k.Name == "Pod":
-		v.trim, v.packed = trimPod, true
-	case k.Group == "discovery.k8s.io" && k.Name == "EndpointSlice":
-		v.packed = true
+	of := schema.GroupKind{Group: k.Group, Kind: k.Name}
+	if v.packed = packed[of]; of.String() == "Pod" {
+		v.trim = trimPod
 	}
 	return v
 }
 
-// item keeps of u what readers ask for. u is not to be used any more.
-func (v *converter) item(u *unstructured.Unstructured) *item {
+// item keeps of an object what readers ask for. The object is not to be used any more.
+func (v *converter) item(o runtime.Object) *item {
+	u := v.untyped(o)
 	version := u.GetResourceVersion()
+	return &item{v.object(u), version}
+}
+
+// untyped is an object as its JSON says it.
+func (v *converter) untyped(o runtime.Object) *unstructured.Unstructured {
+	if u, ok := o.(*unstructured.Unstructured); ok {
+		return u
+	}
+	u := &unstructured.Unstructured{}
+	if typed, ok := o.(metav1.Object); ok {
+		v.pruner.Clear(typed)
+	}
+	var err error
+	if u.Object, err = runtime.DefaultUnstructuredConverter.ToUnstructured(o); err != nil { // no type of Kubernetes' own is such
+		u.Object = map[string]any{}
+	}
+	u.SetAPIVersion(schema.GroupVersion{Group: v.kind.Group, Version: v.version}.String())
+	u.SetKind(v.kind.Name)
+	return u
+}
+
+func (v *converter) object(u *unstructured.Unstructured) *dialect.Object {
 	o := v.pruner.Prune(dialect.NewObject(v.kind, u.GetAPIVersion(), u.GetKind(), u.Object, time.Time{}))
 	if v.trim != nil {
 		v.trim(o.Tree)
@@ -69,7 +93,7 @@ func (v *converter) item(u *unstructured.Unstructured) *item {
 	if v.packed {
 		o = o.Pack()
 	}
-	return &item{o, version}
+	return o
 }
 
 // place is where an object is, as positions say it: "Pod shop/reviews-1". Namespace and name are cut from it: one string is kept.

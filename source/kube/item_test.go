@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/weft-mesh/weft/dialect"
@@ -85,12 +87,58 @@ func heap() uint64 {
 	return m.HeapAlloc
 }
 
+func typedOf(t testing.TB, text string) *corev1.Pod {
+	var p corev1.Pod
+	if err := json.Unmarshal([]byte(text), &p); err != nil {
+		t.Fatal(err)
+	}
+	return &p
+}
+
+// However an object comes, the same of it is kept.
+func TestTypedAsUntyped(t *testing.T) {
+	text := realistic(t, 7)
+	typed, untyped := podConverter().item(typedOf(t, text)), podConverter().item(unstructuredOf(t, text))
+	if !typed.object.Same(untyped.object) || typed.version != untyped.version || typed.object.Source != untyped.object.Source {
+		t.Errorf("%+v\nand\n%+v", typed.object, untyped.object)
+	}
+	const slice = `{"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": {"namespace": "shop", "name": "reviews-x", "creationTimestamp": "2026-01-02T03:04:05Z",
+		"labels": {"kubernetes.io/service-name": "reviews"}, "generation": 3, "managedFields": []}, "addressType": "IPv4", "ports": [{"name": "http", "port": 9080, "protocol": "TCP"}],
+		"endpoints": [{"addresses": ["10.0.0.1"], "conditions": {"ready": false, "serving": true, "terminating": true}, "nodeName": "node-1", "zone": "a",
+		"targetRef": {"kind": "Pod", "name": "reviews-1", "namespace": "shop", "uid": "1"}}]}`
+	var s discoveryv1.EndpointSlice
+	if err := json.Unmarshal([]byte(slice), &s); err != nil {
+		t.Fatal(err)
+	}
+	slices := newConverter(dialect.Find(kinds, "discovery.k8s.io", "EndpointSlice"), "v1", Choice{})
+	a, b := slices.item(&s).object, slices.item(unstructuredOf(t, slice)).object
+	if !a.Same(b) || a.Packed == "" || !strings.Contains(a.Packed, `"name":"reviews-1"`) || strings.Contains(a.Packed, "uid") {
+		t.Errorf("%+v\nand\n%+v", a, b)
+	}
+}
+
 func BenchmarkPod(b *testing.B) {
 	v, text := podConverter(), realistic(b, 7)
-	b.ReportAllocs()
-	for b.Loop() {
-		v.item(unstructuredOf(b, text))
+	binary, err := typedOf(b, text).Marshal()
+	if err != nil {
+		b.Fatal(err)
 	}
+	b.Run("JSON", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			v.item(unstructuredOf(b, text))
+		}
+	})
+	b.Run("protobuf", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			var p corev1.Pod
+			if err := p.Unmarshal(binary); err != nil {
+				b.Fatal(err)
+			}
+			v.item(&p)
+		}
+	})
 }
 
 func FuzzItem(f *testing.F) {

@@ -6,12 +6,11 @@ import (
 	"sync"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/internalversion"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
-	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/weft-mesh/weft/dialect"
@@ -98,7 +97,12 @@ type news struct {
 
 // run reads until ctx ends.
 func (r *reading) run(ctx context.Context, c *Cluster, out chan<- news) {
-	f := &feed{reading: r, client: c.dynamic.Resource(r.at.GroupVersionResource), convert: newConverter(r.kind, r.at.Version, r.choice),
+	client, err := c.lister(r.kind.Name, r.at)
+	if err != nil {
+		c.log.Error("objects can't be read", "kind", r.kind.Name, "error", err)
+		return
+	}
+	f := &feed{reading: r, client: client, convert: newConverter(r.kind, r.at.Version, r.choice),
 		send: func(n news) {
 			select {
 			case out <- n:
@@ -114,7 +118,7 @@ func (r *reading) run(ctx context.Context, c *Cluster, out chan<- news) {
 // feed is between a reflector and Run: the API that the one asks, and the store that it fills.
 type feed struct {
 	reading *reading
-	client  dynamic.ResourceInterface
+	client  lister
 	convert *converter
 	send    func(news)
 }
@@ -129,18 +133,24 @@ func (f *feed) list(ctx context.Context, opts metav1.ListOptions) (runtime.Objec
 	if err != nil {
 		return nil, err
 	}
-	out := &internalversion.List{ListMeta: metav1.ListMeta{ResourceVersion: list.GetResourceVersion(), Continue: list.GetContinue(),
-		RemainingItemCount: list.GetRemainingItemCount()}}
-	for i := range list.Items {
-		out.Items = append(out.Items, f.convert.item(&list.Items[i]))
+	about, err := meta.ListAccessor(list)
+	if err != nil {
+		return nil, err
 	}
-	return out, nil
+	out := &internalversion.List{ListMeta: metav1.ListMeta{ResourceVersion: about.GetResourceVersion(), Continue: about.GetContinue(),
+		RemainingItemCount: about.GetRemainingItemCount()}}
+	return out, meta.EachListItem(list, func(o runtime.Object) error {
+		out.Items = append(out.Items, f.convert.item(o))
+		return nil
+	})
 }
 
 func (f *feed) watch(ctx context.Context, opts metav1.ListOptions) (watch.Interface, error) {
 	f.narrow(&opts)
 	w, err := f.client.Watch(ctx, opts)
-	f.answered("watch", err)
+	if opts.SendInitialEvents == nil || !apierrors.IsInvalid(err) { // an older server does not know how, and a list follows
+		f.answered("watch", err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -191,8 +201,8 @@ func (v *converter) watch(from watch.Interface) watch.Interface {
 				if !ok {
 					return
 				}
-				if u, ok := e.Object.(*unstructured.Unstructured); ok && e.Type != watch.Bookmark && e.Type != watch.Error {
-					e.Object = v.item(u)
+				if e.Type != watch.Bookmark && e.Type != watch.Error {
+					e.Object = v.item(e.Object)
 				}
 				select {
 				case w.out <- e:

@@ -239,18 +239,40 @@ func crd() map[string]any {
 func TestRealSource(t *testing.T) {
 	c, ns := realCluster(t)
 	s := tree("v1", "Service", ns, "a")
-	s["spec"] = map[string]any{"ports": []any{map[string]any{"port": 80}}}
+	s["spec"] = map[string]any{"selector": map[string]any{"app": "a"}, "ports": []any{map[string]any{"port": 80}}}
 	apply(t, c, s)
+	soonTrue(t, "a service account", func() bool {
+		_, err := c.Get(t.Context(), dialect.Key{Kind: "ServiceAccount", Namespace: ns, Name: "default"})
+		return err == nil
+	})
+	pod := tree("v1", "Pod", ns, "a-1")
+	pod["spec"] = map[string]any{"nodeSelector": map[string]any{"no": "such-node"}, "containers": []any{map[string]any{"name": "app", "image": "none"}}}
+	apply(t, c, pod)
+	soonTrue(t, "an EndpointSlice", func() bool {
+		list, err := c.List(t.Context(), dialect.Key{Group: "discovery.k8s.io", Kind: "EndpointSlice", Namespace: ns}, "")
+		return err == nil && len(list) == 1
+	})
 	heard := heardOf(t, c, ns)
 	soonTrue(t, "synced", func() bool { return strings.Contains(heard(), "synced") })
-	if got := heard(); !strings.Contains(got, "+v1 Service NS/a") || !strings.Contains(got, "+v1 Namespace NS") || strings.Contains(got, "!") {
-		t.Fatal(got)
+	for _, want := range []string{"+v1 Service NS/a", "+v1 Namespace NS", "+v1 Pod NS/a-1", "+v1 EndpointSlice NS/a-"} {
+		if got := heard(); !strings.Contains(got, want) || strings.Contains(got, "!") {
+			t.Fatalf("%s: no %s", got, want)
+		}
 	}
-	if err := c.Delete(t.Context(), dialect.Key{Kind: "Service", Namespace: ns, Name: "a"}); err != nil {
-		t.Fatal(err)
+	for _, key := range []dialect.Key{{Kind: "Service", Namespace: ns, Name: "a"}, {Kind: "Pod", Namespace: ns, Name: "a-1"}} {
+		if err := c.Delete(t.Context(), key); err != nil {
+			t.Fatal(err)
+		}
+		soonTrue(t, "a deletion", func() bool { return strings.Contains(heard(), "-"+key.Kind+" NS/"+key.Name) })
 	}
-	soonTrue(t, "a deletion", func() bool { return strings.Contains(heard(), "-Service NS/a") })
+	soonTrue(t, "what follows from it", func() bool { return strings.Contains(heard(), "-EndpointSlice NS/a-") })
+}
 
+// Kinds come and go.
+func TestRealDefinitions(t *testing.T) {
+	c, ns := realCluster(t)
+	heard := heardOf(t, c, ns)
+	soonTrue(t, "synced", func() bool { return strings.Contains(heard(), "synced") })
 	key := dialect.Key{Group: "networking.istio.io", Kind: "WorkloadGroup", Namespace: ns, Name: "g"}
 	definition := dialect.Key{Group: "apiextensions.k8s.io", Kind: "CustomResourceDefinition", Name: "workloadgroups.networking.istio.io"}
 	if v, err := c.Serves(t.Context(), key.Group, key.Kind); err != nil || len(v) > 0 {
