@@ -115,6 +115,7 @@ func TestPodAddress(t *testing.T) {
 	if r := b.records.wait(t, 1)[0]; r.From.ID != a.id || !r.Secure {
 		t.Errorf("%+v", r)
 	}
+	a.records.wait(t, 1) // records come in the order in which calls end
 	c := client(t, a.at(naked.String()))
 	for i, x := range []*config.Address{nil, // nobody's: outside of the cluster
 		{Workload: &traffic.Endpoint{Addr: netip.AddrPortFrom(naked.Addr(), 0), ID: b.id, Workload: "default/naked-1"}}} {
@@ -184,6 +185,7 @@ func TestAddressOfAnother(t *testing.T) {
 	w.publish(&config.Service{Host: "shop.evil.svc.cluster.local", Namespace: "evil", IPs: []netip.Addr{netip.MustParseAddr("240.0.0.1")},
 		Ports: []config.Port{{Number: 80, Proto: traffic.HTTP1, Pools: []config.Pool{{Endpoints: []traffic.Endpoint{listed}}}}}})
 	get(t, client(t, a.at("240.0.0.1:80")), "http://shop.evil/") // so that it is held
+	a.records.wait(t, 1)
 	if resp, body := get(t, client(t, a.at(outside)), "http://outside/"); resp.StatusCode != 200 {
 		t.Errorf("%d %s", resp.StatusCode, body)
 	}
@@ -203,6 +205,7 @@ func TestMutualRequired(t *testing.T) {
 	if resp, body := get(t, c, "http://naked/"); resp.StatusCode != 200 {
 		t.Errorf("without a policy: %d %s", resp.StatusCode, body)
 	}
+	a.records.wait(t, 1)
 	svc.Ports[0].Pools[0].Policy.Secure = &traffic.Secure{Ref: ref("DestinationRule", "mutual"), Mode: traffic.Required}
 	w.publish(svc)
 	a.feed.wait(t, config.Name(config.KindService, svc.Host), 1)
