@@ -173,3 +173,9 @@ func (c *Cluster) InPod(ctx context.Context) (string, error) {
 	dir, err := own.build(ctx, c.checkout, func(string) {})
 	return filepath.Join(dir, "inpod"), err
 }
+
+// CoreDNS is that program, with the plugins that a cluster and Gateway API's suite need.
+func (c *Cluster) CoreDNS(ctx context.Context) (string, error) {
+	dir, err := coredns.build(ctx, c.checkout, func(string) {})
+	return filepath.Join(dir, "coredns"), err
+}

@@ -20,6 +20,8 @@ const (
 	HostIP = "10.77.0.1"
 	// Services and Pods are the ranges of their addresses, and DNS is where the cluster's names are answered.
 	Services, Pods, DNS = "10.96.0.0/16", "10.244.0.0/16", "10.96.0.10"
+	// Balanced begins the addresses of Services of type LoadBalancer, of which there are 254.
+	Balanced = "10.77.1."
 	// MaxNodes is how many nodes there can be: their addresses are made of one digit.
 	MaxNodes = 9
 	// PauseImage is what holds a pod's namespaces.

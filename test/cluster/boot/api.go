@@ -13,7 +13,10 @@ import (
 )
 
 // api asks the API server, as an administrator.
-type api struct{ client http.Client }
+type api struct {
+	client http.Client
+	stream http.Client // for what goes on
+}
 
 func newAPI() (*api, error) {
 	pair, err := tls.LoadX509KeyPair(pki("admin.crt"), pki("admin.key"))
@@ -27,7 +30,7 @@ func newAPI() (*api, error) {
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(ca)
 	t := &http.Transport{TLSClientConfig: &tls.Config{Certificates: []tls.Certificate{pair}, RootCAs: roots, MinVersion: tls.VersionTLS12}}
-	return &api{http.Client{Transport: t, Timeout: 5 * time.Second}}, nil
+	return &api{http.Client{Transport: t, Timeout: 5 * time.Second}, http.Client{Transport: t}}, nil
 }
 
 func (a *api) get(ctx context.Context, path string) ([]byte, error) {

@@ -39,3 +39,33 @@ func TestTail(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// Addresses are given once, kept while a Service has them, given again when it is gone, and as asked for where that can be.
+func TestAddresses(t *testing.T) {
+	of := func(name, kind, want, has string) *service {
+		s := &service{}
+		s.Metadata.Name, s.Spec.Type, s.Spec.LoadBalancerIP = name, kind, want
+		if has != "" {
+			s.Status.LoadBalancer.Ingress = append(s.Status.LoadBalancer.Ingress, struct{ IP string }{has})
+		}
+		return s
+	}
+	a := addresses{}
+	for _, x := range []struct {
+		s    *service
+		want string
+	}{
+		{of("z", "ClusterIP", "", ""), ""},
+		{of("a", "LoadBalancer", "", "10.77.1.1"), ""},
+		{of("b", "LoadBalancer", "", ""), "10.77.1.2"},
+		{of("c", "LoadBalancer", "10.77.1.9", ""), "10.77.1.9"},
+		{of("d", "LoadBalancer", "10.77.1.9", ""), ""},
+		{of("e", "LoadBalancer", "192.0.2.1", ""), ""},
+		{of("a", "ClusterIP", "", ""), ""},
+		{of("f", "LoadBalancer", "", ""), "10.77.1.1"},
+	} {
+		if got := a.next(x.s); got != x.want {
+			t.Errorf("%s: %q, want %q", x.s.key(), got, x.want)
+		}
+	}
+}

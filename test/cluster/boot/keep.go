@@ -111,7 +111,7 @@ func (k *keeper) up(ctx context.Context) error {
 	if err := makeBridge(); err != nil {
 		return err
 	}
-	for _, step := range []func(context.Context) error{k.startServers, k.startNodes, k.startControllers, k.awaitNodes, k.startDNS} {
+	for _, step := range []func(context.Context) error{k.startServers, k.startNodes, k.startControllers, k.awaitNodes, k.startDNS, k.startBalancer} {
 		if err := step(ctx); err != nil {
 			return err
 		}

@@ -24,8 +24,8 @@ func makeBridge() error {
 	)
 }
 
-// connect gives a node's network, named by a process in it, its eth0, and the machine the routes to its pods. ClusterIPs are reached
-// through the first node, by its kube-proxy.
+// connect gives a node's network, named by a process in it, its eth0, and the machine the routes to its pods. ClusterIPs and
+// balanced addresses are reached through the first node, by its kube-proxy.
 func connect(n, process int) error {
 	link := fmt.Sprint(cluster.Link, n)
 	commands := []string{
@@ -34,7 +34,7 @@ func connect(n, process int) error {
 		"route add " + cluster.NodePods(n) + " via " + cluster.NodeIP(n),
 	}
 	if n == 1 {
-		commands = append(commands, "route add "+cluster.Services+" via "+cluster.NodeIP(n))
+		commands = append(commands, "route add "+cluster.Services+" via "+cluster.NodeIP(n), "route add "+cluster.Balanced+"0/24 via "+cluster.NodeIP(n))
 	}
 	return ip(commands...)
 }

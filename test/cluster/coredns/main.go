@@ -1,4 +1,4 @@
-// Command coredns is CoreDNS with the plugins that a cluster's DNS needs, and no others.
+// Command coredns is CoreDNS with the plugins that a cluster's DNS and Gateway API's suite need, and no others.
 package main
 
 import (
@@ -17,9 +17,10 @@ import (
 	_ "github.com/coredns/coredns/plugin/ready"
 	_ "github.com/coredns/coredns/plugin/reload"
 	_ "github.com/coredns/coredns/plugin/template"
+	_ "github.com/coredns/coredns/plugin/whoami"
 )
 
 func main() {
-	dnsserver.Directives = strings.Fields("reload health ready errors log cache hosts kubernetes forward template")
+	dnsserver.Directives = strings.Fields("reload health ready errors log cache hosts kubernetes forward template whoami")
 	coremain.Run()
 }

@@ -1,6 +1,6 @@
 // Package gatewayapi runs Gateway API's own conformance suite, as it is, against weft on a cluster of test/cluster. The suite's images come
-// from a registry, and there is none: echo-basic is built from the suite's module, and in the place of the others is test equipment of ours
-// (test/cluster/inpod).
+// from a registry, and there is none: echo-basic is built from the suite's module, CoreDNS is the cluster's, and in the place of echo-advanced is
+// test equipment of ours (test/cluster/inpod).
 package gatewayapi
 
 import (
@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/gateway-api/conformance"
 	confv1 "sigs.k8s.io/gateway-api/conformance/apis/v1"
 	"sigs.k8s.io/gateway-api/conformance/utils/suite"
+	"sigs.k8s.io/gateway-api/pkg/features"
 
 	"github.com/weft-mesh/weft/test/cluster"
 )
@@ -37,13 +38,22 @@ func TestConformance(t *testing.T) {
 	o.GatewayClassName, o.MeshName, o.EnableAllSupportedFeatures = "weft", "weft", true
 	o.Implementation = confv1.Implementation{Organization: "weft-mesh", Project: "weft", URL: "https://github.com/weft-mesh/weft", Version: c.Version,
 		Contact: []string{"https://github.com/weft-mesh/weft/issues"}}
-	if slices.ContainsFunc(o.ConformanceProfiles, mesh) {
+	// What no profile asks for is not set up either: the suite waits for all of that to be ready.
+	meshed := slices.ContainsFunc(o.ConformanceProfiles, mesh)
+	if meshed {
 		o.NamespaceLabels = map[string]string{"weft.dev/inject": "enabled"}
+	} else {
+		o.ExemptFeatures = append(o.ExemptFeatures, features.SupportMesh)
+	}
+	if meshed && !slices.ContainsFunc(o.ConformanceProfiles, gateway) {
+		o.ExemptFeatures = append(o.ExemptFeatures, features.SupportGateway)
 	}
 	conformance.RunConformanceWithOptions(t, o)
 }
 
 func mesh(p suite.ConformanceProfileName) bool { return strings.HasPrefix(string(p), "MESH-") }
+
+func gateway(p suite.ConformanceProfileName) bool { return !mesh(p) }
 
 var image = regexp.MustCompile(`image: (registry\.k8s\.io/[a-z-]+/(echo-[a-z]+|coredns):\S+)`)
 
@@ -74,11 +84,14 @@ func images(t *testing.T, c *cluster.Test) []cluster.Image {
 	if err != nil {
 		t.Fatal(err)
 	}
+	dns, err := c.CoreDNS(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
 	return []cluster.Image{
 		{Tags: tags["echo-basic"], Entrypoint: []string{"/echo-basic"}, Files: map[string]string{"/echo-basic": filepath.Join(basic, "echo-basic")}},
-		// The suite waits for a CoreDNS, which answers its UDPRoutes' calls, whichever features it tries. weft has none of those.
-		{Tags: tags["coredns"], Entrypoint: []string{"/pause"}, Files: map[string]string{"/pause": inpod}},
 		{Tags: tags["echo-advanced"], Entrypoint: []string{"/advanced"}, Files: map[string]string{"/advanced": inpod, "/bin/client": inpod}},
+		{Tags: tags["coredns"], Entrypoint: []string{"/coredns"}, Files: map[string]string{"/coredns": dns}},
 	}
 }
 
