@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/fstest"
 )
@@ -121,5 +123,28 @@ func TestCheckout(t *testing.T) {
 	t.Chdir(t.TempDir())
 	if dir, err := Checkout(); err == nil {
 		t.Error(dir)
+	}
+}
+
+// What keeps a cluster for long gets no file that whoever started this process has left open.
+func TestCloseInherited(t *testing.T) {
+	lock, err := os.Create(filepath.Join(t.TempDir(), "lock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close()
+	inherited, err := syscall.Dup(int(lock.Fd())) // which is not closed when another program is started
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(inherited)
+	for _, passed := range []bool{true, false} {
+		if !passed {
+			closeInherited()
+		}
+		out, err := exec.Command("ls", "-l", "/proc/self/fd").Output()
+		if err != nil || strings.Contains(string(out), lock.Name()) != passed {
+			t.Errorf("it is passed on: %v\n%s %v", !passed, out, err)
+		}
 	}
 }

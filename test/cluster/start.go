@@ -142,6 +142,7 @@ func (p prepared) start(ctx context.Context, checkout string, o Options) (*Clust
 	if err != nil {
 		return nil, err
 	}
+	closeInherited()
 	if err := c.keeper.Start(); err != nil {
 		return nil, err
 	}
@@ -154,6 +155,16 @@ func (p prepared) start(ctx context.Context, checkout string, o Options) (*Clust
 	}
 	c.State = *s
 	return c, nil
+}
+
+// closeInherited has the keeper not get files that this process was started with, such as the lock of flock(1), which it would hold on to.
+func closeInherited() {
+	open, _ := os.ReadDir("/proc/self/fd")
+	for _, f := range open {
+		if fd, err := strconv.Atoi(f.Name()); err == nil && fd > 2 {
+			syscall.CloseOnExec(fd)
+		}
+	}
 }
 
 // await reads what the keeper says until it says that the cluster is ready.

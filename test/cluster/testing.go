@@ -233,11 +233,46 @@ func (c *Test) Eventually(what string, ask func() error) {
 func (c *Test) Run(args ...string) (string, error) {
 	ctx, cancel := c.step()
 	defer cancel()
+	return c.run(ctx, args...)
+}
+
+func (c *Test) run(ctx context.Context, args ...string) (string, error) {
 	return command(ctx, strings.NewReader(""), []string{"KUBECONFIG=" + c.Kubeconfig}, append([]string{c.Weft}, args...)...)
 }
 
 // stopped says whether the test has done it itself.
 func (c *Cluster) stopped() bool { return c.keeper != nil && c.keeper.ProcessState != nil }
+
+// Install has weft be on the cluster as its user would, by weft install with these flags, and waits until weft check finds nothing wrong.
+// At the end of the test it is taken away.
+func (c *Test) Install(flags ...string) {
+	c.t.Helper()
+	objects, err := c.Run(append([]string{"install"}, flags...)...)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), limit)
+		defer cancel()
+		if c.stopped() {
+			return
+		}
+		if c.t.Failed() {
+			c.Explain(ctx, "weft-system")
+		}
+		if out, err := c.run(ctx, "uninstall"); err != nil {
+			c.t.Error(out, err)
+		}
+	})
+	ctx, cancel := c.step()
+	defer cancel()
+	if _, err := c.kubectl(ctx, objects, "apply", "-f", "-"); err != nil {
+		c.t.Fatal(err)
+	}
+	if out, err := c.Run("check", "--wait", "90s"); err != nil {
+		c.t.Fatal(out, err)
+	}
+}
 
 // Stop ends a cluster that Fresh has started before the test ends, and fails if it leaves anything.
 func (c *Test) Stop() {

@@ -33,6 +33,7 @@ func TestConformance(t *testing.T) {
 		}
 	}
 	applyCRDs(t, c)
+	c.Install()
 
 	o := conformance.DefaultOptions(t)
 	o.GatewayClassName, o.MeshName, o.EnableAllSupportedFeatures = "weft", "weft", true
