@@ -13,6 +13,7 @@ import (
 	"github.com/weft-mesh/weft/internal/sys"
 	"github.com/weft-mesh/weft/node"
 	"github.com/weft-mesh/weft/proxy"
+	"github.com/weft-mesh/weft/proxy/few"
 	"github.com/weft-mesh/weft/proxy/upgrade"
 )
 
@@ -177,7 +178,7 @@ func (s *server) serveAdmin() error {
 		if err != nil {
 			return err
 		}
-		s.proxy.ServeAdmin(l, a, false)
+		s.proxy.ServeAdmin(few.Listen(l), a, false)
 	}
 	if s.c.Pod != nil && s.c.Pod.Probing > 0 {
 		return s.serveProbes()

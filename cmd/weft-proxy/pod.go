@@ -17,6 +17,7 @@ import (
 	"github.com/weft-mesh/weft/internal/sys"
 	"github.com/weft-mesh/weft/node/podnet"
 	"github.com/weft-mesh/weft/proxy"
+	"github.com/weft-mesh/weft/proxy/few"
 	"github.com/weft-mesh/weft/proxy/launch"
 	"github.com/weft-mesh/weft/proxy/probe"
 )
@@ -211,7 +212,7 @@ func (s *server) serveProbes() error {
 	if err != nil {
 		return err
 	}
-	s.proxy.ServeAdmin(l, &proxy.Admin{Probe: prober.Ask}, false)
+	s.proxy.ServeAdmin(few.Listen(l), &proxy.Admin{Probe: prober.Ask}, false)
 	return nil
 }
 
