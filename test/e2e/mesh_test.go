@@ -2,7 +2,7 @@ package e2e
 
 import (
 	"os"
-	"path/filepath"
+	"os/exec"
 	"strings"
 	"testing"
 
@@ -27,11 +27,12 @@ func weft(t *testing.T, c *cluster.Test, args []string, says ...string) string {
 // install has weft be on the cluster, as its user would, and work.
 func install(t *testing.T, c *cluster.Test, flags ...string) {
 	t.Helper()
-	name := filepath.Join(t.TempDir(), "weft.yaml")
-	if err := os.WriteFile(name, []byte(weft(t, c, append([]string{"install"}, flags...))), 0o600); err != nil {
-		t.Fatal(err)
+	sh := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", `"$0" install "$@" | "$KUBECTL" apply -f -`, c.Weft)
+	sh.Args = append(sh.Args, flags...)
+	sh.Env = append(os.Environ(), "KUBECONFIG="+c.Kubeconfig, "KUBECTL="+c.Tool)
+	if out, err := sh.CombinedOutput(); err != nil {
+		t.Fatalf("weft install %v | kubectl apply -f -: %v\n%s", flags, err, out)
 	}
-	c.Kubectl("apply", "--server-side", "--force-conflicts", "-f", name)
 	weft(t, c, []string{"check", "--wait", "90s"}, "0 failed")
 }
 
