@@ -15,6 +15,7 @@ func TestUninstall(t *testing.T) {
 	f := newFake(
 		object(t, `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"weft-root","namespace":"shop","labels":{"app.kubernetes.io/part-of":"weft"}}}`),
 		object(t, `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"mine","namespace":"shop"}}`),
+		object(t, `{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"weaving","labels":{"app.kubernetes.io/part-of":"weft"}}}`),
 		object(t, `{"apiVersion":"v1","kind":"Secret","metadata":{"name":"weft-ca","namespace":"weft-system"}}`),
 		object(t, `{"apiVersion":"coordination.k8s.io/v1","kind":"Lease","metadata":{"name":"weft-control","namespace":"weft-system"}}`),
 		object(t, `{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"edge","namespace":"shop","labels":{"app.kubernetes.io/part-of":"weft"}}}`),
@@ -42,7 +43,7 @@ func TestUninstall(t *testing.T) {
 		rest = append(rest, keyName(k))
 	}
 	slices.Sort(rest)
-	if want := []string{"ConfigMap shop/mine", "CustomResourceDefinition gateways.example", "Pod shop/web"}; !slices.Equal(rest, want) {
+	if want := []string{"ConfigMap shop/mine", "CustomResourceDefinition gateways.example", "Namespace weaving", "Pod shop/web"}; !slices.Equal(rest, want) {
 		t.Errorf("there is still %v", rest)
 	}
 	if !slices.Contains(l.lines, "waiting for 1 pods of weft-control to end") {

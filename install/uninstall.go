@@ -54,6 +54,9 @@ func Uninstall(ctx context.Context, c Cluster, namespace string, say Progress, p
 		for _, o := range list {
 			x := keyOf(o)
 			x.Group, x.Kind = k.Group, k.Kind // a list's items may not say
+			if k.Kind == "Namespace" && x.Name != namespace {
+				continue // with all in it: somebody else calls a part of his "weft" too
+			}
 			if err := c.Delete(ctx, x); err != nil {
 				return left, err
 			}
