@@ -67,7 +67,7 @@ func TestLead(t *testing.T) {
 		d.expect(t)
 		begun := time.Now()
 		stopA()
-		time.Sleep(2 * renewEvery)
+		time.Sleep(3 * renewEvery) // b asks again after 2.2 times that at most (leaderelection.JitterFactor), by chance
 		d.expect(t, "a ends", "b leads")
 		if took := time.Since(begun); took > leaseTime {
 			t.Errorf("b had to wait %v: the lease was not given back", took)
