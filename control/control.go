@@ -18,7 +18,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/weft-mesh/weft/config"
 	"github.com/weft-mesh/weft/dialect"
 	"github.com/weft-mesh/weft/identity/ca"
 	"github.com/weft-mesh/weft/mesh"
@@ -426,8 +425,7 @@ func (c *Control) save(name string, v any) {
 // refused logs and keeps what a proxy could not take into use.
 func (c *Control) refused(workload string, n stream.Nack) {
 	c.nacks.add(workload, n)
-	kind, _ := config.Cut(n.Name)
-	c.counters.refusals.Add(kind)
+	c.counters.refusals.Add(kindOf(n.Name))
 	c.opts.Log.Warn("a proxy refused configuration; its last good version stays in force", "workload", workload, "resource", n.Name, "error", n.Error)
 }
 

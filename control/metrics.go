@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/weft-mesh/weft/config"
 	"github.com/weft-mesh/weft/mesh"
 	"github.com/weft-mesh/weft/observe/metrics"
 	"github.com/weft-mesh/weft/stream/server"
@@ -50,6 +51,15 @@ func (c *Control) findings(level mesh.Level) (n float64) {
 
 // Metrics are the control plane's own, for more to be added.
 func (c *Control) Metrics() *metrics.Registry { return &c.counters.Registry }
+
+// kindOf is a resource's kind as a label's value: proxies choose what they ask for, and not what labels there are.
+func kindOf(resource string) string {
+	switch kind, _ := config.Cut(resource); kind {
+	case config.KindService, config.KindAddress, config.KindWorkload, config.KindPeer, config.KindTrust, config.KindGateway:
+		return kind
+	}
+	return "unknown"
+}
 
 // outcome is a label's value.
 func outcome(err error) string {

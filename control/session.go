@@ -8,7 +8,6 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/weft-mesh/weft/config"
 	"github.com/weft-mesh/weft/stream"
 	"github.com/weft-mesh/weft/stream/server"
 )
@@ -165,8 +164,7 @@ func (s *session) take() (*stream.Down, error) {
 		b := s.waiting[name]
 		down.Resources = append(down.Resources, stream.Resource{Name: name, Version: b.Version, Body: b.Bytes, Gone: b.Version == 0})
 		versions[name] = b.Version
-		kind, _ := config.Cut(name)
-		s.c.counters.pushes.Add(kind)
+		s.c.counters.pushes.Add(kindOf(name))
 	}
 	s.flying[s.nonce] = versions
 	clear(s.waiting)

@@ -135,6 +135,11 @@ func TestWhatAProxySaysIsBounded(t *testing.T) {
 	if got := p.Refused(); len(got) != 1 || len(got[0]) > 2*longestWhy || !strings.Contains(got[0], "ratings") {
 		t.Errorf("%d refusals", len(got))
 	}
+	x.want("mine/x")
+	x.next()
+	if kinds := p.counters.pushes.All(); kinds["mine"] != 0 || kinds["unknown"] != 1 {
+		t.Errorf("a proxy makes labels up: %v", kinds)
+	}
 	if err := x.s.Take(&stream.Up{Subscribe: []stream.Want{{Name: strings.Repeat("x", longestRef+1)}}}); !errors.Is(err, server.ErrRefused) {
 		t.Errorf("a long name: %v", err)
 	}
