@@ -61,7 +61,7 @@ var assertions = []assertion{
 // most is how long all of it may take, and patience how long a change may, on a machine that does other things: the figures say how long
 // it took.
 const (
-	most     = 4 * time.Minute
+	most     = 90 * time.Second
 	patience = 15 * time.Second
 )
 
