@@ -646,6 +646,12 @@ func TestRootsAreInEveryMeshedNamespace(t *testing.T) {
 	if left, err := p.meshedNamespaces(); err != nil || !slices.Equal(left, []string{"other"}) {
 		t.Errorf("meshed pods are in %q, %v", left, err)
 	}
+	_ = task.Do(t.Context())
+	got = nil
+	f.emit(t, source.Event{Put: parse(t, reviewsPod)})
+	if _ = task.Do(t.Context()); !slices.Equal(got, []string{"ConfigMap shop/weft-root"}) {
+		t.Errorf("applied %q in a namespace that is there again", got)
+	}
 }
 
 func TestWebhookIsBelieved(t *testing.T) {

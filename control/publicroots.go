@@ -41,6 +41,7 @@ func (c *Control) RootTask(apply Apply) Task {
 		if err != nil {
 			return err
 		}
+		maps.DeleteFunc(done, func(ns string, _ applied) bool { return !slices.Contains(namespaces, ns) }) // it may be deleted, and made anew
 		var failed []error
 		roots, now := c.RootsPEM(), time.Now()
 		for _, ns := range namespaces {
