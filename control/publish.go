@@ -62,6 +62,21 @@ func (p *publisher) open(s *session) {
 	}
 }
 
+// makeRoom ends the older streams of the workload of s where all of them together would want more than one proxy may.
+func (p *publisher) makeRoom(s *session, more int) {
+	n := more
+	for _, x := range p.sessions[s.workload] {
+		n += x.wants()
+	}
+	for _, x := range p.sessions[s.workload] {
+		if n <= mostNames || x == s {
+			return
+		}
+		n -= x.wants()
+		x.end(errMany)
+	}
+}
+
 func (p *publisher) close(s *session) {
 	if i := slices.Index(p.sessions[s.workload], s); i >= 0 {
 		p.sessions[s.workload] = slices.Delete(p.sessions[s.workload], i, i+1)

@@ -95,6 +95,7 @@ func (s *session) Take(up *stream.Up) error {
 		}
 	}
 	err := s.c.do(func() {
+		s.c.publisher.makeRoom(s, len(up.Subscribe))
 		for _, name := range up.Unsubscribe {
 			s.c.publisher.unsubscribe(s, name)
 		}

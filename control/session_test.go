@@ -2,6 +2,7 @@ package control
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -142,5 +143,26 @@ func TestWhatAProxySaysIsBounded(t *testing.T) {
 	}
 	if err := x.s.Take(&stream.Up{Subscribe: []stream.Want{{Name: strings.Repeat("x", longestRef+1)}}}); !errors.Is(err, server.ErrRefused) {
 		t.Errorf("a long name: %v", err)
+	}
+}
+
+// However many streams a workload opens, it wants what one proxy may.
+func TestStreamsOfOneWorkloadShareABound(t *testing.T) {
+	p := run(t, options(t, state(t)))
+	w := p.register("reviews", "v1")
+	var all []*proxy
+	for n := range 3 {
+		x := p.proxy(w)
+		all = append(all, x)
+		var up stream.Up
+		for i := range mostNames / 5 * 2 {
+			up.Subscribe = append(up.Subscribe, stream.Want{Name: fmt.Sprint("address/", n, ".", i)})
+		}
+		x.take(up)
+	}
+	for n, x := range all {
+		if err := x.s.ended(); (err != nil) != (n == 0) {
+			t.Errorf("stream %d: %v", n, err)
+		}
 	}
 }
