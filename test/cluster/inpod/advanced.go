@@ -42,6 +42,9 @@ func advanced(args []string) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
+	if len(s.http)+len(s.grpc)+len(s.tcp) == 0 {
+		s.http = list{"8080"} // as the image does that this one stands for
+	}
 	var err error
 	if s.pod, err = os.Hostname(); err != nil {
 		return err
@@ -65,9 +68,6 @@ func advanced(args []string) error {
 			}
 			go func() { failed <- kind.serve(l, port) }()
 		}
-	}
-	if len(s.http)+len(s.grpc)+len(s.tcp) == 0 {
-		return errors.New("no ports: say --port, --grpc or --tcp")
 	}
 	return <-failed
 }
