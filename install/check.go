@@ -31,9 +31,9 @@ type Result struct {
 
 // CheckOptions say what there should be.
 type CheckOptions struct {
-	Namespace string    // [DefaultNamespace]
-	Version   string    // of this weft; the control plane's and the proxies' should be the same
-	Now       time.Time //
+	Namespace string // [DefaultNamespace]
+	Version   string // of this weft; the control plane's and the proxies' should be the same
+	Now       time.Time
 }
 
 // Check looks at a cluster: before weft is installed, whether it can be; afterwards, whether all of it works. Nothing is changed. The

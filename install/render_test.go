@@ -185,7 +185,7 @@ func TestValues(t *testing.T) {
 			t.Errorf("--set %s: %v", setting, err)
 		}
 	}
-	got, err := Read([][]byte([][]byte{[]byte("control: {replicas: 2, extraArgs: [a]}"), []byte("control: {replicas: 3}")}), []string{"control.ha=true"})
+	got, err := Read([][]byte{[]byte("control: {replicas: 2, extraArgs: [a]}"), []byte("control: {replicas: 3}")}, []string{"control.ha=true"})
 	if b, _ := yaml.Marshal(got); err != nil || string(b) != "control:\n  extraArgs:\n  - a\n  ha: true\n  replicas: 3\n" {
 		t.Errorf("%s %v", b, err)
 	}

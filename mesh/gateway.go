@@ -56,7 +56,10 @@ func (e Entry) String() string {
 var entries = [...]string{"HTTP", "HTTPS", "TLS", "TLS passthrough", "TCP"}
 
 // TLS says whether callers begin with TLS.
-func (e Entry) TLS() bool { return e == EntryHTTPS || e == EntryTLS || e == EntryPassthrough }
+func (e Entry) TLS() bool { return e.Ends() || e == EntryPassthrough }
+
+// Ends says whether TLS ends at the gateway.
+func (e Entry) Ends() bool { return e == EntryHTTPS || e == EntryTLS }
 
 // Heads says whether calls have heads, which rules look at.
 func (e Entry) Heads() bool { return e == EntryHTTP || e == EntryHTTPS }

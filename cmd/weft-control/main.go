@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -62,8 +63,8 @@ func parse(args []string) (*flags, error) {
 	s := flag.NewFlagSet("weft-control", flag.ContinueOnError)
 	s.StringVar(&f.kubeconfig, "kubeconfig", "", "how to reach the cluster [its own pod's, else KUBECONFIG and ~/.kube/config]")
 	s.StringVar(&f.context, "context", "", "of the kubeconfig")
-	s.StringVar(&f.namespace, "namespace", or(os.Getenv("POD_NAMESPACE"), "weft-system"), "that it runs in [$POD_NAMESPACE]")
-	s.StringVar(&f.pod, "pod", or(os.Getenv("POD_NAME"), host), "name of this replica's pod [$POD_NAME, the host's name]")
+	s.StringVar(&f.namespace, "namespace", cmp.Or(os.Getenv("POD_NAMESPACE"), "weft-system"), "that it runs in [$POD_NAMESPACE]")
+	s.StringVar(&f.pod, "pod", cmp.Or(os.Getenv("POD_NAME"), host), "name of this replica's pod [$POD_NAME, the host's name]")
 	s.StringVar(&f.account, "account", "weft-control", "service account that replicas run as")
 	s.StringVar(&f.service, "service", "weft-control", "Service by which proxies and the API server find it")
 	s.StringVar(&f.trustDomain, "trust-domain", "cluster.local", "trust domain of the identities")
@@ -90,13 +91,6 @@ func parse(args []string) (*flags, error) {
 		return nil, fmt.Errorf("%q: there are flags only", s.Arg(0))
 	}
 	return f, nil
-}
-
-func or(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
 }
 
 func run(args []string) error {

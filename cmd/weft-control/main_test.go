@@ -121,8 +121,9 @@ func get(t *testing.T, url string) (int, string) {
 func TestHealth(t *testing.T) {
 	begin := make(late)
 	r := start(t, begin)
-	l, asked, stop := loopback(t), context.Background(), func() {}
-	asked, stop = context.WithCancel(asked)
+	l := loopback(t)
+	asked, stop := context.WithCancel(t.Context())
+	defer stop()
 	goes(t, func(ctx context.Context) error { return r.serveHealth(ctx, l, asked) })
 	url := "http://" + l.Addr().String()
 	if code, _ := get(t, url+"/healthz"); code != 200 {

@@ -25,7 +25,7 @@ func Kinds(trustDomain string) []dialect.Kind {
 		later("CiliumLocalRedirectPolicy", "calls are not turned to pods of the same node", "v2"),
 		later("CiliumEnvoyConfig", patches, "v2"),
 		dialect.Cluster(later("CiliumClusterwideEnvoyConfig", patches, "v2")),
-		later("CiliumGatewayClassConfig", "weft has no gateways yet", "v2alpha1"),
+		later("CiliumGatewayClassConfig", "weft's Gateways have no parameters", "v2alpha1"),
 
 		noPart("CiliumNodeConfig", "it configures Cilium's own agents", "v2", "v2alpha1"),
 		noPart("CiliumEndpoint", itsOwn, "v2"),

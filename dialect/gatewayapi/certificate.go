@@ -19,7 +19,7 @@ import (
 // readCertificates resolves those of the listeners that end TLS. A reference that cannot be resolved leaves the others in use.
 func (r *reader) readCertificates(g *gateway) {
 	for _, l := range g.listeners {
-		if l.refused() || !l.ends() {
+		if l.refused() || !l.entry.Ends() {
 			continue
 		}
 		refs := []v1.SecretObjectReference(nil)

@@ -57,16 +57,6 @@ func (c *conditions) set(kind string, holds bool, reason, message string) {
 	c.list = append(c.list, now)
 }
 
-// unset takes away a condition that is there only while it holds.
-func (c *conditions) unset(kind string) {
-	for i, x := range c.list {
-		if old, ok := x.(map[string]any); ok && old["type"] == kind {
-			c.list = append(c.list[:i:i], c.list[i+1:]...)
-			return
-		}
-	}
-}
-
 // judged sets a condition by a verdict: its reason where something is wrong, else the word for that all is well.
 func (c *conditions) judged(kind string, v verdict, well, message string) {
 	if v.reason != "" {

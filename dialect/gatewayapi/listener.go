@@ -41,11 +41,8 @@ func (l *listener) refused() bool { return l.accepted.reason != "" }
 
 // open says whether the listener is served.
 func (l *listener) open() bool {
-	return !l.refused() && l.conflict.reason == "" && (!l.ends() || len(l.certs) > 0)
+	return !l.refused() && l.conflict.reason == "" && (!l.entry.Ends() || len(l.certs) > 0)
 }
-
-// ends says whether TLS ends there.
-func (l *listener) ends() bool { return l.entry == mesh.EntryHTTPS || l.entry == mesh.EntryTLS }
 
 func (l *listener) port() string { return strconv.Itoa(int(l.spec.Port)) }
 
@@ -95,7 +92,7 @@ func (r *reader) listener(g *gateway, owner *dialect.Object, field string, spec 
 	case l.refused():
 	case slices.Contains(proxys, l.spec.Port): // who may add a listener would keep the whole Gateway's proxies from being ready
 		l.accepted = verdict{string(v1.ListenerReasonPortUnavailable), "port " + l.port() + " is one that each proxy needs for itself: the listener is not opened", "choose another one"}
-	case l.ends() && g.spec.TLS != nil && g.spec.TLS.Frontend != nil: // to let callers in that are to show a certificate would be worse
+	case l.entry.Ends() && g.spec.TLS != nil && g.spec.TLS.Frontend != nil: // to let callers in that are to show a certificate would be worse
 		l.accepted = verdict{string(v1.ListenerReasonUnsupportedValue), "spec.tls.frontend of the Gateway is not supported yet, and must not be skipped: the listener is not opened", "leave it out"}
 	}
 	l.allowKinds(kinds)

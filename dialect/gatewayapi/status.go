@@ -154,7 +154,7 @@ func (g *gateway) programmed(accepted verdict, m made) verdict {
 		return verdict{string(v1.GatewayReasonInvalid), accepted.text, accepted.remedy}
 	case !m.found:
 		return verdict{string(v1.GatewayReasonPending), "its Service " + ProxyName(g.object.Name) + " is not there yet", ""}
-	case len(m.list) == 0:
+	case len(m.list)+len(m.hostnames) == 0:
 		return verdict{string(v1.GatewayReasonAddressNotAssigned), "its Service " + ProxyName(g.object.Name) + " has no address yet", "a Service of the type LoadBalancer gets one from a load balancer: is there one in this cluster?"}
 	case !m.ready:
 		return verdict{string(v1.GatewayReasonPending), "none of its proxies is ready yet", "see the pods of the Deployment " + ProxyName(g.object.Name)}

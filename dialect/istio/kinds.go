@@ -45,7 +45,7 @@ func Kinds(trustDomain string) []dialect.Kind {
 
 		later[*networking.ServiceEntry](networkingGroup, "ServiceEntry", networkingVersions,
 			"services outside of the mesh cannot be added yet, so calls to its hosts find no service"),
-		later[*networking.Gateway](networkingGroup, "Gateway", networkingVersions, "weft has no gateways yet"),
+		later[*networking.Gateway](networkingGroup, "Gateway", networkingVersions, "it is not read yet; write a Gateway of the Gateway API"),
 		later[*networking.Sidecar](networkingGroup, "Sidecar", networkingVersions,
 			"weft's proxies ask only for services that are called, so that egress need not be narrowed; its other settings have no effect"),
 		later[*networking.WorkloadGroup](networkingGroup, "WorkloadGroup", networkingVersions, "workloads register by weft run"),

@@ -58,7 +58,7 @@ func (r *reader) way(field string, m *networking.HTTPMatchRequest) (w way, ok bo
 	case len(m.Gateways) == 0:
 		w.caller = caller(m)
 	case !slices.Contains(m.Gateways, meshGateway):
-		r.Info(field+".gateways", fmt.Sprintf("it is for %s alone, and weft has no gateways yet", strings.Join(m.Gateways, ", ")), "")
+		r.Info(field+".gateways", fmt.Sprintf("it is for %s alone, and Gateways of Istio are not read yet", strings.Join(m.Gateways, ", ")), "")
 		return w, false
 	case len(m.SourceLabels) > 0 || m.SourceNamespace != "":
 		r.Warn(field+".gateways", "beside gateways, sourceLabels and sourceNamespace do not count", "leave out gateways")

@@ -51,7 +51,7 @@ func (r *reader) forMesh(vs *networking.VirtualService) bool {
 		r.Warn("spec.hosts", "without hosts it has an effect only where another VirtualService delegates to it, which weft does not do yet",
 			"put the rules into the VirtualService that delegates")
 	case len(vs.Gateways) > 0 && !slices.Contains(vs.Gateways, meshGateway):
-		r.Info("spec.gateways", fmt.Sprintf("its rules are for %s alone, and weft has no gateways yet",
+		r.Info("spec.gateways", fmt.Sprintf("its rules are for %s alone, and Gateways of Istio are not read yet",
 			strings.Join(vs.Gateways, ", ")), `add "mesh" to the gateways if calls between services are meant too`)
 	default:
 		return true

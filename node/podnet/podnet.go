@@ -130,7 +130,7 @@ func (s *Spec) Apply(netns int) error {
 func hint(err error) string {
 	switch {
 	case errors.Is(err, fs.ErrPermission):
-		return " (it takes NET_ADMIN, and where pods may not have it, weft's CNI plugin does it for them)"
+		return " (it takes NET_ADMIN: may pods of this namespace have it?)"
 	case errors.Is(err, syscall.EOPNOTSUPP), errors.Is(err, fs.ErrNotExist):
 		return " (does this kernel have nf_tables with nat and redirect, modules nft_chain_nat and nft_redir?)"
 	}

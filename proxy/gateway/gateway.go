@@ -36,7 +36,7 @@ func New(cfg *config.Gateway, st *chain.State, find chain.Finder) (*Gateway, err
 		if !slices.Contains(g.ports, l.Port) {
 			g.ports = append(g.ports, l.Port)
 		}
-		if l.Entry == mesh.EntryHTTPS || l.Entry == mesh.EntryTLS {
+		if l.Entry.Ends() {
 			if g.tls[l], err = secure(l); err != nil {
 				return nil, fmt.Errorf("gateway: %v: %w", &l.Ref, err)
 			}

@@ -73,8 +73,8 @@ var gatewayAPI = map[string][]string{
 
 // said is what a finding has to say of the files that weft cannot do yet.
 var said = map[string][]string{
-	"networking/bookinfo-gateway.yaml":        {"default/bookinfo-gateway", "no gateways yet"},
-	"networking/certmanager-gateway.yaml":     {"cert-manager-gateway", "no gateways yet"},
+	"networking/bookinfo-gateway.yaml":        {"default/bookinfo-gateway", "not read yet"},
+	"networking/certmanager-gateway.yaml":     {"cert-manager-gateway", "not read yet"},
 	"gateway-api/bookinfo-gateway.yaml":       {"default/bookinfo-gateway", "there is no GatewayClass istio"},
 	"networking/egress-rule-google-apis.yaml": {"ServiceEntry default/googleapis", "services outside of the mesh cannot be added yet"},
 }
