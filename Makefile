@@ -149,7 +149,7 @@ cluster-load: ## give it the images weft:VERSION and the samples', built from he
 	@cd test/cluster && $(GO) run ./boot load
 
 # Scenarios share the cluster that is running, or else start one; those that need one of their own fail where one is running.
-e2e: deps-cluster ## what weft promises on Kubernetes, tried on a real one; RUN=regexp
+e2e: deps-cluster .cache/suites/h2spec ## what weft promises on Kubernetes, tried on a real one; RUN=regexp
 	cd test/cluster && $(GO) test ./...
 	cd test/e2e && $(GO) test -count=1 -v -timeout 40m $(if $(RUN),-run '$(RUN)') ./...
 

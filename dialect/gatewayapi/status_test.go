@@ -125,6 +125,8 @@ func TestStatuses(t *testing.T) {
 		{"its listener", gatewayOf(web), "Gateway", "edge", "listeners/web", "Accepted=True/Accepted ResolvedRefs=True/ResolvedRefs Conflicted=False/NoConflicts Programmed=True/Programmed"},
 		{"without a Service", strings.ReplaceAll(gatewayOf(web), "edge-weft", "another"), "Gateway", "edge", "", "Accepted=True/Accepted Programmed=False/Pending"},
 		{"without an address", strings.ReplaceAll(gatewayOf(web), "type: ClusterIP", "type: LoadBalancer"), "Gateway", "edge", "", "Accepted=True/Accepted Programmed=False/AddressNotAssigned"},
+		{"with a name alone", strings.Replace(gatewayOf(web), "spec: {type: ClusterIP, clusterIP: 10.96.0.7, clusterIPs: [10.96.0.7], ports: [{port: 80}]}",
+			"spec: {type: LoadBalancer, ports: [{port: 80}]}\nstatus: {loadBalancer: {ingress: [{hostname: lb.example}]}}", 1), "Gateway", "edge", "", "Accepted=True/Accepted Programmed=True/Programmed"},
 		{"without a proxy", strings.ReplaceAll(gatewayOf(web), "ready: true", "ready: false"), "Gateway", "edge", "", "Accepted=True/Accepted Programmed=False/Pending"},
 		// GatewayListenerUnsupportedProtocol
 		{"a protocol that is not known", gatewayOf("  - {name: odd, port: 80, protocol: example.com/odd}\n"), "Gateway", "edge", "listeners/odd",
