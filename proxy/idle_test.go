@@ -206,7 +206,9 @@ func TestLinkRests(t *testing.T) {
 			must(t, resp.Body.Close())
 		}
 		c.CloseIdleConnections()
-		eventually(t, "at rest", func() bool { return runtime.NumGoroutine() <= at+1 }) // the application serves a connection
+		// The application serves a connection, or two where a request was quicker than the way of the one before back into the pool; each
+		// end of a link that does not rest has a goroutine.
+		eventually(t, "at rest", func() bool { return runtime.NumGoroutine() <= at+2 })
 	}
 	seen := map[netip.AddrPort]bool{}
 	for _, r := range to.records.wait(t, 9) {
