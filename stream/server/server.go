@@ -90,7 +90,7 @@ func Serve(ctx context.Context, l net.Listener, p Plane, o Options) error {
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: often}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: silent, Timeout: silent, MaxConnectionIdle: idle}),
 		grpc.ConnectionTimeout(patience), grpc.MaxConcurrentStreams(mostStreams), grpc.MaxHeaderListSize(mostHeaders),
-		grpc.ReadBufferSize(readBuffer), grpc.SharedWriteBuffer(true))
+		grpc.ReadBufferSize(readBuffer))
 	sv := &service{p, o, make(chan struct{})}
 	s.RegisterService(&grpc.ServiceDesc{
 		ServiceName: stream.Service,
