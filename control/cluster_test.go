@@ -300,8 +300,10 @@ func TestPodThatGoes(t *testing.T) {
 					t.Fatal(err)
 				}
 				f.emit(t, then(t))
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
 				for {
-					if _, err = s.Next(t.Context()); err != nil {
+					if _, err = s.Next(ctx); err != nil {
 						break
 					}
 				}
