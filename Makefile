@@ -7,6 +7,7 @@ BENCH ?= .
 BENCHTIME ?= 1s
 STREAMS ?= 20000
 NODES ?= 1
+export CLUSTER ?= 0
 SEED ?= 1
 SOAK ?= 10m
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
@@ -139,7 +140,7 @@ grpc-interop: .cache/suites/h2spec build ## gRPC's own client and server, with t
 	cd test/conformance/suites && CGO_ENABLED=0 $(GO) build -trimpath -o $(CURDIR)/.cache/suites/ tool
 	@touch $@
 
-cluster: deps-cluster ## a Kubernetes on this machine, NODES=1, until make cluster-down; prints how to reach it
+cluster: deps-cluster ## a Kubernetes on this machine, NODES=1, until make cluster-down; prints how to reach it; CLUSTER=1: beside number 0
 	@cd test/cluster && $(GO) run ./boot up -nodes $(NODES)
 
 cluster-down: ## end that, and remove all that it has made

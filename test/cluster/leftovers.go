@@ -49,6 +49,12 @@ func Leftovers() error {
 	return fmt.Errorf("the cluster has left behind:\n%w", errors.Join(left...))
 }
 
+// Others are what other clusters of this machine write, as Dir is this one's.
+func Others() []string {
+	all, _ := filepath.Glob("/var/lib/weft-cluster*") // the pattern is well-formed
+	return slices.DeleteFunc(all, func(dir string) bool { return dir == Dir })
+}
+
 // Mounts are those of the machine below Dir, the innermost first.
 func Mounts() ([]string, error) {
 	b, err := os.ReadFile("/proc/self/mountinfo")

@@ -10,10 +10,10 @@ import (
 )
 
 // lockFile is held by the process that keeps a cluster, and names it. It is not in Dir, since that goes before the lock does.
-const lockFile = "/run/lock/weft-cluster"
+var lockFile = name("/run/lock/weft-cluster")
 
-// ErrRunning is that this machine has a cluster.
-var ErrRunning = errors.New("a cluster is running on this machine, and there can be one at a time")
+// ErrRunning is that this machine has this cluster.
+var ErrRunning = errors.New("this cluster is running on this machine already; CLUSTER=1 make cluster starts one beside it")
 
 // Lock is held by whoever starts, keeps or removes a cluster.
 type Lock struct{ file *os.File }

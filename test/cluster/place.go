@@ -1,27 +1,56 @@
 package cluster
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
+)
+
+// Number is which of a machine's clusters this process is about, of the environment's CLUSTER. Each has names and addresses of its own.
+var Number = number(os.Getenv("CLUSTER"))
+
+// numbers is how many clusters a machine can have.
+const numbers = 8
+
+func number(s string) int {
+	n, err := strconv.Atoi(cmp.Or(s, "0"))
+	if err != nil || n < 0 || n >= numbers {
+		fmt.Fprintf(os.Stderr, "CLUSTER=%s: it is a number from 0 to %d\n", s, numbers-1)
+		os.Exit(2)
+	}
+	return n
+}
+
+// name is a cluster's: the first has the plain one.
+func name(plain string) string {
+	if Number == 0 {
+		return plain
+	}
+	return fmt.Sprintf("%s-%d", plain, Number)
+}
+
+var (
+	// Dir is everything that a running cluster writes. It is gone with the cluster.
+	Dir = name("/var/lib/weft-cluster")
+	// Group is the cluster's group in each hierarchy of cgroups, with one below it for the control plane and for each node.
+	Group = name("weft-cluster")
+	// Bridge is what the nodes' networks hang on; Link begins the names of the machine's ends of them.
+	Bridge, Link = fmt.Sprintf("weftbr%d", Number), fmt.Sprintf("weft%dv", Number)
+	// HostIP is the control plane's address, and what nodes reach the machine by.
+	HostIP = fmt.Sprintf("10.%d.0.1", 77+Number)
+	// Services and Pods are the ranges of their addresses, API is the API server's in the first, and DNS where the cluster's names are answered.
+	Services, Pods = fmt.Sprintf("10.%d.0.0/16", 96+Number), fmt.Sprintf("10.%d.0.0/16", 244+Number)
+	API, DNS       = fmt.Sprintf("10.%d.0.1", 96+Number), fmt.Sprintf("10.%d.0.10", 96+Number)
+	// Balanced begins the addresses of Services of type LoadBalancer, of which there are 254.
+	Balanced = fmt.Sprintf("10.%d.1.", 77+Number)
 )
 
 const (
-	// Dir is everything that a running cluster writes. It is gone with the cluster.
-	Dir = "/var/lib/weft-cluster"
-	// Group is the cluster's group in each hierarchy of cgroups, with one below it for the control plane and for each node.
-	Group = "weft-cluster"
-	// Bridge is what the nodes' networks hang on; Link begins the names of the machine's ends of them.
-	Bridge, Link = "weftbr0", "weftv"
-	// HostIP is the control plane's address, and what nodes reach the machine by.
-	HostIP = "10.77.0.1"
-	// Services and Pods are the ranges of their addresses, and DNS is where the cluster's names are answered.
-	Services, Pods, DNS = "10.96.0.0/16", "10.244.0.0/16", "10.96.0.10"
-	// Balanced begins the addresses of Services of type LoadBalancer, of which there are 254.
-	Balanced = "10.77.1."
 	// MaxNodes is how many nodes there can be: their addresses are made of one digit.
 	MaxNodes = 9
 	// PauseImage is what holds a pod's namespaces.
@@ -34,10 +63,10 @@ const (
 func NodeName(n int) string { return fmt.Sprintf("node%d", n) }
 
 // NodeIP is a node's address.
-func NodeIP(n int) string { return fmt.Sprintf("10.77.0.1%d", n) }
+func NodeIP(n int) string { return fmt.Sprintf("10.%d.0.1%d", 77+Number, n) }
 
 // NodePods is the range of the addresses of a node's pods.
-func NodePods(n int) string { return fmt.Sprintf("10.244.%d.0/24", n) }
+func NodePods(n int) string { return fmt.Sprintf("10.%d.%d.0/24", 244+Number, n) }
 
 // State is what a running cluster tells of itself, in StateFile.
 type State struct {

@@ -3,6 +3,8 @@ package main
 import (
 	"strings"
 	"testing"
+
+	"github.com/weft-mesh/weft/test/cluster"
 )
 
 func TestOptions(t *testing.T) {
@@ -56,13 +58,13 @@ func TestAddresses(t *testing.T) {
 		want string
 	}{
 		{of("z", "ClusterIP", "", ""), ""},
-		{of("a", "LoadBalancer", "", "10.77.1.1"), ""},
-		{of("b", "LoadBalancer", "", ""), "10.77.1.2"},
-		{of("c", "LoadBalancer", "10.77.1.9", ""), "10.77.1.9"},
-		{of("d", "LoadBalancer", "10.77.1.9", ""), ""},
+		{of("a", "LoadBalancer", "", cluster.Balanced+"1"), ""},
+		{of("b", "LoadBalancer", "", ""), cluster.Balanced + "2"},
+		{of("c", "LoadBalancer", cluster.Balanced+"9", ""), "10.77.1.9"},
+		{of("d", "LoadBalancer", cluster.Balanced+"9", ""), ""},
 		{of("e", "LoadBalancer", "192.0.2.1", ""), ""},
 		{of("a", "ClusterIP", "", ""), ""},
-		{of("f", "LoadBalancer", "", ""), "10.77.1.1"},
+		{of("f", "LoadBalancer", "", ""), cluster.Balanced + "1"},
 	} {
 		if got := a.next(x.s); got != x.want {
 			t.Errorf("%s: %q, want %q", x.s.key(), got, x.want)

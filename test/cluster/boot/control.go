@@ -3,15 +3,21 @@ package main
 import (
 	"context"
 	"path/filepath"
+	"strconv"
 
 	"github.com/weft-mesh/weft/test/cluster"
 )
 
-const (
+var (
 	apiServer = "https://" + cluster.HostIP + ":6443"
 	// etcd has ports of its own, for a machine that has another one.
-	etcdClients, etcdPeers = "http://127.0.0.1:23790", "http://127.0.0.1:23800"
+	etcdClients, etcdPeers = loopback(23790), loopback(23800)
 )
+
+func loopback(port int) string { return "http://127.0.0.1:" + numbered(port) }
+
+// numbered is a port of what listens on the machine's loopback, where several clusters' servers do.
+func numbered(port int) string { return strconv.Itoa(port + cluster.Number) }
 
 // startServers starts etcd and the API server, which takes longest and tries until etcd answers.
 func (k *keeper) startServers(context.Context) error {
@@ -55,13 +61,13 @@ func (k *keeper) startControllers(ctx context.Context) error {
 		"--authentication-kubeconfig", pki("controllers.kubeconfig"), "--authorization-kubeconfig", pki("controllers.kubeconfig"),
 		"--use-service-account-credentials", "--service-account-private-key-file", pki("sa.key"), "--root-ca-file", pki("ca.crt"),
 		"--cluster-signing-cert-file", pki("ca.crt"), "--cluster-signing-key-file", pki("ca.key"),
-		"--leader-elect=false", "--bind-address", "127.0.0.1",
+		"--leader-elect=false", "--bind-address", "127.0.0.1", "--secure-port", numbered(10270),
 		"--node-monitor-period", "1s", "--node-monitor-grace-period", "12s", "--controllers", "*,-nodeipam"); err != nil {
 		return err
 	}
 	if _, err := k.start(controlGroup, "kube-scheduler", nil, k.kube, "kube-scheduler", "--kubeconfig", pki("scheduler.kubeconfig"),
 		"--authentication-kubeconfig", pki("scheduler.kubeconfig"), "--authorization-kubeconfig", pki("scheduler.kubeconfig"),
-		"--leader-elect=false", "--bind-address", "127.0.0.1"); err != nil {
+		"--leader-elect=false", "--bind-address", "127.0.0.1", "--secure-port", numbered(10290)); err != nil {
 		return err
 	}
 	return k.apply(ctx, "rbac.yaml")

@@ -125,5 +125,5 @@ func (k *keeper) apply(ctx context.Context, manifest string) error {
 	if err != nil {
 		return err
 	}
-	return k.kubectl(ctx, string(b), "apply", "-f", "-")
+	return k.kubectl(ctx, strings.ReplaceAll(string(b), "$DNS", cluster.DNS), "apply", "-f", "-")
 }

@@ -100,7 +100,7 @@ type identity struct {
 }
 
 func identities(nodes int) []identity {
-	server := []string{cluster.HostIP, "127.0.0.1", "10.96.0.1", "localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc",
+	server := []string{cluster.HostIP, "127.0.0.1", cluster.API, "localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc",
 		"kubernetes.default.svc.cluster.local"}
 	all := []identity{
 		{file: "apiserver", name: "kube-apiserver", names: server},

@@ -41,11 +41,15 @@ func makePlaces() error {
 	return os.WriteFile(madePlaces, []byte(made.String()), 0o600)
 }
 
-// removePlaces removes what makePlaces has made, the inner ones first. What somebody has put something in stays.
+// removePlaces removes what makePlaces has made, the inner ones first. What somebody has put something in stays. Another cluster's nodes
+// have theirs mounted there, and to remove a directory unmounts what other namespaces have on it: the last cluster removes them.
 func removePlaces() error {
 	b, err := os.ReadFile(madePlaces)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
+	}
+	if others := cluster.Others(); len(others) > 0 {
+		return handOver(b, filepath.Join(others[0], filepath.Base(madePlaces)))
 	}
 	dirs := strings.Fields(string(b))
 	slices.Reverse(dirs)
@@ -53,4 +57,14 @@ func removePlaces() error {
 		_ = os.Remove(dir)
 	}
 	return err
+}
+
+// handOver adds to another cluster's list.
+func handOver(made []byte, list string) error {
+	f, err := os.OpenFile(list, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(made)
+	return errors.Join(err, f.Close())
 }

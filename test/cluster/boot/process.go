@@ -24,7 +24,7 @@ type process struct {
 
 // environment is what programs of a cluster get: nothing of who starts it, whose proxies and kubeconfigs are not meant for them.
 func environment() []string {
-	return []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8"}
+	return []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8", fmt.Sprint("CLUSTER=", cluster.Number)}
 }
 
 // self is this program.
