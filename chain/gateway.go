@@ -30,6 +30,7 @@ type Listener struct {
 type hosted struct {
 	rules *route.Rules
 	next  []traffic.Handler
+	last  bool
 }
 
 // NewGateway builds the way of calls that come to a gateway, as NewService does that of calls to a service.
@@ -44,7 +45,7 @@ func NewGateway(cfg *config.Gateway, st *State, find Finder) (*Gateway, error) {
 		b := builder{find: find, ledger: st.ledger(at), room: st.room, proto: traffic.Detect}
 		l := &Listener{Listener: c, hosts: hosts[*hosted]{}}
 		for j := range c.Hosts {
-			l.hosts[c.Hosts[j].Host] = b.hosted(c.Hosts[j].Rules)
+			l.hosts[c.Hosts[j].Host] = b.hosted(&c.Hosts[j])
 		}
 		if opens, secure := g.Opens(c.Port); opens && secure != c.Entry.TLS() {
 			return nil, fmt.Errorf("chain: %v: port %d is another listener's, and the first bytes do not tell whose a connection is", &c.Ref, c.Port)
@@ -72,10 +73,10 @@ func readyListener(c *config.Listener) error {
 	return nil
 }
 
-func (b *builder) hosted(rules []mesh.Rule) *hosted {
-	h := &hosted{rules: matchers(rules)}
-	for i := range rules {
-		r := withDefaults(rules[i])
+func (b *builder) hosted(c *mesh.Hosted) *hosted {
+	h := &hosted{rules: matchers(c.Rules), last: c.Last}
+	for i := range c.Rules {
+		r := withDefaults(c.Rules[i])
 		h.next = append(h.next, b.rule(&r))
 	}
 	return h
@@ -120,6 +121,9 @@ func (g *Gateway) Serve(c *traffic.Call) error {
 	c.Trail.Took("listener", decision.Verdict{Ref: &l.Ref, Reason: decision.Matched}, "")
 	for h := range l.hosts.of(host) {
 		i, v := h.rules.Find(&c.Attrs)
+		if i < 0 && h.last {
+			break
+		}
 		if i < 0 {
 			continue
 		}

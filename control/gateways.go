@@ -40,7 +40,7 @@ func (x *Gateways) Do(ctx context.Context, v *View) error {
 	var errs []error
 	for _, key := range slices.Sorted(maps.Keys(v.Mesh.Gateways)) {
 		g := v.Mesh.Gateways[key]
-		if g.Made.UID == "" { // of a file
+		if len(g.Made.Owners) == 0 { // of a file
 			continue
 		}
 		list, err := gateway.Objects(g, x.Options)

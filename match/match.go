@@ -155,6 +155,29 @@ func (r *Request) HTTP() bool {
 		len(r.Schemes)+len(r.Headers)+len(r.Params) > 0
 }
 
+// Everything says whether every call matches that has a head: it is asked for nothing, or for what every path has.
+func (r *Request) Everything() bool {
+	if !r.HTTP() {
+		return len(r.Ports)+len(r.NotPorts) == 0
+	}
+	if len(r.Paths) != 1 || !r.Paths[0].everyPath() {
+		return false
+	}
+	rest := Request{Methods: r.Methods, NotMethods: r.NotMethods, NotPaths: r.NotPaths, Targets: r.Targets, Hosts: r.Hosts, NotHosts: r.NotHosts,
+		Schemes: r.Schemes, Headers: r.Headers, Params: r.Params}
+	return !rest.HTTP() && len(r.Ports)+len(r.NotPorts) == 0
+}
+
+func (s *String) everyPath() bool {
+	switch s.Kind {
+	case Prefix, PathPrefix:
+		return s.Value == "" || s.Value == "/"
+	case Regex:
+		return s.Value == ".*"
+	}
+	return false
+}
+
 // Compile readies the predicate.
 func (r *Request) Compile() error {
 	for _, f := range []struct {

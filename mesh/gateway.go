@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/weft-mesh/weft/decision"
+	"github.com/weft-mesh/weft/match"
 )
 
 // Gateway is a proxy at the edge of the mesh, and where it listens.
@@ -21,10 +22,18 @@ type Gateway struct {
 
 // Made is what is asked of the objects that weft makes of a gateway's object, for its proxies to run.
 type Made struct {
-	APIVersion, UID string   // of the gateway's object, which owns them; no UID: it is in no cluster
-	Addresses       []string // that callers are to find it at; none: any
-	Labels          map[string]string
-	Annotations     map[string]string
+	Owners      []Owner           // of which each is enough to keep them; none: the gateway is in no cluster
+	Adopted     bool              // only in a namespace that weft has adopted: its objects do not name who is to run them
+	Selector    map[string]string // labels of the proxies' pods that nothing else has
+	Addresses   []string          // that callers are to find it at; none: any
+	Labels      map[string]string
+	Annotations map[string]string
+}
+
+// Owner is an object with which go the objects that weft makes.
+type Owner struct {
+	Ref             decision.Ref
+	APIVersion, UID string
 }
 
 // Key is the gateway's name in configuration.
@@ -72,6 +81,13 @@ type Listener struct {
 	Entry Entry         `pb:"4"`
 	Host  string        `pb:"5"` // "a.example", or "*.example" for all below; empty: all
 	Certs []Certificate `pb:"6"` // of those that end TLS; the first fits where none does by name
+	TLS   Versions      `pb:"7"` // of those that end TLS
+}
+
+// Versions are the versions of TLS that a listener takes, as TLS numbers them; zero: as few as are secure, and all that there are.
+type Versions struct {
+	Min uint16 `pb:"1"`
+	Max uint16 `pb:"2"`
 }
 
 // Certificate is one that a gateway shows, with its key.
@@ -102,6 +118,7 @@ type GatewayRoute struct {
 	Gateway  string // key
 	Listener string
 	Hosts    []string // that the calls are for, as in Listener; "": all that the listener takes
+	Ordered  bool     // rules are asked in the order in which they are written, and a call that none is for goes on to no other host's
 	Rules    []Rule
 }
 
@@ -109,12 +126,14 @@ type GatewayRoute struct {
 type Hosted struct {
 	Host  string `pb:"1"` // as in Listener
 	Rules []Rule `pb:"2"`
+	Last  bool   `pb:"3"` // a call that no rule is for is not for a more general host either
 }
 
 // Entering merges what all routes say of the calls that come by a listener, the most specific host first. A call that no rule of
 // one host is for goes on to the next host that is its, since "precedence must be given to rules from the HTTPRoute with the largest
-// number of" characters in the host (HTTPRouteSpec.hostnames): it is the rules that go before each other. Of rules without matches,
-// as those of connections are, those of the oldest route alone count.
+// number of" characters in the host (HTTPRouteSpec.hostnames): it is the rules that go before each other. Of ordered routes those of
+// the oldest go first, but those for every call last of all (Istio: SortVHostRoutes). Of rules without matches, as those of connections
+// are, those of the oldest route alone count.
 func (s *Snapshot) Entering(g *Gateway, l *Listener) (out []Hosted) {
 	routes := slices.Clone(s.entered[g.Key()])
 	routes = slices.DeleteFunc(routes, func(r *GatewayRoute) bool { return r.Listener != l.Name })
@@ -124,17 +143,26 @@ func (s *Snapshot) Entering(g *Gateway, l *Listener) (out []Hosted) {
 			i := slices.IndexFunc(out, func(h Hosted) bool { return h.Host == host })
 			switch {
 			case i < 0:
-				out = append(out, Hosted{host, slices.Clone(r.Rules)})
+				out = append(out, Hosted{host, slices.Clone(r.Rules), r.Ordered})
 			case l.Entry.Heads():
 				out[i].Rules = append(out[i].Rules, r.Rules...)
 			}
 		}
 	}
 	for i := range out {
+		if out[i].Last {
+			slices.SortStableFunc(out[i].Rules, func(a, b Rule) int { return yes(!a.Everything(), !b.Everything()) })
+			continue
+		}
 		slices.SortStableFunc(out[i].Rules, moreSpecific)
 	}
 	slices.SortStableFunc(out, func(a, b Hosted) int { return MoreSpecificHost(a.Host, b.Host) })
 	return out
+}
+
+// Everything says whether a rule is for every call.
+func (r *Rule) Everything() bool {
+	return len(r.Matches) == 0 || slices.ContainsFunc(r.Matches, func(m match.Request) bool { return m.Everything() })
 }
 
 // MoreSpecificHost orders hosts as listeners and routes of gateways have them: names, then wildcards, the longest first, then what

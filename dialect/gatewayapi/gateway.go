@@ -11,6 +11,7 @@ import (
 	"k8s.io/utils/ptr"
 	v1 "sigs.k8s.io/gateway-api/apis/v1"
 
+	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/dialect"
 	"github.com/weft-mesh/weft/mesh"
 )
@@ -140,7 +141,10 @@ func lowerGateway(o *dialect.Object, v dialect.View) (part mesh.Part, found []me
 func madeOf(o *dialect.Object, spec *v1.GatewaySpec) mesh.Made {
 	meta, _ := o.Tree["metadata"].(map[string]any)
 	uid, _ := meta["uid"].(string)
-	out := mesh.Made{APIVersion: o.Group + "/" + o.Version, UID: uid, Labels: map[string]string{}, Annotations: map[string]string{}}
+	out := mesh.Made{Selector: map[string]string{NameLabel: o.Name}, Labels: map[string]string{}, Annotations: map[string]string{}}
+	if uid != "" {
+		out.Owners = []mesh.Owner{{Ref: o.Ref(decision.GatewayAPI), APIVersion: o.Group + "/" + o.Version, UID: uid}}
+	}
 	for _, a := range spec.Addresses {
 		if ptr.Deref(a.Type, v1.IPAddressType) == v1.IPAddressType && a.Value != "" {
 			out.Addresses = append(out.Addresses, a.Value)

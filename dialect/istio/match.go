@@ -40,16 +40,7 @@ func (w *way) joins(o *way, rewrites bool) bool {
 }
 
 // all says whether the match just made is for every call, by Istio's reading: the path "/" as prefix or ".*", and nothing else.
-func (w *way) all() bool {
-	if w.caller != nil || w.port != 0 {
-		return false
-	}
-	q := w.requests[0]
-	if len(q.Paths) == 1 && slices.Contains([]match.String{{Kind: match.Prefix, Value: "/"}, {Kind: match.Prefix}, {Kind: match.Regex, Value: ".*"}}, q.Paths[0]) {
-		q.Paths = nil
-	}
-	return reflect.ValueOf(q).IsZero()
-}
+func (w *way) all() bool { return w.caller == nil && w.port == 0 && w.requests[0].Everything() }
 
 // way lowers one match; false: no call between services can be meant.
 func (r *reader) way(field string, m *networking.HTTPMatchRequest) (w way, ok bool) {

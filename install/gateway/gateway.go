@@ -18,7 +18,6 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/utils/ptr"
 
-	"github.com/weft-mesh/weft/dialect/gatewayapi"
 	"github.com/weft-mesh/weft/inject"
 	"github.com/weft-mesh/weft/mesh"
 )
@@ -63,9 +62,9 @@ type maker struct {
 // meta is what all objects have.
 func (m *maker) meta() metav1.ObjectMeta {
 	out := metav1.ObjectMeta{Name: m.g.Account, Namespace: m.g.Namespace, Labels: m.labels(), Annotations: maps.Clone(m.g.Made.Annotations)}
-	if m.g.Made.UID != "" {
-		out.OwnerReferences = []metav1.OwnerReference{{APIVersion: m.g.Made.APIVersion, Kind: m.g.Ref.Kind, Name: m.g.Name, UID: types.UID(m.g.Made.UID),
-			Controller: ptr.To(true)}}
+	for i, x := range m.g.Made.Owners { // one alone may be the controller, which the others are no less
+		out.OwnerReferences = append(out.OwnerReferences, metav1.OwnerReference{APIVersion: x.APIVersion, Kind: x.Ref.Kind, Name: x.Ref.Name,
+			UID: types.UID(x.UID), Controller: ptr.To(i == 0)})
 	}
 	return out
 }
@@ -80,9 +79,7 @@ func (m *maker) labels() map[string]string {
 	return out
 }
 
-func (m *maker) selector() map[string]string {
-	return map[string]string{gatewayapi.NameLabel: m.g.Name}
-}
+func (m *maker) selector() map[string]string { return maps.Clone(m.g.Made.Selector) }
 
 func (m *maker) account() *corev1.ServiceAccount {
 	return &corev1.ServiceAccount{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ServiceAccount"}, ObjectMeta: m.meta()}

@@ -16,7 +16,8 @@ import (
 func edge() *mesh.Gateway {
 	return &mesh.Gateway{Ref: decision.Ref{Dialect: decision.GatewayAPI, Kind: "Gateway", Namespace: "shop", Name: "edge"}, Name: "edge", Namespace: "shop", Account: "edge-weft",
 		Listeners: []mesh.Listener{{Name: "b", Port: 443, Host: "b.example"}, {Name: "a", Port: 80}, {Name: "c", Port: 443}},
-		Made: mesh.Made{APIVersion: "gateway.networking.k8s.io/v1", UID: "u-1", Addresses: []string{"192.0.2.1"}, Labels: map[string]string{"team": "shop"},
+		Made: mesh.Made{Owners: []mesh.Owner{{Ref: decision.Ref{Kind: "Gateway", Name: "edge"}, APIVersion: "gateway.networking.k8s.io/v1", UID: "u-1"}},
+			Selector: map[string]string{"gateway.networking.k8s.io/gateway-name": "edge"}, Addresses: []string{"192.0.2.1"}, Labels: map[string]string{"team": "shop"},
 			Annotations: map[string]string{"note": "x"}}}
 }
 

@@ -57,7 +57,7 @@ var protocols = []string{"h2", "http/1.1"}
 // secure makes the configuration of TLS of a listener. Of several certificates, crypto/tls takes the first that is for the name asked for,
 // else the first.
 func secure(l *config.Listener) (*tls.Config, error) {
-	c := &tls.Config{MinVersion: tls.VersionTLS12}
+	c := &tls.Config{MinVersion: max(l.TLS.Min, tls.VersionTLS12), MaxVersion: l.TLS.Max}
 	if l.Entry == mesh.EntryHTTPS {
 		c.NextProtos = protocols
 	}
