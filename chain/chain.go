@@ -8,6 +8,7 @@ import (
 	"github.com/weft-mesh/weft/feature/balance"
 	"github.com/weft-mesh/weft/feature/breaker"
 	"github.com/weft-mesh/weft/feature/classify"
+	"github.com/weft-mesh/weft/feature/cors"
 	"github.com/weft-mesh/weft/feature/fault"
 	"github.com/weft-mesh/weft/feature/headers"
 	"github.com/weft-mesh/weft/feature/mirror"
@@ -24,6 +25,8 @@ import (
 //
 //   - A fault stands for a callee that fails, whatever the rule does for its calls: an abort is not retried and a delay does not
 //     count towards the rule's timeout, as in Envoy, whose fault filter stands before its router.
+//   - CORS answers what browsers ask before anything is done for a call, and speaks of any answer to others: those of redirects too,
+//     and whatever edits of headers make of them.
 //   - Headers, then rewrite: the edits of headers may name the authority, and the rewrite's word is the last. Response edits
 //     reach the answers of all that follows.
 //   - A redirect and the rule's own answer are such, as in Envoy and as the Gateway API has it ("All filters are expected to be
@@ -36,6 +39,7 @@ import (
 func (b *builder) rule(r *mesh.Rule) traffic.Handler {
 	return traffic.Chain(b.split(r),
 		fault.With(r.Fault),
+		cors.With(r.CORS),
 		headers.With(edited(r)),
 		redirect.With(r.Redirect),
 		fault.With(r.Answer),

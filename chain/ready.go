@@ -63,6 +63,9 @@ func readyRule(r *mesh.Rule) error {
 	if r.Rewrite != nil {
 		errs = append(errs, r.Rewrite.Compile())
 	}
+	if r.CORS != nil {
+		errs = append(errs, r.CORS.Compile())
+	}
 	for _, p := range []*fault.Policy{r.Fault, r.Answer} {
 		if p != nil {
 			errs = append(errs, p.Validate())

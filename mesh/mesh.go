@@ -13,6 +13,7 @@ import (
 	"github.com/weft-mesh/weft/feature/balance"
 	"github.com/weft-mesh/weft/feature/breaker"
 	"github.com/weft-mesh/weft/feature/classify"
+	"github.com/weft-mesh/weft/feature/cors"
 	"github.com/weft-mesh/weft/feature/fault"
 	"github.com/weft-mesh/weft/feature/headers"
 	"github.com/weft-mesh/weft/feature/mirror"
@@ -42,6 +43,7 @@ type Rule struct {
 	Backends   []Backend        `pb:"10"` // none, in a route: 500 (Gateway API)
 	Answer     *fault.Policy    `pb:"11"` // the rule's own, in place of a callee's: unlike a fault's, it takes the edits of Headers
 	Attempt    *timeout.Policy  `pb:"12"` // of each attempt, as Timeout of all together
+	CORS       *cors.Policy     `pb:"13"`
 
 	Caller *match.Caller // whose calls; compile evaluates it for each class of callers, so it stays at home
 	Port   uint16        // of the service; 0: all; likewise

@@ -62,10 +62,10 @@ func httpRouteKind() dialect.Kind {
 		dialect.Below(filters+".requestRedirect", "scheme", "hostname", "port", "statusCode"), dialect.Below(filters+".requestRedirect", path...),
 		dialect.Below(filters+".urlRewrite", "hostname"), dialect.Below(filters+".urlRewrite", path...),
 		dialect.Below(rules+".timeouts", "request", "backendRequest"), dialect.Below(rules+".retry", "codes", "attempts", "backoff"))
-	for _, f := range []string{".cors", ".externalAuth"} {
-		k.Unsupported[filters+f] = failing
-		k.Unsupported[backends+".filters[]"+f] = failingShare
-	}
+	k.Fields = append(k.Fields, dialect.Below(filters+".cors", "allowOrigins", "allowMethods", "allowHeaders", "exposeHeaders", "allowCredentials", "maxAge")...)
+	k.Unsupported[backends+".filters[].cors"] = failingShare
+	k.Unsupported[filters+".externalAuth"] = failing
+	k.Unsupported[backends+".filters[].externalAuth"] = failingShare
 	k.Unsupported[backends+".filters[].requestRedirect"] = failingShare
 	k.Unsupported[backends+".filters[].urlRewrite"] = failingShare
 	k.Schema.SetEnum(rules+".matches[].path.type", "Exact", "PathPrefix", "RegularExpression").

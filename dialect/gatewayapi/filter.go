@@ -11,6 +11,7 @@ import (
 
 	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/dialect"
+	"github.com/weft-mesh/weft/feature/cors"
 	"github.com/weft-mesh/weft/feature/headers"
 	"github.com/weft-mesh/weft/feature/mirror"
 )
@@ -27,6 +28,7 @@ type filtered struct {
 	redirect *v1.HTTPRequestRedirectFilter
 	rewrite  *v1.HTTPURLRewriteFilter
 	at       string // where the redirect or rewrite stands
+	cors     *cors.Policy
 	failing  string // why calls must fail; empty: they need not
 }
 
@@ -48,6 +50,8 @@ func (r *reader) filters(x *rule) (out filtered) {
 			out.redirect, out.at = f.RequestRedirect, field+".requestRedirect"
 		case f.URLRewrite != nil:
 			out.rewrite, out.at = f.URLRewrite, field+".urlRewrite"
+		case f.CORS != nil:
+			out.cors = r.cors(field+".cors", ref, f.CORS)
 		default:
 			out.failing = fmt.Sprintf("the filter %s is not supported yet, and must not be skipped", f.Type)
 		}

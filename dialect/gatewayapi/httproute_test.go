@@ -139,7 +139,6 @@ func TestFailingShares(t *testing.T) {
 // receive a HTTP error response." Commonly got wrong: the rest of the rule is done as if the filter were not there.
 func TestFilterMustNotBeSkipped(t *testing.T) {
 	for typ, filter := range map[string]string{
-		"CORS":         "cors: {allowOrigins: [\"*\"]}",
 		"ExternalAuth": "externalAuth: {protocol: HTTP, backendRef: {name: v1, port: 80}, http: {}}",
 		"ExtensionRef": "extensionRef: {group: a, kind: B, name: c}",
 	} {

@@ -90,7 +90,7 @@ func (r *reader) rules(list []rule) (out []mesh.Rule) {
 func (r *reader) follow(x *rule) (out []mesh.Rule) {
 	ref := r.Rule(x.field)
 	f := r.filters(x)
-	base := mesh.Rule{Rule: route.Rule{Ref: ref}, Headers: f.headers, Mirrors: f.mirrors, Timeout: x.timeout, Attempt: x.attempt, Retry: x.retry,
+	base := mesh.Rule{Rule: route.Rule{Ref: ref}, CORS: f.cors, Headers: f.headers, Mirrors: f.mirrors, Timeout: x.timeout, Attempt: x.attempt, Retry: x.retry,
 		Backends: r.backends(x, f.redirect != nil)}
 	if f.failing != "" {
 		base = mesh.Rule{Rule: route.Rule{Ref: ref}, Backends: []mesh.Backend{{Weighted: route.Weighted{Weight: 1, Missing: f.failing}}}}

@@ -34,6 +34,8 @@ func virtualServiceKind() dialect.Kind {
 	fields = append(fields, http+".route[].weight", http+".mirrors[].percentage.value")
 	fields = append(fields, dialect.Below(http+".redirect", "uri", "authority", "port", "derivePort", "scheme", "redirectCode", "prefixRewrite")...)
 	fields = append(fields, dialect.Below(http+".rewrite", "uri", "authority", "uriRegexRewrite.match", "uriRegexRewrite.rewrite")...)
+	fields = append(fields, dialect.Below(http+".corsPolicy", "allowOrigins[].exact", "allowOrigins[].prefix", "allowOrigins[].regex", "allowOrigin", "allowMethods",
+		"allowHeaders", "exposeHeaders", "maxAge", "allowCredentials", "unmatchedPreflights")...)
 	fields = append(fields, dialect.Below(http+".retries", "attempts", "perTryTimeout", "retryOn", "backoff")...)
 	fields = append(fields, dialect.Below(http+".fault", "delay.fixedDelay", "delay.percentage.value", "delay.percent",
 		"abort.httpStatus", "abort.grpcStatus", "abort.percentage.value")...)
@@ -49,7 +51,6 @@ func virtualServiceKind() dialect.Kind {
 			"spec.tls":                              "TLS that the application starts goes to the endpoints of the port that it calls",
 			"spec.tcp":                              "connections go to the endpoints of the port that is called",
 			http + ".delegate":                      "calls that this rule matches get 500",
-			http + ".corsPolicy":                    "preflight requests go to the application",
 			http + ".directResponse.body":           "the answer has the status and no body",
 			http + ".retries.retryRemoteLocalities": "weft knows no localities yet: a retry may go to any endpoint",
 			http + ".fault.delay.exponentialDelay":  "Istio does not support it either; use fixedDelay",

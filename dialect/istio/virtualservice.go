@@ -127,6 +127,9 @@ func (r *reader) sound(field string, rule mesh.Rule) {
 		trial := *p
 		r.refuseError(field+".rewrite.uriRegexRewrite.rewrite", trial.Compile())
 	}
+	if p := rule.CORS; p != nil && !r.Refused() {
+		r.refuseError(field+".corsPolicy", p.Compile())
+	}
 	if p := rule.Retry; p != nil {
 		r.refuseError(field+".retries", p.Validate())
 	}
@@ -153,6 +156,7 @@ func (r *reader) action(field string, h *networking.HTTPRoute) mesh.Rule {
 	rule.Fault, rule.Answer = r.fault(field, h), r.answer(field, h)
 	rule.Mirrors = r.mirrors(field, h)
 	rule.Timeout, rule.Attempt = r.timeouts(field, h)
+	rule.CORS = r.cors(field, h.CorsPolicy)
 	rule.Retry = r.retry(field, h)
 	return rule
 }
