@@ -17,7 +17,13 @@ import (
 // It is not changed once it is built.
 type Gateway struct {
 	ref   *decision.Ref
-	ports map[uint16]hosts[*Listener]
+	ports map[door]hosts[*Listener]
+}
+
+// door is a port of TCP or of UDP.
+type door struct {
+	port      uint16
+	datagrams bool
 }
 
 // Listener is a listener of a gateway, and the ways of its calls by host.
@@ -35,31 +41,32 @@ type hosted struct {
 
 // NewGateway builds the way of calls that come to a gateway, as NewService does that of calls to a service.
 func NewGateway(cfg *config.Gateway, st *State, find Finder) (*Gateway, error) {
-	g := &Gateway{ref: &cfg.Ref, ports: map[uint16]hosts[*Listener]{}}
+	g := &Gateway{ref: &cfg.Ref, ports: map[door]hosts[*Listener]{}}
 	for i := range cfg.Listeners {
 		c := &cfg.Listeners[i]
 		if err := readyListener(c); err != nil {
 			return nil, fmt.Errorf("chain: %v: %w", &c.Ref, err)
 		}
-		at := traffic.Target{Service: "gateway " + cfg.Ref.Namespace + "/" + cfg.Ref.Name, Port: c.Port, Subset: c.Name} // no service has a space in its name
+		at := traffic.Target{Service: "gateway " + cfg.Ref.Namespace + "/" + cfg.Ref.Name, Port: c.Port, Subset: c.Name, Datagrams: c.Entry.Datagrams()} // no service has a space in its name
 		b := builder{find: find, ledger: st.ledger(at), room: st.room, proto: traffic.Detect}
 		l := &Listener{Listener: c, hosts: hosts[*hosted]{}}
 		for j := range c.Hosts {
 			l.hosts[c.Hosts[j].Host] = b.hosted(&c.Hosts[j])
 		}
-		if opens, secure := g.Opens(c.Port); opens && secure != c.Entry.TLS() {
+		opened := door{c.Port, c.Entry.Datagrams()}
+		if opens, secure := g.Opens(c.Port); opens && !opened.datagrams && secure != c.Entry.TLS() {
 			return nil, fmt.Errorf("chain: %v: port %d is another listener's, and the first bytes do not tell whose a connection is", &c.Ref, c.Port)
 		}
-		if g.ports[c.Port] == nil {
-			g.ports[c.Port] = hosts[*Listener]{}
+		if g.ports[opened] == nil {
+			g.ports[opened] = hosts[*Listener]{}
 		}
-		g.ports[c.Port][c.Host] = l
+		g.ports[opened][c.Host] = l
 	}
 	return g, nil
 }
 
 func readyListener(c *config.Listener) error {
-	if c.Entry > mesh.EntryTCP {
+	if c.Entry > mesh.EntryUDP {
 		return fmt.Errorf("its protocol is not known; the proxy may be older than the control plane")
 	}
 	for i := range c.Hosts {
@@ -88,17 +95,19 @@ func AtGateway(w *config.Workload, way traffic.Handler) traffic.Handler {
 	return traffic.Chain(way, authz.With(w.Inbound.Authz))
 }
 
-// Opens says whether the gateway listens on a port, and whether connections begin with TLS there.
+// Opens says whether the gateway listens on a port of TCP, and whether connections begin with TLS there.
 func (g *Gateway) Opens(port uint16) (opens, secure bool) {
-	for _, l := range g.ports[port] {
+	for _, l := range g.ports[door{port: port}] {
 		return true, l.Entry.TLS()
 	}
 	return false, false
 }
 
-// Listener returns the listener of a port for a host, the most specific one; nil: there is none.
-func (g *Gateway) Listener(port uint16, host string) *Listener {
-	for l := range g.ports[port].of(host) {
+// Listener returns the listener of a port of TCP for a host, the most specific one; nil: there is none.
+func (g *Gateway) Listener(port uint16, host string) *Listener { return g.at(door{port: port}, host) }
+
+func (g *Gateway) at(d door, host string) *Listener {
+	for l := range g.ports[d].of(host) {
 		return l
 	}
 	return nil
@@ -110,7 +119,7 @@ func (g *Gateway) Serve(c *traffic.Call) error {
 	if c.Proto != traffic.TCP {
 		host = HostOf(c.Authority)
 	}
-	l := g.Listener(c.Port(), host)
+	l := g.at(door{c.Port(), c.Datagrams}, host)
 	if l == nil {
 		return g.lost(c, 404, g.ref, "no listener is for this host")
 	}

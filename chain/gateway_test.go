@@ -71,7 +71,7 @@ func TestGatewayAllocatesNothing(t *testing.T) {
 // TestGatewayRefuses what a proxy cannot serve as it says.
 func TestGatewayRefuses(t *testing.T) {
 	for name, list := range map[string][]config.Listener{
-		"a protocol of a newer control plane": {listener("l", "", mesh.EntryTCP+1)},
+		"a protocol of a newer control plane": {listener("l", "", mesh.EntryUDP+1)},
 		"two protocols on a port":             {listener("a", "", mesh.EntryHTTP), listener("b", "x.example", mesh.EntryHTTPS)},
 	} {
 		if _, err := chain.NewGateway(&config.Gateway{Listeners: list}, chain.NewState(), nil); err == nil {

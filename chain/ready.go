@@ -41,6 +41,14 @@ func ready(cfg *config.Service, egress []authz.Engine) error {
 			}
 		}
 	}
+	for i := range cfg.Datagrams {
+		p := &cfg.Datagrams[i]
+		for j := range p.Pools {
+			if err := readyPool(&p.Pools[j]); err != nil {
+				return refused(cfg, p, &p.Pools[j].Policy.Secure.Ref, err)
+			}
+		}
+	}
 	return nil
 }
 

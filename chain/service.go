@@ -21,7 +21,8 @@ import (
 
 // Service is the way of calls to one service. It is not changed once it is built: another configuration makes another.
 type Service struct {
-	ports map[uint16]*port
+	ports     map[uint16]*port
+	datagrams map[uint16]*port // over UDP; nobody calls them but by a target
 }
 
 type port struct {
@@ -49,20 +50,27 @@ func NewService(cfg *config.Service, st *State, find Finder, egress []authz.Engi
 	if err := ready(cfg, egress); err != nil {
 		return nil, err
 	}
-	s := &Service{ports: map[uint16]*port{}}
+	s := &Service{ports: map[uint16]*port{}, datagrams: map[uint16]*port{}}
 	used := map[traffic.Target]bool{}
-	for i := range cfg.Ports {
-		c := &cfg.Ports[i]
-		at := traffic.Target{Service: cfg.Host, Port: c.Number}
-		b := builder{find: find, egress: egress, budget: c.Budget, ledger: st.ledger(at), room: st.room, proto: c.Proto}
+	readied := func(c *config.Port, at traffic.Target) (*builder, *port) {
+		b := &builder{find: find, egress: egress, budget: c.Budget, ledger: st.ledger(at), room: st.room, proto: c.Proto}
 		p := &port{proto: c.Proto, pools: map[string]traffic.Handler{}}
 		for j := range c.Pools {
 			at.Subset = c.Pools[j].Subset
 			used[at] = true
 			p.pools[at.Subset] = b.pool(&c.Pools[j], st.pool(at, &c.Pools[j], now))
 		}
+		return b, p
+	}
+	for i := range cfg.Ports {
+		c := &cfg.Ports[i]
+		b, p := readied(c, traffic.Target{Service: cfg.Host, Port: c.Number})
 		p.serve = b.port(cfg.Host, c)
 		s.ports[c.Number] = p
+	}
+	for i := range cfg.Datagrams {
+		c := &cfg.Datagrams[i]
+		_, s.datagrams[c.Number] = readied(c, traffic.Target{Service: cfg.Host, Port: c.Number, Datagrams: true})
 	}
 	st.keep(cfg.Host, used)
 	return s, nil
@@ -100,6 +108,11 @@ func (s *Service) Find(t traffic.Target) (traffic.Handler, string) {
 		return nil, "there is no service " + t.Service
 	}
 	p := s.ports[t.Port]
+	if t.Datagrams {
+		if p = s.datagrams[t.Port]; p == nil {
+			return nil, fmt.Sprintf("%s has no port %d for UDP", t.Service, t.Port)
+		}
+	}
 	if p == nil {
 		return nil, s.Lacks(t.Service, t.Port)
 	}

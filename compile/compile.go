@@ -22,6 +22,12 @@ func Service(s *mesh.Snapshot, host string, class Class) *config.Service {
 	for i := range svc.Ports {
 		out.Ports = append(out.Ports, port(s, svc, &svc.Ports[i], class))
 	}
+	for i := range svc.Datagrams {
+		p := &svc.Datagrams[i]
+		how := s.Calling(svc, p.Number, class.caller())
+		out.Datagrams = append(out.Datagrams, config.Port{Number: p.Number, Name: p.Name, Proto: p.Proto,
+			Pools: []config.Pool{{Policy: how.Policy, Endpoints: endpoints(s, svc, p, nil, class)}}})
+	}
 	return out
 }
 

@@ -43,6 +43,7 @@ type Service struct {
 	IPs       []netip.Addr `pb:"3"` // virtual
 	Headless  bool         `pb:"4"` // its name resolves to its endpoints
 	Ports     []Port       `pb:"5"`
+	Datagrams []Port       `pb:"6"` // over UDP: numbers and pools
 }
 
 // Endpoint finds the port that leads to an address, and the endpoint there; nil: none does.

@@ -53,6 +53,7 @@ const (
 	EntryTLS                      // any bytes in TLS, which ends at the gateway
 	EntryPassthrough              // TLS that goes on as it is, by the name that its caller asks for
 	EntryTCP                      // any bytes, in the clear
+	EntryUDP                      // datagrams, as they come
 )
 
 func (e Entry) String() string {
@@ -62,7 +63,7 @@ func (e Entry) String() string {
 	return entries[e]
 }
 
-var entries = [...]string{"HTTP", "HTTPS", "TLS", "TLS passthrough", "TCP"}
+var entries = [...]string{"HTTP", "HTTPS", "TLS", "TLS passthrough", "TCP", "UDP"}
 
 // TLS says whether callers begin with TLS.
 func (e Entry) TLS() bool { return e.Ends() || e == EntryPassthrough }
@@ -72,6 +73,9 @@ func (e Entry) Ends() bool { return e == EntryHTTPS || e == EntryTLS }
 
 // Heads says whether calls have heads, which rules look at.
 func (e Entry) Heads() bool { return e == EntryHTTP || e == EntryHTTPS }
+
+// Datagrams says whether the listener's port is UDP's, which is another one than that of its number for TCP.
+func (e Entry) Datagrams() bool { return e == EntryUDP }
 
 // Listener is a port of a gateway, or of several that share one the part that is for a host.
 type Listener struct {

@@ -81,6 +81,7 @@ type Service struct {
 	Headless  bool         // names resolve to the endpoints' addresses
 	Unready   bool         // workloads that are not ready are endpoints too
 	Ports     []Port
+	Datagrams []Port          // over UDP, of the protocol traffic.UDP: for gateways alone, and apart, since a number may be a port's of either sort
 	Selector  *match.Selector // nil: no workload is meant
 	Created   time.Time
 }
@@ -145,10 +146,11 @@ func (w *Workload) own() []netip.Addr {
 
 // EndpointSet is addresses of a service that its source lists (an EndpointSlice).
 type EndpointSet struct {
-	Ref   decision.Ref
-	Host  string
-	Ports []Port // Name and Number: which service port goes to which port of the addresses
-	Addrs []EndpointAddr
+	Ref       decision.Ref
+	Host      string
+	Ports     []Port // Name and Number: which service port goes to which port of the addresses
+	Datagrams []Port // the same for those over UDP
+	Addrs     []EndpointAddr
 }
 
 // EndpointAddr is one of them. One that is a Workload's takes identity and labels from there; where a source says whose it is, it is

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/weft-mesh/weft/match"
+	"github.com/weft-mesh/weft/traffic"
 )
 
 // Snapshot is all there is, at one moment. It is never changed: With makes the next one.
@@ -258,7 +259,11 @@ func (s *Snapshot) Endpoints(svc *Service, port *Port, labels []string) (out []E
 func (s *Snapshot) ofSets(sets []*EndpointSet, port *Port, labels []string) (out []Endpoint) {
 	sub := match.Selector{Labels: labels}
 	for _, set := range sets {
-		i := slices.IndexFunc(set.Ports, func(p Port) bool { return p.Name == port.Name })
+		ports := set.Ports
+		if port.Proto == traffic.UDP {
+			ports = set.Datagrams
+		}
+		i := slices.IndexFunc(ports, func(p Port) bool { return p.Name == port.Name })
 		if i < 0 {
 			continue
 		}
@@ -272,7 +277,7 @@ func (s *Snapshot) ofSets(sets []*EndpointSet, port *Port, labels []string) (out
 			if !a.Ready && !a.Draining || len(labels) > 0 && (w == nil || !sub.Match(w.Labels)) {
 				continue
 			}
-			out = append(out, Endpoint{netip.AddrPortFrom(a.Addr, set.Ports[i].Number), w, a.Zone, a.Draining})
+			out = append(out, Endpoint{netip.AddrPortFrom(a.Addr, ports[i].Number), w, a.Zone, a.Draining})
 		}
 	}
 	return out

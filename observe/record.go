@@ -71,6 +71,9 @@ func Of(c *traffic.Call, by Reporter, start, head, now time.Time) Record {
 	if !head.IsZero() {
 		r.Head = max(head.Sub(start), 0)
 	}
+	if c.Datagrams {
+		r.Proto = traffic.UDP
+	}
 	r.RequestID, _ = c.Header.Get("x-request-id")
 	if c.Proto == traffic.GRPC {
 		r.GRPC, _ = c.GRPCStatus()

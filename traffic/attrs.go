@@ -23,9 +23,12 @@ const (
 	HTTP2
 	GRPC
 	Detect // of a port: not declared, the first bytes decide; never of a call
+	UDP    // of a port and of a record; a call that datagrams make is TCP's to whoever judges it, see Conn.Datagrams
 )
 
-func (p Proto) String() string { return [...]string{"tcp", "http/1.1", "http/2", "grpc", "detect"}[p] }
+func (p Proto) String() string {
+	return [...]string{"tcp", "http/1.1", "http/2", "grpc", "detect", "udp"}[p]
+}
 
 // Peer is who is at one end of a connection.
 type Peer struct {
@@ -41,6 +44,8 @@ type Conn struct {
 	Original netip.AddrPort // where the caller thought it was going
 	Secure   bool           // the bytes came by mutual TLS
 	SNI      string         // the name that the caller began TLS with, in lower case, at a gateway; empty: none, or no TLS
+
+	Datagrams bool // there is no connection: it is what one address and port sends to another one, by UDP. Its one call has no head, as TCP's
 }
 
 // Attrs is all that a decision may read. The engine fills it from bytes on a wire, explain from flags, tests from a line of
@@ -83,6 +88,8 @@ type Target struct {
 	Service string `pb:"1" json:"service"` // full host name
 	Port    uint16 `pb:"2" json:"port"`
 	Subset  string `pb:"3" json:"subset,omitempty"`
+
+	Datagrams bool `pb:"4" json:"datagrams,omitempty"` // the service's port for UDP, which is another one than that of its number for TCP
 }
 
 // Endpoint is one address that can be called, and who must answer there.
@@ -140,6 +147,9 @@ func (u *Upstream) Mutual(to *Endpoint) bool {
 
 func (t Target) String() string {
 	s := t.Service + ":" + strconv.Itoa(int(t.Port))
+	if t.Datagrams {
+		s += "/udp"
+	}
 	if t.Subset != "" {
 		s += " subset " + t.Subset
 	}

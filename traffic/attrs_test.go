@@ -75,7 +75,10 @@ func TestTarget(t *testing.T) {
 	if got := (&Attrs{Path: "/a"}).Target(); got != "/a" {
 		t.Error(got)
 	}
-	if got := (Target{"svc", 80, "v1"}).String(); got != "svc:80 subset v1" {
+	if got := (Target{Service: "svc", Port: 80, Subset: "v1"}).String(); got != "svc:80 subset v1" {
+		t.Error(got)
+	}
+	if got := (Target{Service: "svc", Port: 53, Datagrams: true}).String(); got != "svc:53/udp" {
 		t.Error(got)
 	}
 }

@@ -85,7 +85,9 @@ func TestServiceForms(t *testing.T) {
 		{"without selector", head + "{ports: [{port: 80}]}", "", func(s mesh.Service) bool { return s.Selector == nil }},
 		{"empty selector", head + "{selector: {}, ports: [{port: 80}]}", "", func(s mesh.Service) bool { return s.Selector == nil }},
 		{"UDP beside TCP", head + "{ports: [{name: dns, port: 53, protocol: UDP}, {name: dns-tcp, port: 53, protocol: TCP}]}",
-			"warning spec.ports[0].protocol: not supported yet: calls over UDP do not go through the mesh", func(s mesh.Service) bool { return len(s.Ports) == 1 && s.Ports[0].Name == "dns-tcp" }},
+			"info spec.ports[0].protocol: what is sent over UDP goes through gateways", func(s mesh.Service) bool {
+				return len(s.Ports) == 1 && s.Ports[0].Name == "dns-tcp" && len(s.Datagrams) == 1 && s.Datagrams[0].Proto == traffic.UDP
+			}},
 		{"from outside", head + "{type: LoadBalancer, externalTrafficPolicy: Local, ports: [{port: 80, nodePort: 30080}]}",
 			"warning spec.externalTrafficPolicy: not supported yet: weft opens no way\nwarning spec.ports[0].nodePort: not supported yet: weft opens no way",
 			func(s mesh.Service) bool { return len(s.Ports) == 1 }},
@@ -220,7 +222,7 @@ apiVersion: v1
 kind: Node
 metadata: {name: node-a, labels: {topology.kubernetes.io/zone: east-1}}
 `)
-	expect(t, found, "warning spec.containers[1].ports[0].protocol: not supported yet: calls over UDP")
+	expect(t, found, "info spec.containers[1].ports[0].protocol: what is sent over UDP")
 	want := mesh.Workload{
 		Ref: decision.Ref{Dialect: decision.Core, Kind: "Pod", Namespace: "shop", Name: "reviews-1"}, Name: "reviews-1", Namespace: "shop",
 		ID: identity.Of(td, "shop", "bookinfo-reviews"), Addr: netip.MustParseAddr("10.1.0.7"), Tunnel: netip.MustParseAddrPort("127.64.0.1:15008"),
@@ -316,12 +318,13 @@ endpoints:
 `)
 	expect(t, found, `
 warning endpoints[5].hints: not supported yet: calls go to the endpoints of all zones alike
-warning ports[1].protocol: not supported yet: calls over UDP
+info ports[1].protocol: what is sent over UDP
 warning ports[2].port: not supported yet: a port without a number
 warning endpoints[5].addresses[1]: an endpoint's addresses beyond the first have no effect`)
 	want := mesh.EndpointSet{
 		Ref:  decision.Ref{Dialect: decision.Core, Kind: "EndpointSlice", Namespace: "shop", Name: "reviews-x"},
 		Host: "reviews.shop.svc.cluster.local", Ports: []mesh.Port{{Name: "http", Number: 9080, Proto: traffic.HTTP1}},
+		Datagrams: []mesh.Port{{Name: "dns", Number: 53, Proto: traffic.UDP}},
 		Addrs: []mesh.EndpointAddr{
 			{Addr: netip.MustParseAddr("10.0.0.1"), Zone: "a", Ready: true}, {Addr: netip.MustParseAddr("10.0.0.2")},
 			{Addr: netip.MustParseAddr("10.0.0.3"), Ready: true, Draining: true}, {Addr: netip.MustParseAddr("10.0.0.4"), Draining: true},

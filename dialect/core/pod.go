@@ -185,7 +185,7 @@ func (r *reader) podPorts(spec *corev1.PodSpec, opaque opaque, w *mesh.Workload)
 	for i, c := range spec.Containers {
 		for j, p := range c.Ports {
 			at := dialect.Index(dialect.Index("spec.containers", i)+".ports", j)
-			if !r.isPort(at+".containerPort", p.ContainerPort) || !r.isTCP(at+".protocol", p.Protocol) {
+			if !r.isPort(at+".containerPort", p.ContainerPort) || !r.isServed(at+".protocol", p.Protocol) || p.Protocol == corev1.ProtocolUDP {
 				continue
 			}
 			out := mesh.WorkloadPort{Name: p.Name, Number: uint16(p.ContainerPort), Proto: protoOfName(p.Name)}

@@ -82,27 +82,40 @@ func (r *reader) addresses(spec *corev1.ServiceSpec, out *mesh.Service) {
 }
 
 func (r *reader) ports(list []corev1.ServicePort, opaque opaque, out *mesh.Service) {
-	names, numbers := map[string]bool{}, map[int32]bool{}
+	type number struct {
+		port      int32
+		datagrams bool
+	}
+	names, numbers := map[string]bool{}, map[number]bool{}
 	for i, p := range list {
 		at := dialect.Index("spec.ports", i)
-		if !r.isPort(at+".port", p.Port) || !r.isTCP(at+".protocol", p.Protocol) {
+		if !r.isPort(at+".port", p.Port) || !r.isServed(at+".protocol", p.Protocol) {
 			continue
 		}
+		n := number{p.Port, p.Protocol == corev1.ProtocolUDP}
 		switch {
 		case p.Name == "" && len(list) > 1:
 			r.Refuse(at+".name", "required where there are several ports", "")
 		case names[p.Name]:
 			r.Refuse(at+".name", fmt.Sprintf("another port is called %q already", p.Name), "")
-		case numbers[p.Port]:
+		case numbers[n]:
 			r.Refuse(at+".port", fmt.Sprintf("there is a port %d already", p.Port), "")
 		}
-		names[p.Name], numbers[p.Port] = true, true
-		out.Ports = append(out.Ports, r.port(at, p, opaque))
+		names[p.Name], numbers[n] = true, true
+		if port := r.port(at, p, opaque); n.datagrams {
+			port.Proto = traffic.UDP
+			out.Datagrams = append(out.Datagrams, port)
+		} else {
+			out.Ports = append(out.Ports, port)
+		}
 	}
 }
 
 func (r *reader) port(at string, p corev1.ServicePort, opaque opaque) mesh.Port {
-	out := mesh.Port{Name: p.Name, Number: uint16(p.Port), Target: uint16(p.Port), Proto: r.proto(at, p.Name, p.AppProtocol)}
+	out := mesh.Port{Name: p.Name, Number: uint16(p.Port), Target: uint16(p.Port)}
+	if p.Protocol != corev1.ProtocolUDP {
+		out.Proto = r.proto(at, p.Name, p.AppProtocol)
+	}
 	switch t := p.TargetPort; {
 	case t.Type == intstr.String && t.StrVal != "":
 		out.Target, out.TargetName = 0, t.StrVal

@@ -10,6 +10,7 @@ import (
 
 	"github.com/weft-mesh/weft/dialect"
 	"github.com/weft-mesh/weft/mesh"
+	"github.com/weft-mesh/weft/traffic"
 )
 
 // lowerSlice reads an EndpointSlice: which addresses stand behind a service.
@@ -39,7 +40,8 @@ func lowerSlice(o *dialect.Object, v dialect.View) (part mesh.Part, found []mesh
 }
 
 func (r *reader) slicePort(at string, p discoveryv1.EndpointPort, set *mesh.EndpointSet) {
-	if p.Protocol != nil && !r.isTCP(at+".protocol", *p.Protocol) {
+	over := ptr.Deref(p.Protocol, corev1.ProtocolTCP)
+	if !r.isServed(at+".protocol", over) {
 		return
 	}
 	if p.Port == nil {
@@ -50,6 +52,11 @@ func (r *reader) slicePort(at string, p discoveryv1.EndpointPort, set *mesh.Endp
 		return
 	}
 	out := mesh.Port{Number: uint16(*p.Port), Name: ptr.Deref(p.Name, "")}
+	if over == corev1.ProtocolUDP {
+		out.Proto = traffic.UDP
+		set.Datagrams = append(set.Datagrams, out)
+		return
+	}
 	out.Proto = r.proto(at, out.Name, p.AppProtocol)
 	set.Ports = append(set.Ports, out)
 }
@@ -86,9 +93,14 @@ func (r *reader) addressOf(addr netip.Addr, e discoveryv1.Endpoint) mesh.Endpoin
 	return out
 }
 
-// isTCP adds a finding for ports that no proxy takes calls of.
-func (r *reader) isTCP(field string, p corev1.Protocol) bool {
-	if p == "" || p == corev1.ProtocolTCP {
+// isServed adds a finding for ports that no proxy takes calls of: between services those over UDP, which go as they do without a mesh, and
+// everywhere those over anything else.
+func (r *reader) isServed(field string, p corev1.Protocol) bool {
+	switch p {
+	case "", corev1.ProtocolTCP:
+		return true
+	case corev1.ProtocolUDP:
+		r.Info(field, "what is sent over UDP goes through gateways (UDPRoute), and between services past the mesh", "")
 		return true
 	}
 	r.Warn(field, fmt.Sprintf("not supported yet: calls over %s do not go through the mesh, and the port has no effect", p), "")

@@ -32,7 +32,7 @@ func (r *reader) backend(field string, ref *v1.BackendObjectReference, effect st
 		r.Refuse(field+".port", "the port is missing: a Service's port is from 1 to 65535", "")
 		return target, ""
 	}
-	target = traffic.Target{Service: dialect.Host(string(ref.Name), namespace), Port: uint16(*ref.Port)}
+	target = traffic.Target{Service: dialect.Host(string(ref.Name), namespace), Port: uint16(*ref.Port), Datagrams: r.Object.Kind == "UDPRoute"}
 	at := field + ".name"
 	switch s := r.service(namespace, string(ref.Name)); {
 	case s == nil:
@@ -42,8 +42,8 @@ func (r *reader) backend(field string, ref *v1.BackendObjectReference, effect st
 		return target, missing
 	case s.external:
 		missing = s.String() + " is of the type ExternalName and not in the mesh"
-	case !s.has(*ref.Port):
-		at, missing, remedy = field+".port", fmt.Sprintf("%v has no port %d", s, *ref.Port), s.offer()
+	case !has(s.over(target.Datagrams), *ref.Port):
+		at, missing, remedy = field+".port", fmt.Sprintf("%v has no port %d%s", s, *ref.Port, map[bool]string{true: " for UDP"}[target.Datagrams]), offer(s.over(target.Datagrams))
 	default:
 		return target, ""
 	}

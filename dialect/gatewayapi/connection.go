@@ -9,11 +9,18 @@ import (
 	"github.com/weft-mesh/weft/mesh"
 )
 
-// Routes for connections: TCPRoute, and TLSRoute by the name that TLS is begun with.
+// Routes for connections: TCPRoute, UDPRoute, and TLSRoute by the name that TLS is begun with.
 
 func tcpRouteKind() dialect.Kind {
 	k := kind[v1.TCPRoute]("TCPRoute", "v1", "v1alpha2")
 	k.Lower, k.Status = lowerTCPRoute, statusOfRoute
+	connectionFields(&k)
+	return k
+}
+
+func udpRouteKind() dialect.Kind {
+	k := kind[v1.UDPRoute]("UDPRoute", "v1", "v1alpha2")
+	k.Lower, k.Status = lowerUDPRoute, statusOfRoute
 	connectionFields(&k)
 	return k
 }
@@ -37,6 +44,19 @@ func connectionFields(k *dialect.Kind) {
 func lowerTCPRoute(o *dialect.Object, v dialect.View) (part mesh.Part, found []mesh.Finding) {
 	r := newReader(o, v)
 	var spec v1.TCPRouteSpec
+	if !r.Spec(&spec) {
+		return part, r.Found
+	}
+	var list [][]v1.BackendRef
+	for i := range spec.Rules {
+		list = append(list, spec.Rules[i].BackendRefs)
+	}
+	return r.connections(spec.ParentRefs, nil, list), r.Found
+}
+
+func lowerUDPRoute(o *dialect.Object, v dialect.View) (part mesh.Part, found []mesh.Finding) {
+	r := newReader(o, v)
+	var spec v1.UDPRouteSpec
 	if !r.Spec(&spec) {
 		return part, r.Found
 	}

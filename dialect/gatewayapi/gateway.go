@@ -123,6 +123,9 @@ func lowerGateway(o *dialect.Object, v dialect.View) (part mesh.Part, found []me
 		if t := ptr.Deref(a.Type, v1.IPAddressType); t != v1.IPAddressType {
 			r.Warn(dialect.Index("spec.addresses", i)+".type", fmt.Sprintf("an address of the type %s cannot be asked for", t), "an IPAddress can")
 		}
+		if i == 1 {
+			r.Warn("spec.addresses", "a load balancer can be asked for one address: the Gateway will not have the others", "leave one alone")
+		}
 	}
 	out := mesh.Gateway{Ref: r.Ref, Name: o.Name, Namespace: o.Namespace, Account: ProxyName(o.Name), Made: madeOf(o, &spec)}
 	for _, l := range g.listeners {
@@ -241,9 +244,9 @@ func (r *reader) checkTLS(field string, l *v1.Listener) {
 // listener" (GatewaySpec.listeners); empty: they can.
 func clash(a, b *listener) v1.ListenerConditionReason {
 	switch {
-	case a.spec.Port != b.spec.Port || a.refused() || b.refused():
+	case a.spec.Port != b.spec.Port || a.entry.Datagrams() != b.entry.Datagrams() || a.refused() || b.refused():
 		return ""
-	case family(a.entry) != family(b.entry), a.entry == mesh.EntryTCP:
+	case family(a.entry) != family(b.entry), a.entry == mesh.EntryTCP, a.entry.Datagrams():
 		return v1.ListenerReasonProtocolConflict
 	case a.host != b.host:
 		return ""
@@ -265,12 +268,14 @@ func family(e mesh.Entry) int {
 }
 
 // findConflicts marks listeners that cannot be told apart. Of one object's none is served; one of a ListenerSet gives way to those that
-// go before it (ListenerSetSpec.listeners).
+// go before it (ListenerSetSpec.listeners), and is then in nobody's way any more.
 func (g *gateway) findConflicts() {
+	gone := map[*listener]bool{}
 	for j, b := range g.listeners {
+		gone[b] = slices.ContainsFunc(g.listeners[:j], func(a *listener) bool { return a.owner != b.owner && !gone[a] && clash(a, b) != "" })
 		for _, a := range g.listeners[:j] {
 			reason := clash(a, b)
-			if reason == "" {
+			if reason == "" || gone[a] || gone[b] && a.owner == b.owner {
 				continue
 			}
 			b.conflict = cmp.Or(b.conflict, verdict{string(reason), "port " + b.port() + " is " + a.words() + "'s too, and calls cannot be told apart", ""})

@@ -20,7 +20,7 @@ spec: {ports: [{name: http, port: 80}, {name: more, port: 81}]}
 apiVersion: v1
 kind: Service
 metadata: {name: v1, namespace: shop}
-spec: {ports: [{port: 80}, {name: dns, port: 53, protocol: UDP}]}
+spec: {ports: [{name: http, port: 80}, {name: dns, port: 53, protocol: UDP}]}
 ---
 apiVersion: v1
 kind: Service

@@ -60,7 +60,7 @@ func TestGRPCRefusals(t *testing.T) {
 
 // TestOtherKinds: each is known, and says why it has no effect.
 func TestOtherKinds(t *testing.T) {
-	for kind, says := range map[string]string{"UDPRoute": "UDP", "BackendTLSPolicy": "in the clear"} {
+	for kind, says := range map[string]string{"BackendTLSPolicy": "in the clear"} {
 		_, found := lower(t, object(kind, "{}"))
 		dialecttest.Want(t, found, mesh.Warning, "", says)
 	}

@@ -22,7 +22,7 @@ func Kinds(string) []dialect.Kind {
 		listenerSetKind(),
 		tcpRouteKind(),
 		tlsRouteKind(),
-		later[v1.UDPRoute]("UDPRoute", "calls over UDP do not go through the mesh", "v1", "v1alpha2"),
+		udpRouteKind(),
 		later[v1.BackendTLSPolicy]("BackendTLSPolicy", "backends that have no identity in the mesh are called in the clear; between services weft's own mutual TLS is spoken",
 			"v1", "v1alpha3"),
 		extra(later[experimental.XBackend]("XBackend", "a route's backend can be a Service alone: a share that goes to an XBackend gets 500", "v1alpha1")),

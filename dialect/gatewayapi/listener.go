@@ -90,7 +90,7 @@ func (r *reader) listener(g *gateway, owner *dialect.Object, field string, spec 
 	kinds := l.protocol()
 	switch {
 	case l.refused():
-	case slices.Contains(proxys, l.spec.Port): // who may add a listener would keep the whole Gateway's proxies from being ready
+	case slices.Contains(proxys, l.spec.Port) && !l.entry.Datagrams(): // who may add a listener would keep the whole Gateway's proxies from being ready
 		l.accepted = verdict{string(v1.ListenerReasonPortUnavailable), "port " + l.port() + " is one that each proxy needs for itself: the listener is not opened", "choose another one"}
 	case l.entry.Ends() && g.spec.TLS != nil && g.spec.TLS.Frontend != nil: // to let callers in that are to show a certificate would be worse
 		l.accepted = verdict{string(v1.ListenerReasonUnsupportedValue), "spec.tls.frontend of the Gateway is not supported yet, and must not be skipped: the listener is not opened", "leave it out"}
@@ -116,9 +116,11 @@ func (l *listener) protocol() (kinds []v1.Kind) {
 		}
 	case v1.TCPProtocolType:
 		l.entry, kinds = mesh.EntryTCP, []v1.Kind{"TCPRoute"}
+	case v1.UDPProtocolType:
+		l.entry, kinds = mesh.EntryUDP, []v1.Kind{"UDPRoute"}
 	default:
 		l.accepted = verdict{string(v1.ListenerReasonUnsupportedProtocol), fmt.Sprintf("the protocol %s is not supported: the listener is not opened", l.spec.Protocol),
-			"HTTP, HTTPS, TLS and TCP are"}
+			"HTTP, HTTPS, TLS, TCP and UDP are"}
 	}
 	return kinds
 }

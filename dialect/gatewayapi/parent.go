@@ -89,7 +89,7 @@ func (r *reader) serviceParent(field string, ref *v1.ParentReference) (p parent,
 		p.port = s.ports[i].number
 		return p, true
 	}
-	r.Warn(field+".port", s.String()+" has no such port: the route is not attached to it", s.offer())
+	r.Warn(field+".port", s.String()+" has no such port: the route is not attached to it", offer(s.ports))
 	return p, false
 }
 

@@ -15,6 +15,7 @@ type service struct {
 	namespace, name    string
 	external, headless bool
 	ports              []servicePort // over TCP
+	datagrams          []servicePort // over UDP
 }
 
 type servicePort struct {
@@ -26,14 +27,22 @@ func (s *service) String() string { return "Service " + s.namespace + "/" + s.na
 
 func (s *service) host() string { return dialect.Host(s.name, s.namespace) }
 
-func (s *service) has(port int32) bool {
-	return slices.ContainsFunc(s.ports, func(p servicePort) bool { return int32(p.number) == port })
+func has(ports []servicePort, port int32) bool {
+	return slices.ContainsFunc(ports, func(p servicePort) bool { return int32(p.number) == port })
+}
+
+// over are the ports over UDP, or else over TCP.
+func (s *service) over(datagrams bool) []servicePort {
+	if datagrams {
+		return s.datagrams
+	}
+	return s.ports
 }
 
 // offer names the ports that there are.
-func (s *service) offer() string {
+func offer(ports []servicePort) string {
 	var list []string
-	for _, p := range s.ports {
+	for _, p := range ports {
 		list = append(list, strings.TrimSpace(fmt.Sprint(p.number, " ", p.name)))
 	}
 	if len(list) == 0 {
@@ -52,8 +61,11 @@ func (r *reader) service(namespace, name string) *service {
 	s := &service{namespace: namespace, name: name, external: spec.Type == corev1.ServiceTypeExternalName,
 		headless: spec.ClusterIP == corev1.ClusterIPNone}
 	for _, p := range spec.Ports {
-		if p.Protocol == "" || p.Protocol == corev1.ProtocolTCP {
+		switch p.Protocol {
+		case "", corev1.ProtocolTCP:
 			s.ports = append(s.ports, servicePort{p.Name, uint16(p.Port)})
+		case corev1.ProtocolUDP:
+			s.datagrams = append(s.datagrams, servicePort{p.Name, uint16(p.Port)})
 		}
 	}
 	return s

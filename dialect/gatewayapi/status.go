@@ -25,7 +25,7 @@ var features = []string{"GRPCRoute", "Gateway", "GatewayHTTPListenerIsolation", 
 	"HTTPRouteBackendTimeout", "HTTPRouteCORS", "HTTPRouteDestinationPortMatching", "HTTPRouteHostRewrite", "HTTPRouteMethodMatching", "HTTPRouteNamedRouteRule", "HTTPRouteParentRefPort",
 	"HTTPRoutePathRedirect", "HTTPRoutePathRewrite", "HTTPRoutePortRedirect", "HTTPRouteQueryParamMatching", "HTTPRouteRequestMirror",
 	"HTTPRouteRequestMultipleMirrors", "HTTPRouteRequestPercentageMirror", "HTTPRouteRequestTimeout", "HTTPRouteResponseHeaderModification",
-	"HTTPRouteSchemeRedirect", "ListenerSet", "ReferenceGrant", "TCPRoute", "TLSRoute", "TLSRouteModeMixed", "TLSRouteModeTerminate"}
+	"HTTPRouteSchemeRedirect", "ListenerSet", "ReferenceGrant", "TCPRoute", "TLSRoute", "TLSRouteModeMixed", "TLSRouteModeTerminate", "UDPRoute"}
 
 func statusOfClass(o *dialect.Object, _ dialect.View, _ []mesh.Finding) dialect.Status {
 	var spec v1.GatewayClassSpec
@@ -154,17 +154,24 @@ func (g *gateway) programmed(accepted verdict, m made) verdict {
 		return verdict{string(v1.GatewayReasonInvalid), accepted.text, accepted.remedy}
 	case !m.found:
 		return verdict{string(v1.GatewayReasonPending), "its Service " + ProxyName(g.object.Name) + " is not there yet", ""}
+	case g.lacks(m) != "":
+		return verdict{string(v1.GatewayReasonAddressNotUsable), "the address " + g.lacks(m) + " was not given to the Service " + ProxyName(g.object.Name), "ask for another one, and for one alone"}
 	case len(m.list)+len(m.hostnames) == 0:
 		return verdict{string(v1.GatewayReasonAddressNotAssigned), "its Service " + ProxyName(g.object.Name) + " has no address yet", "a Service of the type LoadBalancer gets one from a load balancer: is there one in this cluster?"}
 	case !m.ready:
 		return verdict{string(v1.GatewayReasonPending), "none of its proxies is ready yet", "see the pods of the Deployment " + ProxyName(g.object.Name)}
 	}
+	return verdict{}
+}
+
+// lacks is an address that the Gateway is to have and has not got; empty: there is none.
+func (g *gateway) lacks(m made) string {
 	for _, a := range g.spec.Addresses {
 		if a.Value != "" && !slices.Contains(m.list, a.Value) {
-			return verdict{string(v1.GatewayReasonAddressNotUsable), "the address " + a.Value + " was not given to the Service " + ProxyName(g.object.Name), "ask for another one"}
+			return a.Value
 		}
 	}
-	return verdict{}
+	return ""
 }
 
 // made is what has become of the Service that weft makes of a Gateway.
@@ -217,7 +224,7 @@ func (m *made) addresses() (out []any) {
 // attached counts the routes of each listener of a Gateway, by the listener's id.
 func (r *reader) attached(g *gateway) map[string]int64 {
 	count := map[string]int64{}
-	for _, kind := range []string{"HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute"} {
+	for _, kind := range []string{"HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute"} {
 		for _, o := range r.View.List(group, kind, "") {
 			x, ok := readRoute(o)
 			if !ok {

@@ -128,11 +128,20 @@ func TestStatuses(t *testing.T) {
 		{"with a name alone", strings.Replace(gatewayOf(web), "spec: {type: ClusterIP, clusterIP: 10.96.0.7, clusterIPs: [10.96.0.7], ports: [{port: 80}]}",
 			"spec: {type: LoadBalancer, ports: [{port: 80}]}\nstatus: {loadBalancer: {ingress: [{hostname: lb.example}]}}", 1), "Gateway", "edge", "", "Accepted=True/Accepted Programmed=True/Programmed"},
 		{"without a proxy", strings.ReplaceAll(gatewayOf(web), "ready: true", "ready: false"), "Gateway", "edge", "", "Accepted=True/Accepted Programmed=False/Pending"},
+		// GatewayStaticAddresses
+		{"an address of a type that cannot be asked for", strings.Replace(gatewayOf(web), "gatewayClassName: weft\n", "gatewayClassName: weft\n  addresses: [{type: example.com/odd, value: x}, {value: 192.0.2.1}, {value: 10.96.0.7}]\n", 1), "Gateway", "edge", "",
+			"Accepted=False/UnsupportedAddress Programmed=False/Invalid"},
+		{"an address that it does not get", strings.Replace(gatewayOf(web), "gatewayClassName: weft\n", "gatewayClassName: weft\n  addresses: [{value: 192.0.2.1}, {value: 10.96.0.7}]\n", 1), "Gateway", "edge", "",
+			"Accepted=True/Accepted Programmed=False/AddressNotUsable"},
+		{"an address that no load balancer gives", strings.ReplaceAll(strings.Replace(gatewayOf(web), "gatewayClassName: weft\n", "gatewayClassName: weft\n  addresses: [{value: 192.0.2.1}]\n", 1), "type: ClusterIP", "type: LoadBalancer"), "Gateway", "edge", "",
+			"Accepted=True/Accepted Programmed=False/AddressNotUsable"},
+		{"an address that it gets", strings.Replace(gatewayOf(web), "gatewayClassName: weft\n", "gatewayClassName: weft\n  addresses: [{value: 10.96.0.7}]\n", 1), "Gateway", "edge", "",
+			"Accepted=True/Accepted Programmed=True/Programmed"},
 		// GatewayListenerUnsupportedProtocol
 		{"a protocol that is not known", gatewayOf("  - {name: odd, port: 80, protocol: example.com/odd}\n"), "Gateway", "edge", "listeners/odd",
 			"Accepted=False/UnsupportedProtocol ResolvedRefs=True/ResolvedRefs Conflicted=False/NoConflicts Programmed=False/Invalid"},
 		{"of its Gateway", gatewayOf("  - {name: odd, port: 80, protocol: example.com/odd}\n"), "Gateway", "edge", "", "Accepted=False/ListenersNotValid Programmed=False/Invalid"},
-		{"beside a good one", gatewayOf(web + "  - {name: odd, port: 81, protocol: UDP}\n"), "Gateway", "edge", "", "Accepted=True/ListenersNotValid Programmed=True/Programmed"},
+		{"beside a good one", gatewayOf(web + "  - {name: odd, port: 81, protocol: example.com/odd}\n"), "Gateway", "edge", "", "Accepted=True/ListenersNotValid Programmed=True/Programmed"},
 		// GatewayInvalidRouteKind
 		{"kinds that are none of the protocol's", gatewayOf("  - {name: web, port: 80, protocol: HTTP, allowedRoutes: {kinds: [{kind: Invalid}]}}\n"), "Gateway", "edge", "listeners/web",
 			"Accepted=True/Accepted ResolvedRefs=False/InvalidRouteKinds Conflicted=False/NoConflicts Programmed=True/Programmed"},
@@ -146,6 +155,26 @@ func TestStatuses(t *testing.T) {
 			"Accepted=False/HostnameConflict ResolvedRefs=True/ResolvedRefs Conflicted=True/HostnameConflict Programmed=False/HostnameConflict"},
 		{"two protocols on one port", gatewayOf(web + "  - {name: tcp, port: 80, protocol: TCP}\n"), "Gateway", "edge", "listeners/tcp",
 			"Accepted=False/ProtocolConflict ResolvedRefs=True/ResolvedRefs Conflicted=True/ProtocolConflict Programmed=False/ProtocolConflict"},
+		{"a port of TCP and one of UDP", gatewayOf(web + "  - {name: udp, port: 80, protocol: UDP}\n"), "Gateway", "edge", "listeners/udp",
+			"Accepted=True/Accepted ResolvedRefs=True/ResolvedRefs Conflicted=False/NoConflicts Programmed=True/Programmed"},
+		{"a port of UDP twice", gatewayOf("  - {name: a, port: 53, protocol: UDP}\n  - {name: b, port: 53, protocol: UDP}\n"), "Gateway", "edge", "listeners/b",
+			"Accepted=False/ProtocolConflict ResolvedRefs=True/ResolvedRefs Conflicted=True/ProtocolConflict Programmed=False/ProtocolConflict"},
+		{"a port for UDP that is the proxy's for TCP", gatewayOf("  - {name: a, port: 15008, protocol: UDP}\n"), "Gateway", "edge", "listeners/a",
+			"Accepted=True/Accepted ResolvedRefs=True/ResolvedRefs Conflicted=False/NoConflicts Programmed=True/Programmed"},
+		// ListenerSetProtocolConflict: what gives way to the Gateway is in nobody's way any more
+		{"a set's listener that gives way", withSet(web, "  - {name: tcp, port: 80, protocol: TCP}\n  - {name: too, port: 80, protocol: HTTP, hostname: too.example}\n"), "ListenerSet", "more", "listeners/tcp",
+			"Accepted=False/ProtocolConflict ResolvedRefs=True/ResolvedRefs Conflicted=True/ProtocolConflict Programmed=False/ProtocolConflict"},
+		{"the one beside it", withSet(web, "  - {name: tcp, port: 80, protocol: TCP}\n  - {name: too, port: 80, protocol: HTTP, hostname: too.example}\n"), "ListenerSet", "more", "listeners/too",
+			"Accepted=True/Accepted ResolvedRefs=True/ResolvedRefs Conflicted=False/NoConflicts Programmed=True/Programmed"},
+		{"two of a set", withSet(web, "  - {name: a, port: 81, protocol: TCP}\n  - {name: b, port: 81, protocol: TCP}\n"), "ListenerSet", "more", "listeners/a",
+			"Accepted=False/ProtocolConflict ResolvedRefs=True/ResolvedRefs Conflicted=True/ProtocolConflict Programmed=False/ProtocolConflict"},
+		{"the set", withSet(web, "  - {name: tcp, port: 80, protocol: TCP}\n"), "ListenerSet", "more", "", "Accepted=False/ListenersNotValid Programmed=False/ListenersNotValid"},
+
+		{"a UDPRoute", gatewayOf("  - {name: dns, port: 53, protocol: UDP}\n") + udpRoute("v1", 53), "UDPRoute", "it", "parents/0", "Accepted=True/Accepted ResolvedRefs=True/ResolvedRefs"},
+		{"a UDPRoute to a port for TCP", gatewayOf("  - {name: dns, port: 53, protocol: UDP}\n") + udpRoute("v1", 80), "UDPRoute", "it", "parents/0", "Accepted=True/Accepted ResolvedRefs=False/BackendNotFound"},
+		// UDPRouteInvalidBackendRefNonexistent, UDPRouteNotAllowedByListeners
+		{"a UDPRoute to nowhere", gatewayOf("  - {name: dns, port: 53, protocol: UDP}\n") + udpRoute("none", 53), "UDPRoute", "it", "parents/0", "Accepted=True/Accepted ResolvedRefs=False/BackendNotFound"},
+		{"a UDPRoute of a listener for HTTP", gatewayOf(web) + udpRoute("v1", 53), "UDPRoute", "it", "parents/0", "Accepted=False/NotAllowedByListeners ResolvedRefs=True/ResolvedRefs"},
 
 		{"a route", gatewayOf(web) + route("{parentRefs: [{name: edge}], "+toV1+"}"), "HTTPRoute", "it", "parents/0", "Accepted=True/Accepted ResolvedRefs=True/ResolvedRefs"},
 		{"a route of a Service", gatewayOf(web) + route(`{parentRefs: [{group: "", kind: Service, name: reviews}], `+toV1+"}"), "HTTPRoute", "it", "parents/0", "Accepted=True/Accepted ResolvedRefs=True/ResolvedRefs"},
@@ -171,6 +200,16 @@ func TestStatuses(t *testing.T) {
 			}
 		})
 	}
+}
+
+// withSet is a Gateway with a ListenerSet of its namespace.
+func withSet(listeners, more string) string {
+	return strings.Replace(gatewayOf(listeners), "gatewayClassName: weft\n", "gatewayClassName: weft\n  allowedListeners: {namespaces: {from: Same}}\n", 1) +
+		"apiVersion: gateway.networking.k8s.io/v1\nkind: ListenerSet\nmetadata: {name: more, namespace: shop}\nspec:\n  parentRef: {name: edge}\n  listeners:\n" + more + "---\n"
+}
+
+func udpRoute(service string, port int) string {
+	return fmt.Sprintf("apiVersion: gateway.networking.k8s.io/v1\nkind: UDPRoute\nmetadata: {name: it, namespace: shop}\nspec: {parentRefs: [{name: edge}], rules: [{backendRefs: [{name: %s, port: %d}]}]}\n", service, port)
 }
 
 // TestStatusOfOthers: what is another controller's weft says nothing of.

@@ -77,7 +77,7 @@ type series struct {
 type Registry struct {
 	series   observe.Bounded[key, series]
 	services observe.Bounded[observe.Name, struct{}]
-	over     [2][traffic.Detect + 1][2][2]series // by brief
+	over     [2][traffic.UDP + 1][2][2]series // by brief
 	lost     atomic.Uint64
 
 	verdicts     observe.Bounded[verdict, atomic.Uint64]

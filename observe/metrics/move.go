@@ -143,7 +143,7 @@ func (r *Registry) Add(b []byte) error {
 // addSeries: words and numbers of a newer version that are not known here become those that say nothing.
 func (r *Registry) addSeries(x *movedSeries) {
 	k := key{from: x.From, to: x.To, caller: x.Caller, callee: x.Callee, service: x.Service, status: x.Status, grpc: min(grpcStatus(x.GRPC), badStatus),
-		local: x.Local, brief: brief{min(observe.Reporter(x.Reporter), observe.Destination), min(traffic.Proto(x.Proto), traffic.Detect), x.Failed, x.Secure}}
+		local: x.Local, brief: brief{min(observe.Reporter(x.Reporter), observe.Destination), min(traffic.Proto(x.Proto), traffic.UDP), x.Failed, x.Secure}}
 	_ = k.reason.UnmarshalText([]byte(x.Reason))
 	s := r.beyond(k.brief)
 	switch {

@@ -82,7 +82,7 @@ func (t *Table) add(x *Edge, now int64) {
 
 // protoOf reads a protocol's word; one that is not known here says nothing.
 func protoOf(word string) traffic.Proto {
-	for p := traffic.TCP; p < traffic.Detect; p++ {
+	for p := traffic.TCP; p <= traffic.UDP; p++ {
 		if p.String() == word {
 			return p
 		}
