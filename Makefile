@@ -127,11 +127,11 @@ demo-check: build ## assert on the running mesh what it promises, with figures
 	@$(BUILD) -o bin/ ./test/demo
 	bin/demo -check
 
-h2spec: .cache/suites/h2spec build ## HTTP/2 by another project's suite, against each side of a proxy
+h2spec: .cache/suites/h2spec build ## HTTP/2 by another project's suite, against each side of a proxy and of a gateway
 	$(BUILD) -o bin/ ./test/conformance
 	@bin/conformance h2spec
 
-grpc-interop: .cache/suites/h2spec build ## gRPC's own client and server, with two proxies and mutual TLS between them, and from outside
+grpc-interop: .cache/suites/h2spec build ## gRPC's own client and server, with two proxies and mutual TLS between them, and from outside, also through a gateway
 	$(BUILD) -o bin/ ./test/conformance
 	@bin/conformance grpc-interop
 

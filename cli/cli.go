@@ -64,7 +64,7 @@ reads the configuration of Gateway API, Istio, Linkerd and Cilium as it is.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(upCommand(), runCommand(), analyzeCommand(), explainCommand(), testCommand(), statCommand(), edgesCommand(),
+	root.AddCommand(upCommand(), runCommand(), gatewayCommand(), analyzeCommand(), explainCommand(), testCommand(), statCommand(), edgesCommand(),
 		identityCommand(), proxyCommand(), statusCommand(), installCommand(), upgradeMeshCommand(), uninstallCommand(), checkCommand(), injectCommand(),
 		versionCommand())
 	return root

@@ -107,7 +107,7 @@ func count(before, now map[string]*stat.Snapshot, proxies []control.ProxyAddr, a
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(now)) {
-		s, from := now[key], now[key].Since
+		s, from, mine := now[key], now[key].Since, len(n.edges)
 		if old := before[key]; old != nil && old.Since.Equal(s.Since) {
 			from = old.Now
 			n.edges = append(n.edges, stat.Sub(s.Edges, old.Edges)...)
@@ -115,6 +115,11 @@ func count(before, now map[string]*stat.Snapshot, proxies []control.ProxyAddr, a
 		} else {
 			n.edges = append(n.edges, s.Edges...)
 			n.lost += s.Lost
+		}
+		for i := range n.edges[mine:] { // who came to a gateway is not of the mesh, and calls by it
+			if e := &n.edges[mine+i]; e.Reporter == "source" {
+				e.From = cmp.Or(e.From, key)
+			}
 		}
 		n.took = max(n.took, s.Now.Sub(from))
 	}

@@ -208,27 +208,10 @@ func executableFor(name string) error {
 
 // live is the workload's life, from its registration to the end of its process.
 func (f *runFlags) live(ctx context.Context, reg control.Registration, w *workload) (status int, err error) {
-	exe, err := proxyPath()
-	if err != nil {
-		return 0, err
-	}
-	w.proxies = newProxies(exe, w.errs)
-	if w.dir, err = newRunDir(f.state); err != nil {
-		return 0, err
-	}
-	defer w.dir.remove()
-	reg.Admin = filepath.Join(w.dir.path, "admin.sock")
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	if w.member, err = join(ctx, f.state, reg, w.errs); err != nil {
-		return 0, err
-	}
-	defer w.member.leave()
-	defer w.close()
-	if err := w.place(ctx); err != nil {
-		return 0, err
-	}
-	if err := w.startProxy(ctx); err != nil {
+	defer w.exit()
+	if err := w.enter(ctx, reg); err != nil {
 		return 0, err
 	}
 	signals := make(chan os.Signal, 4)

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/weft-mesh/weft/control"
 	"github.com/weft-mesh/weft/internal/sys"
 	"github.com/weft-mesh/weft/node/sandbox"
 	"github.com/weft-mesh/weft/proxy/launch"
@@ -27,6 +28,8 @@ type workload struct {
 	ways      []way
 	metricsAt netip.AddrPort // zero: nowhere
 	args      []string
+	gateway   string     // namespace/name of the gateway that it is a proxy of, without an application; empty: it is none
+	opens     netip.Addr // where a gateway's ports are
 
 	dir      *runDir
 	box      *sandbox.Sandbox
@@ -64,6 +67,44 @@ func executable(path string) bool {
 // hostname is a workload's name as a host may have it: a pod's is cut in the same way.
 func hostname(name string) string { return strings.TrimRight(name[:min(len(name), 63)], "-.") }
 
+// enter makes the workload a member of the mesh, with a proxy that serves. exit undoes it, or what was done of it.
+func (w *workload) enter(ctx context.Context, reg control.Registration) error {
+	exe, err := proxyPath()
+	if err != nil {
+		return err
+	}
+	w.proxies = newProxies(exe, w.errs)
+	if w.dir, err = newRunDir(w.flags.state); err != nil {
+		return err
+	}
+	reg.Admin = filepath.Join(w.dir.path, "admin.sock")
+	if w.member, err = join(ctx, w.flags.state, reg, w.errs); err != nil {
+		return err
+	}
+	if err := w.place(ctx); err != nil {
+		return err
+	}
+	return w.startProxy(ctx)
+}
+
+// command is whose words are told.
+func (w *workload) command() string {
+	if w.gateway != "" {
+		return "weft gateway"
+	}
+	return "weft run"
+}
+
+func (w *workload) exit() {
+	w.close()
+	if w.member != nil {
+		w.member.leave()
+	}
+	if w.dir != nil {
+		w.dir.remove()
+	}
+}
+
 // place makes the workload's surroundings: sandbox or loopback addresses, and the listeners of its proxy.
 func (w *workload) place(ctx context.Context) (err error) {
 	tunnel, err := netip.ParseAddrPort(w.member.given.Tunnel)
@@ -84,6 +125,9 @@ func (w *workload) place(ctx context.Context) (err error) {
 		if w.metrics, err = listenFile(w.metricsAt); err != nil {
 			return fmt.Errorf("--metrics %v: %w", w.metricsAt, err)
 		}
+	}
+	if w.gateway != "" {
+		return nil
 	}
 	if w.flags.useNamespaces(w.errs) {
 		return w.shutUp(ctx)
@@ -138,7 +182,7 @@ func (w *workload) startProxy(ctx context.Context) error {
 func (w *workload) launch(ready *os.File) (err error) {
 	c := &launch.Config{Workload: w.member.given.Workload, Account: w.member.reg.Account, TrustDomain: w.member.given.TrustDomain,
 		Token: w.member.given.Token, Control: meshSocket(w.flags.state), Admin: w.member.reg.Admin, Log: w.flags.accessLog,
-		App: w.member.reg.Address, Cache: filepath.Join(w.dir.path, "config")}
+		App: w.member.reg.Address, Cache: filepath.Join(w.dir.path, "config"), Gateway: w.gateway, Opens: w.opens}
 	var files []*os.File
 	add := func(f *os.File) int {
 		files = append(files, f)
@@ -183,18 +227,21 @@ func (w *workload) awaitReady(ctx context.Context, ready *os.File) error {
 		case !errors.Is(err, os.ErrDeadlineExceeded):
 			return w.endedEarly()
 		case time.Now().After(end):
-			return fmt.Errorf("the proxy is not ready after %v: %w", readyWait, w.hindrance())
+			return fmt.Errorf("the proxy is not ready after %v: %w", readyWait, w.hindrance(ctx))
 		case !told:
 			told = true
-			fmt.Fprintln(w.errs, "weft run: the proxy is not ready yet:", w.hindrance())
+			fmt.Fprintln(w.errs, w.command()+": the proxy is not ready yet:", w.hindrance(ctx))
 		}
 	}
 }
 
 // hindrance is what likely keeps a proxy from being ready.
-func (w *workload) hindrance() error {
-	if w.member.away.Load() {
+func (w *workload) hindrance(ctx context.Context) error {
+	switch {
+	case w.member.away.Load():
 		return fmt.Errorf("%w in %s", errAway, w.flags.state)
+	case w.gateway != "":
+		return w.unready(ctx)
 	}
 	return errors.New("it waits for a certificate or for its configuration; see weft status")
 }
@@ -284,7 +331,7 @@ func (w *workload) proxyDied(e proxyEvent, err error) error {
 	if w.restarts++; w.restarts > maxRestarts {
 		return fmt.Errorf("the proxy died %d times: %w", w.restarts, ended(err))
 	}
-	fmt.Fprintln(w.errs, "weft run: the proxy died and is started again:", ended(err))
+	fmt.Fprintln(w.errs, w.command()+": the proxy died and is started again:", ended(err))
 	return w.launch(nil)
 }
 

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -145,6 +146,21 @@ func original(c net.Conn) (netip.AddrPort, error) {
 
 // lowPorts is where an application without a sandbox listens instead of on a port that only root may open.
 const lowPorts = 10000
+
+// listenPort opens a port of the gateway, of a pod at all its addresses.
+func (s *server) listenPort(port uint16) (net.Listener, error) {
+	if !s.c.Opens.IsValid() {
+		return sys.ListenConfig().Listen(context.Background(), "tcp", net.JoinHostPort("", strconv.Itoa(int(port))))
+	}
+	l, err := sys.ListenTCP(netip.AddrPortFrom(s.c.Opens, port))
+	if errors.Is(err, syscall.EACCES) && port < 1024 {
+		l, err = sys.ListenTCP(netip.AddrPortFrom(s.c.Opens, port+lowPorts))
+	}
+	if err != nil {
+		return nil, err // not a *net.TCPListener that is nil
+	}
+	return l, nil
+}
 
 // dialLoopback connects to an application that listens on its workload's address.
 func (s *server) dialLoopback(ctx context.Context, port uint16, _ netip.Addr) (net.Conn, error) {

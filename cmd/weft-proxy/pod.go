@@ -148,11 +148,6 @@ func (d *descriptors) release() {
 	d.fds = nil
 }
 
-// listenPort opens a port of the gateway at all addresses of the pod.
-func listenPort(port uint16) (net.Listener, error) {
-	return sys.ListenConfig().Listen(context.Background(), "tcp", net.JoinHostPort("", strconv.Itoa(int(port))))
-}
-
 // podWays opens the ways out of a pod, and the one to its application.
 func (s *server) podWays(o *proxy.Options) error {
 	for _, n := range s.c.Pod.Out {

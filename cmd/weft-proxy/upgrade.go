@@ -130,6 +130,9 @@ func (s *server) upgrade(limit time.Duration) error {
 }
 
 func (s *server) handOver() error {
+	if s.c.Gateway != "" {
+		return errors.New("the ports of a gateway cannot be handed over to another process; end this one and start it again")
+	}
 	if err := s.proxy.Ready(); err != nil {
 		return fmt.Errorf("this process is not ready itself: %w", err)
 	}

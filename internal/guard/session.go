@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,8 +25,8 @@ const (
 	leave    = 15 * time.Second // for a program to end after SIGINT
 )
 
-// session does what a page tells its reader to do, in a directory of its own. Addresses 127.0.0.1:PORT are others than the page
-// has, so that nothing stands in the way.
+// session does what a page tells its reader to do, in a directory of its own. Addresses 127.0.0.1:PORT, and the ports of gateways
+// in its objects, are others than the page has, so that nothing stands in the way.
 type session struct {
 	dir     string
 	env     []string
@@ -72,6 +73,12 @@ func (s *session) write(name, text string) error {
 	path := filepath.Join(s.dir, name)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
+	}
+	if filepath.Ext(name) == ".yaml" {
+		text = listener.ReplaceAllStringFunc(text, func(at string) string {
+			_, port, _ := net.SplitHostPort(s.moved("127.0.0.1:" + listener.FindStringSubmatch(at)[1]))
+			return "port: " + port + ", protocol:"
+		})
 	}
 	return os.WriteFile(path, []byte(text), 0o644)
 }
@@ -160,7 +167,10 @@ func (s *session) command(ctx context.Context, text string) *exec.Cmd {
 	return cmd
 }
 
-var address = regexp.MustCompile(`127\.0\.0\.1:\d+`)
+var (
+	address  = regexp.MustCompile(`127\.0\.0\.1:\d+`)
+	listener = regexp.MustCompile(`port: (\d+), protocol:`) // of a gateway
+)
 
 // moved puts free ports in place of a page's.
 func (s *session) moved(text string) string {

@@ -27,6 +27,7 @@ type Config struct {
 	App       netip.Addr       `json:"app"`                 // of the workload; required
 	Pod       *Pod             `json:"pod,omitempty"`       // the proxy is in the network namespace of its application, a pod's; nil: it is not
 	Gateway   string           `json:"gateway,omitempty"`   // namespace/name of the gateway that the workload is a proxy of; empty: it is none
+	Opens     netip.Addr       `json:"opens,omitzero"`      // where it opens the gateway's ports [all addresses]
 	Doors     string           `json:"doors,omitempty"`     // of the workload's sandbox, as node.Adopt takes them; empty: there is none, and the application listens on App
 	Inbound   int              `json:"inbound,omitempty"`   // TCP listener for mutual TLS
 	Published []Published      `json:"published,omitempty"` // ways in from outside

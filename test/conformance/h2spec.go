@@ -31,7 +31,8 @@ type side struct {
 	run  func(context.Context) (string, error)
 }
 
-// h2spec measures both sides of a proxy. The one in the clear is a published port, the way in from outside.
+// h2spec measures both sides of a proxy, and the listeners of a gateway. The inbound side in the clear is a published port, the way in from
+// outside.
 func (r *rig) h2spec(ctx context.Context) (score, error) {
 	published, err := proctest.FreePort()
 	if err != nil {
@@ -55,11 +56,19 @@ func (r *rig) h2spec(ctx context.Context) (score, error) {
 	if err := proctest.Ask(ctx, &http.Client{Transport: over2}, relay.addr()); err != nil {
 		return score{}, fmt.Errorf("through mutual TLS: %w", err)
 	}
+	e, err := r.openGateway(ctx, func(e edge) error { return proctest.Ask(ctx, http.DefaultClient, e.clear) })
+	if err != nil {
+		return score{}, err
+	}
 	var all score
 	for _, s := range []side{
 		{"outbound", true, func(ctx context.Context) (string, error) { return r.within(ctx, h2specArgs("server:8080")) }},
 		{"inbound, plaintext", true, func(ctx context.Context) (string, error) { return r.outside(ctx, h2specArgs(published)) }},
 		{"inbound, mutual TLS", false, func(ctx context.Context) (string, error) { return r.outside(ctx, h2specArgs(relay.addr())) }},
+		{"gateway, plaintext", true, func(ctx context.Context) (string, error) { return r.outside(ctx, h2specArgs(e.clear)) }},
+		{"gateway, TLS", false, func(ctx context.Context) (string, error) {
+			return r.outside(ctx, append(h2specArgs(e.secure), "--tls", "--insecure"))
+		}},
 	} {
 		out, err := s.run(ctx)
 		if ctx.Err() != nil {

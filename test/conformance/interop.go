@@ -28,8 +28,8 @@ var balancing = map[string]string{
 }
 
 // interop runs each case as a workload of its own, so that it goes through the client's proxy, mutual TLS, and the server's proxy; and
-// then from outside of the mesh, through a published port, in the clear and without an upgrade (RFC 9113 section 3.3), and the
-// server's proxy.
+// then from outside of the mesh, in the clear and without an upgrade (RFC 9113 section 3.3): through a published port and the server's
+// proxy, and through a gateway and the server's proxy.
 func (r *rig) interop(ctx context.Context) (score, error) {
 	published, err := proctest.FreePort()
 	if err != nil {
@@ -54,6 +54,18 @@ func (r *rig) interop(ctx context.Context) (score, error) {
 		return all, err
 	}
 	n, err := interopBy(ctx, "published port", published, r.outside)
+	all.add(n)
+	if err != nil {
+		return all, err
+	}
+	e, err := r.openGateway(ctx, func(e edge) error {
+		_, err := r.outside(ctx, interopArgs(e.grpc, "empty_unary"))
+		return err
+	})
+	if err != nil {
+		return all, err
+	}
+	n, err = interopBy(ctx, "gateway", e.grpc, r.outside)
 	all.add(n)
 	return all, err
 }

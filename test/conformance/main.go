@@ -1,8 +1,8 @@
 // Command conformance measures a running mesh by suites that other people wrote:
 //
-//	h2spec        RFC 9113 and RFC 7541, each case by byte-level clients, against each side of a proxy
+//	h2spec        RFC 9113 and RFC 7541, each case by byte-level clients, against each side of a proxy, and a gateway
 //	grpc-interop  gRPC's own client against its own server, with two proxies and mutual TLS between them, and from outside through a
-//	              published port
+//	              published port and through a gateway
 //
 // It needs the suites' programs, which make builds from suites/go.mod. It prints what failed, and in its last line how many cases
 // passed and failed.
