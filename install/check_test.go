@@ -103,7 +103,12 @@ func TestCheckFinds(t *testing.T) {
 		"failed: API server: its version is new enough: v1.28.4":                                   func(f *fake) { f.version = "v1.28.4" },
 		"failed: API server: its clock and this one agree: they are 1m":                            func(f *fake) { f.ahead = time.Minute + 3*time.Second },
 		"failed: control plane: every replica is available: weft-control: 0 of 1 replicas are new": func(f *fake) { f.runs(0) },
-		"warning: control plane: the Gateway API's kinds are there":                                func(f *fake) { f.served = map[string][]string{} },
+		"failed: control plane: every replica is available: weft-control: 0 of 0 replicas are available: pods go on": func(f *fake) {
+			f.runs(0)
+			d := f.objects[dialect.Key{Group: "apps", Kind: "Deployment", Namespace: DefaultNamespace, Name: control}]
+			d["spec"].(map[string]any)["replicas"] = int64(0)
+		},
+		"warning: control plane: the Gateway API's kinds are there": func(f *fake) { f.served = map[string][]string{} },
 		"warning: control plane: no other mesh injects: the webhooks of istio are there": func(f *fake) {
 			f.put(object(t, `{"apiVersion":"admissionregistration.k8s.io/v1","kind":"MutatingWebhookConfiguration","metadata":{"name":"istio-sidecar-injector"}}`))
 		},

@@ -27,7 +27,10 @@ const (
 // controlPlane looks at the Deployment and what is around it.
 func (r *checks) controlPlane(ctx context.Context, d map[string]any) {
 	const what = "every replica is available"
-	if done, state := rollout(d); done {
+	if done, state := rollout(d); count(d, "spec", "replicas") == 0 {
+		r.fail(controlPlane, what, state+": pods go on with what they know, and none hears of a change or gets a certificate",
+			"kubectl -n "+r.o.Namespace+" scale deployment/"+control+" --replicas=1")
+	} else if done {
 		r.ok(controlPlane, what, state)
 	} else {
 		r.fail(controlPlane, what, state, "kubectl -n "+r.o.Namespace+" describe pods -l app.kubernetes.io/name="+control)
@@ -64,8 +67,8 @@ func (r *checks) leader(ctx context.Context) {
 	r.ok(controlPlane, what, who)
 }
 
-// webhook looks at injection: the API server must know whom to ask, trust it, and reach it.
-func (r *checks) webhook(ctx context.Context) {
+// webhook looks at injection: the API server must know whom to ask, trust it, and reach it, which can't be where no replica is available.
+func (r *checks) webhook(ctx context.Context, available bool) {
 	const what = "the API server trusts the webhook"
 	w, err := r.c.Get(ctx, dialect.Key{Group: "admissionregistration.k8s.io", Kind: "MutatingWebhookConfiguration", Name: injector})
 	if err != nil {
@@ -84,7 +87,7 @@ func (r *checks) webhook(ctx context.Context) {
 	}
 	r.ok(injection, what, "")
 	r.certificates(bundle)
-	r.reach(ctx)
+	r.reach(ctx, available)
 }
 
 // certificates looks at the lifetimes of the mesh's roots, which are the webhook's too.
@@ -115,13 +118,16 @@ func (r *checks) certificates(bundle []byte) {
 }
 
 // reach asks the API server what it would make of a pod that asks for the mesh.
-func (r *checks) reach(ctx context.Context) {
+func (r *checks) reach(ctx context.Context, available bool) {
 	const what = "a pod that asks for the mesh gets its proxy"
 	pod := map[string]any{"apiVersion": "v1", "kind": "Pod",
 		"metadata": map[string]any{"name": "weft-check", "namespace": "default", "labels": map[string]any{inject.Label: "enabled"}},
 		"spec":     map[string]any{"containers": []any{map[string]any{"name": "app", "image": "none"}}}}
 	got, err := r.c.Try(ctx, pod)
 	switch {
+	case err != nil && !available:
+		r.fail(injection, what, err.Error(), "that is the control plane's part, and none of its replicas is available, see above. Until then, new pods start as the webhook's "+
+			"failurePolicy says")
 	case err != nil:
 		r.fail(injection, what, err.Error(), "the API server has to reach port 443 of Service "+r.o.Namespace+"/"+control+
 			": does a NetworkPolicy or a firewall between it and the nodes forbid it? Until then, new pods start as the webhook's failurePolicy says")

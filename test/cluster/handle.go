@@ -72,6 +72,9 @@ type Answer struct {
 	Header http.Header `json:"header"`
 	Body   string      `json:"body"`
 	Error  string      `json:"error"` // why there was none
+
+	At   time.Time     `json:"at"` // when it was made
+	Took time.Duration `json:"took"`
 }
 
 // Call has the client in a pod's container, or a workload's (deploy/NAME), make a call, and returns its answers, as many as count in args
@@ -178,4 +181,10 @@ func (c *Cluster) InPod(ctx context.Context) (string, error) {
 func (c *Cluster) CoreDNS(ctx context.Context) (string, error) {
 	dir, err := coredns.build(ctx, c.checkout, func(string) {})
 	return filepath.Join(dir, "coredns"), err
+}
+
+// Unplug cuts a node, counted from 0 as in Nodes, off from everybody, the API server too: no packet goes there or comes from there any more.
+func (c *Cluster) Unplug(ctx context.Context, n int) error {
+	_, err := command(ctx, nil, nil, "ip", "link", "set", fmt.Sprint(Link, n+1), "down")
+	return err
 }

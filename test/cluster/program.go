@@ -55,12 +55,8 @@ const keep = 30 * 24 * time.Hour
 
 // build returns the directory of the program's binaries.
 func (p program) build(ctx context.Context, checkout string, say func(string)) (string, error) {
-	cache, err := os.UserCacheDir()
+	cache, err := cacheDir()
 	if err != nil {
-		return "", fmt.Errorf("what is built for a cluster is kept in the user's cache directory: %w", err)
-	}
-	cache = filepath.Join(cache, "weft", "cluster")
-	if err := os.MkdirAll(cache, 0o755); err != nil {
 		return "", err
 	}
 	hash, err := p.hash(ctx, checkout)
@@ -85,6 +81,16 @@ func (p program) build(ctx context.Context, checkout string, say func(string)) (
 	}
 	sweepCache(cache, p.name, dir)
 	return dir, nil
+}
+
+// cacheDir is where what is built for clusters is kept.
+func cacheDir() (string, error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("what is built for a cluster is kept in the user's cache directory: %w", err)
+	}
+	cache = filepath.Join(cache, "weft", "cluster")
+	return cache, os.MkdirAll(cache, 0o755)
 }
 
 // compile makes dir in one step, so that a build that was interrupted is none.

@@ -183,6 +183,16 @@ func (c *Test) Apply(namespace, yaml string) {
 	}
 }
 
+// Unplug is Cluster.Unplug.
+func (c *Test) Unplug(node int) {
+	c.t.Helper()
+	ctx, cancel := c.step()
+	defer cancel()
+	if err := c.Cluster.Unplug(ctx, node); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
 // Ready waits until workloads (deploy/NAME and the like) have all their pods ready.
 func (c *Test) Ready(namespace string, workloads ...string) {
 	c.t.Helper()
@@ -233,21 +243,41 @@ func (c *Test) Eventually(what string, ask func() error) {
 func (c *Test) Run(args ...string) (string, error) {
 	ctx, cancel := c.step()
 	defer cancel()
-	return c.run(ctx, args...)
+	return c.run(ctx, "", args...)
 }
 
-func (c *Test) run(ctx context.Context, args ...string) (string, error) {
-	return command(ctx, strings.NewReader(""), []string{"KUBECONFIG=" + c.Kubeconfig}, append([]string{c.Weft}, args...)...)
+// RunAs is Run of another version's program.
+func (c *Test) RunAs(weft string, args ...string) (string, error) {
+	by := *c
+	by.Weft = weft
+	return by.Run(args...)
+}
+
+// RunWith is Run with an input.
+func (c *Test) RunWith(input string, args ...string) (string, error) {
+	ctx, cancel := c.step()
+	defer cancel()
+	return c.run(ctx, input, args...)
+}
+
+func (c *Test) run(ctx context.Context, input string, args ...string) (string, error) {
+	return command(ctx, strings.NewReader(input), []string{"KUBECONFIG=" + c.Kubeconfig}, append([]string{c.Weft}, args...)...)
 }
 
 // stopped says whether the test has done it itself.
 func (c *Cluster) stopped() bool { return c.keeper != nil && c.keeper.ProcessState != nil }
 
 // Install has weft be on the cluster as its user would, by weft install with these flags, and waits until weft check finds nothing wrong.
-// At the end of the test it is taken away.
+// At the end of the test it is taken away, with the kinds that it brought.
 func (c *Test) Install(flags ...string) {
 	c.t.Helper()
-	objects, err := c.Run(append([]string{"install"}, flags...)...)
+	c.InstallBy(c.Weft, flags...)
+}
+
+// InstallBy is Install by another version's program.
+func (c *Test) InstallBy(weft string, flags ...string) {
+	c.t.Helper()
+	objects, err := c.RunAs(weft, append([]string{"install"}, flags...)...)
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -260,8 +290,17 @@ func (c *Test) Install(flags ...string) {
 		if c.t.Failed() {
 			c.Explain(ctx, "weft-system")
 		}
-		if out, err := c.run(ctx, "uninstall"); err != nil {
+		if out, err := c.run(ctx, "", "uninstall"); err != nil {
 			c.t.Error(out, err)
+		}
+		for _, left := range []string{"namespace/weft-system", "customresourcedefinitions"} {
+			args := []string{"delete", "--ignore-not-found", left}
+			if left == "customresourcedefinitions" {
+				args = append(args, "-l", "app.kubernetes.io/part-of=weft")
+			}
+			if _, err := c.Cluster.Kubectl(ctx, args...); err != nil {
+				c.t.Error(err)
+			}
 		}
 	})
 	ctx, cancel := c.step()
@@ -269,7 +308,7 @@ func (c *Test) Install(flags ...string) {
 	if _, err := c.kubectl(ctx, objects, "apply", "-f", "-"); err != nil {
 		c.t.Fatal(err)
 	}
-	if out, err := c.Run("check", "--wait", "90s"); err != nil {
+	if out, err := c.RunAs(weft, "check", "--wait", "90s"); err != nil {
 		c.t.Fatal(out, err)
 	}
 }

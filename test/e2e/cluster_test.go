@@ -17,7 +17,7 @@ import (
 func TestCluster(t *testing.T) {
 	c := cluster.Fresh(t, cluster.Options{Nodes: 2})
 	ns := c.Namespace("echo")
-	c.Apply(ns, echoOnBothNodes)
+	c.Apply(ns, app("echo", "echo", 2)+app("client", "caller", 1))
 	c.Ready(ns, "deploy/echo", "deploy/client")
 
 	// A Service's name leads to its pods, wherever they are.
@@ -98,47 +98,3 @@ func namespaces(t *testing.T, pattern string) (out []string) {
 	}
 	return out
 }
-
-// A pod says with each answer which node it runs on, as its version.
-const echoOnBothNodes = `
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: echo}
-spec:
-  replicas: 2
-  selector: {matchLabels: {app: echo}}
-  template:
-    metadata: {labels: {app: echo}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      topologySpreadConstraints:
-      - {maxSkew: 1, topologyKey: kubernetes.io/hostname, whenUnsatisfiable: DoNotSchedule, labelSelector: {matchLabels: {app: echo}}}
-      containers:
-      - name: echo
-        image: ` + cluster.Samples + `
-        args: [echo, -port, "8080"]
-        env: [{name: SERVICE_VERSION, valueFrom: {fieldRef: {fieldPath: spec.nodeName}}}]
-        readinessProbe: {httpGet: {path: /health, port: 8080}, periodSeconds: 1}
----
-apiVersion: v1
-kind: Service
-metadata: {name: echo}
-spec:
-  selector: {app: echo}
-  ports: [{port: 80, targetPort: 8080}]
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: client}
-spec:
-  selector: {matchLabels: {app: client}}
-  template:
-    metadata: {labels: {app: client}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers:
-      - name: client
-        image: ` + cluster.Samples + `
-        args: [caller]
-        readinessProbe: {httpGet: {path: /health, port: 9080}, periodSeconds: 1}
-`

@@ -46,10 +46,10 @@ spec:
 // plaintext. What becomes of the Gateway is in its status.
 func TestGateway(t *testing.T) {
 	c := cluster.Shared(t)
-	install(t, c, "--crds", "gateway-api,istio", "--set", "gateways.service=ClusterIP")
+	c.Install("--crds", "gateway-api,istio", "--set", "gateways.service=ClusterIP")
 	ns := c.Namespace("e2e-gateway", "weft.dev/inject=enabled")
 	first, second := certificate(t), certificate(t)
-	c.Apply(ns, callee+"---"+strict+"---"+edge+first.secret())
+	c.Apply(ns, app("callee", "echo", 1)+"---"+strict+"---"+edge+first.secret())
 	c.Kubectl("wait", "-n", ns, "--for=condition=Programmed", "gateway/edge", "--timeout=90s")
 	c.Ready(ns, "deploy/callee")
 	address := c.Kubectl("get", "-n", ns, "gateway", "edge", "-o", "jsonpath={.status.addresses[0].value}")

@@ -13,12 +13,12 @@ import (
 func TestInstall(t *testing.T) {
 	c := cluster.Shared(t)
 	weft(t, c, []string{"check"}, "before installing", "weft is not installed yet", "0 failed")
-	install(t, c, "--crds", "gateway-api,istio")
+	c.Install("--crds", "gateway-api,istio")
 	weft(t, c, []string{"check"}, "weft-control: 1 of 1 replicas are available", "a pod that asks for the mesh gets its proxy", "0 failed")
 
 	shop, outside := c.Namespace("shop", "weft.dev/inject=enabled"), c.Namespace("outside")
-	c.Apply(shop, callee+"---"+caller+"---"+strict)
-	c.Apply(outside, caller)
+	c.Apply(shop, app("callee", "echo", 1)+app("caller", "caller", 1)+"---"+strict)
+	c.Apply(outside, app("caller", "caller", 1))
 	c.Ready(shop, "deploy/callee", "deploy/caller")
 	c.Ready(outside, "deploy/caller")
 

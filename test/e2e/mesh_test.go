@@ -1,8 +1,7 @@
 package e2e
 
 import (
-	"os"
-	"os/exec"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -24,59 +23,16 @@ func weft(t *testing.T, c *cluster.Test, args []string, says ...string) string {
 	return out
 }
 
-// install has weft be on the cluster, as its user would, and work.
-func install(t *testing.T, c *cluster.Test, flags ...string) {
-	t.Helper()
-	sh := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", `"$0" install "$@" | "$KUBECTL" apply -f -`, c.Weft)
-	sh.Args = append(sh.Args, flags...)
-	sh.Env = append(os.Environ(), "KUBECONFIG="+c.Kubeconfig, "KUBECTL="+c.Tool)
-	if out, err := sh.CombinedOutput(); err != nil {
-		t.Fatalf("weft install %v | kubectl apply -f -: %v\n%s", flags, err, out)
-	}
-	weft(t, c, []string{"check", "--wait", "90s"}, "0 failed")
+// settled waits until no pod of a namespace is about to end.
+func settled(c *cluster.Test, namespace string) {
+	c.Eventually("pods have ended", func() error {
+		ending := c.Kubectl("-n", namespace, "get", "pods", "-o", `jsonpath={range .items[?(@.metadata.deletionTimestamp)]}{.metadata.name} {end}`)
+		if ending != "" {
+			return fmt.Errorf("not yet: %s", ending)
+		}
+		return nil
+	})
 }
-
-// callee and caller are applications that answer and call.
-const callee = `
-apiVersion: v1
-kind: Service
-metadata: {name: callee}
-spec:
-  selector: {app: callee}
-  ports: [{name: http, port: 80, targetPort: 8080}]
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: callee}
-spec:
-  selector: {matchLabels: {app: callee}}
-  template:
-    metadata: {labels: {app: callee}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers:
-      - name: callee
-        image: ` + cluster.Samples + `
-        args: [echo, -port, "8080"]
-        readinessProbe: {httpGet: {path: /health, port: 8080}, periodSeconds: 1}
-`
-
-const caller = `
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: caller}
-spec:
-  selector: {matchLabels: {app: caller}}
-  template:
-    metadata: {labels: {app: caller}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers:
-      - name: caller
-        image: ` + cluster.Samples + `
-        args: [caller]
-        readinessProbe: {httpGet: {path: /health, port: 9080}, periodSeconds: 1}
-`
 
 // strict refuses what comes in plaintext.
 const strict = `

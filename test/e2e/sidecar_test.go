@@ -12,11 +12,11 @@ import (
 // TLS, Jobs end, and a rolling restart under load loses no call.
 func TestSidecar(t *testing.T) {
 	c := cluster.Shared(t)
-	install(t, c)
+	c.Install()
 	c.Apply("default", peerAuthentications)
 	shop, outside := c.Namespace("shop", "weft.dev/inject=enabled"), c.Namespace("outside")
-	c.Apply(shop, echo+caller+"---"+job)
-	c.Apply(outside, echo+caller)
+	c.Apply(shop, app("echo", "echo", 2)+app("caller", "caller", 1)+"---"+job)
+	c.Apply(outside, app("echo", "echo", 2)+app("caller", "caller", 1))
 	for _, ns := range []string{shop, outside} {
 		c.Ready(ns, "deploy/echo", "deploy/caller")
 	}
@@ -81,7 +81,6 @@ func TestSidecar(t *testing.T) {
 		t.Errorf("containers were restarted: %s", restarts)
 	}
 	c.Kubectl("delete", "crd", "peerauthentications.security.istio.io", "--wait=false")
-	weft(t, c, []string{"uninstall"}, "weft is uninstalled")
 }
 
 // peerAuthentications is the least of Istio's kind that a cluster needs to know to take such objects.
@@ -98,43 +97,6 @@ spec:
     served: true
     storage: true
     schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
-`
-
-// echo has a service for all of its pods and one for each, and both sorts of probes.
-const echo = `
-apiVersion: v1
-kind: Service
-metadata: {name: echo}
-spec:
-  selector: {app: echo}
-  ports: [{name: http, port: 80, targetPort: 8080}]
----
-apiVersion: v1
-kind: Service
-metadata: {name: echo-each}
-spec:
-  clusterIP: None
-  selector: {app: echo}
-  ports: [{name: http, port: 8080}]
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: echo}
-spec:
-  replicas: 2
-  selector: {matchLabels: {app: echo}}
-  template:
-    metadata: {labels: {app: echo}}
-    spec:
-      terminationGracePeriodSeconds: 10
-      containers:
-      - name: echo
-        image: ` + cluster.Samples + `
-        args: [echo, -port, "8080"]
-        ports: [{name: http, containerPort: 8080}]
-        readinessProbe: {httpGet: {path: /health, port: http}, periodSeconds: 1}
-        livenessProbe: {tcpSocket: {port: 8080}, periodSeconds: 1}
----
 `
 
 // job ends, although its proxy would go on.

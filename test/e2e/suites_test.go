@@ -17,10 +17,10 @@ import (
 // (make h2spec, make grpc-interop). Their programs run beside the cluster, as does gRPC's server.
 func TestSuitesAtGateway(t *testing.T) {
 	c := cluster.Shared(t)
-	install(t, c, "--crds", "gateway-api,istio", "--set", "gateways.service=ClusterIP")
+	c.Install("--crds", "gateway-api,istio", "--set", "gateways.service=ClusterIP")
 	ns := c.Namespace("e2e-suites")
 	server := interopServer(t, c)
-	c.Apply(ns, echo+strings.ReplaceAll(suitesGateway, "ADDRESS", server.IP.String()))
+	c.Apply(ns, app("echo", "echo", 1)+strings.ReplaceAll(suitesGateway, "ADDRESS", server.IP.String()))
 	c.Apply(ns, strings.ReplaceAll(interopEndpoints(server), "ADDRESS", server.IP.String()))
 	c.Kubectl("wait", "-n", ns, "--for=condition=Programmed", "gateway/suites", "--timeout=90s")
 	c.Ready(ns, "deploy/echo")

@@ -25,6 +25,9 @@ type answer struct {
 	Header http.Header `json:"header,omitempty"`
 	Body   string      `json:"body,omitempty"`
 	Error  string      `json:"error,omitempty"` // why there was none
+
+	At   time.Time     `json:"at"`
+	Took time.Duration `json:"took"`
 }
 
 // calls are what client is asked for.
@@ -41,6 +44,8 @@ type calls struct {
 	fresh    bool // a connection for each call
 	name     string
 	json     bool
+	untilEOF bool
+	pause    time.Duration
 }
 
 // client makes calls one after the other, as "client URL [flags]".
@@ -57,10 +62,13 @@ func client(args []string) error {
 		return err
 	}
 	var failed error
-	for i := range c.count {
+	more := c.more()
+	for i := 0; more(i); i++ {
+		began := time.Now()
 		ctx, cancel := context.WithTimeout(context.Background(), c.timeout)
 		a := call(ctx)
 		cancel()
+		a.At, a.Took = began, time.Since(began)
 		if a.Error != "" {
 			failed = errors.New(a.Error)
 		}
@@ -69,6 +77,26 @@ func client(args []string) error {
 		}
 	}
 	return failed
+}
+
+// more says whether another call is to be made, once it is time for it.
+func (c *calls) more() func(made int) bool {
+	if !c.untilEOF {
+		return func(made int) bool { return made < c.count }
+	}
+	end := make(chan struct{})
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		close(end)
+	}()
+	return func(int) bool {
+		select {
+		case <-end:
+			return false
+		case <-time.After(c.pause):
+			return true
+		}
+	}
 }
 
 func parseCalls(to string, args []string) (*calls, error) {
@@ -91,6 +119,8 @@ func parseCalls(to string, args []string) (*calls, error) {
 	flags.BoolVar(&c.insecure, "insecure-skip-verify", false, "take any certificate")
 	flags.BoolVar(&c.fresh, "new-connection-per-request", true, "a connection for each call")
 	flags.StringVar(&c.name, "server-name", "", "name asked for with TLS; empty: the host's")
+	flags.BoolVar(&c.untilEOF, "until-eof", false, "go on until the input ends, however many calls that is")
+	flags.DurationVar(&c.pause, "pause", 0, "between such calls")
 	flags.BoolVar(&c.json, "json", false, "print each answer as a line of JSON")
 	if err := flags.Parse(args); err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -61,9 +62,9 @@ func unframe(b []byte) (string, error) {
 	return text, nil
 }
 
-// unary calls the method.
+// unary calls the method, or the one that the URL's path names, whose messages are alike.
 func (c *calls) unary(ctx context.Context, h *http.Client) answer {
-	u := &url.URL{Scheme: "http", Host: c.url.Host, Path: echoMethod}
+	u := &url.URL{Scheme: "http", Host: c.url.Host, Path: cmp.Or(c.url.Path, echoMethod)}
 	req, err := c.request(ctx, http.MethodPost, u, bytes.NewReader(frame(c.message)))
 	if err != nil {
 		return answer{Error: err.Error()}

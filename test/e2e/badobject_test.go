@@ -1,0 +1,89 @@
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/weft-mesh/weft/test/cluster"
+)
+
+// Somebody changes objects that work, and makes a mistake that the API server does not see. What was in force stays, in every proxy, also in
+// one that starts later, and the object's status says what is wrong; once it is mended, the new version counts.
+func TestBadObject(t *testing.T) {
+	c := cluster.Shared(t)
+	c.Install("--crds", "gateway-api,istio")
+	ns := c.Namespace("e2e-bad", "weft.dev/inject=enabled")
+	c.Apply(ns, app("callee", "echo", 1)+app("other", "echo", 1)+app("caller", "caller", 1))
+	c.Ready(ns, "deploy/callee", "deploy/other", "deploy/caller")
+	answers := func(what, path string, status int, service string) {
+		t.Helper()
+		c.Eventually(what, func() error {
+			a := c.Call(ns, "deploy/caller", "http://callee"+path)
+			if pod := a.Header.Get("X-Bookinfo-Instance"); a.Status != status || !strings.HasPrefix(pod, service) {
+				return fmt.Errorf("%d from %q, want %d from %s", a.Status, pod, status, service)
+			}
+			return nil
+		})
+	}
+
+	// An HTTPRoute sends /new to another Service. Then somebody writes an expression that is none.
+	route := func(match string) string { return strings.ReplaceAll(badRoute, "MATCH", match) }
+	c.Apply(ns, route(`{type: PathPrefix, value: /new}`))
+	answers("the route is in force", "/new", 200, "other")
+	c.Apply(ns, route(`{type: RegularExpression, value: "/(newer"}`))
+	status(c, ns, "httproute/callee", `{.status.parents[*].conditions[?(@.type=="Accepted")]}`, "False", "spec.rules[0].matches[0].path", "/(newer")
+	answers("the last good route stays in force", "/new", 200, "other")
+	c.Kubectl("-n", ns, "rollout", "restart", "deploy/caller")
+	c.Ready(ns, "deploy/caller")
+	settled(c, ns)
+	answers("the last good route is in force for a proxy that starts", "/new", 200, "other")
+	c.Apply(ns, route(`{type: RegularExpression, value: "/(newer)"}`))
+	answers("the mended route counts", "/newer", 200, "other")
+	status(c, ns, "httproute/callee", `{.status.parents[*].conditions[?(@.type=="Accepted")]}`, "True")
+
+	// An AuthorizationPolicy that denies a path.
+	policy := func(path string) string { return strings.ReplaceAll(badPolicy, "PATH", path) }
+	c.Apply(ns, policy("/forbidden"))
+	answers("the policy is in force", "/forbidden", 403, "")
+	c.Apply(ns, policy("/a/{*}/b/{**}/c{x"))
+	answers("the last good policy stays in force", "/forbidden", 403, "")
+	c.Apply(ns, policy("/other"))
+	answers("the mended policy counts", "/other", 403, "")
+	answers("and the one before no more", "/forbidden", 200, "callee")
+}
+
+// status waits until an object says something.
+func status(c *cluster.Test, ns, object, path string, words ...string) {
+	c.Eventually(object+" says so", func() error {
+		got := c.Kubectl("-n", ns, "get", object, "-o", "jsonpath="+path)
+		for _, w := range words {
+			if !strings.Contains(got, w) {
+				return fmt.Errorf("it does not say %q: %s", w, got)
+			}
+		}
+		return nil
+	})
+}
+
+const badRoute = `
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: callee}
+spec:
+  parentRefs: [{group: "", kind: Service, name: callee, port: 80}]
+  rules:
+  - matches: [{path: MATCH}]
+    backendRefs: [{name: other, port: 80}]
+  - backendRefs: [{name: callee, port: 80}]
+`
+
+const badPolicy = `
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: forbidden}
+spec:
+  action: DENY
+  selector: {matchLabels: {app: callee}}
+  rules: [{to: [{operation: {paths: ["PATH"]}}]}]
+`
