@@ -84,6 +84,7 @@ func (p *Proxy) http(s *slot, read []byte, t talk, proto traffic.Proto) {
 			o.MaxControl = outsideControl
 		}
 		so := h2.ServerOptions{Options: o, Trailer: t.h1.Trailer, Host: t.host, Conn: t.info}
+		_, so.NoConnect = t.host.(*edge) // browsers then ask for a WebSocket in HTTP/1.1, as most applications have it
 		if _, in := t.host.(*inbound); in {
 			so.Admit, so.Closing = p.gate.Enter, func() { s.leaves() }
 		}

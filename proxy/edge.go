@@ -15,6 +15,7 @@ import (
 	"github.com/weft-mesh/weft/observe"
 	"github.com/weft-mesh/weft/proxy/gateway"
 	"github.com/weft-mesh/weft/proxy/h2"
+	"github.com/weft-mesh/weft/proxy/stamp"
 	"github.com/weft-mesh/weft/traffic"
 )
 
@@ -169,7 +170,7 @@ func (e *edge) serveHTTP(c *traffic.Call) {
 		chain.FromOutside(&c.Header)
 	}
 	chain.Forwarded(&c.Header, addrText(&c.Header, from), e.scheme)
-	e.p.identify(&c.Header)
+	stamp.Identify(&c.Header, e.p.opts.Draw)
 	s.serve(c, within(c, e), true)
 	e.p.lasts(c, e)
 }

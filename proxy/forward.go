@@ -103,11 +103,18 @@ func (p *Proxy) announce(c *traffic.Call) {
 	}
 }
 
-// spoken is what the application is to be spoken to in: what its caller speaks, but for one that speaks HTTP/2 alone.
+// spoken is what the application is to be spoken to in: what its caller speaks, but for one that speaks HTTP/2 alone. Callers from outside
+// speak the best that the gateway does, and know nothing of applications: these are spoken to in HTTP/1.1 unless they declare HTTP/2, or
+// the call is one of gRPC, which has nothing else.
 func spoken(c *traffic.Call) traffic.Proto {
-	if u := c.Upstream; c.Proto == traffic.HTTP1 && c.Upgrade == "" && c.Method != "CONNECT" && u != nil &&
-		(u.Connect.Upgrade || u.Proto == traffic.HTTP2 || u.Proto == traffic.GRPC) {
+	u := c.Upstream
+	takes2 := u != nil && (u.Connect.Upgrade || u.Proto == traffic.HTTP2 || u.Proto == traffic.GRPC)
+	switch _, enters := c.Host.(*edge); {
+	case c.Upgrade != "" || c.Method == "CONNECT":
+	case c.Proto == traffic.HTTP1 && takes2:
 		return traffic.HTTP2
+	case c.Proto == traffic.HTTP2 && enters && !takes2:
+		return traffic.HTTP1
 	}
 	return c.Proto
 }
@@ -243,7 +250,7 @@ func (p *Proxy) forwardPlain(c *traffic.Call, at place, timeout time.Duration) (
 		err = p.forwardHTTP2(c, at)
 	}
 	if err == nil {
-		p.dates.add(&c.Response, p.now)
+		p.dates.Add(&c.Response, p.now)
 	}
 	return err
 }

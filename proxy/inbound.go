@@ -20,6 +20,7 @@ import (
 	"github.com/weft-mesh/weft/internal/sys"
 	"github.com/weft-mesh/weft/observe"
 	"github.com/weft-mesh/weft/proxy/h2"
+	"github.com/weft-mesh/weft/proxy/stamp"
 	"github.com/weft-mesh/weft/traffic"
 )
 
@@ -386,7 +387,7 @@ func (in *inbound) serveHTTP(c *traffic.Call, taken bool) {
 		chain.FromOutside(&c.Header)
 	}
 	chain.Forwarded(&c.Header, addrText(&c.Header, c.Source.Addr.Addr()), "http")
-	in.p.identify(&c.Header)
+	stamp.Identify(&c.Header, in.p.opts.Draw)
 	s.serve(c, within(c, way), true)
 	in.p.lasts(c, in)
 }

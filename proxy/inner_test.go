@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"math/rand/v2"
 	"net"
 	"net/netip"
 	"strings"
@@ -40,17 +39,6 @@ func TestHeadersThatAreStripped(t *testing.T) {
 		if got := strings.Join(left, " "); got != x.left {
 			t.Errorf("%s: %s", name, got)
 		}
-	}
-}
-
-func TestIdentify(t *testing.T) {
-	var h traffic.Header
-	p := &Proxy{opts: Options{Draw: rand.Uint64}}
-	p.identify(&h)
-	first, _ := h.Get("x-request-id")
-	p.identify(&h)
-	if second, _ := h.Get("x-request-id"); second != first || len(first) != 36 || first[14] != '4' || first[8] != '-' {
-		t.Errorf("%q, then %q", first, second)
 	}
 }
 

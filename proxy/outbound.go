@@ -12,6 +12,7 @@ import (
 	"github.com/weft-mesh/weft/observe"
 	"github.com/weft-mesh/weft/proxy/h2"
 	"github.com/weft-mesh/weft/proxy/held"
+	"github.com/weft-mesh/weft/proxy/stamp"
 	"github.com/weft-mesh/weft/traffic"
 )
 
@@ -232,7 +233,7 @@ func (o *outbound) serveHTTP(c *traffic.Call) {
 		c.Authority = o.name()
 	}
 	chain.FromApp(&c.Header)
-	o.p.identify(&c.Header)
+	stamp.Identify(&c.Header, o.p.opts.Draw)
 	s.serve(c, within(c, o), false)
 	o.p.lasts(c, o)
 }

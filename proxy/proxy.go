@@ -23,6 +23,7 @@ import (
 	"github.com/weft-mesh/weft/proxy/renew"
 	"github.com/weft-mesh/weft/proxy/shun"
 	"github.com/weft-mesh/weft/proxy/sniff"
+	"github.com/weft-mesh/weft/proxy/stamp"
 	"github.com/weft-mesh/weft/stream"
 	"github.com/weft-mesh/weft/traffic"
 )
@@ -34,7 +35,7 @@ type Proxy struct {
 	state  *chain.State // what was learnt from calls
 	renew  *renew.Renewer
 	memory sniff.Memory // which ports speak what
-	dates  dates
+	dates  stamp.Dates
 
 	self    atomic.Pointer[self] // nil: not known yet
 	useSelf sync.Mutex           // held while self is changed
