@@ -103,6 +103,16 @@ func (g *Gateway) Opens(port uint16) (opens, secure bool) {
 	return false, false
 }
 
+// Passes says whether TLS is passed on at a port, as it is, by a listener of it.
+func (g *Gateway) Passes(port uint16) bool {
+	for _, l := range g.ports[door{port: port}] {
+		if l.Entry == mesh.EntryPassthrough {
+			return true
+		}
+	}
+	return false
+}
+
 // Listener returns the listener of a port of TCP for a host, the most specific one; nil: there is none.
 func (g *Gateway) Listener(port uint16, host string) *Listener { return g.at(door{port: port}, host) }
 

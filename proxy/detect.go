@@ -88,7 +88,7 @@ func (p *Proxy) http(s *slot, read []byte, t talk, proto traffic.Proto) {
 		if _, in := t.host.(*inbound); in {
 			so.Admit, so.Closing = p.gate.Enter, func() { s.leaves() }
 		}
-		srv := h2.NewServer(withRead(t.over(s), read), so, t.h2)
+		srv := h2.NewServer(tunnel.WithRead(t.over(s), read), so, t.h2)
 		s.becomes(func(bool) { srv.Drain() }, nil)
 		s.serves(srv, func(error) {}) // breaches were reported
 		return
@@ -107,32 +107,6 @@ func (p *Proxy) http1(s *slot, read []byte, t talk) {
 // outsideControl is h2.Options.MaxControl of callers from outside, half of what others have: as many resets as Envoy takes, and twice the
 // streams that a caller may have open. 500 of them cost 20 ms.
 const outsideControl = 500
-
-// readConn is a connection of which the first bytes were read already.
-type readConn struct {
-	net.Conn
-	read []byte
-}
-
-// withRead is a connection that gives again what was read of it.
-func withRead(c net.Conn, read []byte) net.Conn {
-	if len(read) == 0 {
-		return c
-	}
-	return &readConn{Conn: c, read: read}
-}
-
-func (c *readConn) Read(b []byte) (int, error) {
-	if len(c.read) > 0 {
-		n := copy(b, c.read)
-		c.read = c.read[n:]
-		return n, nil
-	}
-	return c.Conn.Read(b)
-}
-
-// CloseWrite half-closes.
-func (c *readConn) CloseWrite() error { return tunnel.CloseWrite(c.Conn) }
 
 // detect serves a connection to a port that declares nothing: whoever speaks first decides. A caller that is silent for a moment may
 // be waiting for its callee, so that one is called; if then the caller is the first after all, and speaks HTTP, nothing has come

@@ -13,17 +13,20 @@ import (
 	"github.com/weft-mesh/weft/internal/sys"
 	"github.com/weft-mesh/weft/mesh"
 	"github.com/weft-mesh/weft/observe"
+	"github.com/weft-mesh/weft/proxy/datagram"
 	"github.com/weft-mesh/weft/proxy/gateway"
 	"github.com/weft-mesh/weft/proxy/h2"
 	"github.com/weft-mesh/weft/proxy/stamp"
+	"github.com/weft-mesh/weft/proxy/tunnel"
 	"github.com/weft-mesh/weft/traffic"
 )
 
 // edge is a connection from outside to a gateway: the host of its calls, and their way.
 type edge struct {
 	engine
-	conn   *traffic.Conn
-	scheme string
+	conn    *traffic.Conn
+	scheme  string
+	session *datagram.Session // of datagrams; nil: it is a connection
 }
 
 func (p *Proxy) gatewayName() string { return config.Name(config.KindGateway, p.opts.Gateway) }
@@ -39,7 +42,9 @@ func (p *Proxy) useGateway(cfg *config.Gateway) (use func(), err error) {
 	}
 	return func() {
 		p.entry.Store(g)
-		p.ports.Set(g.Ports())
+		connections, datagrams := g.Ports()
+		p.ports.Set(connections)
+		p.datagrams.Set(datagrams)
 	}, nil
 }
 
@@ -61,7 +66,7 @@ func (p *Proxy) serveEdge(s *slot, port uint16) {
 		p.opts.Refused("no-configuration")
 		return
 	}
-	e := &edge{engine{p}, &traffic.Conn{Source: traffic.Peer{Addr: from}, Original: netip.AddrPortFrom(me.cfg.Addr, port)}, "http"}
+	e := &edge{engine: engine{p}, conn: &traffic.Conn{Source: traffic.Peer{Addr: from}, Original: netip.AddrPortFrom(me.cfg.Addr, port)}, scheme: "http"}
 	t := talk{host: e, info: e.conn, proto: traffic.HTTP1, h1: &p.edge, h2: serveEdgeStream, tcp: e.serveTCP}
 	_, secure := g.Opens(port)
 	switch l := g.Listener(port, ""); {
@@ -92,7 +97,9 @@ func (p *Proxy) serveTLS(s *slot, g *gateway.Gateway, t talk) {
 		f := newFlow(p, s, t, nil)
 		t.tcp(&f.call) // it is denied, and its record says so
 		p.done(&f.call)
-		_, _ = s.Conn.Write(gateway.Unrecognized)
+		if !g.Passes(e.conn.Original.Port()) { // there, who is nobody's is told nothing: this is no end of TLS
+			_, _ = s.Conn.Write(gateway.Unrecognized)
+		}
 	case l.Entry == mesh.EntryPassthrough:
 		_ = s.Conn.SetDeadline(time.Time{})
 		p.tunnel(s, read, t)
@@ -111,7 +118,7 @@ func (p *Proxy) serveTLS(s *slot, g *gateway.Gateway, t talk) {
 func (p *Proxy) endTLS(s *slot, c *tls.Config, read []byte) (*tls.Conn, error) {
 	ctx, cancel := context.WithTimeout(p.ctx, handshakeTime)
 	defer cancel()
-	tc := tls.Server(&readConn{Conn: sys.Quicken(s.Conn), read: read}, c)
+	tc := tls.Server(tunnel.WithRead(sys.Quicken(s.Conn), read), c)
 	if err := tc.HandshakeContext(ctx); err != nil {
 		return nil, err
 	}
@@ -140,7 +147,12 @@ type enteredBy struct{ p *Proxy }
 func (e enteredBy) Serve(c *traffic.Call) error { return e.p.entry.Load().Serve(c) }
 
 // Forward sends an attempt to where it was routed.
-func (e *edge) Forward(c *traffic.Call) error { return e.p.forward(c) }
+func (e *edge) Forward(c *traffic.Call) error {
+	if e.session != nil {
+		return forwardDatagrams(c, e.session)
+	}
+	return e.p.forward(c)
+}
 
 // rejudge: of calls from outside, who may come.
 func (e *edge) rejudge() traffic.Handler { return e.p.self.Load().judging }
@@ -192,5 +204,5 @@ func (p *Proxy) readyGateway() error {
 	if p.entry.Load() == nil {
 		return errNoGateway
 	}
-	return p.ports.Missing()
+	return errors.Join(p.ports.Missing(), p.datagrams.Missing())
 }

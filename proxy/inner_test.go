@@ -75,18 +75,6 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
-func TestHostsOfAName(t *testing.T) {
-	p := &Proxy{opts: Options{Workload: "shop/web-1"}}
-	for in, want := range map[string]string{
-		"a": "a.shop.svc.cluster.local", "a.b": "a.b.svc.cluster.local", "a.b.svc": "a.b.svc.cluster.local",
-		"a.b.svc.cluster.local": "a.b.svc.cluster.local", "x.a.b.svc.cluster.local": "", "www.example.org": "", "": "",
-	} {
-		if got := strings.Join(p.hosts(in), " "); got != want {
-			t.Errorf("%q: %q, want %q", in, got, want)
-		}
-	}
-}
-
 // TestEndsOnce: a proxy that has left its listeners to another, and has nothing left, can still be told to drain.
 func TestEndsOnce(t *testing.T) {
 	p := &Proxy{}

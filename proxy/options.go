@@ -50,6 +50,8 @@ type Options struct {
 	DialApp func(ctx context.Context, port uint16, from netip.Addr) (net.Conn, error)
 	// Listen opens a port of the gateway, whenever its configuration says so. Required with Gateway.
 	Listen func(port uint16) (net.Listener, error)
+	// ListenUDP opens a port of UDP of the gateway. [no listener for UDP can be opened]
+	ListenUDP func(port uint16) (*net.UDPConn, error)
 	// Dial connects to anything else. [sys.DialTCP]
 	Dial func(ctx context.Context, to netip.AddrPort) (net.Conn, error)
 
@@ -122,6 +124,9 @@ func (o Options) validate() (Options, error) {
 	}
 	if o.Dial == nil {
 		o.Dial = o.dial
+	}
+	if o.ListenUDP == nil {
+		o.ListenUDP = func(uint16) (*net.UDPConn, error) { return nil, errors.ErrUnsupported }
 	}
 	if o.Sink == nil {
 		o.Sink = observe.Sinks{}

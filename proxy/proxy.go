@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -53,7 +54,8 @@ type Proxy struct {
 	out, in  h1.Server
 
 	entry         atomic.Pointer[gateway.Gateway] // of a gateway's proxy; nil: not known yet, or it is none
-	ports         gateway.Ports
+	ports         gateway.Ports[net.Listener]
+	datagrams     gateway.Ports[*net.UDPConn]
 	edge, edgeTLS h1.Server // of calls that come to the gateway, in the clear and by TLS
 
 	poller *sys.Poller // of connections that idle
@@ -102,7 +104,8 @@ func New(o Options) (*Proxy, error) {
 	p.in = h1.Server{Serve: servePublished, Done: p.done, Refused: p.refusedHTTP, Trailer: chain.FromOutside, Idle: min(o.Idle, o.IdleOutside), Rate: minRate, Parks: true}
 	p.edge = h1.Server{Serve: serveEdgeCall, Done: p.done, Refused: p.refusedHTTP, Trailer: chain.FromOutside, Idle: min(o.Idle, time.Minute), Rate: minRate, Parks: true}
 	p.edgeTLS = h1.Server{Serve: serveEdgeCall, Done: p.done, Refused: p.refusedHTTP, Trailer: chain.FromOutside, Idle: min(o.Idle, time.Minute), Rate: minRate}
-	p.ports = gateway.Ports{Listen: o.Listen, Accept: p.openPort, Failed: o.Warn}
+	p.ports = gateway.Ports[net.Listener]{Listen: o.Listen, Accept: p.openPort, Failed: o.Warn}
+	p.datagrams = gateway.Ports[*net.UDPConn]{Listen: o.ListenUDP, Accept: p.openDatagrams, Failed: o.Warn}
 	if err := p.restore(); err != nil {
 		poller.Close()
 		return nil, err
@@ -163,6 +166,7 @@ func (p *Proxy) Run(ctx context.Context) error {
 		p.sessions.accept(p.opts.Inbound, &p.gate, p.serveIn)
 	}
 	p.ports.Begin()
+	p.datagrams.Begin()
 	names := &dns.Server{Lookup: p.resolve, Resolvers: p.opts.Resolvers, Go: p.tasks.Go}
 	for _, c := range p.opts.DNS {
 		p.tasks.Go(func() { names.ServePacket(p.ctx, c) })
@@ -214,6 +218,7 @@ func (p *Proxy) keep() {
 			p.app.Idle(p.now())
 			p.links.idle(p.now())
 			p.ports.Retry()
+			p.datagrams.Retry()
 			p.store.Idle(p.now().Add(-p.opts.Forget))
 		}
 	}

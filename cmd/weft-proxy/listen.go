@@ -162,6 +162,15 @@ func (s *server) listenPort(port uint16) (net.Listener, error) {
 	return l, nil
 }
 
+// listenDatagrams does the same for UDP.
+func (s *server) listenDatagrams(port uint16) (*net.UDPConn, error) {
+	c, err := sys.ListenUDP(netip.AddrPortFrom(s.c.Opens, port))
+	if errors.Is(err, syscall.EACCES) && port < 1024 && s.c.Opens.IsValid() {
+		c, err = sys.ListenUDP(netip.AddrPortFrom(s.c.Opens, port+lowPorts))
+	}
+	return c, err
+}
+
 // dialLoopback connects to an application that listens on its workload's address.
 func (s *server) dialLoopback(ctx context.Context, port uint16, _ netip.Addr) (net.Conn, error) {
 	c, err := sys.DialTCP(ctx, netip.AddrPortFrom(s.c.App, port), sys.DialOptions{})

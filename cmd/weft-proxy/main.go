@@ -178,7 +178,7 @@ func (s *server) options() (*proxy.Options, error) {
 		return nil, fmt.Errorf("workload %q: want namespace/name", c.Workload)
 	}
 	o := &proxy.Options{Workload: c.Workload, ID: identity.Of(c.TrustDomain, namespace, c.Account), Addr: c.App, Cert: cert.NewStore(time.Now),
-		Cache: c.Cache, Warn: s.warn, Gateway: c.Gateway, Listen: s.listenPort}
+		Cache: c.Cache, Warn: s.warn, Gateway: c.Gateway, Listen: s.listenPort, ListenUDP: s.listenDatagrams}
 	if err := o.ID.Validate(); err != nil {
 		return nil, err
 	}

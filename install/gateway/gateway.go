@@ -88,9 +88,12 @@ func (m *maker) account() *corev1.ServiceAccount {
 func (m *maker) service() *corev1.Service {
 	s := &corev1.Service{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Service"}, ObjectMeta: m.meta(),
 		Spec: corev1.ServiceSpec{Type: m.serviceType(), Selector: m.selector(), IPFamilyPolicy: ptr.To(corev1.IPFamilyPolicyPreferDualStack), LoadBalancerIP: m.address()}}
-	for _, port := range m.ports() {
+	for _, port := range m.ports(false) {
 		s.Spec.Ports = append(s.Spec.Ports, corev1.ServicePort{Name: portName(port), Port: port, TargetPort: intstr.FromInt32(port), Protocol: corev1.ProtocolTCP,
 			AppProtocol: ptr.To("tcp")}) // who calls a gateway from inside of the mesh is not judged by rules of its Service
+	}
+	for _, port := range m.ports(true) {
+		s.Spec.Ports = append(s.Spec.Ports, corev1.ServicePort{Name: "udp-" + strconv.Itoa(int(port)), Port: port, TargetPort: intstr.FromInt32(port), Protocol: corev1.ProtocolUDP})
 	}
 	return s
 }
@@ -116,9 +119,10 @@ func (m *maker) serviceType() corev1.ServiceType {
 	return corev1.ServiceTypeLoadBalancer
 }
 
-func (m *maker) ports() (out []int32) {
+// ports are those of TCP, or of UDP.
+func (m *maker) ports(datagrams bool) (out []int32) {
 	for i := range m.g.Listeners {
-		if p := int32(m.g.Listeners[i].Port); !slices.Contains(out, p) {
+		if p := int32(m.g.Listeners[i].Port); m.g.Listeners[i].Entry.Datagrams() == datagrams && !slices.Contains(out, p) {
 			out = append(out, p)
 		}
 	}

@@ -101,6 +101,16 @@ func TestPodIsRestricted(t *testing.T) {
 	}
 }
 
+// TestPortsOfUDP stand beside those of TCP, also with the same number.
+func TestPortsOfUDP(t *testing.T) {
+	g := edge()
+	g.Listeners = append(g.Listeners, mesh.Listener{Name: "d", Port: 443, Entry: mesh.EntryUDP})
+	ports := field(t, objects(t, g, options)["Service"], "spec", "ports").([]any)
+	if len(ports) != 3 || field(t, ports[2], "protocol") != "UDP" || field(t, ports[2], "port") != 443.0 || field(t, ports[2], "name") == field(t, ports[1], "name") {
+		t.Errorf("%v", ports)
+	}
+}
+
 func TestChoices(t *testing.T) {
 	g := edge()
 	g.Listeners = nil

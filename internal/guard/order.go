@@ -18,6 +18,7 @@ var inside = map[[2]string]string{
 	{"proxy/plane", "proxy/h2"}:                           "the control plane is reached over the same HTTP/2 as everything else",
 	{"proxy/h1", "proxy/buffer"}:                          "bytes on their way take from one set of pools, whatever the protocol",
 	{"proxy/h2", "proxy/buffer"}:                          "bytes on their way take from one set of pools, whatever the protocol",
+	{"proxy/datagram", "proxy/buffer"}:                    "bytes on their way take from one set of pools, whatever the protocol",
 	{"proxy/probe", "proxy/h1"}:                           "it asks applications",
 	{"proxy/probe", "proxy/h2"}:                           "it asks applications",
 	{"node/sandbox", "node/nft"}:                          "rules are said in the same words wherever they are loaded",

@@ -20,8 +20,8 @@ import (
 // Gateway is one version of a gateway's configuration, ready for calls.
 type Gateway struct {
 	*chain.Gateway
-	ports []uint16
-	tls   map[*config.Listener]*tls.Config
+	ports, datagrams []uint16
+	tls              map[*config.Listener]*tls.Config
 }
 
 // New readies a configuration.
@@ -33,8 +33,12 @@ func New(cfg *config.Gateway, st *chain.State, find chain.Finder) (*Gateway, err
 	g := &Gateway{Gateway: way, tls: map[*config.Listener]*tls.Config{}}
 	for i := range cfg.Listeners {
 		l := &cfg.Listeners[i]
-		if !slices.Contains(g.ports, l.Port) {
-			g.ports = append(g.ports, l.Port)
+		list := &g.ports
+		if l.Entry.Datagrams() {
+			list = &g.datagrams
+		}
+		if !slices.Contains(*list, l.Port) {
+			*list = append(*list, l.Port)
 		}
 		if l.Entry.Ends() {
 			if g.tls[l], err = secure(l); err != nil {
@@ -45,8 +49,8 @@ func New(cfg *config.Gateway, st *chain.State, find chain.Finder) (*Gateway, err
 	return g, nil
 }
 
-// Ports are those to listen on.
-func (g *Gateway) Ports() []uint16 { return g.ports }
+// Ports are those to listen on, of TCP and of UDP.
+func (g *Gateway) Ports() (connections, datagrams []uint16) { return g.ports, g.datagrams }
 
 // TLS is how TLS ends at a listener; nil: it does not.
 func (g *Gateway) TLS(l *chain.Listener) *tls.Config { return g.tls[l.Listener] }

@@ -27,7 +27,7 @@ func TestPorts(t *testing.T) {
 	open := map[uint16]*listener{}
 	busy := map[uint16]bool{}
 	var failed []error
-	p := gateway.Ports{Failed: func(err error) { failed = append(failed, err) }, Accept: func(uint16, net.Listener) {},
+	p := gateway.Ports[net.Listener]{Failed: func(err error) { failed = append(failed, err) }, Accept: func(uint16, net.Listener) {},
 		Listen: func(port uint16) (net.Listener, error) {
 			if busy[port] {
 				return nil, errors.New("busy")

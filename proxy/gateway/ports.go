@@ -3,26 +3,26 @@ package gateway
 import (
 	"errors"
 	"fmt"
+	"io"
 	"maps"
-	"net"
 	"slices"
 	"sync"
 )
 
-// Ports opens and closes listeners as the configuration says. Its fields are set before the first call.
-type Ports struct {
-	Listen func(port uint16) (net.Listener, error)
-	Accept func(port uint16, l net.Listener) // begins to serve what l accepts, until it is closed
+// Ports opens and closes listeners, of TCP or of UDP, as the configuration says. Its fields are set before the first call.
+type Ports[L io.Closer] struct {
+	Listen func(port uint16) (L, error)
+	Accept func(port uint16, l L) // begins to serve what comes to l, until it is closed
 	Failed func(error)
 
 	mu     sync.Mutex
 	begun  bool
 	wanted map[uint16]bool
-	open   map[uint16]net.Listener
+	open   map[uint16]L
 }
 
 // Set says which ports are to be open. Connections that were accepted go on.
-func (p *Ports) Set(ports []uint16) {
+func (p *Ports[L]) Set(ports []uint16) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.wanted = map[uint16]bool{}
@@ -33,7 +33,7 @@ func (p *Ports) Set(ports []uint16) {
 }
 
 // Begin opens what was set: before, nobody could serve it.
-func (p *Ports) Begin() {
+func (p *Ports[L]) Begin() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.begun = true
@@ -41,7 +41,7 @@ func (p *Ports) Begin() {
 }
 
 // Retry opens what could not be opened.
-func (p *Ports) Retry() {
+func (p *Ports[L]) Retry() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.open) < len(p.wanted) {
@@ -50,12 +50,12 @@ func (p *Ports) Retry() {
 }
 
 // adjust needs the lock.
-func (p *Ports) adjust() {
+func (p *Ports[L]) adjust() {
 	if !p.begun {
 		return
 	}
 	if p.open == nil {
-		p.open = map[uint16]net.Listener{}
+		p.open = map[uint16]L{}
 	}
 	for port, l := range p.open {
 		if !p.wanted[port] {
@@ -64,7 +64,7 @@ func (p *Ports) adjust() {
 		}
 	}
 	for _, port := range slices.Sorted(maps.Keys(p.wanted)) {
-		if p.open[port] != nil {
+		if _, ok := p.open[port]; ok {
 			continue
 		}
 		l, err := p.Listen(port)
@@ -78,12 +78,12 @@ func (p *Ports) adjust() {
 }
 
 // Missing says which ports could not be opened, or nil.
-func (p *Ports) Missing() error {
+func (p *Ports[L]) Missing() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var errs []error
 	for port := range p.wanted {
-		if p.open[port] == nil {
+		if _, ok := p.open[port]; !ok {
 			errs = append(errs, fmt.Errorf("port %d is not open", port))
 		}
 	}

@@ -1,0 +1,276 @@
+package datagram
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/weft-mesh/weft/internal/sys"
+	"github.com/weft-mesh/weft/traffic"
+)
+
+const bound = 30 * time.Second
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func socket(t *testing.T) *net.UDPConn {
+	t.Helper()
+	c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.1:0")))
+	must(t, err)
+	t.Cleanup(func() { c.Close() })
+	must(t, c.SetDeadline(time.Now().Add(bound)))
+	return c
+}
+
+func at(c *net.UDPConn) netip.AddrPort { return c.LocalAddr().(*net.UDPAddr).AddrPort() }
+
+// port is a port that is served, and what became of its sessions.
+type port struct {
+	t     *testing.T
+	conn  *net.UDPConn
+	ended chan error
+	begun chan *Session
+
+	mu      sync.Mutex
+	refused map[string]int
+}
+
+// serve has each session go where dial says; an error of dial refuses it for that long.
+func serve(t *testing.T, o Options, dial func(*Session) (*sys.Datagrams, time.Duration)) *port {
+	t.Helper()
+	p := &port{t: t, conn: socket(t), ended: make(chan error, 100), begun: make(chan *Session, 100), refused: map[string]int{}}
+	var running sync.WaitGroup
+	o.Go = func(f func()) { running.Go(f) }
+	o.Refused = func(why string) { p.mu.Lock(); p.refused[why]++; p.mu.Unlock() }
+	o.Serve = func(s *Session) time.Duration {
+		p.begun <- s
+		to, silence := dial(s)
+		if to == nil {
+			return silence
+		}
+		c := &traffic.Call{}
+		c.Begin(nil, &traffic.Conn{})
+		s.Join(c, to)
+		err := s.Pump()
+		c.Finish(time.Now())
+		p.ended <- err
+		return 0
+	}
+	running.Go(func() { Serve(p.conn, o) })
+	t.Cleanup(func() { p.conn.Close(); running.Wait() })
+	return p
+}
+
+func (p *port) eventually(what string, ok func() bool) {
+	p.t.Helper()
+	for end := time.Now().Add(bound); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			p.t.Fatal("never " + what)
+		}
+	}
+}
+
+func (p *port) count(why string) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.refused[why]
+}
+
+func (p *port) end() error {
+	p.t.Helper()
+	select {
+	case err := <-p.ended:
+		return err
+	case <-time.After(bound):
+		p.t.Fatal("the session goes on")
+		return nil
+	}
+}
+
+// echo answers each datagram with itself and the sender's port.
+func echo(t *testing.T) netip.AddrPort {
+	c := socket(t)
+	go func() {
+		b := make([]byte, largest)
+		for {
+			n, from, err := c.ReadFromUDPAddrPort(b)
+			if err != nil {
+				return
+			}
+			_, _ = c.WriteToUDPAddrPort(b[:n], from)
+		}
+	}()
+	return at(c)
+}
+
+func to(t *testing.T, callee netip.AddrPort) func(*Session) (*sys.Datagrams, time.Duration) {
+	return func(*Session) (*sys.Datagrams, time.Duration) {
+		d, err := sys.DialUDP(callee)
+		if err != nil {
+			t.Error(err)
+		}
+		return d, 0
+	}
+}
+
+func client(t *testing.T, p *port) *net.UDPConn {
+	t.Helper()
+	c, err := net.DialUDP("udp", nil, p.conn.LocalAddr().(*net.UDPAddr))
+	must(t, err)
+	t.Cleanup(func() { c.Close() })
+	must(t, c.SetDeadline(time.Now().Add(bound)))
+	return c
+}
+
+func ask(t *testing.T, c *net.UDPConn, text string) {
+	t.Helper()
+	_, err := c.Write([]byte(text))
+	must(t, err)
+	b := make([]byte, largest)
+	n, err := c.Read(b)
+	if err != nil || string(b[:n]) != text {
+		t.Fatalf("%v: %d bytes, want %d", err, n, len(text))
+	}
+}
+
+// Each sender has a session of its own and gets its own answers, as they are: empty ones and the largest there are too.
+func TestSessions(t *testing.T) {
+	p := serve(t, Options{}, to(t, echo(t)))
+	a, b := client(t, p), client(t, p)
+	for _, text := range []string{"one", "", string(make([]byte, 65507)), "two"} {
+		ask(t, a, "a"[:min(len(text), 1)]+text[min(len(text), 1):])
+		ask(t, b, text)
+	}
+	if n := len(p.begun); n != 2 {
+		t.Errorf("%d sessions", n)
+	}
+	s := <-p.begun
+	if s.From() != at(a) && s.From() != at(b) {
+		t.Errorf("from %v", s.From())
+	}
+	p.eventually("counted", func() bool { sent, received := s.Passed(); return sent == 65507+6 && received == sent })
+}
+
+// A session ends when nothing has passed for a while, which is shorter before the callee has answered; then its sender gets a new one.
+func TestIdle(t *testing.T) {
+	silent := at(socket(t))
+	answers := echo(t)
+	for name, x := range map[string]struct {
+		o  Options
+		to netip.AddrPort
+	}{"answered": {Options{Idle: 20 * time.Millisecond, Unanswered: time.Hour}, answers}, "not answered": {Options{Idle: time.Hour, Unanswered: 20 * time.Millisecond}, silent}} {
+		t.Run(name, func(t *testing.T) {
+			p := serve(t, x.o, to(t, x.to))
+			c := client(t, p)
+			for range 2 {
+				if x.to == answers {
+					ask(t, c, "x")
+				} else if _, err := c.Write([]byte("x")); err != nil {
+					t.Fatal(err)
+				}
+				if err := p.end(); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+}
+
+// More senders than there may be at once are turned away until there is room.
+func TestMost(t *testing.T) {
+	p := serve(t, Options{Most: 2}, to(t, echo(t)))
+	a, b, c := client(t, p), client(t, p), client(t, p)
+	ask(t, a, "a")
+	ask(t, b, "b")
+	_, err := c.Write([]byte("c"))
+	must(t, err)
+	p.eventually("refused", func() bool { return p.count("too-many-sessions") == 1 })
+	(<-p.begun).Interrupt(true)
+	if err := p.end(); !errors.Is(err, traffic.ErrInterrupted) {
+		t.Error(err)
+	}
+	p.eventually("let in", func() bool {
+		_, err := c.Write([]byte("c"))
+		must(t, err)
+		return len(p.begun) == 2
+	})
+}
+
+// What comes before the callee is chosen waits, up to a bound.
+func TestWaiting(t *testing.T) {
+	callee := socket(t)
+	ready := make(chan bool)
+	p := serve(t, Options{}, func(s *Session) (*sys.Datagrams, time.Duration) {
+		<-ready
+		return to(t, at(callee))(s)
+	})
+	c := client(t, p)
+	const more = 5
+	for i := range mostWaiting + more {
+		_, err := c.Write([]byte{byte(i)})
+		must(t, err)
+	}
+	p.eventually("over the bound", func() bool { return p.count("too-many-waiting") == more })
+	close(ready)
+	b := make([]byte, 10)
+	for i := range mostWaiting {
+		if n, _, err := callee.ReadFromUDPAddrPort(b); err != nil || n != 1 || b[0] != byte(i) {
+			t.Fatalf("%v: %v", err, b[:n])
+		}
+	}
+}
+
+// Who is refused is not heard for a while.
+func TestSilence(t *testing.T) {
+	p := serve(t, Options{}, func(*Session) (*sys.Datagrams, time.Duration) { return nil, time.Hour })
+	c, other := client(t, p), client(t, p)
+	for range 10 {
+		_, err := c.Write([]byte("x"))
+		must(t, err)
+	}
+	_, err := other.Write([]byte("x"))
+	must(t, err)
+	p.eventually("both", func() bool { return len(p.begun) >= 2 })
+	if n := len(p.begun); n != 2 {
+		t.Errorf("%d sessions", n)
+	}
+	p = serve(t, Options{}, func(*Session) (*sys.Datagrams, time.Duration) { return nil, time.Millisecond })
+	c = client(t, p)
+	p.eventually("heard again", func() bool {
+		_, err := c.Write([]byte("x"))
+		must(t, err)
+		return len(p.begun) >= 2
+	})
+}
+
+// A callee where nobody takes datagrams ends the session with an error, whoever learns of it: who reads or who sends.
+func TestNobody(t *testing.T) {
+	gone := socket(t)
+	where := at(gone)
+	gone.Close()
+	p := serve(t, Options{}, to(t, where))
+	c := client(t, p)
+	_, err := c.Write([]byte("x"))
+	must(t, err)
+	if err := p.end(); !errors.Is(err, traffic.ErrReset) {
+		t.Error(err)
+	}
+}
+
+// Sessions end with their port.
+func TestEnd(t *testing.T) {
+	p := serve(t, Options{}, to(t, echo(t)))
+	ask(t, client(t, p), "x")
+	p.conn.Close()
+	if err := p.end(); !errors.Is(err, traffic.ErrInterrupted) {
+		t.Error(err)
+	}
+}
