@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/weft-mesh/weft/node/cni"
 	"github.com/weft-mesh/weft/node/podnet"
 	proxyprobe "github.com/weft-mesh/weft/proxy/probe"
 )
@@ -19,7 +20,13 @@ func TestProxiesUnderstand(t *testing.T) {
 		if err != nil {
 			continue
 		}
-		if v, ok := env(pod, redirectName, "WEFT_REDIRECT"); ok {
+		v, ok := env(pod, redirectName, "WEFT_REDIRECT")
+		if noted, plugin := pod.Annotations[cni.Redirect]; plugin == ok && len(e.pod.Spec.InitContainers) == 0 && pod.Annotations[Injected] == "v1" {
+			t.Errorf("%s: the plugin and the container both redirect, or neither", name)
+		} else if plugin {
+			v, ok = noted, true
+		}
+		if ok {
 			redirects++
 			got, err := podnet.Parse(v)
 			if err != nil || got.ProxyUID != podnet.ProxyUID {
@@ -43,7 +50,7 @@ func TestProxiesUnderstand(t *testing.T) {
 	if redirects < 5 || probes < 3 {
 		t.Errorf("%d redirects, %d probes", redirects, probes)
 	}
-	for i, port := range []int32{podnet.Outbound, podnet.Inbound, podnet.Tunnel, podnet.Metrics, podnet.Readiness} {
+	for i, port := range []int32{podnet.Outbound, podnet.Proof, podnet.Inbound, podnet.Tunnel, podnet.Metrics, podnet.Readiness} {
 		if proxyPorts[i] != port {
 			t.Errorf("port %d, and the proxy has %d", proxyPorts[i], port)
 		}

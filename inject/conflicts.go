@@ -61,7 +61,7 @@ func (p *plan) podSecurity() {
 	const key = "pod-security.kubernetes.io/enforce"
 	if level := p.namespace.Labels[key]; !p.o.CNI && (level == "baseline" || level == "restricted") {
 		p.refuse("", fmt.Sprintf("the namespace's label %s=%s forbids the container %s, which has NET_ADMIN to redirect the pod's calls", key, level, redirectName),
-			"weft's CNI plugin, which will redirect in its place, is not there yet: label the namespace "+key+"=privileged")
+			"have weft's CNI plugin redirect in its place: weft upgrade --set inject.cni=true")
 	}
 }
 

@@ -26,6 +26,7 @@ const (
 	proxyUID     = 15001
 	tunnelPort   = 15008
 	metricsPort  = 15020
+	proofPort    = 15002 // where the proxy sees that the pod's calls are redirected
 	readyPort    = 15021
 
 	tokenVolume = "weft-token"
@@ -37,7 +38,7 @@ const (
 )
 
 // proxyPorts are those that an application cannot have.
-var proxyPorts = []int32{15001, 15006, tunnelPort, metricsPort, readyPort}
+var proxyPorts = []int32{15001, proofPort, 15006, tunnelPort, metricsPort, readyPort}
 
 var volumeNames = []string{tokenVolume, rootVolume, stateVolume}
 
@@ -60,7 +61,8 @@ func Container(o *Options, own ...corev1.EnvVar) corev1.Container {
 			{Name: "weft-metrics", ContainerPort: metricsPort, Protocol: corev1.ProtocolTCP},
 			{Name: "weft-ready", ContainerPort: readyPort, Protocol: corev1.ProtocolTCP},
 		},
-		Resources: o.Resources,
+		Resources:                o.Resources,
+		TerminationMessagePolicy: corev1.TerminationMessageFallbackToLogsOnError,
 		StartupProbe: &corev1.Probe{
 			ProbeHandler:  corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/ready", Port: intstr.FromInt32(readyPort), Scheme: corev1.URISchemeHTTP}},
 			PeriodSeconds: 1, FailureThreshold: startTries,
@@ -95,7 +97,7 @@ func field(name, path string) corev1.EnvVar {
 	return corev1.EnvVar{Name: name, ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{APIVersion: "v1", FieldPath: path}}}
 }
 
-// redirector puts the rules into the pod's network before anything else runs there. It is root, with one capability.
+// redirector, where no CNI plugin does it, puts the rules into the pod's network before anything else runs there. It is root, with one capability.
 func (p *plan) redirector(s *settings) corev1.Container {
 	return corev1.Container{
 		Name: redirectName, Image: p.o.Image, ImagePullPolicy: p.o.PullPolicy, Command: []string{"/weft-proxy"}, Args: []string{"redirect"},

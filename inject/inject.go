@@ -23,6 +23,7 @@ const (
 	Label    = "weft.dev/inject"   // of a namespace or pod, or as annotation of a pod: enabled or disabled
 	Injected = "weft.dev/injected" // annotation: the version that a pod's proxy was injected by
 	tunnel   = "weft.dev/tunnel"   // annotation: where the pod's proxy takes mutual TLS
+	plugged  = "weft.dev/redirect" // annotation: what the CNI plugin redirects, as redirect's JSON; node/cni reads it
 
 	enabled, disabled = "enabled", "disabled"
 )
@@ -166,7 +167,11 @@ func (p *plan) change() {
 	p.volumes()
 	p.preStop(s)
 	p.pullSecrets()
-	p.annotate(map[string]string{Injected: p.o.Version, tunnel: fmt.Sprintf(":%d", tunnelPort)})
+	notes := map[string]string{Injected: p.o.Version, tunnel: fmt.Sprintf(":%d", tunnelPort)}
+	if p.o.CNI {
+		notes[plugged] = jsonText(&s.redirect)
+	}
+	p.annotate(notes)
 }
 
 func (p *plan) add(path string, value any)     { p.op("add", path, value) }

@@ -30,7 +30,7 @@ type settings struct {
 	preStop   time.Duration // 0: none
 }
 
-// redirect is what weft-proxy redirect is told: node/podnet.Spec in JSON. Without a list of what comes in, all does.
+// redirect is what weft-proxy redirect or the CNI plugin is told: node/podnet.Spec in JSON. Without a list of what comes in, all does.
 type redirect struct {
 	ProxyUID             int64          `json:"proxyUID"`
 	IncludeInboundPorts  []Ports        `json:"includeInboundPorts,omitempty"`
@@ -123,7 +123,7 @@ func named(mesh string, namespace bool, prefix string, sets map[string]func(*set
 }
 
 // elsewhere are annotations of the same domains that others than injection read or write.
-var elsewhere = []string{Label, Injected, tunnel, "weft.dev/trusted-proxies", "config.linkerd.io/opaque-ports",
+var elsewhere = []string{Label, Injected, tunnel, plugged, "weft.dev/trusted-proxies", "config.linkerd.io/opaque-ports",
 	"sidecar.istio.io/inject", "sidecar.istio.io/status"}
 
 // settings reads the annotations of the namespace, then the pod's, of other meshes before weft's: the last word counts.

@@ -19,6 +19,7 @@ import (
 	"github.com/weft-mesh/weft/identity/cert"
 	"github.com/weft-mesh/weft/internal/sys"
 	"github.com/weft-mesh/weft/node"
+	"github.com/weft-mesh/weft/node/podnet"
 	"github.com/weft-mesh/weft/node/sandbox"
 	"github.com/weft-mesh/weft/observe"
 	"github.com/weft-mesh/weft/observe/accesslog"
@@ -43,6 +44,9 @@ func main() {
 	}
 	if err := start(); err != nil {
 		fmt.Fprintln(os.Stderr, "weft-proxy:", err)
+		if errors.Is(err, podnet.ErrMissing) {
+			os.Exit(podnet.ExitMissing)
+		}
 		os.Exit(1)
 	}
 }

@@ -40,12 +40,33 @@ func runPod() error {
 	if err != nil {
 		return err
 	}
+	if err := redirected(c); err != nil {
+		return err
+	}
 	fds := &descriptors{}
 	if err := listenPod(c, fds); err != nil {
 		return err
 	}
 	return serve(c, fds)
 }
+
+// redirected has a pod not start whose calls would pass by its proxy. A gateway's proxy has no application.
+func redirected(c *launch.Config) error {
+	if c.Gateway != "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), redirectTime)
+	defer cancel()
+	err := podnet.Redirected(ctx)
+	if errors.Is(err, podnet.ErrMissing) {
+		err = fmt.Errorf("%w: with weft's CNI plugin, it was not there when the pod started, so the pod has to be made anew; "+
+			"is weft-node ready on this node?", err)
+	}
+	return err
+}
+
+// redirectTime is more than what a connection to loopback takes.
+const redirectTime = 5 * time.Second
 
 // podConfig is what the injector has written into the environment, as weft run would say it.
 func podConfig(env func(string) string) (*launch.Config, error) {

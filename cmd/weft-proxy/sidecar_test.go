@@ -55,6 +55,9 @@ func sidecar(dir string) error {
 	}
 	c.Remote, c.Control, c.Token = launch.Remote{}, os.Getenv("WEFT_CONTROL"), "token of "+os.Getenv("WEFT_POD")
 	c.Admin, c.Cache = filepath.Join(dir, "admin.sock"), filepath.Join(dir, "config")
+	if err := redirected(c); err != nil {
+		return err
+	}
 	fds := &descriptors{}
 	if err := listenPod(c, fds); err != nil {
 		return err
@@ -285,6 +288,11 @@ func (p *place) line(addr string) string {
 func (p *place) inject(name, socket, ips string) {
 	p.t.Helper()
 	p.Must(p.t, func() error { return new(podnet.Spec).Apply(0) })
+	p.start(name, socket, ips)
+}
+
+func (p *place) start(name, socket, ips string) {
+	p.t.Helper()
 	dir := short(p.t)
 	p.admin, p.out = filepath.Join(dir, "admin.sock"), &proctest.Tail{}
 	p.proxy = exec.Command("/proc/self/exe")
@@ -388,5 +396,15 @@ func TestSidecar(t *testing.T) {
 	}
 	if _, err := os.Stat(a.admin); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("its socket is left: %v", err)
+	}
+}
+
+// A pod that nobody has redirected does not start: its proxy ends, and says why.
+func TestSidecarWithoutRules(t *testing.T) {
+	p := &place{t: t, Space: proctest.NewSpace(t)}
+	p.Must(t, func() error { return proctest.Up("lo") })
+	p.start("caller", "/nowhere", caller)
+	if err := p.proxy.Wait(); err == nil || !strings.Contains(p.out.String(), "nothing redirects what the pod sends and gets") || !strings.Contains(p.out.String(), "weft-node") {
+		t.Errorf("%v: %s", err, p.out)
 	}
 }

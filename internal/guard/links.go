@@ -28,7 +28,8 @@ var sole = []rule{
 	{"github.com/cilium/ebpf", []string{"bpf"}, true, "there is one loader of kernel programs"},
 	{"github.com/vishvananda/netlink", []string{"node"}, false, "networks are made where nodes are"},
 	{"github.com/google/nftables", []string{"node"}, false, "networks are made where nodes are"},
-	{"github.com/fsnotify/fsnotify", []string{"source/files"}, false, "directories are one source among others"},
+	{"github.com/fsnotify/fsnotify", []string{"source/files", "node/cni"}, false, "directories are one source among others, and a node's networks are one"},
+	{"github.com/containernetworking/cni", []string{"node/cni"}, false, "container runtimes are spoken to in one place"},
 	{"github.com/spf13/cobra", []string{"cli", "internal/guard"}, false, "flags are read by commands, not in the middle of logic"},
 }
 

@@ -261,6 +261,47 @@ func TestApplyFromOutside(t *testing.T) {
 	tried(t, []call{{"in", outside, app, pod4 + ":80", "inbound for " + pod4 + ":80"}, {"elsewhere", outside, app, out4 + ":80", "outside"}})
 }
 
+// A proxy sees that the rules are there, and whoever may look at them that all are.
+func TestRedirected(t *testing.T) {
+	pod := newSpace(t)
+	pod.must(func() error { return proctest.Up("lo") })
+	proof := func() error { return podnet.Redirected(t.Context()) }
+	without := func(f func() error) {
+		t.Helper()
+		if err := pod.Run(f); !errors.Is(err, podnet.ErrMissing) {
+			t.Errorf("without rules: %v", err)
+		}
+	}
+	without(proof)
+	without(func() error { return new(podnet.Spec).Check(0) })
+	pod.listen("somebody", "127.0.0.2:15002")
+	without(proof)
+	const all = `{"excludeUIDs":[1000,15001],"excludeOutboundCIDRs":["0.0.0.0/0","::/0"],"excludeOutboundPorts":["1-65535"],"excludeInboundPorts":["1-65535"]}`
+	for _, text := range []string{`{}`, all} {
+		apply(t, pod, text)
+		s, err := podnet.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, uid := range []int{app, proxy} {
+			if err := pod.Run(func() error { return proctest.As(uid, proof) }); err != nil {
+				t.Errorf("user %d, rules %s: %v", uid, text, err)
+			}
+		}
+		if err := s.Check(pod.FD(t)); err != nil {
+			t.Errorf("rules %s: %v", text, err)
+		}
+	}
+	if err := new(podnet.Spec).Check(pod.FD(t)); !errors.Is(err, podnet.ErrMissing) {
+		t.Errorf("other rules than those that are wanted: %v", err)
+	}
+	// Whoever has the port already is not taken for proof.
+	pod.listen("somebody", "127.0.0.1:15002")
+	if err := pod.Run(proof); err == nil || errors.Is(err, podnet.ErrMissing) {
+		t.Errorf("the port is taken: %v", err)
+	}
+}
+
 func rules(t *testing.T, s *space) (n int) {
 	t.Helper()
 	s.must(func() error {

@@ -6,6 +6,7 @@
 package podnet
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,10 +15,12 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
 
+	"github.com/weft-mesh/weft/internal/sys"
 	"github.com/weft-mesh/weft/node/nft"
 )
 
@@ -29,6 +32,12 @@ const (
 	Metrics   = 15020
 	Readiness = 15021 // and probes
 )
+
+// Proof is a port of loopback at which a proxy sees whether the rules are there (Redirected). They redirect it from proved.
+const Proof = 15002
+
+// proved is an address of loopback that nobody listens on: without rules a connection to it is refused.
+var proved = netip.MustParseAddr("127.0.0.2")
 
 // ProxyUID is the proxy's user in a pod: what it sends itself is not redirected.
 const ProxyUID = 15001
@@ -97,6 +106,7 @@ func Parse(text string) (*Spec, error) {
 //	        tcp [dport INCLUDED] redirect to :15006
 //	    }
 //	    chain outbound { type nat hook output priority dstnat
+//	        ip daddr 127.0.0.2 tcp dport 15002 redirect to :15002   # Redirected
 //	        meta skuid { PROXY, EXCLUDED } accept
 //	        oifname lo accept                               # the pod calls itself
 //	        ip daddr EXCLUDED accept
@@ -112,19 +122,82 @@ func Parse(text string) (*Spec, error) {
 // not redirected, so they would reach the pod as of a connection that it does not know, and its answer, a reset, would end the one
 // that they are of (kubernetes issue 74839).
 func (s *Spec) Apply(netns int) error {
-	var o []nftables.ConnOption
-	if netns > 0 {
-		o = append(o, nftables.WithNetNSFd(netns))
-	}
-	c, err := nftables.New(o...)
+	c, err := open(netns)
 	if err != nil {
-		return fmt.Errorf("nftables: %w", err)
+		return err
 	}
 	s.load(c)
 	if err := c.Flush(); err != nil {
 		return fmt.Errorf("load the redirection: %w%s", err, hint(err))
 	}
 	return nil
+}
+
+func open(netns int) (*nftables.Conn, error) {
+	var o []nftables.ConnOption
+	if netns > 0 {
+		o = append(o, nftables.WithNetNSFd(netns))
+	}
+	c, err := nftables.New(o...)
+	if err != nil {
+		return nil, fmt.Errorf("nftables: %w", err)
+	}
+	return c, nil
+}
+
+// ExitMissing is the exit code of a pod's proxy that finds no rules.
+const ExitMissing = 3
+
+// ErrMissing says that rules are not there, or not all of them.
+var ErrMissing = errors.New("nothing redirects what the pod sends and gets to its proxy")
+
+// Check says whether a network namespace has the rules that Apply loads into it. It takes NET_ADMIN, as Apply does.
+func (s *Spec) Check(netns int) error {
+	c, err := open(netns)
+	if err != nil {
+		return err
+	}
+	for _, x := range s.chains() {
+		rules, err := c.GetRules(table, &nftables.Chain{Name: x.name, Table: table})
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return fmt.Errorf("%w: there is no chain %s", ErrMissing, x.name)
+		case err != nil:
+			return fmt.Errorf("look at the redirection: %w%s", err, hint(err))
+		case len(rules) != len(x.rules):
+			return fmt.Errorf("%w: chain %s has %d rules, not %d", ErrMissing, x.name, len(rules), len(x.rules))
+		}
+	}
+	return nil
+}
+
+// Redirected says whether the rules are there, as anybody in the pod can see who has Proof's port for a moment: they are loaded in one
+// step, so where one is, all are. The error is ErrMissing if they are not.
+func Redirected(ctx context.Context) error {
+	l, err := sys.ListenTCP(netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), Proof))
+	if err != nil {
+		return fmt.Errorf("see whether the pod's calls are redirected: %w", err)
+	}
+	defer l.Close()
+	c, err := sys.DialTCP(ctx, netip.AddrPortFrom(proved, Proof), sys.DialOptions{})
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return ErrMissing
+	}
+	if err != nil {
+		return fmt.Errorf("see whether the pod's calls are redirected: %w", err)
+	}
+	defer c.Close()
+	_ = l.SetDeadline(time.Now().Add(time.Second)) // it is there already, or comes never
+	for {
+		got, err := l.AcceptTCP()
+		if err != nil {
+			return fmt.Errorf("%w: somebody else took the connection that tries it", ErrMissing)
+		}
+		got.Close()
+		if got.RemoteAddr().String() == c.LocalAddr().String() {
+			return nil
+		}
+	}
 }
 
 func hint(err error) string {
@@ -137,23 +210,31 @@ func hint(err error) string {
 	return ""
 }
 
-func (s *Spec) load(c *nftables.Conn) {
-	table := &nftables.Table{Family: nftables.TableFamilyINet, Name: "weft"}
-	c.AddTable(table) // so that there is one to delete
-	c.DelTable(table)
-	c.AddTable(table)
-	for _, x := range []struct {
-		name  string
-		kind  nftables.ChainType
-		hook  *nftables.ChainHook
-		at    *nftables.ChainPriority
-		rules [][]nft.Part
-	}{
+var table = &nftables.Table{Family: nftables.TableFamilyINet, Name: "weft"}
+
+// chain is one of the table's.
+type chain struct {
+	name  string
+	kind  nftables.ChainType
+	hook  *nftables.ChainHook
+	at    *nftables.ChainPriority
+	rules [][]nft.Part
+}
+
+func (s *Spec) chains() []chain {
+	return []chain{
 		{"inbound", nftables.ChainTypeNAT, nftables.ChainHookPrerouting, nftables.ChainPriorityNATDest, s.inbound()},
 		{"outbound", nftables.ChainTypeNAT, nftables.ChainHookOutput, nftables.ChainPriorityNATDest, s.outbound()},
 		{"strays", nftables.ChainTypeFilter, nftables.ChainHookInput, nftables.ChainPriorityFilter,
 			[][]nft.Part{{nft.State(expr.CtStateBitINVALID), nft.Proto(nft.TCP), nft.Drop}}},
-	} {
+	}
+}
+
+func (s *Spec) load(c *nftables.Conn) {
+	c.AddTable(table) // so that there is one to delete
+	c.DelTable(table)
+	c.AddTable(table)
+	for _, x := range s.chains() {
 		chain := c.AddChain(&nftables.Chain{Name: x.name, Table: table, Type: x.kind, Hooknum: x.hook, Priority: x.at})
 		for _, parts := range x.rules {
 			c.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: nft.Rule(parts...)})
@@ -178,7 +259,8 @@ func (s *Spec) inbound() [][]nft.Part {
 	return rules
 }
 
-func (s *Spec) outbound() (rules [][]nft.Part) {
+func (s *Spec) outbound() [][]nft.Part {
+	rules := [][]nft.Part{{nft.To(netip.PrefixFrom(proved, proved.BitLen())), nft.Proto(nft.TCP), nft.ToPort(Proof), nft.RedirectTo(Proof)}}
 	uid := s.ProxyUID
 	if uid == 0 {
 		uid = ProxyUID
