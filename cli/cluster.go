@@ -29,7 +29,7 @@ func (f *clusterFlags) open() (*kube.Cluster, error) {
 // valueFlags are the chart's values.
 type valueFlags struct {
 	files, settings []string
-	ha, adopt       bool
+	ha, adopt, cni  bool
 }
 
 func (f *valueFlags) add(c *cobra.Command) {
@@ -37,6 +37,7 @@ func (f *valueFlags) add(c *cobra.Command) {
 	c.Flags().StringArrayVar(&f.settings, "set", nil, "a value as NAME=VALUE, as control.replicas=3; can be repeated")
 	c.Flags().BoolVar(&f.ha, "ha", false, "two replicas of the control plane, and a PodDisruptionBudget: control.ha=true")
 	c.Flags().BoolVar(&f.adopt, "adopt", false, "have labels and annotations of Istio and Linkerd count for injection: inject.adopt=true")
+	c.Flags().BoolVar(&f.cni, "cni", false, "have a CNI plugin on each node redirect what pods send and get, rather than a container of theirs with NET_ADMIN: inject.cni=true")
 }
 
 // values are what the flags say, over those of the chart.
@@ -55,6 +56,9 @@ func (f *valueFlags) values(in io.Reader) (map[string]any, error) {
 	}
 	if f.adopt {
 		settings = append(settings, "inject.adopt=true")
+	}
+	if f.cni {
+		settings = append(settings, "inject.cni=true")
 	}
 	return install.Read(texts, settings)
 }

@@ -9,11 +9,11 @@ import (
 func TestInstallCommand(t *testing.T) {
 	t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "none"))
 	t.Setenv("KUBERNETES_SERVICE_HOST", "")
-	code, out, errs := weft(t, "install", "--offline", "--ha", "--adopt", "-n", "mesh", "--set", "image.registry=registry.example")
+	code, out, errs := weft(t, "install", "--offline", "--ha", "--adopt", "--cni", "-n", "mesh", "--set", "image.registry=registry.example")
 	if code != 0 {
 		t.Fatal(code, errs)
 	}
-	contains(t, "install", out, "name: weft-inject", "namespace: mesh", "replicas: 2", "adopt: true", `image: "registry.example/weft:`+Version, "kind: PodDisruptionBudget", "name: weft-values")
+	contains(t, "install", out, "name: weft-inject", "namespace: mesh", "replicas: 2", "adopt: true", "cni: true", "kind: DaemonSet", `image: "registry.example/weft:`+Version, "kind: PodDisruptionBudget", "name: weft-values")
 	values := write(t, filepath.Join(t.TempDir(), "values.yaml"), "control: {replicas: 3}\n")
 	if _, out, _ := weft(t, "install", "--offline", "-f", values); !strings.Contains(out, "replicas: 3") {
 		t.Error(out)

@@ -75,7 +75,7 @@ func Upgrade(ctx context.Context, c Cluster, o Options, say Progress, pause Paus
 
 // prune deletes the chart's objects of a kind that are not rendered any more.
 func prune(ctx context.Context, c Cluster, k dialect.Key, now map[dialect.Key]bool, say Progress) error {
-	list, err := c.List(ctx, k, partOf+"="+ours+","+managedBy+"="+ours+",app.kubernetes.io/name="+control)
+	list, err := c.List(ctx, k, partOf+"="+ours+","+managedBy+"="+ours+","+programs)
 	if errors.Is(err, kube.ErrAbsent) {
 		return nil
 	}
@@ -95,15 +95,15 @@ func prune(ctx context.Context, c Cluster, k dialect.Key, now map[dialect.Key]bo
 	return err
 }
 
-// Wait returns when every replica of the control plane is of the version that is to run, and available.
+// Wait returns when every replica of the control plane, and weft-node on every node that is to have one, is of the version that is to run,
+// and available.
 func Wait(ctx context.Context, c Cluster, namespace string, say Progress, pause Pause) error {
 	last := ""
 	for {
-		d, err := c.Get(ctx, dialect.Key{Group: "apps", Kind: "Deployment", Namespace: cmp.Or(namespace, DefaultNamespace), Name: control})
+		done, state, err := progress(ctx, c, cmp.Or(namespace, DefaultNamespace))
 		if err != nil {
 			return err
 		}
-		done, state := rollout(d)
 		if state != last {
 			say("%s", state)
 			last = state
@@ -115,6 +115,26 @@ func Wait(ctx context.Context, c Cluster, namespace string, say Progress, pause 
 			return fmt.Errorf("%s, and then the time was up: %w; weft check says what is wrong", state, err)
 		}
 	}
+}
+
+// progress is of the first that is not done.
+func progress(ctx context.Context, c Cluster, namespace string) (done bool, state string, err error) {
+	d, err := c.Get(ctx, dialect.Key{Group: "apps", Kind: "Deployment", Namespace: namespace, Name: control})
+	if err != nil {
+		return false, "", err
+	}
+	if done, state = rollout(d); !done {
+		return false, state, nil
+	}
+	d, err = c.Get(ctx, dialect.Key{Group: "apps", Kind: "DaemonSet", Namespace: namespace, Name: daemon})
+	switch {
+	case errors.Is(err, kube.ErrAbsent):
+		return true, state, nil
+	case err != nil:
+		return false, "", err
+	}
+	done, nodes := everywhere(d)
+	return done, state + ", " + nodes, nil
 }
 
 // rollout says how far a Deployment is.
@@ -132,6 +152,17 @@ func rollout(d map[string]any) (done bool, state string) {
 		return false, fmt.Sprintf("%s: %d of %d replicas are available", control, available, want)
 	}
 	return true, fmt.Sprintf("%s: %d of %d replicas are available", control, available, want)
+}
+
+// everywhere says on how many nodes a DaemonSet is.
+func everywhere(d map[string]any) (done bool, state string) {
+	want := count(d, "status", "desiredNumberScheduled")
+	updated, available := count(d, "status", "updatedNumberScheduled"), count(d, "status", "numberAvailable")
+	seen := count(d, "status", "observedGeneration") >= count(d, "metadata", "generation") && d["status"] != nil
+	if updated < want {
+		return false, fmt.Sprintf("%s: new on %d of %d nodes", daemon, updated, want)
+	}
+	return seen && available >= want, fmt.Sprintf("%s: available on %d of %d nodes", daemon, available, want)
 }
 
 // keyName is a key as people say it.

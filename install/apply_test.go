@@ -21,15 +21,23 @@ func TestUninstall(t *testing.T) {
 		object(t, `{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"edge","namespace":"shop","labels":{"app.kubernetes.io/part-of":"weft"}}}`),
 		object(t, `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"web","namespace":"shop","annotations":{"`+inject.Injected+`":"v1"}}}`),
 		object(t, `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"weft-control-1","namespace":"weft-system","labels":{"app.kubernetes.io/name":"weft-control"}}}`),
+		object(t, `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"weft-node-1","namespace":"weft-system","labels":{"app.kubernetes.io/name":"weft-node"}}}`),
 		object(t, `{"apiVersion":"apiextensions.k8s.io/v1","kind":"CustomResourceDefinition","metadata":{"name":"gateways.example","labels":{"app.kubernetes.io/part-of":"weft"}}}`),
 	)
-	installed(t, f, "control.ha=true")
-	pod := dialect.Key{Kind: "Pod", Namespace: DefaultNamespace, Name: "weft-control-1"}
+	installed(t, f, "control.ha=true", "inject.cni=true")
+	pod := func(name string) dialect.Key {
+		return dialect.Key{Kind: "Pod", Namespace: DefaultNamespace, Name: name}
+	}
 	var l log
 	left, err := Uninstall(t.Context(), f, "", l.say, turns(3, func(turn int) {
 		f.put(object(t, `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"weft-root","namespace":"late","labels":{"app.kubernetes.io/part-of":"weft"}}}`))
-		if turn == 2 {
-			delete(f.objects, pod)
+		if f.objects[dialect.Key{Group: "rbac.authorization.k8s.io", Kind: "Role", Namespace: DefaultNamespace, Name: daemon}] == nil {
+			t.Error("weft-node cannot ask any more whether it is to take the plugin away")
+		}
+		if turn == 1 {
+			delete(f.objects, pod("weft-control-1"))
+		} else {
+			delete(f.objects, pod("weft-node-1"))
 		}
 	}))
 	if err != nil || !slices.Equal(left.Pods, []string{"shop/web"}) || !slices.Equal(left.Definitions, []string{"gateways.example"}) {
@@ -46,7 +54,7 @@ func TestUninstall(t *testing.T) {
 	if want := []string{"ConfigMap shop/mine", "CustomResourceDefinition gateways.example", "Namespace weaving", "Pod shop/web"}; !slices.Equal(rest, want) {
 		t.Errorf("there is still %v", rest)
 	}
-	if !slices.Contains(l.lines, "waiting for 1 pods of weft-control to end") {
+	if !slices.Contains(l.lines, "waiting for 2 pods to end") {
 		t.Errorf("%q", l.lines)
 	}
 }
@@ -95,6 +103,24 @@ func TestUpgrade(t *testing.T) {
 	}
 	if err := Wait(t.Context(), f, "", l.say, turns(0, nil)); err != nil {
 		t.Error(err)
+	}
+	if values, err = Read(nil, []string{"inject.cni=true"}); err != nil {
+		t.Fatal(err)
+	}
+	set := dialect.Key{Group: "apps", Kind: "DaemonSet", Namespace: DefaultNamespace, Name: daemon}
+	l.lines = nil
+	err = Upgrade(t.Context(), f, Options{Version: "v2", Values: Merge(o.Values, values)}, l.say, turns(4, func(turn int) {
+		f.runs(1)
+		if turn > 1 {
+			f.objects[set]["status"] = map[string]any{"desiredNumberScheduled": int64(2), "updatedNumberScheduled": int64(2), "numberAvailable": int64(turn - 2)}
+		}
+	}))
+	if all := strings.Join(l.lines, "\n"); err != nil || !strings.Contains(all, "weft-node: available on 0 of 2 nodes\n") || !strings.HasSuffix(all, "weft-node: available on 2 of 2 nodes") {
+		t.Errorf("%s, %v", all, err)
+	}
+	f.deleted = nil
+	if err = Upgrade(t.Context(), f, o, l.say, turns(1, func(int) { f.runs(1) })); err != nil || !slices.Contains(f.deleted, "DaemonSet weft-system/weft-node") || !slices.Contains(f.deleted, "ClusterRole weft-node") {
+		t.Errorf("%v, %v", f.deleted, err)
 	}
 	f.runs(0)
 	if err := Wait(t.Context(), f, "", l.say, turns(0, nil)); !errors.Is(err, errNever) || !strings.Contains(err.Error(), "weft check") {

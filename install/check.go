@@ -52,6 +52,7 @@ func Check(ctx context.Context, c Cluster, o CheckOptions) []Result {
 		r.fail("control plane", "its Deployment can be read", err.Error(), "")
 	default:
 		r.controlPlane(ctx, d)
+		r.nodes(ctx)
 		r.webhook(ctx, count(d, "status", "availableReplicas") > 0)
 		r.proxies(ctx)
 	}

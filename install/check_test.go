@@ -145,6 +145,26 @@ func TestCheckFinds(t *testing.T) {
 	}
 }
 
+// With the CNI plugin, every node is to have it.
+func TestCheckNodes(t *testing.T) {
+	set := dialect.Key{Group: "apps", Kind: "DaemonSet", Namespace: DefaultNamespace, Name: daemon}
+	for want, available := range map[string]int64{
+		"ok: nodes: weft-node is available on every node: weft-node: available on 3 of 3 nodes":     3,
+		"failed: nodes: weft-node is available on every node: weft-node: available on 2 of 3 nodes": 2,
+		"failed: nodes: weft-node is available on every node: reading DaemonSet":                    0,
+	} {
+		f := healthy(t)
+		installed(t, f, "inject.cni=true")
+		f.trust(bundle(t, now.AddDate(5, 0, 0)))
+		if f.objects[set]["status"] = map[string]any{"desiredNumberScheduled": int64(3), "updatedNumberScheduled": int64(3), "numberAvailable": available}; available == 0 {
+			delete(f.objects, set)
+		}
+		if got := check(t, f); !strings.Contains(got, want) {
+			t.Errorf("want %s:\n%s", want, got)
+		}
+	}
+}
+
 func TestCheckBefore(t *testing.T) {
 	f := newFake()
 	got := check(t, f)

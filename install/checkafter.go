@@ -18,6 +18,7 @@ const (
 	controlPlane = "control plane"
 	injection    = "injection"
 	proxies      = "proxies"
+	nodes        = "nodes"
 
 	soon    = 30 * 24 * time.Hour // a root that ends within is to be replaced
 	leading = time.Minute         // without a word from the leader
@@ -47,6 +48,34 @@ func (r *checks) controlPlane(ctx context.Context, d map[string]any) {
 	r.leader(ctx)
 	r.gatewayAPI(ctx, controlPlane)
 	r.others(ctx, controlPlane)
+}
+
+// nodes looks at what redirects pods that have no container for it.
+func (r *checks) nodes(ctx context.Context) {
+	const what = "weft-node is available on every node"
+	o, err := r.c.Get(ctx, dialect.Key{Kind: "ConfigMap", Namespace: r.o.Namespace, Name: injector})
+	var options inject.Options
+	if err == nil {
+		options, err = inject.ParseOptions([]byte(text(o, "data", "inject.yaml")))
+	}
+	if err != nil {
+		r.fail(nodes, what, err.Error(), "weft upgrade, or weft install | kubectl apply -f -, makes it anew")
+		return
+	}
+	if !options.CNI {
+		return // each pod redirects itself
+	}
+	d, err := r.c.Get(ctx, dialect.Key{Group: "apps", Kind: "DaemonSet", Namespace: r.o.Namespace, Name: daemon})
+	if err != nil {
+		r.fail(nodes, what, err.Error(), "weft upgrade, or weft install | kubectl apply -f -, makes it anew; until then, pods of the mesh do not start on new nodes")
+		return
+	}
+	if done, state := everywhere(d); !done {
+		r.fail(nodes, what, state, "kubectl -n "+r.o.Namespace+" get pods -o wide -l app.kubernetes.io/name="+daemon+
+			" shows where it is not; its log says why. Pods of the mesh do not start on such a node")
+	} else {
+		r.ok(nodes, what, state)
+	}
 }
 
 // leader is the replica that writes.

@@ -19,6 +19,7 @@ const DefaultNamespace = "weft-system"
 // The objects that others ask for by name.
 const (
 	control  = "weft-control" // Deployment, Service, ServiceAccount, Lease
+	daemon   = "weft-node"    // DaemonSet, with what it runs as
 	injector = "weft-inject"  // MutatingWebhookConfiguration, and ConfigMap of its options
 	roots    = "weft-root"    // ConfigMap, in every namespace that has meshed pods
 	secret   = "weft-ca"      // Secret

@@ -41,7 +41,7 @@ func render(t *testing.T, o Options, settings ...string) map[string]map[string]a
 // Everything that can be switched on, so that a change of the chart shows.
 func TestGolden(t *testing.T) {
 	const golden = "testdata/weft.yaml"
-	values, err := Read(nil, []string{"control.ha=true", "inject.adopt=true", "namespace.create=true", "image.registry=registry.example/mesh", "image.pullSecrets={key}"})
+	values, err := Read(nil, []string{"control.ha=true", "inject.adopt=true", "namespace.create=true", "image.registry=registry.example/mesh", "image.pullSecrets={key}", "inject.cni=true"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +71,7 @@ func cluster(kind string) bool {
 
 // What uninstall and check look for is in every object.
 func TestObjects(t *testing.T) {
-	objects := render(t, Options{Namespace: "mesh", Version: "v1"}, "control.ha=true", "namespace.create=true", "inject.adopt=true")
+	objects := render(t, Options{Namespace: "mesh", Version: "v1"}, "control.ha=true", "namespace.create=true", "inject.adopt=true", "inject.cni=true")
 	for name, o := range objects {
 		key := keyOf(o)
 		if text(o, "metadata", "labels", partOf) != ours || text(o, "metadata", "labels", managedBy) != ours ||
@@ -138,6 +138,45 @@ func TestRestricted(t *testing.T) {
 	}
 }
 
+// Weft-node, which has a node's directories, has no capability, and may change nothing in the cluster.
+func TestNode(t *testing.T) {
+	objects := render(t, Options{}, "inject.cni=true", "node.cniBin=/usr/lib/cni", "node.seLinuxOptions.type=spc_t")
+	spec, _ := at[map[string]any](objects["DaemonSet weft-system/weft-node"], "spec", "template", "spec")
+	b, err := yaml.Marshal(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pod corev1.PodSpec
+	if err := yaml.UnmarshalStrict(b, &pod); err != nil {
+		t.Fatal(err)
+	}
+	s := pod.Containers[0].SecurityContext
+	if s.AllowPrivilegeEscalation == nil || *s.AllowPrivilegeEscalation || !slices.Equal(s.Capabilities.Drop, []corev1.Capability{"ALL"}) || len(s.Capabilities.Add) > 0 ||
+		s.Privileged != nil || s.SELinuxOptions.Type != "spc_t" || pod.HostPID || pod.HostIPC {
+		t.Errorf("%+v", s)
+	}
+	var paths []string
+	for _, v := range pod.Volumes {
+		paths = append(paths, v.HostPath.Path)
+	}
+	if want := []string{"/usr/lib/cni", "/etc/cni/net.d"}; !slices.Equal(paths, want) {
+		t.Errorf("it has %v", paths)
+	}
+	for _, role := range []string{"Role weft-system/weft-node", "ClusterRole weft-node"} {
+		rules, _ := at[[]any](objects[role], "rules")
+		for _, r := range rules {
+			if verbs, _ := at[[]any](r, "verbs"); len(verbs) != 1 || verbs[0] != "get" {
+				t.Errorf("%s: %v", role, r)
+			}
+		}
+	}
+	for name := range render(t, Options{}) {
+		if strings.HasSuffix(name, "weft-node") {
+			t.Errorf("without the plugin there is %s", name)
+		}
+	}
+}
+
 // No webhook is asked about the control plane's own pods, or those of the cluster: else none of them could start without it.
 func TestWebhooksSpare(t *testing.T) {
 	w := render(t, Options{Namespace: "mesh"}, "inject.adopt=true", "inject.failurePolicy=Ignore")["MutatingWebhookConfiguration weft-inject"]
@@ -175,7 +214,7 @@ func TestValues(t *testing.T) {
 		"inject.timeoutSeconds=31":       "timeoutSeconds",
 		"image.pullPolicy=Sometimes":     "pullPolicy",
 		"podDisruptionBudget.minimum=50": "minimum",
-		"inject.cni=true":                "in plaintext",
+		"node.cniBin=opt":                "cniBin",
 	} {
 		values, err := Read(nil, []string{setting})
 		if err == nil {

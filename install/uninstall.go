@@ -86,21 +86,28 @@ func unlabelled(namespace string) []dialect.Key {
 		{Group: "coordination.k8s.io", Kind: "Lease", Namespace: namespace, Name: control}}
 }
 
-// end deletes the control plane and waits until none runs.
+// programs selects the pods that weft runs as.
+const programs = "app.kubernetes.io/name in (" + control + "," + daemon + ")"
+
+// end deletes what runs, and waits until nothing does: the control plane would make anew what is deleted, and weft-node asks, while its role
+// is there, whether it is to take the plugin away.
 func end(ctx context.Context, c Cluster, namespace string, say Progress, pause Pause) error {
-	if err := c.Delete(ctx, dialect.Key{Group: "apps", Kind: "Deployment", Namespace: namespace, Name: control}); err != nil {
-		return err
+	for _, k := range []dialect.Key{{Group: "apps", Kind: "Deployment", Namespace: namespace, Name: control},
+		{Group: "apps", Kind: "DaemonSet", Namespace: namespace, Name: daemon}} {
+		if err := c.Delete(ctx, k); err != nil {
+			return err
+		}
 	}
 	for told := false; ; told = true {
-		pods, err := c.List(ctx, dialect.Key{Kind: "Pod", Namespace: namespace}, "app.kubernetes.io/name="+control)
+		pods, err := c.List(ctx, dialect.Key{Kind: "Pod", Namespace: namespace}, programs)
 		if err != nil || len(pods) == 0 {
 			return err
 		}
 		if !told {
-			say("waiting for %d pods of %s to end", len(pods), control)
+			say("waiting for %d pods to end", len(pods))
 		}
 		if err := pause(ctx); err != nil {
-			return fmt.Errorf("%d pods of %s did not end: %w", len(pods), control, err)
+			return fmt.Errorf("%d pods, %s among them, did not end: %w", len(pods), text(pods[0], "metadata", "name"), err)
 		}
 	}
 }

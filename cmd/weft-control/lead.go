@@ -11,14 +11,40 @@ import (
 	"github.com/weft-mesh/weft/dialect"
 	"github.com/weft-mesh/weft/dialect/gatewayapi"
 	"github.com/weft-mesh/weft/install/gateway"
+	"github.com/weft-mesh/weft/install/mend"
 )
 
 // lead is what one replica does for all.
 func (r *replica) lead(ctx context.Context, tasks []control.Task) {
 	var g errgroup.Group
 	g.Go(func() error { r.control.KeepAuthority(ctx); return nil })
+	g.Go(func() error { r.mend(ctx); return nil })
 	r.control.Lead(ctx, tasks...)
 	_ = g.Wait()
+}
+
+// mendEvery is how often is looked for pods that wait for want of redirection.
+const mendEvery = 10 * time.Second
+
+// mend has pods made anew that started before the CNI plugin was on their node, where there is one to be.
+func (r *replica) mend(ctx context.Context) {
+	if r.injection == nil {
+		return
+	}
+	m := &mend.Mender{Cluster: r.cluster, Namespace: r.namespace, Log: r.log}
+	for tick := time.Tick(mendEvery); ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick:
+		}
+		if !r.injection().CNI {
+			continue
+		}
+		if err := m.Do(ctx, time.Now()); err != nil && ctx.Err() == nil {
+			r.log.Warn("look for pods that nothing redirects", "error", err)
+		}
+	}
 }
 
 // tasks know what this replica has done already, also when it led before.

@@ -55,12 +55,22 @@ func (c *Cluster) Get(ctx context.Context, k dialect.Key) (map[string]any, error
 // List returns the objects of k's group and kind, in k's namespace if it names one, that have the labels of a selector, all if it is
 // empty. The error wraps ErrAbsent if the kind is not there.
 func (c *Cluster) List(ctx context.Context, k dialect.Key, selector string) (out []map[string]any, err error) {
+	return c.list(ctx, k, metav1.ListOptions{Limit: page, LabelSelector: selector})
+}
+
+// Where returns the objects of a kind, in a namespace or in all, whose fields are as fields says: those that the API server selects by, as
+// "status.phase=Pending".
+func (c *Cluster) Where(ctx context.Context, k dialect.Key, fields string) (out []map[string]any, err error) {
+	return c.list(ctx, k, metav1.ListOptions{Limit: page, FieldSelector: fields})
+}
+
+func (c *Cluster) list(ctx context.Context, k dialect.Key, opts metav1.ListOptions) (out []map[string]any, err error) {
 	doing := "listing objects of kind " + k.Kind
 	at, err := c.objects(ctx, k, "")
 	if err != nil {
 		return nil, c.explain(doing, err)
 	}
-	for opts := (metav1.ListOptions{Limit: page, LabelSelector: selector}); ; {
+	for {
 		list, err := at.List(ctx, opts)
 		if err != nil {
 			return nil, c.explain(doing, err)

@@ -46,6 +46,22 @@ func (c *Cluster) Delete(ctx context.Context, k dialect.Key) error {
 	return c.explain("deleting "+say(k), err)
 }
 
+// Evict has a pod deleted, as long as it is the one with that UID and no PodDisruptionBudget forbids it; that it is gone already is fine.
+func (c *Cluster) Evict(ctx context.Context, namespace, name, uid string) error {
+	k := dialect.Key{Kind: "Pod", Namespace: namespace, Name: name}
+	at, err := c.objects(ctx, k, "")
+	if err == nil {
+		e := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "policy/v1", "kind": "Eviction",
+			"metadata":      map[string]any{"name": name, "namespace": namespace},
+			"deleteOptions": map[string]any{"preconditions": map[string]any{"uid": uid}}}}
+		_, err = at.Create(ctx, e, metav1.CreateOptions{}, "eviction")
+	}
+	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+		return nil
+	}
+	return c.explain("evicting "+say(k), err)
+}
+
 // WriteStatus makes an object's status be as given, if it is another. See ChangeStatus for one that several write.
 func (c *Cluster) WriteStatus(ctx context.Context, k dialect.Key, status map[string]any) error {
 	return c.ChangeStatus(ctx, k, func(map[string]any) (map[string]any, error) { return status, nil })

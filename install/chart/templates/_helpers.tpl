@@ -7,14 +7,27 @@
 {{- end }}
 
 {{- define "weft.labels" -}}
+{{ include "weft.common" . }}
+{{ include "weft.selector" . }}
+{{- end }}
+
+{{- define "weft.node.labels" -}}
+{{ include "weft.common" . }}
+{{ include "weft.node.selector" . }}
+{{- end }}
+
+{{- define "weft.common" -}}
 app.kubernetes.io/part-of: weft
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 app.kubernetes.io/version: {{ include "weft.version" . | trunc 63 | trimAll "-_." | quote }}
-{{ include "weft.selector" . }}
 {{- end }}
 
 {{- define "weft.selector" -}}
 app.kubernetes.io/name: weft-control
+{{- end }}
+
+{{- define "weft.node.selector" -}}
+app.kubernetes.io/name: weft-node
 {{- end }}
 
 {{- define "weft.replicas" -}}

@@ -59,6 +59,9 @@ func (f *first) up() error {
 			return err
 		}
 	}
+	if err := f.copyPlugins(); err != nil { // before their directory is what is mounted there
+		return err
+	}
 	// The network is made by ip, before there are children to wait for.
 	if err := f.awaitLink(); err != nil {
 		return err

@@ -12,19 +12,33 @@ import (
 
 // configure writes what the node's programs are configured by.
 func (f *first) configure() error {
-	plugins, err := plugins()
-	if err != nil {
-		return err
-	}
 	values := map[string]string{
 		"NODE": cluster.NodeName(f.n), "DIR": f.at(""), "PKI": pki(""), "PODS": cluster.NodePods(f.n), "ALL": cluster.Pods, "SOCKET": containerd,
-		"PLUGINS": plugins, "PAUSE": cluster.PauseImage, "DNS": cluster.DNS, "HOST": cluster.HostIP,
+		"PAUSE": cluster.PauseImage, "DNS": cluster.DNS, "HOST": cluster.HostIP,
 	}
 	for name, text := range map[string]string{
 		"cni/10-weft.conflist": cniConfig, "containerd.toml": containerdConfig, "kubelet.yaml": kubeletConfig, "proxy.yaml": proxyConfig,
 		"resolv.conf": "nameserver $HOST\n", // where nobody answers: pods resolve what the cluster has
 	} {
 		if err := os.WriteFile(f.at(name), []byte(os.Expand(text, func(name string) string { return values[name] })), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// copyPlugins gives the node CNI plugins of its own, beside which others may be installed.
+func (f *first) copyPlugins() error {
+	from, err := plugins()
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{"bridge", "host-local", "portmap", "loopback"} {
+		b, err := os.ReadFile(filepath.Join(from, name))
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(f.at(places["/opt/cni/bin"]), name), b, 0o755); err != nil {
 			return err
 		}
 	}
@@ -62,7 +76,7 @@ state = "/run/containerd"
   netns_mounts_under_state_dir = true
   stream_server_address = "127.0.0.1"
   [plugins."io.containerd.grpc.v1.cri".cni]
-    bin_dir = "$PLUGINS"
+    bin_dir = "/opt/cni/bin"
     conf_dir = "/etc/cni/net.d"
   [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
     runtime_type = "io.containerd.runc.v2"

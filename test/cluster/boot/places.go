@@ -21,6 +21,7 @@ var places = map[string]string{
 	"/var/log/pods":       "pods",
 	"/var/log/containers": "containers",
 	"/etc/cni/net.d":      "cni",
+	"/opt/cni/bin":        "plugins",
 }
 
 // madePlaces lists those that the machine did not have.
