@@ -187,9 +187,8 @@ func TestIdleEnds(t *testing.T) {
 	}
 }
 
-// idleTLSBytes is what an end of a connection between proxies may hold that idles. crypto/tls has some 10 KB of it, which it does not give
-// back: the records of the handshake that it read last (3.6), the peer's certificate (3), the keys (1.8), and itself.
-const idleTLSBytes = 16 << 10
+// idleTLSBytes is what an end of a connection between proxies may hold that idles.
+const idleTLSBytes = 7 << 10
 
 // TestLinkRests: a connection between two proxies that has been silent for a moment holds no goroutine at either end, and carries calls as
 // before.

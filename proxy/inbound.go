@@ -3,7 +3,6 @@ package proxy
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
 	"net"
 	"net/netip"
@@ -21,6 +20,7 @@ import (
 	"github.com/weft-mesh/weft/observe"
 	"github.com/weft-mesh/weft/proxy/h2"
 	"github.com/weft-mesh/weft/proxy/stamp"
+	"github.com/weft-mesh/weft/proxy/tls13"
 	"github.com/weft-mesh/weft/traffic"
 )
 
@@ -70,15 +70,20 @@ func (p *Proxy) serveIn(s *slot) {
 		tc.Close()
 		return
 	}
-	s.continues(func() { p.servePeer(s, tc, peer, alpn) })
+	nc, err := tls13.Take(tc)
+	if err != nil {
+		p.opts.Warn(err)
+		return
+	}
+	s.continues(func() { p.servePeer(s, nc, peer, alpn) })
 }
 
-func (p *Proxy) servePeer(s *slot, tc *tls.Conn, peer cert.Peer, alpn string) {
+func (p *Proxy) servePeer(s *slot, nc net.Conn, peer cert.Peer, alpn string) {
 	in := &inbound{engine: engine{p}, secure: true, tunnels: alpn != alpnWeft,
 		from: traffic.Peer{Addr: addrOf(s.Conn), ID: peer.ID, Workload: peer.Workload}, xfcc: "By=" + p.opts.ID.String() + ";URI=" + peer.ID.String()}
 	o := p.h2Options()
 	o.Rest = s.rest
-	srv := h2.NewServer(tc, h2.ServerOptions{Options: o, MaxStreams: maxStreams, Trailer: chain.FromPeer, Host: in,
+	srv := h2.NewServer(nc, h2.ServerOptions{Options: o, MaxStreams: maxStreams, Trailer: chain.FromPeer, Host: in,
 		Conn: &traffic.Conn{Source: in.from, Secure: true}, Admit: p.gate.Enter, Closing: func() { s.leaves() }}, in.serveStream)
 	s.becomes(func(bool) { srv.Drain() }, func() bool { return !p.opts.Cert.Trusts(peer) })
 	expiry := time.AfterFunc(peer.NotAfter.Sub(p.now()), srv.Drain) // whoever has no newer certificate makes no new calls

@@ -17,6 +17,7 @@ import (
 	"github.com/weft-mesh/weft/identity/cert"
 	"github.com/weft-mesh/weft/internal/sys"
 	"github.com/weft-mesh/weft/proxy/h2"
+	"github.com/weft-mesh/weft/proxy/tls13"
 	"github.com/weft-mesh/weft/traffic"
 )
 
@@ -338,7 +339,9 @@ func (p *Proxy) secure(ctx context.Context, nc net.Conn, id identity.ID, alpn []
 	var wrong *cert.WrongPeerError
 	switch {
 	case err == nil:
-		return tc, peer, tc.ConnectionState().NegotiatedProtocol, nil
+		alpn := tc.ConnectionState().NegotiatedProtocol
+		nc, err := tls13.Take(tc)
+		return nc, peer, alpn, err
 	case errors.As(err, &wrong):
 		err = errors.Join(traffic.ErrWrongPeer, err)
 	case errors.Is(err, cert.ErrNoIdentity):

@@ -253,7 +253,7 @@ func TestDrainCaller(t *testing.T) {
 }
 
 // stranger dials a proxy with a certificate of its own.
-func (w *world) stranger(id identity.ID, to netip.AddrPort, alpn string) (*tls.Conn, error) {
+func (w *world) stranger(id identity.ID, to netip.AddrPort, alpn string) (*cert.Conn, error) {
 	nc, err := net.Dial("tcp", to.String())
 	must(w.t, err)
 	c, _, err := w.credentials(id).Client(w.t.Context(), nc, identity.Of(domain, "default", "callee"), alpn)

@@ -33,7 +33,7 @@ const maxConfigs = 4096
 // Server makes the handshake of a connection that was accepted. Context bounds it. On an error raw is closed, and the
 // peer has received nothing but an alert. The peer may be any account whose trust domain is believed; what it may do is
 // for policies to say.
-func (s *Store) Server(ctx context.Context, raw net.Conn, alpn ...string) (*tls.Conn, Peer, error) {
+func (s *Store) Server(ctx context.Context, raw net.Conn, alpn ...string) (*Conn, Peer, error) {
 	return s.handshake(ctx, raw, configKey{server: true, alpn: strings.Join(alpn, ",")})
 }
 
@@ -41,11 +41,11 @@ func (s *Store) Server(ctx context.Context, raw net.Conn, alpn ...string) (*tls.
 // error raw is closed, and the peer has received neither a byte of the application nor our certificate.
 //
 // A server checks its client last: that it has refused us shows with the first read.
-func (s *Store) Client(ctx context.Context, raw net.Conn, expect identity.ID, alpn ...string) (*tls.Conn, Peer, error) {
+func (s *Store) Client(ctx context.Context, raw net.Conn, expect identity.ID, alpn ...string) (*Conn, Peer, error) {
 	return s.handshake(ctx, raw, configKey{expect: expect, alpn: strings.Join(alpn, ",")})
 }
 
-func (s *Store) handshake(ctx context.Context, raw net.Conn, key configKey) (*tls.Conn, Peer, error) {
+func (s *Store) handshake(ctx context.Context, raw net.Conn, key configKey) (*Conn, Peer, error) {
 	conn, peer, err := s.tryHandshake(ctx, raw, key)
 	if err != nil {
 		_ = raw.Close() // what matters is why
@@ -54,7 +54,7 @@ func (s *Store) handshake(ctx context.Context, raw net.Conn, key configKey) (*tl
 	return conn, peer, nil
 }
 
-func (s *Store) tryHandshake(ctx context.Context, raw net.Conn, key configKey) (*tls.Conn, Peer, error) {
+func (s *Store) tryHandshake(ctx context.Context, raw net.Conn, key configKey) (*Conn, Peer, error) {
 	g := s.current.Load()
 	if err := g.ready(s.now()); err != nil {
 		return nil, Peer{}, err
@@ -63,8 +63,12 @@ func (s *Store) tryHandshake(ctx context.Context, raw net.Conn, key configKey) (
 	if key.server {
 		side = tls.Server
 	}
-	conn := side(raw, s.config(g, key))
+	t := &tap{Conn: raw, client: !key.server}
+	c := s.config(g, key).Clone() // half a kilobyte that goes with the handshake
+	c.KeyLogWriter = &t.secrets
+	conn := &Conn{side(t, c), t}
 	if err := conn.HandshakeContext(ctx); err != nil {
+		t.secrets.forget()
 		return nil, Peer{}, err
 	}
 	state := conn.ConnectionState()
@@ -118,8 +122,7 @@ func (s *Store) ClientConfig(expect identity.ID, alpn ...string) *tls.Config {
 	return s.clientConfig(s.current.Load, configKey{expect: expect, alpn: strings.Join(alpn, ",")})
 }
 
-// config is the configuration that shows a generation's own certificate, shared by all its connections of one kind: a
-// tls.Config of its own would cost each of them half a kilobyte.
+// config is the configuration that shows a generation's own certificate, of all its connections of one kind.
 func (s *Store) config(g *generation, key configKey) *tls.Config {
 	g.mu.Lock()
 	defer g.mu.Unlock()

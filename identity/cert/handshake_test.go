@@ -67,7 +67,7 @@ func TestNothingReadableOnTheWire(t *testing.T) {
 	inner := look.GetConfigForClient
 	look.GetConfigForClient = func(h *tls.ClientHelloInfo) (*tls.Config, error) { hello = *h; return inner(h) }
 	client := s.store(c, ratings)
-	srv, cli := meet(t, plain(tls.Server, look), func(ctx context.Context, raw net.Conn) (*tls.Conn, cert.Peer, error) {
+	srv, cli := meet(t, plain(tls.Server, look), func(ctx context.Context, raw net.Conn) (*cert.Conn, cert.Peer, error) {
 		return client.Client(ctx, recorder{raw, &sent}, reviews, alpn)
 	})
 	must(t, errors.Join(srv.err, cli.err, srv.read, cli.read))

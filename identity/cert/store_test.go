@@ -3,7 +3,6 @@ package cert_test
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"net"
@@ -183,7 +182,7 @@ func TestUpdateDuringHandshake(t *testing.T) {
 		t.Run(x.why, func(t *testing.T) {
 			client := s.store(c, ratings)
 			must(t, client.SetBundles(s.bundle(2, next)))
-			srv, cli := meet(t, accept(server), func(ctx context.Context, raw net.Conn) (*tls.Conn, cert.Peer, error) {
+			srv, cli := meet(t, accept(server), func(ctx context.Context, raw net.Conn) (*cert.Conn, cert.Peer, error) {
 				return client.Client(ctx, during{raw, new(sync.Once), func() { x.update(client) }}, reviews, alpn)
 			})
 			if !errors.Is(cli.err, x.is) {

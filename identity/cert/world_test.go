@@ -177,30 +177,30 @@ func enrol(t testing.TB, a *ca.CA, c *clock, s *cert.Store, id identity.ID) {
 
 // end is what one side saw of a connection.
 type end struct {
-	conn *tls.Conn
+	conn *cert.Conn
 	peer cert.Peer
 	err  error // of the handshake
 	got  []byte
 	read error // of reading
 }
 
-type shake func(context.Context, net.Conn) (*tls.Conn, cert.Peer, error)
+type shake func(context.Context, net.Conn) (*cert.Conn, cert.Peer, error)
 
 func accept(s *cert.Store) shake {
-	return func(ctx context.Context, c net.Conn) (*tls.Conn, cert.Peer, error) { return s.Server(ctx, c, alpn) }
+	return func(ctx context.Context, c net.Conn) (*cert.Conn, cert.Peer, error) { return s.Server(ctx, c, alpn) }
 }
 
 func dial(s *cert.Store, expect identity.ID) shake {
-	return func(ctx context.Context, c net.Conn) (*tls.Conn, cert.Peer, error) {
+	return func(ctx context.Context, c net.Conn) (*cert.Conn, cert.Peer, error) {
 		return s.Client(ctx, c, expect, alpn)
 	}
 }
 
 // plain is a peer that keeps none of the rules.
 func plain(side func(net.Conn, *tls.Config) *tls.Conn, c *tls.Config) shake {
-	return func(ctx context.Context, raw net.Conn) (*tls.Conn, cert.Peer, error) {
+	return func(ctx context.Context, raw net.Conn) (*cert.Conn, cert.Peer, error) {
 		conn := side(raw, c)
-		return conn, cert.Peer{}, conn.HandshakeContext(ctx)
+		return &cert.Conn{Conn: conn}, cert.Peer{}, conn.HandshakeContext(ctx)
 	}
 }
 

@@ -33,6 +33,9 @@ var lent = func() *atomic.Int64 {
 	return n
 }()
 
+// Lent is how many buffers are on loan.
+func Lent() int { return int(lent.Load()) }
+
 func now() state {
 	return state{runtime.NumGoroutine(), descriptors(), lent.Load()}
 }

@@ -174,6 +174,9 @@ func (c *conn) park() bool {
 	c.unpark = unpark
 	c.reader.release()
 	c.enc.Forget()
+	if nc, ok := c.nc.(interface{ Rest() }); ok {
+		nc.Rest()
+	}
 	c.watch.large.Store(false)
 	return true
 }
