@@ -156,9 +156,9 @@ e2e: deps-cluster .cache/suites/h2spec ## what weft promises on Kubernetes, trie
 
 PROFILE ?= MESH-HTTP,MESH-GRPC
 
-conformance: deps-cluster ## the Gateway API's own suite; PROFILE=MESH-HTTP,MESH-GRPC RUN=MeshBasic REPORT=file.yaml
+conformance: deps-cluster ## the Gateway API's own suite; PROFILE=MESH-HTTP,MESH-GRPC CORE=yes RUN=MeshBasic REPORT=file.yaml
 	@mkdir -p .cache
-	@failed=0; cd test/conformance/gatewayapi && $(GO) test -count=1 -v -timeout 60m -args -conformance-profiles '$(PROFILE)' $(if $(RUN),-run-test '$(RUN)') \
+	@failed=0; cd test/conformance/gatewayapi && $(GO) test -count=1 -v -timeout 60m -args -conformance-profiles '$(PROFILE)' $(if $(RUN),-run-test '$(RUN)') $(if $(CORE),-core) \
 		$(if $(REPORT),-report-output '$(abspath $(REPORT))') 2>&1 | tee $(CURDIR)/.cache/conformance.log || failed=$$?; \
 	awk '/^    --- PASS: TestConformance\// {passed++} /^    --- FAIL: TestConformance\// {failed++} \
 		/^--- FAIL: TestConformance/ {broken = 1} END {printf "%d passed, %d failed\n", passed, failed ? failed : broken}' $(CURDIR)/.cache/conformance.log; exit $$failed

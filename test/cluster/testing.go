@@ -73,6 +73,13 @@ func Shared(t testing.TB) *Test {
 	return &out
 }
 
+// In is the cluster in the hands of a test within this one.
+func (c *Test) In(t testing.TB) *Test {
+	out := *c
+	out.t = t
+	return &out
+}
+
 // Fresh is a cluster for this test alone, which ends with it. It fails where somebody else's is running.
 func Fresh(t testing.TB, o Options) *Test {
 	t.Helper()

@@ -22,9 +22,10 @@ func TestRollouts(t *testing.T) {
 	c.Kubectl("-n", ns, "scale", "deploy/edge-weft", "--replicas=2")
 	c.Ready(ns, "deploy/edge-weft")
 
-	replaced := func(what, namespace, deployment string, loads func() []*cluster.Load) {
+	replaced := func(what, namespace, deployment string, loads func(*cluster.Test) []*cluster.Load) {
 		t.Run(what, func(t *testing.T) {
-			all := loads()
+			c := c.In(t)
+			all := loads(c)
 			c.Kubectl("-n", namespace, "rollout", "restart", deployment)
 			c.Ready(namespace, deployment)
 			settled(c, namespace)
@@ -34,7 +35,7 @@ func TestRollouts(t *testing.T) {
 		})
 	}
 	// Each call has a connection of its own, or all have one; the middle makes a call for each that it gets.
-	mesh := func() []*cluster.Load {
+	mesh := func(c *cluster.Test) []*cluster.Load {
 		return []*cluster.Load{
 			c.Load(ns, "deploy/load", "http://callee/delay?ms=20"),
 			c.Load(ns, "deploy/load", "http://callee/delay?ms=20", "--new-connection-per-request=false"),
@@ -44,7 +45,7 @@ func TestRollouts(t *testing.T) {
 	replaced("callee", ns, "deploy/callee", mesh)
 	replaced("caller", ns, "deploy/middle", mesh)
 	replaced("control plane", "weft-system", "deploy/weft-control", mesh)
-	replaced("gateway", ns, "deploy/edge-weft", func() []*cluster.Load {
+	replaced("gateway", ns, "deploy/edge-weft", func(c *cluster.Test) []*cluster.Load {
 		return []*cluster.Load{
 			c.Load(outside, "deploy/load", edge+"/delay?ms=20"),
 			c.Load(outside, "deploy/load", edge+"/delay?ms=20", "--new-connection-per-request=false"),

@@ -26,12 +26,12 @@ func TestShop(t *testing.T) {
 	}
 	c := cluster.Shared(t)
 	c.Install("--crds", "gateway-api,istio,linkerd,cilium", "--set", "gateways.service=ClusterIP")
-	s := &shop{c: c, corpus: corpus}
-	t.Run("istio", s.istio)
-	t.Run("istio policy", s.istioPolicy)
-	t.Run("gateway-api", s.gatewayAPI)
-	t.Run("linkerd", s.linkerd)
-	t.Run("cilium", s.cilium)
+	for _, part := range []struct {
+		name string
+		run  func(*shop, *testing.T)
+	}{{"routing", (*shop).routing}, {"istio policy", (*shop).istioPolicy}, {"linkerd policy", (*shop).linkerd}, {"network policy", (*shop).cilium}} {
+		t.Run(part.name, func(t *testing.T) { part.run(&shop{c.In(t), corpus}, t) })
+	}
 }
 
 type shop struct {
@@ -39,54 +39,40 @@ type shop struct {
 	corpus string
 }
 
-// bookinfo is the shop, with the Services that name a version of it each.
-func (s *shop) bookinfo(t *testing.T) string {
-	const kube = "istio/bookinfo/platform/kube/"
+// The page has stars or none by the version of reviews that is asked; jason is who has logged in. With the Gateway API each version is a
+// Service of its own.
+func (s *shop) routing(t *testing.T) {
+	const kube, istio, gateway = "istio/bookinfo/platform/kube/", "istio/bookinfo/networking/", "istio/bookinfo/gateway-api/"
 	s.stand(t, regexp.MustCompile(`image: (\S+/examples-bookinfo-([a-z]+)-(v\d):\S+)`), func(m []string) []string {
 		return []string{"/bookinfo", m[2], "-version", m[3]}
 	}, kube+"bookinfo.yaml")
 	ns := s.c.Namespace("bookinfo", "weft.dev/inject=enabled")
 	s.c.Apply(ns, s.read(t, kube+"bookinfo.yaml")+"\n---\n"+s.read(t, kube+"bookinfo-versions.yaml"))
 	s.c.Ready(ns, "deploy/productpage-v1", "deploy/details-v1", "deploy/ratings-v1", "deploy/reviews-v1", "deploy/reviews-v2", "deploy/reviews-v3")
-	return ns
-}
-
-// The page has stars or none by the version of reviews that is asked; jason is who has logged in.
-func (s *shop) istio(t *testing.T) {
-	ns := s.bookinfo(t)
 	const (
-		networking = "istio/bookinfo/networking/"
-		reviews    = "deploy/productpage-v1 http://reviews:9080/reviews/0"
-		ratings    = "deploy/productpage-v1 http://ratings:9080/ratings/0"
-		details    = "deploy/productpage-v1 http://details:9080/details/0"
-		jason      = " -H=end-user:jason"
+		reviews = "deploy/productpage-v1 http://reviews:9080/reviews/0"
+		ratings = "deploy/productpage-v1 http://ratings:9080/ratings/0"
+		details = "deploy/productpage-v1 http://details:9080/details/0"
+		jason   = " -H=end-user:jason"
+		subsets = istio + "destination-rule-all.yaml"
 	)
 	for _, x := range []applied{
-		{"destination-rule-all.yaml", []string{reviews + " => 200 v1 v2 v3"}},
-		{"virtual-service-all-v1.yaml", []string{reviews + " => 200 v1", ratings + " => 200 v1", details + " => 200 v1"}},
-		{"virtual-service-reviews-50-v3.yaml", []string{reviews + " => 200 v1 v3"}},
-		{"virtual-service-reviews-80-20.yaml", []string{reviews + " => 200 v1 v2"}},
-		{"virtual-service-reviews-v2-v3.yaml", []string{reviews + " => 200 v2 v3"}},
-		{"virtual-service-reviews-jason-v2-v3.yaml", []string{reviews + jason + " => 200 v2", reviews + " => 200 v3"}},
-		{"virtual-service-reviews-test-v2.yaml", []string{reviews + jason + " => 200 v2", reviews + " => 200 v1"}},
-		{"virtual-service-ratings-test-abort.yaml", []string{ratings + jason + " => 500", ratings + " => 200 v1"}},
-		{"fault-injection-details-v1.yaml", []string{details + " => 555"}},
-		{"destination-rule-all-mtls.yaml", []string{reviews + " => 200 v1 v2 v3"}},
+		{istio + "destination-rule-all.yaml", "", []string{reviews + " => 200 v1 v2 v3"}},
+		{istio + "virtual-service-all-v1.yaml", subsets, []string{reviews + " => 200 v1", ratings + " => 200 v1", details + " => 200 v1"}},
+		{istio + "virtual-service-reviews-50-v3.yaml", subsets, []string{reviews + " => 200 v1 v3"}},
+		{istio + "virtual-service-reviews-80-20.yaml", subsets, []string{reviews + " => 200 v1 v2"}},
+		{istio + "virtual-service-reviews-v2-v3.yaml", subsets, []string{reviews + " => 200 v2 v3"}},
+		{istio + "virtual-service-reviews-jason-v2-v3.yaml", subsets, []string{reviews + jason + " => 200 v2", reviews + " => 200 v3"}},
+		{istio + "virtual-service-reviews-test-v2.yaml", subsets, []string{reviews + jason + " => 200 v2", reviews + " => 200 v1"}},
+		{istio + "virtual-service-ratings-test-abort.yaml", subsets, []string{ratings + jason + " => 500", ratings + " => 200 v1"}},
+		{istio + "fault-injection-details-v1.yaml", "", []string{details + " => 555"}},
+		{istio + "destination-rule-all-mtls.yaml", "", []string{reviews + " => 200 v1 v2 v3"}},
+		{gateway + "route-all-v1.yaml", "", []string{reviews + " => 200 v1", details + " => 200 v1"}},
+		{gateway + "route-reviews-50-v3.yaml", "", []string{reviews + " => 200 v1 v3"}},
+		{gateway + "route-reviews-90-10.yaml", "", []string{reviews + " => 200 v1 v2"}},
+		{gateway + "route-reviews-v3.yaml", "", []string{reviews + " => 200 v3"}},
 	} {
-		s.apply(t, ns, x, networking, networking+"destination-rule-all.yaml")
-	}
-}
-
-func (s *shop) gatewayAPI(t *testing.T) {
-	ns := s.bookinfo(t)
-	const reviews = "deploy/productpage-v1 http://reviews:9080/reviews/0"
-	for _, x := range []applied{
-		{"route-all-v1.yaml", []string{reviews + " => 200 v1", "deploy/productpage-v1 http://details:9080/details/0 => 200 v1"}},
-		{"route-reviews-50-v3.yaml", []string{reviews + " => 200 v1 v3"}},
-		{"route-reviews-90-10.yaml", []string{reviews + " => 200 v1 v2"}},
-		{"route-reviews-v3.yaml", []string{reviews + " => 200 v3"}},
-	} {
-		s.apply(t, ns, x, "istio/bookinfo/gateway-api/", "")
+		s.apply(t, ns, x)
 	}
 }
 
@@ -103,12 +89,12 @@ func (s *shop) istioPolicy(t *testing.T) {
 	objects = strings.Replace(objects, "containers:\n      - name: frontend", "serviceAccountName: frontend\n      containers:\n      - name: frontend", 1)
 	s.c.Apply(ns, "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: frontend}\n"+objects)
 	s.c.Ready(ns, "deploy/backend", "deploy/frontend", "deploy/other")
-	s.apply(t, ns, applied{"istio-authorizationpolicy.yaml", []string{
+	s.apply(t, ns, applied{"seeds/istio-authorizationpolicy.yaml", "", []string{
 		"deploy/frontend http://backend/api/items => 200",
 		"deploy/frontend http://backend/api/items --method=POST => 403",
 		"deploy/frontend http://backend/other => 403",
 		"deploy/other http://backend/api/items => 403",
-	}}, "seeds/", "")
+	}})
 }
 
 // The shop of votes: its inner services are for web alone, its pages and metrics for everybody.
@@ -128,14 +114,14 @@ func (s *shop) linkerd(t *testing.T) {
 	s.c.Ready(ns, "deploy/web", "deploy/emoji", "deploy/voting", "deploy/other")
 	s.c.Ready(outside, "deploy/other")
 	const grpc = "/weft.echo.Echo/Unary"
-	s.apply(t, ns, applied{"emojivoto-policy.yml", []string{
+	s.apply(t, ns, applied{"linkerd/emojivoto-policy.yml", "", []string{
 		"deploy/web grpc://emoji-svc.emojivoto:8080" + grpc + " => 200",
 		"deploy/web grpc://voting-svc.emojivoto:8080" + grpc + " => 200",
 		"deploy/other grpc://emoji-svc.emojivoto:8080" + grpc + " => denied",
 		"emojivoto-outside/deploy/other grpc://emoji-svc.emojivoto:8080" + grpc + " => denied",
 		"emojivoto-outside/deploy/other http://web-svc.emojivoto/ => 200",
 		"deploy/other http://voting-svc.emojivoto:8801/ => 200",
-	}}, "linkerd/", "")
+	}})
 }
 
 // Cilium's own tests have an echo and two clients. What denies something goes with what allows all else, as there.
@@ -157,50 +143,43 @@ func (s *shop) cilium(t *testing.T) {
 		ingress, egress  = dir + "allow-all-ingress.yaml", dir + "allow-all-egress.yaml"
 		passes, refusals = " => 200", " => 403"
 	)
-	for _, x := range []struct {
-		file, with string
-		calls      []string
-	}{
-		{"allow-all-ingress.yaml", egress, []string{client + "/" + passes, between + passes}},
-		{"deny-all-ingress.yaml", "", []string{client + "/" + refusals, between + refusals}},
-		{"deny-all-entities.yaml", "", []string{client + "/" + refusals, between + refusals}},
-		{"client-egress-to-echo.yaml", "", []string{client + "/" + passes, client2 + "/" + passes, between + refusals}},
-		{"client-egress-to-echo-deny.yaml", egress, []string{client + "/" + refusals, between + passes}},
-		{"client-egress-to-echo-expression.yaml", "", []string{client2 + "/" + passes, back + refusals, between + passes}},
-		{"client-egress-l7-http-method.yaml", "", []string{client2 + "/public --method=POST" + passes, client2 + "/public" + refusals, client + "/public" + passes}},
-		{"client-egress-l7-http-from-any.yaml", "", []string{client + "/" + passes, client + "/public" + refusals}},
-		{"echo-ingress-from-other-client.yaml", "", []string{client2 + "/" + passes, client + "/" + refusals}},
-		{"echo-ingress-from-other-client-deny.yaml", ingress, []string{client2 + "/" + refusals, client + "/" + passes}},
-		{"client-egress-to-echo-named-port-deny.yaml", ingress, []string{client + "/" + refusals, client2 + "/" + passes}},
-		{"echo-ingress-l7-http.yaml", "", []string{client2 + "/public" + passes, client2 + "/private" + refusals, client2 + "/private -H=X-Very-Secret-Token:42" + passes,
+	for _, x := range []applied{
+		{dir + "allow-all-ingress.yaml", egress, []string{client + "/" + passes, between + passes}},
+		{dir + "deny-all-ingress.yaml", "", []string{client + "/" + refusals, between + refusals}},
+		{dir + "deny-all-entities.yaml", "", []string{client + "/" + refusals, between + refusals}},
+		{dir + "client-egress-to-echo.yaml", "", []string{client + "/" + passes, client2 + "/" + passes, between + refusals}},
+		{dir + "client-egress-to-echo-deny.yaml", egress, []string{client + "/" + refusals, between + passes}},
+		{dir + "client-egress-to-echo-expression.yaml", "", []string{client2 + "/" + passes, back + refusals, between + passes}},
+		{dir + "client-egress-l7-http-method.yaml", "", []string{client2 + "/public --method=POST" + passes, client2 + "/public" + refusals, client + "/public" + passes}},
+		{dir + "client-egress-l7-http-from-any.yaml", "", []string{client + "/" + passes, client + "/public" + refusals}},
+		{dir + "echo-ingress-from-other-client.yaml", "", []string{client2 + "/" + passes, client + "/" + refusals}},
+		{dir + "echo-ingress-from-other-client-deny.yaml", ingress, []string{client2 + "/" + refusals, client + "/" + passes}},
+		{dir + "client-egress-to-echo-named-port-deny.yaml", ingress, []string{client + "/" + refusals, client2 + "/" + passes}},
+		{dir + "echo-ingress-l7-http.yaml", "", []string{client2 + "/public" + passes, client2 + "/private" + refusals, client2 + "/private -H=X-Very-Secret-Token:42" + passes,
 			client + "/public" + refusals}},
-		{"echo-ingress-mutual-authentication.yaml", "", []string{client + "/" + passes}},
-		// Kubernetes' own NetworkPolicy.
-		{"deny-all-egress-knp.yaml", "", []string{client + "/" + refusals}},
-		{"client-ingress-from-client2-knp.yaml", "", []string{back + passes, client + "/" + passes}},
-		{"client-egress-to-echo-expression-knp.yaml", "", []string{client2 + "/" + passes, back + refusals, client + "/" + passes}},
+		{dir + "echo-ingress-mutual-authentication.yaml", "", []string{client + "/" + passes}},
 	} {
-		s.apply(t, ns, applied{x.file, x.calls}, dir, x.with)
+		s.apply(t, ns, x)
 	}
 }
 
-// applied is a file, and what becomes of calls while it is.
+// applied is a file, with another that it rests on, and what becomes of calls while it is.
 type applied struct {
-	file  string
-	calls []string
+	file, with string
+	calls      []string
 }
 
-// apply applies a file, with another that it rests on, makes the calls, and takes both away: then the calls pass.
-func (s *shop) apply(t *testing.T, ns string, x applied, dir, with string) {
-	t.Run(x.file, func(t *testing.T) {
+// apply applies the files, makes the calls, and takes the files away: then the calls pass.
+func (s *shop) apply(t *testing.T, ns string, x applied) {
+	t.Run(filepath.Base(x.file), func(t *testing.T) {
+		s := &shop{s.c.In(t), s.corpus}
 		var paths []string
-		for _, name := range []string{with, dir + x.file} {
+		for _, name := range []string{x.with, x.file} {
 			if name != "" {
 				paths = append(paths, "-f", filepath.Join(s.corpus, name))
 			}
 		}
-		began := s.c.Kubectl(append([]string{"-n", ns, "apply", "--server-side", "--force-conflicts", "--field-manager=test"}, paths...)...)
-		t.Log(strings.ReplaceAll(strings.TrimSpace(began), "\n", ", "))
+		s.c.Kubectl(append([]string{"-n", ns, "apply", "--server-side", "--force-conflicts"}, paths...)...)
 		for _, call := range x.calls {
 			s.expect(ns, call)
 		}

@@ -5,6 +5,7 @@ package gatewayapi
 
 import (
 	"context"
+	"flag"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -22,6 +23,8 @@ import (
 	"github.com/weft-mesh/weft/test/cluster"
 )
 
+var core = flag.Bool("core", false, "leave out the tests of gateways' extended features")
+
 func TestMain(m *testing.M) { os.Exit(cluster.Main(m)) }
 
 func TestConformance(t *testing.T) {
@@ -36,7 +39,10 @@ func TestConformance(t *testing.T) {
 	c.Install()
 
 	o := conformance.DefaultOptions(t)
-	o.GatewayClassName, o.MeshName, o.EnableAllSupportedFeatures = "weft", "weft", true
+	o.GatewayClassName, o.MeshName, o.EnableAllSupportedFeatures = "weft", "weft", !*core
+	if *core { // those of the profiles, that is, and these say which there are
+		o.SupportedFeatures = append(o.SupportedFeatures, features.SupportGateway)
+	}
 	o.Implementation = confv1.Implementation{Organization: "weft-mesh", Project: "weft", URL: "https://github.com/weft-mesh/weft", Version: c.Version,
 		Contact: []string{"https://github.com/weft-mesh/weft/issues"}}
 	// What no profile asks for is not set up either: the suite waits for all of that to be ready.
