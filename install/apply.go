@@ -96,7 +96,8 @@ func prune(ctx context.Context, c Cluster, k dialect.Key, now map[dialect.Key]bo
 }
 
 // Wait returns when every replica of the control plane, and weft-node on every node that is to have one, is of the version that is to run,
-// and available.
+// and available, and no replica of before is about to end: that would go on answering the API server for some seconds, and give pods its own
+// version's proxy.
 func Wait(ctx context.Context, c Cluster, namespace string, say Progress, pause Pause) error {
 	last := ""
 	for {
@@ -126,6 +127,13 @@ func progress(ctx context.Context, c Cluster, namespace string) (done bool, stat
 	if done, state = rollout(d); !done {
 		return false, state, nil
 	}
+	old, err := ending(ctx, c, d)
+	if err != nil {
+		return false, "", err
+	}
+	if old > 0 {
+		return false, fmt.Sprintf("%s: %d replicas of before end", control, old), nil
+	}
 	d, err = c.Get(ctx, dialect.Key{Group: "apps", Kind: "DaemonSet", Namespace: namespace, Name: daemon})
 	switch {
 	case errors.Is(err, kube.ErrAbsent):
@@ -135,6 +143,17 @@ func progress(ctx context.Context, c Cluster, namespace string) (done bool, stat
 	}
 	done, nodes := everywhere(d)
 	return done, state + ", " + nodes, nil
+}
+
+// ending is how many pods of a Deployment are about to end, which its status does not count.
+func ending(ctx context.Context, c Cluster, d map[string]any) (n int, err error) {
+	pods, err := c.List(ctx, dialect.Key{Kind: "Pod", Namespace: text(d, "metadata", "namespace")}, "app.kubernetes.io/name="+control)
+	for _, p := range pods {
+		if text(p, "metadata", "deletionTimestamp") != "" {
+			n++
+		}
+	}
+	return n, err
 }
 
 // rollout says how far a Deployment is.

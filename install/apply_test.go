@@ -122,6 +122,14 @@ func TestUpgrade(t *testing.T) {
 	if err = Upgrade(t.Context(), f, o, l.say, turns(1, func(int) { f.runs(1) })); err != nil || !slices.Contains(f.deleted, "DaemonSet weft-system/weft-node") || !slices.Contains(f.deleted, "ClusterRole weft-node") {
 		t.Errorf("%v, %v", f.deleted, err)
 	}
+	f.put(object(t, `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"weft-control-old","namespace":"weft-system","deletionTimestamp":"2026-11-28T12:00:00Z",
+		"labels":{"app.kubernetes.io/name":"weft-control"}}}`))
+	gone := func(int) {
+		delete(f.objects, dialect.Key{Kind: "Pod", Namespace: DefaultNamespace, Name: "weft-control-old"})
+	}
+	if err := Wait(t.Context(), f, "", l.say, turns(1, gone)); err != nil || !slices.Contains(l.lines, "weft-control: 1 replicas of before end") {
+		t.Errorf("%v, and said %q", err, l.lines)
+	}
 	f.runs(0)
 	if err := Wait(t.Context(), f, "", l.say, turns(0, nil)); !errors.Is(err, errNever) || !strings.Contains(err.Error(), "weft check") {
 		t.Error(err)
