@@ -242,7 +242,8 @@ func (ls *links) connect(ctx context.Context, w place, u *traffic.Upstream) (*li
 	}
 	l := &link{conn: nc, peer: peer, weft: alpn == alpnWeft}
 	o := h2.ClientOptions{Options: p.h2Options()}
-	o.IdleTimeout, o.PingInterval, o.MaxStreams, o.Rest = p.opts.Idle, pingInterval, h2.UnreadStreams, p.rests(nc)
+	o.IdleTimeout, o.MaxStreams, o.Rest = p.opts.Idle, h2.UnreadStreams, p.rests(nc)
+	o.PingInterval, o.WaitInterval, o.PingTimeout = pingInterval, waitInterval, pingTimeout
 	if u != nil {
 		if u.Connect.Idle > 0 {
 			o.IdleTimeout = u.Connect.Idle
@@ -297,8 +298,13 @@ func (ls *links) ended(l *link) {
 	delete(ls.open, l)
 }
 
-// pingInterval finds a dead proxy behind a live connection.
-const pingInterval = 30 * time.Second
+// A proxy that nobody reaches any more, and who has not said goodbye, is found after 30 + 4 s, and while calls wait for it after 4 + 4 s: its
+// node may have lost its power. The clocks are exact to a second.
+const (
+	pingInterval = 30 * time.Second
+	waitInterval = 4 * time.Second
+	pingTimeout  = 4 * time.Second
+)
 
 // maxHeaders is more than HTTP/1.1 lets in, as RFC 9113 section 6.5.2 counts, with what proxies add.
 const maxHeaders = 96 << 10

@@ -100,7 +100,7 @@ type Published struct {
 // Limits that are nobody's to choose.
 const (
 	handshakeTime = 10 * time.Second // for TLS, from its first byte to its last
-	connectTime   = 10 * time.Second // to a callee, where no policy says another time
+	connectTime   = 4 * time.Second  // to a callee, where no policy says another time: three SYNs, at 0, 1 and 3 s
 	appTime       = 5 * time.Second  // to the application
 	minRate       = 240              // bytes a second of a request's body from outside, after a minute (Kestrel's rate; it allows 5 s)
 	halfOpen      = 5 * time.Minute  // a TCP connection of which one side has ended, without a byte

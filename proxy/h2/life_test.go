@@ -588,6 +588,33 @@ func TestPing(t *testing.T) {
 	})
 }
 
+// Who waits for an answer is told sooner that there is nobody; a peer that only takes long is left alone.
+func TestPingWhileWaiting(t *testing.T) {
+	waiting := Options{HandshakeTimeout: -1, PingInterval: 30 * time.Second, WaitInterval: 4 * time.Second, PingTimeout: 4 * time.Second}
+	synctest.Test(t, func(t *testing.T) {
+		freshPools()
+		c, s := net.Pipe()
+		go io.Copy(io.Discard, s)
+		cl := NewClient(c, ClientOptions{Options: waiting})
+		start := time.Now()
+		err := cl.RoundTrip(newCall("GET", "/", nil))
+		if d := time.Since(start); err == nil || d < 8*time.Second || d > 10*time.Second {
+			t.Errorf("after %v: %v", d, err)
+		}
+		s.Close()
+	})
+	synctest.Test(t, func(t *testing.T) {
+		p := bubble(ClientOptions{Options: waiting}, ServerOptions{}, func(s *Stream) {
+			time.Sleep(time.Minute)
+			echo(s)
+		})
+		if err := p.RoundTrip(newCall("GET", "/", nil)); err != nil {
+			t.Error(err)
+		}
+		p.end(t)
+	})
+}
+
 // TestBeforeServe: an engine that goes down may drain or close what it has not begun to serve.
 func TestBeforeServe(t *testing.T) {
 	for _, how := range []string{"drain", "close"} {

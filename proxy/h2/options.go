@@ -20,6 +20,7 @@ type Options struct {
 	StallTimeout     time.Duration // for bytes that wait for the peer's window [5 min]
 	IdleTimeout      time.Duration // without streams [never]
 	PingInterval     time.Duration // of silence, after which the peer is asked for a sign of life [never]
+	WaitInterval     time.Duration // the same while a stream is open: somebody waits [PingInterval]
 	PingTimeout      time.Duration // for its answer [20 s]
 	MaxControl       int           // frames a second that move nothing, beyond those that do: PING, SETTINGS, empty DATA, early resets [1000]
 
@@ -131,6 +132,7 @@ func (o Options) resolve() Options {
 	o.FrameTimeout = or(o.FrameTimeout, 30*time.Second)
 	o.WriteTimeout = or(o.WriteTimeout, 30*time.Second)
 	o.StallTimeout = or(o.StallTimeout, 5*time.Minute)
+	o.WaitInterval = or(o.WaitInterval, o.PingInterval)
 	o.PingTimeout = or(o.PingTimeout, 20*time.Second)
 	o.MaxControl = or(o.MaxControl, 1000)
 	if o.Report == nil {
@@ -149,7 +151,7 @@ func (o *Options) period() time.Duration {
 		p = quarter(p, d)
 	}
 	if o.PingInterval > 0 {
-		p = quarter(p, o.PingTimeout)
+		p = quarter(quarter(p, o.PingTimeout), o.WaitInterval)
 	}
 	return max(p, time.Millisecond)
 }

@@ -107,7 +107,11 @@ func (c *conn) silent(silent bool, step time.Duration) bool {
 	if over(&w.pinged, w.pingOut, step, c.opts.PingTimeout) {
 		return true
 	}
-	if over(&w.silence, silent, step, c.opts.PingInterval) && !w.pingOut {
+	limit := c.opts.PingInterval
+	if len(c.streams) > 0 {
+		limit = c.opts.WaitInterval
+	}
+	if over(&w.silence, silent, step, limit) && !w.pingOut {
 		w.pingOut = true
 		c.room(64)
 		c.out = http2.Ping{Data: keepAlive}.Append(c.out)
