@@ -28,8 +28,8 @@ func TestCNI(t *testing.T) {
 
 	shop := c.Namespace("shop", "weft.dev/inject=enabled", "pod-security.kubernetes.io/enforce=restricted")
 	outside := c.Namespace("outside")
-	c.Apply(shop, confined(callee+"---"+caller)+"---"+strict)
-	c.Apply(outside, caller)
+	c.Apply(shop, confined(app("callee", "echo", 1)+app("caller", "caller", 1))+"---"+strict)
+	c.Apply(outside, app("caller", "caller", 1))
 	c.Ready(shop, "deploy/callee", "deploy/caller")
 	c.Ready(outside, "deploy/caller")
 	if names := c.Kubectl("-n", shop, "get", "pods", "-o", "jsonpath={.items[*].spec.initContainers[*].name}"); names != "weft-proxy weft-proxy" {
