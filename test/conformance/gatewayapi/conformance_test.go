@@ -15,6 +15,7 @@ import (
 	"strings"
 	"testing"
 
+	v1 "sigs.k8s.io/gateway-api/apis/v1"
 	"sigs.k8s.io/gateway-api/conformance"
 	confv1 "sigs.k8s.io/gateway-api/conformance/apis/v1"
 	"sigs.k8s.io/gateway-api/conformance/utils/suite"
@@ -45,6 +46,8 @@ func TestConformance(t *testing.T) {
 	}
 	o.Implementation = confv1.Implementation{Organization: "weft-mesh", Project: "weft", URL: "https://github.com/weft-mesh/weft", Version: c.Version,
 		Contact: []string{"https://github.com/weft-mesh/weft/issues"}}
+	o.UsableNetworkAddresses = addresses(cluster.Balanced + "250") // the last ones go last
+	o.UnusableNetworkAddresses = addresses("192.0.2.1")            // nobody has it (RFC 5737)
 	// What no profile asks for is not set up either: the suite waits for all of that to be ready.
 	meshed := slices.ContainsFunc(o.ConformanceProfiles, mesh)
 	if meshed {
@@ -56,6 +59,11 @@ func TestConformance(t *testing.T) {
 		o.ExemptFeatures = append(o.ExemptFeatures, features.SupportGateway)
 	}
 	conformance.RunConformanceWithOptions(t, o)
+}
+
+func addresses(ip string) []v1.GatewaySpecAddress {
+	kind := v1.IPAddressType
+	return []v1.GatewaySpecAddress{{Type: &kind, Value: ip}}
 }
 
 func mesh(p suite.ConformanceProfileName) bool { return strings.HasPrefix(string(p), "MESH-") }
