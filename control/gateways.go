@@ -4,21 +4,32 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/dialect"
 	"github.com/weft-mesh/weft/install/gateway"
+	"github.com/weft-mesh/weft/mesh"
 )
 
 // Gateways keeps the objects by which the proxies of gateways run. It is for one replica at a time: the one that leads.
+//
+// Who may write a Gateway may not have weft write what he may not write himself: an object that is there already is changed or deleted only
+// if it is the gateway's, by an owner reference to the gateway's object and by weft's label. Where one of a gateway's is somebody else's,
+// none of the gateway's is touched, since its proxies would run as somebody else's account, or be reached by his name.
 type Gateways struct {
 	Options gateway.Options
-	Apply   func(ctx context.Context, o map[string]any) error
-	Delete  func(ctx context.Context, k dialect.Key) error // absent is fine
+	Get     func(ctx context.Context, k dialect.Key) (map[string]any, error) // nil: absent
+	Apply   func(ctx context.Context, o map[string]any) error                // fails where o has a UID and what is there another
+	Delete  func(ctx context.Context, k dialect.Key, uid string) error       // absent is fine, and so is one with another UID
+	Note    func(owner decision.Ref, found []mesh.Finding) error             // see Control.Note
 
-	made map[string]made // by gateway
+	made  map[string]made         // by gateway
+	taken map[string][]mesh.Owner // of gateways of which something was noted
 }
 
 // made is what was applied last, and when.
@@ -26,6 +37,7 @@ type made struct {
 	text            string
 	at              time.Time
 	namespace, name string // of its objects
+	owners          []mesh.Owner
 }
 
 // mendAfter is when objects are applied again though nothing has changed: somebody may have taken them away.
@@ -35,7 +47,7 @@ const mendAfter = 5 * time.Minute
 // away itself what belongs to objects that are gone.
 func (x *Gateways) Do(ctx context.Context, v *View) error {
 	if x.made == nil {
-		x.made = map[string]made{}
+		x.made, x.taken = map[string]made{}, map[string][]mesh.Owner{}
 	}
 	var errs []error
 	for _, key := range slices.Sorted(maps.Keys(v.Mesh.Gateways)) {
@@ -45,19 +57,28 @@ func (x *Gateways) Do(ctx context.Context, v *View) error {
 		}
 		list, err := gateway.Objects(g, x.Options)
 		if err == nil {
-			err = x.apply(ctx, key, made{namespace: g.Namespace, name: g.Account}, list)
+			err = x.keep(ctx, key, made{namespace: g.Namespace, name: g.Account, owners: g.Made.Owners}, list)
 		}
 		errs = append(errs, err)
 	}
+	for key, owners := range x.taken {
+		if v.Mesh.Gateways[key] == nil {
+			errs = append(errs, x.note(key, owners, nil))
+		}
+	}
 	for key, m := range x.made {
 		if v.Mesh.Gateways[key] == nil {
-			errs = append(errs, x.remove(ctx, key, m))
+			err := x.remove(ctx, m, gateway.Kinds)
+			if errs = append(errs, err); err == nil {
+				delete(x.made, key)
+			}
 		}
 	}
 	return errors.Join(errs...)
 }
 
-func (x *Gateways) apply(ctx context.Context, key string, m made, list []map[string]any) error {
+// keep makes a gateway's objects be those of a list.
+func (x *Gateways) keep(ctx context.Context, key string, m made, list []map[string]any) error {
 	text, err := json.Marshal(list)
 	if err != nil {
 		return err
@@ -66,21 +87,108 @@ func (x *Gateways) apply(ctx context.Context, key string, m made, list []map[str
 	if was, ok := x.made[key]; ok && was.text == m.text && m.at.Sub(was.at) < mendAfter {
 		return nil
 	}
+	taken, err := x.claim(ctx, &m, list)
+	if err == nil {
+		err = x.note(key, m.owners, taken)
+	}
+	switch {
+	case err != nil:
+		return err
+	case len(taken) > 0:
+		delete(x.made, key)
+		return fmt.Errorf("the proxies of the gateway %s cannot run: %s", key, takenText(taken))
+	}
 	for _, o := range list {
 		if err := x.Apply(ctx, o); err != nil {
 			return err
 		}
 	}
 	x.made[key] = m
-	return nil
-}
-
-func (x *Gateways) remove(ctx context.Context, key string, m made) error {
+	var rest []gateway.Kind
 	for _, k := range gateway.Kinds {
-		if err := x.Delete(ctx, dialect.Key{Group: k.Group, Kind: k.Kind, Namespace: m.namespace, Name: m.name}); err != nil {
-			return err
+		if !slices.ContainsFunc(list, func(o map[string]any) bool { return o["kind"] == k.Kind }) {
+			rest = append(rest, k)
 		}
 	}
-	delete(x.made, key)
+	return x.remove(ctx, m, rest)
+}
+
+// claim says which objects of a list are there and somebody else's. The others that are there get their UIDs, so that nothing else of the
+// same name is changed if they are deleted meanwhile.
+func (x *Gateways) claim(ctx context.Context, m *made, list []map[string]any) (taken []string, err error) {
+	for _, o := range list {
+		k := m.key(gateway.KindOf(o))
+		there, err := x.Get(ctx, k)
+		if err != nil {
+			return nil, err
+		}
+		switch uid := m.uid(there); {
+		case there == nil:
+		case uid == "":
+			taken = append(taken, k.Kind+" "+k.Namespace+"/"+k.Name)
+		default:
+			meta, _ := o["metadata"].(map[string]any)
+			meta["uid"] = uid
+		}
+	}
+	return taken, nil
+}
+
+func (m *made) key(k gateway.Kind) dialect.Key {
+	return dialect.Key{Group: k.Group, Kind: k.Kind, Namespace: m.namespace, Name: m.name}
+}
+
+// uid is that of an object that is the gateway's; empty: it is somebody else's.
+func (m *made) uid(o map[string]any) string {
+	meta, _ := o["metadata"].(map[string]any)
+	labels, _ := meta["labels"].(map[string]any)
+	owners, _ := meta["ownerReferences"].([]any)
+	if labels[gateway.ManagedLabel] != gateway.Manager || !slices.ContainsFunc(owners, func(r any) bool {
+		ref, _ := r.(map[string]any)
+		return slices.ContainsFunc(m.owners, func(o mesh.Owner) bool { return o.UID != "" && ref["uid"] == o.UID })
+	}) {
+		return ""
+	}
+	uid, _ := meta["uid"].(string)
+	return uid
+}
+
+// note tells the gateway's objects which names are taken.
+func (x *Gateways) note(key string, owners []mesh.Owner, taken []string) error {
+	if len(taken) == 0 && x.taken[key] == nil {
+		return nil
+	}
+	var errs []error
+	for _, o := range owners {
+		var found []mesh.Finding
+		if len(taken) > 0 {
+			found = append(found, mesh.Finding{Ref: o.Ref, Field: "metadata.name", Level: mesh.Warning, Text: "no proxy of it is deployed: " + takenText(taken),
+				Remedy: "give the gateway another name, or delete that"})
+		}
+		errs = append(errs, x.Note(o.Ref, found))
+	}
+	if x.taken[key] = owners; len(taken) == 0 {
+		delete(x.taken, key)
+	}
+	return errors.Join(errs...)
+}
+
+func takenText(taken []string) string {
+	return strings.Join(taken, ", ") + " is there and is not weft's, or is another gateway's, so that it is left as it is"
+}
+
+// remove deletes those objects of some kinds that are the gateway's.
+func (x *Gateways) remove(ctx context.Context, m made, kinds []gateway.Kind) error {
+	for _, k := range kinds {
+		there, err := x.Get(ctx, m.key(k))
+		if err != nil {
+			return err
+		}
+		if uid := m.uid(there); uid != "" {
+			if err := x.Delete(ctx, m.key(k), uid); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
 }

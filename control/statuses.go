@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 
+	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/dialect"
+	"github.com/weft-mesh/weft/mesh"
 )
 
 // Statuses writes what objects' statuses are to be. It is for one replica at a time: the one that leads.
@@ -40,4 +42,15 @@ func (s *Statuses) Do(ctx context.Context) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// Note keeps what was found of an object by who acts on what it says: it stands among the findings, and its status is made anew. A
+// version that comes later keeps it.
+func (c *Control) Note(of decision.Ref, found []mesh.Finding) error {
+	return c.do(func() {
+		if c.model.objects.Note(of, found) {
+			c.view.Store(nil)
+			c.stirNews()
+		}
+	})
 }

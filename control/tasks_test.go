@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/weft-mesh/weft/dialect"
+	"github.com/weft-mesh/weft/install/gateway"
 	"github.com/weft-mesh/weft/source"
 )
 
@@ -50,31 +51,137 @@ func TestStatuses(t *testing.T) {
 	do("Gateway")
 }
 
-// TestGatewayObjects: they are applied when they change, and taken away when the gateway is weft's no more.
+// shelf is objects as an API server keeps them, each with a UID, and what was done to them.
+type shelf struct {
+	objects map[dialect.Key]map[string]any
+	did     []string
+	uids    int
+}
+
+func (s *shelf) get(_ context.Context, k dialect.Key) (map[string]any, error) {
+	return s.objects[k], nil
+}
+
+func (s *shelf) apply(_ context.Context, o map[string]any) error {
+	meta := o["metadata"].(map[string]any)
+	k := dialect.Key{Group: gateway.KindOf(o).Group, Kind: o["kind"].(string), Namespace: meta["namespace"].(string), Name: meta["name"].(string)}
+	was := s.objects[k]
+	if want := meta["uid"]; want != nil && (was == nil || was["metadata"].(map[string]any)["uid"] != want) {
+		return errors.New("another UID")
+	}
+	if meta["uid"] == nil {
+		if was != nil {
+			return errors.New("an object of somebody else's is overwritten")
+		}
+		s.uids++
+		meta["uid"] = fmt.Sprint("made-", s.uids)
+	}
+	s.objects[k] = o
+	s.did = append(s.did, "+"+k.Kind)
+	return nil
+}
+
+func (s *shelf) remove(_ context.Context, k dialect.Key, uid string) error {
+	if o := s.objects[k]; o == nil || o["metadata"].(map[string]any)["uid"] != uid {
+		return errors.New("not the one that was looked at")
+	}
+	delete(s.objects, k)
+	s.did = append(s.did, "-"+k.Kind)
+	return nil
+}
+
+const inCluster = "kind: Gateway\nmetadata: {name: edge, uid: u-1}"
+
+// keeping is a control plane with a gateway of a cluster, and who keeps its objects.
+func keeping(t *testing.T) (p *plane, f *feed, x *Gateways, s *shelf, docs string) {
+	t.Helper()
+	docs = strings.ReplaceAll(edge, "kind: Gateway\nmetadata: {name: edge}", inCluster)
+	f = newFeed(synced(parse(t, twoServices+"---"+docs)))
+	p = run(t, options(t, state(t), f))
+	s = &shelf{objects: map[dialect.Key]map[string]any{}}
+	return p, f, &Gateways{Get: s.get, Apply: s.apply, Delete: s.remove, Note: p.Note}, s, docs
+}
+
+// TestGatewayObjects: they are applied when they change, taken away when they are not needed any more, and with the gateway.
 func TestGatewayObjects(t *testing.T) {
-	inCluster := strings.ReplaceAll(edge, "kind: Gateway\nmetadata: {name: edge}", "kind: Gateway\nmetadata: {name: edge, uid: u-1}")
-	f := newFeed(synced(parse(t, twoServices+"---"+inCluster)))
-	p := run(t, options(t, state(t), f))
-	var got []string
-	x := &Gateways{Apply: func(_ context.Context, o map[string]any) error {
-		got = append(got, fmt.Sprint("+", o["kind"]))
-		return nil
-	}, Delete: func(_ context.Context, k dialect.Key) error {
-		got = append(got, "-"+k.Kind)
-		return nil
-	}}
+	p, f, x, s, docs := keeping(t)
 	do := func(want ...string) {
 		t.Helper()
-		got = nil
-		if err := x.Do(t.Context(), p.View()); err != nil || !slices.Equal(got, want) {
-			t.Errorf("%v, want %v: %v", got, want, err)
+		s.did = nil
+		if err := x.Do(t.Context(), p.View()); err != nil || !slices.Equal(s.did, want) {
+			t.Errorf("%v, want %v: %v", s.did, want, err)
 		}
 	}
-	do("+ServiceAccount", "+Service", "+Deployment")
+	do("+ServiceAccount", "+Service", "+Deployment", "+PodDisruptionBudget")
 	do()
-	f.emit(t, source.Event{Put: parse(t, strings.ReplaceAll(inCluster, "port: 80,", "port: 81,"))})
-	do("+ServiceAccount", "+Service", "+Deployment")
-	f.emit(t, source.Event{Put: parse(t, strings.ReplaceAll(inCluster, "weft.dev/gateway-controller", "example.com/other"))})
-	do("-Deployment", "-Service", "-ServiceAccount")
+	scaled := strings.ReplaceAll(docs, "{gatewayClassName: weft,", "{gatewayClassName: weft, infrastructure: {annotations: {weft.dev/replicas: 2-5}},")
+	f.emit(t, source.Event{Put: parse(t, scaled)})
+	do("+ServiceAccount", "+Service", "+Deployment", "+PodDisruptionBudget", "+HorizontalPodAutoscaler")
+	f.emit(t, source.Event{Put: parse(t, docs)})
+	do("+ServiceAccount", "+Service", "+Deployment", "+PodDisruptionBudget", "-HorizontalPodAutoscaler")
+	f.emit(t, source.Event{Put: parse(t, strings.ReplaceAll(docs, "weft.dev/gateway-controller", "example.com/other"))})
+	do("-PodDisruptionBudget", "-Deployment", "-Service", "-ServiceAccount")
 	do()
+}
+
+// TestGatewayNamesThatAreTaken: who may write a Gateway has weft touch nothing that is not the Gateway's: no object without its owner or
+// without weft's label, nor one that another Gateway owns. Then none of its objects is made, its status says why, and all is well once the name
+// is free.
+func TestGatewayNamesThatAreTaken(t *testing.T) {
+	key := dialect.Key{Group: "apps", Kind: "Deployment", Namespace: "default", Name: "edge-weft"}
+	labels := map[string]any{"app.kubernetes.io/managed-by": "weft"}
+	owned := func(uid string) []any { return []any{map[string]any{"kind": "Gateway", "name": "edge", "uid": uid}} }
+	for name, meta := range map[string]map[string]any{
+		"somebody's":          {"uid": "theirs"},
+		"with the label":      {"uid": "theirs", "labels": labels},
+		"with the owner":      {"uid": "theirs", "ownerReferences": owned("u-1")},
+		"of another Gateway":  {"uid": "theirs", "labels": labels, "ownerReferences": owned("u-0")},
+		"of an owner without": {"uid": "theirs", "labels": labels, "ownerReferences": []any{map[string]any{"name": "edge"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, f, x, s, docs := keeping(t)
+			theirs := map[string]any{"kind": "Deployment", "metadata": meta}
+			s.objects[key] = theirs
+			status := func() string {
+				var said string
+				if err := p.NewStatuses(func(_ context.Context, k dialect.Key, status dialect.Status) error {
+					if k.Kind == "Gateway" {
+						said = fmt.Sprint(status(nil, noon)["conditions"])
+					}
+					return nil
+				}).Do(t.Context()); err != nil {
+					t.Error(err)
+				}
+				return said
+			}
+			for range 2 {
+				if err := x.Do(t.Context(), p.View()); err == nil || !strings.Contains(err.Error(), "Deployment default/edge-weft") || len(s.did) > 0 {
+					t.Errorf("%v, did %v", err, s.did)
+				}
+			}
+			if got := status(); !strings.Contains(got, "Deployment default/edge-weft is there and is not weft's") {
+				t.Error(got)
+			}
+			if found := fmt.Sprint(p.View().Findings); !strings.Contains(found, "Deployment default/edge-weft") {
+				t.Error(found)
+			}
+			f.emit(t, source.Event{Put: parse(t, strings.ReplaceAll(docs, "weft.dev/gateway-controller", "example.com/other"))})
+			if err := x.Do(t.Context(), p.View()); err != nil || len(s.did) > 0 {
+				t.Errorf("%v, did %v", err, s.did)
+			}
+			f.emit(t, source.Event{Put: parse(t, docs)})
+			delete(s.objects, key)
+			if err := x.Do(t.Context(), p.View()); err != nil || len(s.did) != 4 {
+				t.Errorf("%v, did %v", err, s.did)
+			}
+			if found := fmt.Sprint(p.View().Findings); strings.Contains(found, "Deployment default/edge-weft") {
+				t.Error(found)
+			}
+			s.objects[key], s.did = theirs, nil // in the place of the gateway's own, meanwhile
+			f.emit(t, source.Event{Put: parse(t, strings.ReplaceAll(docs, "weft.dev/gateway-controller", "example.com/other"))})
+			if err := x.Do(t.Context(), p.View()); err != nil || !slices.Equal(s.did, []string{"-PodDisruptionBudget", "-Service", "-ServiceAccount"}) {
+				t.Errorf("%v, did %v", err, s.did)
+			}
+		})
+	}
 }

@@ -40,6 +40,7 @@ type entry struct {
 
 	flaws []mesh.Finding // of the newest version, without looking at others
 	found []mesh.Finding // of the newest version, all
+	noted []mesh.Finding // by others than its reader, see Note
 	part  mesh.Part      // in force
 	asked []*askers      // that it is among
 }
@@ -102,7 +103,21 @@ func (s *Set) Status(k Key) Status {
 	if e == nil || e.kind == nil || e.kind.Status == nil {
 		return nil
 	}
-	return e.kind.Status(e.object, view{s, e}, e.found)
+	return e.kind.Status(e.object, view{s, e}, slices.Concat(e.found, e.noted))
+}
+
+// Note keeps what is found of an object by others than its reader, as by who acts on what it says, in place of what was noted before. It is
+// no Error: the object is in force. changed: it is other than before.
+func (s *Set) Note(r decision.Ref, found []mesh.Finding) (changed bool) {
+	e := s.entryOf(r.At(""))
+	if e == nil || slices.Equal(e.noted, found) {
+		return false
+	}
+	e.noted = found
+	if e.kind != nil && e.kind.Status != nil {
+		s.stirred[e.key] = true
+	}
+	return true
 }
 
 // Get returns the newest version of an object, in force or not; nil: there is none.
@@ -195,7 +210,7 @@ func (s *Set) Report(source string, found []Located) { s.reports[source] = found
 // Findings returns all there is to say, of objects and by Report, sorted by position.
 func (s *Set) Findings() (out []Located) {
 	for _, e := range s.entries {
-		for _, f := range e.found {
+		for _, f := range slices.Concat(e.found, e.noted) {
 			out = append(out, Located{e.object.At(f.Field), f})
 		}
 	}

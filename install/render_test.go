@@ -342,6 +342,32 @@ func TestKinds(t *testing.T) {
 	}
 }
 
+// What gateways add, and nothing else: to make and take away the objects of their proxies, and to read the Secrets of their certificates.
+func TestGatewayRights(t *testing.T) {
+	less, more := role(t, "gateways.enabled=false"), role(t)
+	makes := []string{"get", "create", "patch", "delete"}
+	want := map[[2]string][]string{
+		{"apps", "deployments"}: makes, {"", "services"}: makes, {"", "serviceaccounts"}: makes, {"autoscaling", "horizontalpodautoscalers"}: makes,
+		{"policy", "poddisruptionbudgets"}: makes, {"", "secrets"}: {"get", "list", "watch"}, {"gateway.networking.k8s.io", "gateways/finalizers"}: {"update"},
+		{"gateway.networking.k8s.io", "gatewayclasses"}: {"create of some", "patch of some"},
+	}
+	for key, verbs := range more {
+		added := slices.Clone(verbs)
+		for _, v := range less[key] {
+			if i := slices.Index(added, v); i >= 0 {
+				added = slices.Delete(added, i, i+1)
+			}
+		}
+		if !slices.Equal(added, want[key]) {
+			t.Errorf("of %v: %v, want %v", key, added, want[key])
+		}
+		delete(want, key)
+	}
+	if len(want) > 0 {
+		t.Errorf("missing: %v", want)
+	}
+}
+
 // The plurals are those of the definitions themselves.
 func TestPlurals(t *testing.T) {
 	n := 0

@@ -2,7 +2,9 @@ package mesh
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -28,6 +30,27 @@ type Made struct {
 	Addresses   []string          // that callers are to find it at; none: any
 	Labels      map[string]string
 	Annotations map[string]string
+	Replicas    Replicas
+}
+
+// Replicas is how many proxies a gateway has. The zero value says nothing.
+type Replicas struct {
+	Min, Max uint16 // as many as their load asks for, between these; the same: so many
+	CPU      string // how much of a processor each is to use on average before there are more, as Kubernetes writes it; empty: not said
+}
+
+// ParseReplicas reads "3", or "2-10" for as many as the load asks for.
+func ParseReplicas(text string) (r Replicas, err error) {
+	least, most, ranged := strings.Cut(text, "-")
+	if !ranged {
+		most = least
+	}
+	a, err := strconv.ParseUint(least, 10, 16)
+	b, also := strconv.ParseUint(most, 10, 16)
+	if err != nil || also != nil || a < 1 || b < a {
+		return r, fmt.Errorf("%q is no number of replicas: want one, as 3, or two with a dash between, as 2-10", text)
+	}
+	return Replicas{Min: uint16(a), Max: uint16(b)}, nil
 }
 
 // Owner is an object with which go the objects that weft makes.

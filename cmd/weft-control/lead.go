@@ -59,10 +59,10 @@ func (r *replica) tasks() []control.Task {
 		c := class{name: r.gatewayClass, serves: r.cluster.Serves, apply: r.cluster.Apply}
 		list = append(list, control.Task{Name: "gateway-class", Do: func(ctx context.Context) error { return c.do(ctx, time.Now()) }})
 	}
-	if r.injection != nil {
-		gateways := &control.Gateways{Apply: r.cluster.Apply, Delete: r.cluster.Delete}
+	if r.injection != nil && r.gatewayClass != "" { // else it may not write what they need
+		gateways := &control.Gateways{Get: r.get, Apply: r.cluster.Apply, Delete: r.cluster.DeleteOnly, Note: r.control.Note}
 		list = append(list, control.Task{Name: "gateways", Do: func(ctx context.Context) error {
-			gateways.Options = gateway.Options{Inject: r.injection(), ServiceType: r.gatewayService}
+			gateways.Options = gateway.Options{Inject: r.injection(), ServiceType: r.gatewayService, Replicas: r.replicas}
 			return gateways.Do(ctx, r.control.View())
 		}})
 	}

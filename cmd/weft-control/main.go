@@ -23,6 +23,7 @@ import (
 	"github.com/weft-mesh/weft/dialect/all"
 	"github.com/weft-mesh/weft/identity/ca"
 	"github.com/weft-mesh/weft/inject"
+	"github.com/weft-mesh/weft/mesh"
 	"github.com/weft-mesh/weft/observe/metrics"
 	"github.com/weft-mesh/weft/source"
 	"github.com/weft-mesh/weft/source/kube"
@@ -44,6 +45,8 @@ type flags struct {
 	namespace, pod, account, service   string
 	trustDomain, dir, token, authority string
 	gatewayService, gatewayClass       string
+	gatewayReplicas, gatewayCPU        string
+	replicas                           mesh.Replicas // as those two say
 	inject                             string
 	streams, health, webhook           string
 	lifetime, reach                    time.Duration
@@ -74,6 +77,8 @@ func parse(args []string) (*flags, error) {
 	s.StringVar(&f.authority, "authority", "weft-ca", "Secret of the authority: made if there is none, or brought as cert-manager lays it out, with tls.crt, tls.key and ca.crt")
 	s.StringVar(&f.inject, "inject", "", "file with the options of injection; without it there is no webhook")
 	s.StringVar(&f.gatewayService, "gateway-service", "LoadBalancer", "type of the Services of Gateways whose infrastructure has no annotation weft.dev/service-type: LoadBalancer, NodePort or ClusterIP")
+	s.StringVar(&f.gatewayReplicas, "gateway-replicas", "", "proxies of a Gateway without the annotation weft.dev/replicas: 3, or 2-10 for as many as their load asks for; empty: as many as somebody else sets")
+	s.StringVar(&f.gatewayCPU, "gateway-cpu", "", "how much of a processor each of a Gateway's proxies uses on average before there are more, as 800m")
 	s.StringVar(&f.streams, "streams", ":15012", "address for proxies, TLS")
 	s.StringVar(&f.health, "health", ":15014", "address for /healthz, /readyz and /metrics")
 	s.StringVar(&f.webhook, "webhook", ":15017", "address for the API server's questions, HTTPS")
@@ -87,6 +92,13 @@ func parse(args []string) (*flags, error) {
 	if !slices.Contains([]string{"LoadBalancer", "NodePort", "ClusterIP"}, f.gatewayService) {
 		return nil, fmt.Errorf("-gateway-service %s: want LoadBalancer, NodePort or ClusterIP", f.gatewayService)
 	}
+	if f.gatewayReplicas != "" {
+		var err error
+		if f.replicas, err = mesh.ParseReplicas(f.gatewayReplicas); err != nil {
+			return nil, fmt.Errorf("-gateway-replicas: %w", err)
+		}
+	}
+	f.replicas.CPU = f.gatewayCPU
 	if s.NArg() > 0 {
 		return nil, fmt.Errorf("%q: there are flags only", s.Arg(0))
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/utils/ptr"
 	v1 "sigs.k8s.io/gateway-api/apis/v1"
 
@@ -128,6 +129,7 @@ func lowerGateway(o *dialect.Object, v dialect.View) (part mesh.Part, found []me
 		}
 	}
 	out := mesh.Gateway{Ref: r.Ref, Name: o.Name, Namespace: o.Namespace, Account: ProxyName(o.Name), Made: madeOf(o, &spec)}
+	out.Made.Replicas = r.replicas(out.Made.Annotations)
 	for _, l := range g.listeners {
 		if l.owner.Key() == o.Key() {
 			l.tell(r)
@@ -138,6 +140,31 @@ func lowerGateway(o *dialect.Object, v dialect.View) (part mesh.Part, found []me
 	}
 	part.Gateways = append(part.Gateways, out)
 	return part, r.Found
+}
+
+// Annotations of a Gateway's infrastructure say how many proxies it has ("3", or "2-10" for as many as their load asks for), and how much of
+// a processor each uses on average before there are more.
+const (
+	ReplicasAnnotation = "weft.dev/replicas"
+	CPUAnnotation      = "weft.dev/replicas-cpu"
+)
+
+func (r *reader) replicas(annotations map[string]string) (out mesh.Replicas) {
+	field := func(name string) string { return "spec.infrastructure.annotations." + name }
+	if text := annotations[ReplicasAnnotation]; text != "" {
+		var err error
+		if out, err = mesh.ParseReplicas(text); err != nil {
+			r.Warn(field(ReplicasAnnotation), err.Error(), "")
+		}
+	}
+	if text := annotations[CPUAnnotation]; text != "" {
+		if q, err := resource.ParseQuantity(text); err != nil || q.Sign() <= 0 {
+			r.Warn(field(CPUAnnotation), fmt.Sprintf("%q is no part of a processor", text), "write 500m for a half of one")
+		} else {
+			out.CPU = text
+		}
+	}
+	return out
 }
 
 // madeOf says what is asked of the objects that weft makes of a Gateway.

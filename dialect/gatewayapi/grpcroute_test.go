@@ -1,6 +1,7 @@
 package gatewayapi_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/weft-mesh/weft/dialect/dialecttest"
@@ -56,6 +57,26 @@ func TestGRPCRefusals(t *testing.T) {
 		_, found := grpc(t, x.yaml)
 		dialecttest.Want(t, found, mesh.Error, x.field, x.says)
 	}
+}
+
+// TestReplicas: how many proxies a Gateway has is read from its infrastructure, and what cannot be read is told.
+func TestReplicas(t *testing.T) {
+	of := func(annotations string) (mesh.Replicas, []mesh.Finding) {
+		part, found := lower(t, strings.Replace(gatewayOf("  - {name: web, port: 80, protocol: HTTP}\n"), "gatewayClassName: weft\n", "gatewayClassName: weft\n  infrastructure: {annotations: {"+annotations+"}}\n", 1))
+		if len(part.Gateways) != 1 {
+			t.Fatalf("%+v", found)
+		}
+		return part.Gateways[0].Made.Replicas, found
+	}
+	if got, _ := of("weft.dev/replicas: 2-10, weft.dev/replicas-cpu: 500m"); got != (mesh.Replicas{Min: 2, Max: 10, CPU: "500m"}) {
+		t.Errorf("%+v", got)
+	}
+	got, found := of("weft.dev/replicas: many, weft.dev/replicas-cpu: much")
+	if got != (mesh.Replicas{}) {
+		t.Errorf("%+v", got)
+	}
+	dialecttest.Want(t, found, mesh.Warning, "spec.infrastructure.annotations.weft.dev/replicas", "no number of replicas")
+	dialecttest.Want(t, found, mesh.Warning, "spec.infrastructure.annotations.weft.dev/replicas-cpu", "no part of a processor")
 }
 
 // TestOtherKinds: each is known, and says why it has no effect.

@@ -67,6 +67,9 @@ func statusOfGateway(o *dialect.Object, v dialect.View, found []mesh.Finding) di
 	r.readCertificates(g)
 	made, attached, accepted := r.made(g), r.attached(g), g.accepted(found)
 	programmed := g.programmed(accepted, made)
+	if v := taken(found); v.reason != "" && accepted.reason == "" {
+		programmed = v
+	}
 	return func(was map[string]any, now time.Time) map[string]any {
 		status := begun(was)
 		var listeners []any
@@ -109,6 +112,16 @@ func (g *gateway) accepted(found []mesh.Finding) verdict {
 	}
 	if len(bad) > 0 {
 		return verdict{string(v1.GatewayReasonListenersNotValid), "not opened: " + strings.Join(bad, ", "), "see the conditions of the listeners"}
+	}
+	return verdict{}
+}
+
+// taken is why weft does not deploy the Gateway's proxies, as control.Gateways has noted it: what they need to be called is somebody else's.
+func taken(found []mesh.Finding) verdict {
+	for _, f := range found {
+		if f.Field == "metadata.name" && f.Level == mesh.Warning {
+			return verdict{string(v1.GatewayReasonInvalid), f.Text, f.Remedy}
+		}
 	}
 	return verdict{}
 }

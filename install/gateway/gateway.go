@@ -1,9 +1,11 @@
 // Package gateway makes of a gateway's object the objects by which its proxies run in a cluster: a Deployment, the Service that leads to
-// them, and the ServiceAccount whose identity they have. It is a function of values: whoever leads applies what it returns. The objects
+// them, the ServiceAccount whose identity they have, a PodDisruptionBudget, and, if their number is to follow their load, a
+// HorizontalPodAutoscaler. It is a function of values: whoever leads applies what it returns. The objects
 // are owned by the gateway's, and go with it.
 package gateway
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -11,7 +13,10 @@ import (
 	"strconv"
 
 	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -26,14 +31,31 @@ import (
 type Options struct {
 	Inject      inject.Options // how proxies run; required
 	ServiceType string         // of Kubernetes [LoadBalancer]
-	Replicas    int32          // [as many as somebody else sets, one at first]
+	Replicas    mesh.Replicas  // of gateways that do not say it themselves [as many as somebody else sets, one at first]
 }
 
 // TypeAnnotation of a Gateway's infrastructure says of which type its Service is.
 const TypeAnnotation = "weft.dev/service-type"
 
-// Kinds are those of the objects that a gateway has, for whoever takes them away.
-var Kinds = []schema.GroupKind{{Group: "apps", Kind: "Deployment"}, {Kind: "Service"}, {Kind: "ServiceAccount"}}
+// Kind is one of the kinds of the objects that a gateway may have.
+type Kind = schema.GroupKind
+
+// Kinds are those of the objects that a gateway may have, in the order in which they are taken away.
+var Kinds = []Kind{{Group: "autoscaling", Kind: "HorizontalPodAutoscaler"}, {Group: "policy", Kind: "PodDisruptionBudget"}, {Group: "apps", Kind: "Deployment"},
+	{Kind: "Service"}, {Kind: "ServiceAccount"}}
+
+// KindOf is that of an object's tree.
+func KindOf(o map[string]any) Kind {
+	version, _ := o["apiVersion"].(string)
+	kind, _ := o["kind"].(string)
+	return schema.FromAPIVersionAndKind(version, kind).GroupKind()
+}
+
+// What marks the objects as weft's, beside the owner that they have.
+const (
+	ManagedLabel = "app.kubernetes.io/managed-by"
+	Manager      = "weft"
+)
 
 // Objects returns the objects of a gateway, in the order in which they are to be applied. One that has no open listener has no Service,
 // since a Service has a port at least.
@@ -43,8 +65,12 @@ func Objects(g *mesh.Gateway, o Options) ([]map[string]any, error) {
 	if len(g.Listeners) > 0 {
 		list = append(list, m.service())
 	}
+	list = append(list, m.deployment(), m.budget())
+	if x := m.autoscaler(); x != nil {
+		list = append(list, x)
+	}
 	var out []map[string]any
-	for _, x := range append(list, m.deployment()) {
+	for _, x := range list {
 		tree, err := treeOf(x)
 		if err != nil {
 			return nil, fmt.Errorf("the objects of %v: %w", &g.Ref, err)
@@ -75,7 +101,7 @@ func (m *maker) labels() map[string]string {
 		out = map[string]string{}
 	}
 	maps.Copy(out, m.selector())
-	out["app.kubernetes.io/managed-by"], out["app.kubernetes.io/part-of"] = "weft", "weft"
+	out[ManagedLabel], out["app.kubernetes.io/part-of"] = Manager, "weft"
 	return out
 }
 
@@ -139,10 +165,46 @@ func (m *maker) deployment() *appsv1.Deployment {
 		Strategy: appsv1.DeploymentStrategy{Type: appsv1.RollingUpdateDeploymentStrategyType,
 			RollingUpdate: &appsv1.RollingUpdateDeployment{MaxUnavailable: ptr.To(intstr.FromInt32(0)), MaxSurge: ptr.To(intstr.FromInt32(1))}},
 		Template: m.pod()}
-	if m.o.Replicas > 0 { // else it is an autoscaler's, or a person's
-		d.Spec.Replicas = &m.o.Replicas
+	if r := m.replicas(); r.Min > 0 && r.Max == r.Min { // else it is an autoscaler's, or a person's
+		d.Spec.Replicas = ptr.To(int32(r.Min))
 	}
 	return d
+}
+
+func (m *maker) replicas() mesh.Replicas {
+	r := m.g.Made.Replicas
+	if r.Min == 0 {
+		r.Min, r.Max = m.o.Replicas.Min, m.o.Replicas.Max
+	}
+	r.CPU = cmp.Or(r.CPU, m.o.Replicas.CPU, usualCPU)
+	return r
+}
+
+// usualCPU is how much of a processor each proxy uses, on average, before there are more of them.
+const usualCPU = "800m"
+
+// budget lets one proxy at a time be taken away on purpose. It does not keep the only one that there is: its node could not be emptied.
+func (m *maker) budget() *policyv1.PodDisruptionBudget {
+	return &policyv1.PodDisruptionBudget{TypeMeta: metav1.TypeMeta{APIVersion: "policy/v1", Kind: "PodDisruptionBudget"}, ObjectMeta: m.meta(),
+		Spec: policyv1.PodDisruptionBudgetSpec{Selector: &metav1.LabelSelector{MatchLabels: m.selector()}, MaxUnavailable: ptr.To(intstr.FromInt32(1))}}
+}
+
+// autoscaler follows the processor time that proxies use: an absolute one, since what they ask for at least is far below. nil: their number
+// is fixed, or nobody has said anything.
+func (m *maker) autoscaler() *autoscalingv2.HorizontalPodAutoscaler {
+	r := m.replicas()
+	if r.Max <= r.Min {
+		return nil
+	}
+	cpu, err := resource.ParseQuantity(r.CPU)
+	if err != nil || cpu.Sign() <= 0 { // who has written it was told
+		cpu = resource.MustParse(usualCPU)
+	}
+	return &autoscalingv2.HorizontalPodAutoscaler{TypeMeta: metav1.TypeMeta{APIVersion: "autoscaling/v2", Kind: "HorizontalPodAutoscaler"}, ObjectMeta: m.meta(),
+		Spec: autoscalingv2.HorizontalPodAutoscalerSpec{ScaleTargetRef: autoscalingv2.CrossVersionObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Name: m.g.Account},
+			MinReplicas: ptr.To(int32(r.Min)), MaxReplicas: int32(r.Max),
+			Metrics: []autoscalingv2.MetricSpec{{Type: autoscalingv2.ResourceMetricSourceType, Resource: &autoscalingv2.ResourceMetricSource{Name: corev1.ResourceCPU,
+				Target: autoscalingv2.MetricTarget{Type: autoscalingv2.AverageValueMetricType, AverageValue: &cpu}}}}}}
 }
 
 func (m *maker) pod() (t corev1.PodTemplateSpec) {
@@ -157,12 +219,17 @@ func (m *maker) pod() (t corev1.PodTemplateSpec) {
 		TerminationGracePeriodSeconds: ptr.To[int64](2 * drain), Containers: []corev1.Container{m.container()},
 		SecurityContext: &corev1.PodSecurityContext{RunAsNonRoot: ptr.To(true), SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
 			Sysctls: []corev1.Sysctl{{Name: "net.ipv4.ip_unprivileged_port_start", Value: "0"}}}, // one of those that Kubernetes calls safe
-		TopologySpreadConstraints: []corev1.TopologySpreadConstraint{{MaxSkew: 1, TopologyKey: corev1.LabelHostname, WhenUnsatisfiable: corev1.ScheduleAnyway,
-			LabelSelector: &metav1.LabelSelector{MatchLabels: m.selector()}}}}
+		TopologySpreadConstraints: []corev1.TopologySpreadConstraint{m.spread(corev1.LabelTopologyZone), m.spread(corev1.LabelHostname)}}
 	for _, name := range m.o.Inject.PullSecrets {
 		t.Spec.ImagePullSecrets = append(t.Spec.ImagePullSecrets, corev1.LocalObjectReference{Name: name})
 	}
 	return t
+}
+
+// spread has proxies of one version be on different nodes, or in different zones, where that can be.
+func (m *maker) spread(key string) corev1.TopologySpreadConstraint {
+	return corev1.TopologySpreadConstraint{MaxSkew: 1, TopologyKey: key, WhenUnsatisfiable: corev1.ScheduleAnyway,
+		LabelSelector: &metav1.LabelSelector{MatchLabels: m.selector()}, MatchLabelKeys: []string{appsv1.DefaultDeploymentUniqueLabelKey}}
 }
 
 // container is the sidecar's, as the pod's only one: ready as long as it serves, and not before callers have heard of its end does it end.

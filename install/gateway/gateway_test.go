@@ -55,6 +55,12 @@ func TestObjects(t *testing.T) {
 	all := objects(t, edge(), options)
 	for _, k := range gateway.Kinds {
 		o := all[k.Kind]
+		if k.Kind == "HorizontalPodAutoscaler" {
+			if o != nil {
+				t.Error("nobody has asked for an autoscaler")
+			}
+			continue
+		}
 		owner := field(t, o, "metadata", "ownerReferences", 0)
 		if field(t, o, "metadata", "name") != "edge-weft" || field(t, o, "metadata", "namespace") != "shop" || field(t, owner, "uid") != "u-1" ||
 			field(t, owner, "kind") != "Gateway" || field(t, owner, "controller") != true {
@@ -101,6 +107,38 @@ func TestPodIsRestricted(t *testing.T) {
 	}
 }
 
+// TestReplicas: a fixed number is the Deployment's; else an autoscaler has the word, and the Deployment says nothing of it.
+func TestReplicas(t *testing.T) {
+	g, o := edge(), options
+	o.Replicas = mesh.Replicas{Min: 2, Max: 2, CPU: "600m"}
+	g.Made.Replicas = mesh.Replicas{Min: 3, Max: 9}
+	all := objects(t, g, o)
+	x := all["HorizontalPodAutoscaler"]
+	if x == nil || all["Deployment"]["spec"].(map[string]any)["replicas"] != nil {
+		t.Fatalf("%v", all)
+	}
+	if field(t, x, "spec", "minReplicas") != 3.0 || field(t, x, "spec", "maxReplicas") != 9.0 || field(t, x, "spec", "scaleTargetRef", "name") != "edge-weft" ||
+		field(t, x, "spec", "metrics", 0, "resource", "target", "averageValue") != "600m" || field(t, x, "metadata", "ownerReferences", 0, "uid") != "u-1" {
+		t.Errorf("%v", x)
+	}
+	budget := field(t, all["PodDisruptionBudget"], "spec")
+	if field(t, budget, "maxUnavailable") != 1.0 || field(t, budget, "selector", "matchLabels", "gateway.networking.k8s.io/gateway-name") != "edge" {
+		t.Errorf("%v", budget)
+	}
+	spread := field(t, all["Deployment"], "spec", "template", "spec", "topologySpreadConstraints").([]any)
+	if len(spread) != 2 || field(t, spread[0], "topologyKey") != "topology.kubernetes.io/zone" || field(t, spread[1], "topologyKey") != "kubernetes.io/hostname" {
+		t.Errorf("%v", spread)
+	}
+	g.Made.Replicas = mesh.Replicas{}
+	if all := objects(t, g, o); all["HorizontalPodAutoscaler"] != nil || field(t, all["Deployment"], "spec", "replicas") != 2.0 {
+		t.Errorf("%v", all)
+	}
+	g.Made.Replicas = mesh.Replicas{Min: 1, Max: 2, CPU: "much"}
+	if got := field(t, objects(t, g, o)["HorizontalPodAutoscaler"], "spec", "metrics", 0, "resource", "target", "averageValue"); got != "800m" {
+		t.Errorf("%v", got)
+	}
+}
+
 // TestPortsOfUDP stand beside those of TCP, also with the same number.
 func TestPortsOfUDP(t *testing.T) {
 	g := edge()
@@ -119,7 +157,7 @@ func TestChoices(t *testing.T) {
 	}
 	g = edge()
 	o := options
-	o.ServiceType, o.Replicas = "ClusterIP", 3
+	o.ServiceType, o.Replicas = "ClusterIP", mesh.Replicas{Min: 3, Max: 3}
 	all := objects(t, g, o)
 	if field(t, all["Service"], "spec", "type") != "ClusterIP" || field(t, all["Deployment"], "spec", "replicas") != 3.0 {
 		t.Errorf("%v", all)

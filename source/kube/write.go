@@ -34,13 +34,20 @@ func (c *Cluster) Apply(ctx context.Context, o map[string]any) error {
 }
 
 // Delete deletes an object, and what it owns soon after. One that is not there, or whose kind is not, is deleted already.
-func (c *Cluster) Delete(ctx context.Context, k dialect.Key) error {
+func (c *Cluster) Delete(ctx context.Context, k dialect.Key) error { return c.DeleteOnly(ctx, k, "") }
+
+// DeleteOnly is Delete of the object that has a UID: another one of the same name stays.
+func (c *Cluster) DeleteOnly(ctx context.Context, k dialect.Key, uid string) error {
+	background := metav1.DeletePropagationBackground
+	how := metav1.DeleteOptions{PropagationPolicy: &background}
+	if uid != "" {
+		how.Preconditions = metav1.NewUIDPreconditions(uid)
+	}
 	at, err := c.objects(ctx, k, "")
 	if err == nil {
-		background := metav1.DeletePropagationBackground
-		err = at.Delete(ctx, k.Name, metav1.DeleteOptions{PropagationPolicy: &background})
+		err = at.Delete(ctx, k.Name, how)
 	}
-	if apierrors.IsNotFound(err) || errors.Is(err, ErrAbsent) {
+	if apierrors.IsNotFound(err) || errors.Is(err, ErrAbsent) || uid != "" && apierrors.IsConflict(err) {
 		return nil
 	}
 	return c.explain("deleting "+say(k), err)
