@@ -45,7 +45,7 @@ const (
 )
 
 // converse serves a connection in the protocol that its port declares, else in the one that its first bytes show.
-func (p *Proxy) converse(s *slot, t talk) {
+func (p *Proxy) converse(s *slot, t *talk) {
 	s.becomes(s.closeIdle, nil) // until something is under way
 	switch t.proto {
 	case traffic.TCP:
@@ -53,7 +53,7 @@ func (p *Proxy) converse(s *slot, t talk) {
 	case traffic.Detect:
 		p.detect(s, t)
 	default:
-		read, proto, err := sniff.First(s.Conn, min(h1.Tick, t.h1.Idle), nil)
+		read, proto, err := sniff.First(s.Conn, s.of.patience(t.h1.Idle), nil)
 		switch {
 		case len(read) == 0:
 			p.silent(s, t, err)
@@ -66,14 +66,14 @@ func (p *Proxy) converse(s *slot, t talk) {
 }
 
 // silent lets a connection rest that has not said anything yet, and is not to be answered before it has.
-func (p *Proxy) silent(s *slot, t talk, err error) {
+func (p *Proxy) silent(s *slot, t *talk, err error) {
 	if isTimeout(err) {
 		s.rests(t.h1.Idle, func() { p.converse(s, t) })
 	}
 }
 
 // http serves requests.
-func (p *Proxy) http(s *slot, read []byte, t talk, proto traffic.Proto) {
+func (p *Proxy) http(s *slot, read []byte, t *talk, proto traffic.Proto) {
 	if err := s.Conn.SetReadDeadline(time.Time{}); err != nil {
 		return
 	}
@@ -96,7 +96,7 @@ func (p *Proxy) http(s *slot, read []byte, t talk, proto traffic.Proto) {
 	p.http1(s, read, t)
 }
 
-func (p *Proxy) http1(s *slot, read []byte, t talk) {
+func (p *Proxy) http1(s *slot, read []byte, t *talk) {
 	c := t.h1.NewConn(t.over(s), read, t.host, t.info, "http")
 	s.becomes(c.Shutdown, nil)
 	if err := c.Serve(); err == h1.ErrIdle { // what the caller did wrong was reported
@@ -111,17 +111,17 @@ const outsideControl = 500
 // detect serves a connection to a port that declares nothing: whoever speaks first decides. A caller that is silent for a moment may
 // be waiting for its callee, so that one is called; if then the caller is the first after all, and speaks HTTP, nothing has come
 // of that.
-func (p *Proxy) detect(s *slot, t talk) {
-	wait := patience
-	switch known := p.memory.Of(t.remember); {
-	case known == sniff.Callee:
+func (p *Proxy) detect(s *slot, t *talk) {
+	wait, known := patience, p.memory.Of(t.remember)
+	switch known {
+	case sniff.Callee:
 		p.tunnel(s, nil, t)
 		return
-	case known == sniff.Caller:
-		wait = min(h1.Tick, t.h1.Idle)
+	case sniff.Caller:
+		wait = s.of.patience(t.h1.Idle)
 	}
 	read, proto, err := sniff.First(s.Conn, wait, nil)
-	if len(read) == 0 && isTimeout(err) && wait == patience {
+	if len(read) == 0 && isTimeout(err) && known != sniff.Caller {
 		if read, proto, err = p.try(s, t); read == nil {
 			return
 		}
@@ -147,7 +147,7 @@ func isTimeout(err error) bool {
 
 // try calls the callee while nobody has said a word. It returns what the caller said in the end, to be served anew; nil: the
 // connection has been served.
-func (p *Proxy) try(s *slot, t talk) (read []byte, proto traffic.Proto, err error) {
+func (p *Proxy) try(s *slot, t *talk) (read []byte, proto traffic.Proto, err error) {
 	f := newFlow(p, s, t, nil)
 	f.gate = &sniff.Gate{}
 	f.call.Header.Add(tryHeader, "1")

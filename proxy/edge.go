@@ -67,7 +67,7 @@ func (p *Proxy) serveEdge(s *slot, port uint16) {
 		return
 	}
 	e := &edge{engine: engine{p}, conn: &traffic.Conn{Source: traffic.Peer{Addr: from}, Original: netip.AddrPortFrom(me.cfg.Addr, port)}, scheme: "http"}
-	t := talk{host: e, info: e.conn, proto: traffic.HTTP1, h1: &p.edge, h2: serveEdgeStream, tcp: e.serveTCP}
+	t := &talk{host: e, info: e.conn, proto: traffic.HTTP1, h1: &p.edge, h2: serveEdgeStream, tcp: e.serveTCP}
 	_, secure := g.Opens(port)
 	switch l := g.Listener(port, ""); {
 	case secure:
@@ -82,7 +82,7 @@ func (p *Proxy) serveEdge(s *slot, port uint16) {
 }
 
 // serveTLS finds the listener by the name that TLS is begun with, and ends it there or passes it on.
-func (p *Proxy) serveTLS(s *slot, g *gateway.Gateway, t talk) {
+func (p *Proxy) serveTLS(s *slot, g *gateway.Gateway, t *talk) {
 	_ = s.Conn.SetDeadline(time.Now().Add(handshakeTime)) // an error shows when it is read
 	hello, read, err := gateway.Hello(s.Conn)
 	if err != nil {
@@ -126,7 +126,7 @@ func (p *Proxy) endTLS(s *slot, c *tls.Config, read []byte) (*tls.Conn, error) {
 }
 
 // serveEnded serves what comes by TLS that has ended here.
-func (p *Proxy) serveEnded(s *slot, t talk, l *chain.Listener) {
+func (p *Proxy) serveEnded(s *slot, t *talk, l *chain.Listener) {
 	switch {
 	case l.Entry == mesh.EntryTLS:
 		p.tunnel(s, nil, t)
@@ -173,7 +173,7 @@ func serveEdgeStream(st *h2.Stream) {
 
 func (e *edge) serveHTTP(c *traffic.Call) {
 	s := e.p.start(c, observe.Source)
-	withoutH2C(c)
+	chain.WithoutH2C(c)
 	c.Scheme = e.scheme
 	from := c.Source.Addr.Addr()
 	if me := e.p.self.Load(); me != nil && me.cfg.Trusts(from) {
@@ -183,7 +183,7 @@ func (e *edge) serveHTTP(c *traffic.Call) {
 	}
 	chain.Forwarded(&c.Header, addrText(&c.Header, from), e.scheme)
 	stamp.Identify(&c.Header, e.p.opts.Draw)
-	s.serve(c, within(c, e), true)
+	s.serve(c, chain.Within(c, e), true)
 	e.p.lasts(c, e)
 }
 

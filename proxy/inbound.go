@@ -144,7 +144,7 @@ func (in *inbound) enter(c *traffic.Call, s *span) {
 	if c.Proto != traffic.TCP {
 		chain.FromPeer(&c.Header)
 		c.Header.Add("x-forwarded-client-cert", in.xfcc)
-		way = within(c, way)
+		way = chain.Within(c, way)
 	}
 	s.serve(c, way, false)
 	in.p.lasts(c, in)
@@ -161,7 +161,7 @@ func (in *inbound) address(c *traffic.Call, s *span) (port uint16, ok bool) {
 	c.Proto = proto
 	if c.Upgrade != "" && proto == traffic.HTTP1 { // RFC 8441 carried it
 		c.Method = cmp.Or(take(&c.Header, methodHeader), "GET")
-		ok = ok && c.Method != "CONNECT" && c.Upgrade != "h2c" // see withoutH2C, which the caller's proxy should have asked
+		ok = ok && c.Method != "CONNECT" && c.Upgrade != "h2c" // see chain.WithoutH2C, which the caller's proxy should have asked
 	}
 	return port, ok
 }
@@ -342,7 +342,7 @@ func (p *Proxy) servePub(s *slot, l Published) {
 	if !ok {
 		proto = traffic.Detect
 	}
-	p.converse(s, talk{host: in, info: in.at(port).conn, proto: proto, remember: "app:" + portName(port), h1: &p.in, h2: servePublishedStream,
+	p.converse(s, &talk{host: in, info: in.at(port).conn, proto: proto, remember: "app:" + portName(port), h1: &p.in, h2: servePublishedStream,
 		tcp: in.serveTCP})
 }
 
@@ -385,7 +385,7 @@ func servePublishedStream(st *h2.Stream) {
 func (in *inbound) serveHTTP(c *traffic.Call, taken bool) {
 	s := in.p.start(c, observe.Destination)
 	way := s.enter(in.arrive(c, c.Port()), taken)
-	withoutH2C(c)
+	chain.WithoutH2C(c)
 	if me := in.p.self.Load(); me.cfg.Trusts(in.from.Addr.Addr()) {
 		chain.FromTrusted(&c.Header, me.cfg.Trusts)
 	} else {
@@ -393,7 +393,7 @@ func (in *inbound) serveHTTP(c *traffic.Call, taken bool) {
 	}
 	chain.Forwarded(&c.Header, addrText(&c.Header, c.Source.Addr.Addr()), "http")
 	stamp.Identify(&c.Header, in.p.opts.Draw)
-	s.serve(c, within(c, way), true)
+	s.serve(c, chain.Within(c, way), true)
 	in.p.lasts(c, in)
 }
 

@@ -109,7 +109,7 @@ func TestNobodyRestsWhileAllEnds(t *testing.T) {
 	x := &slot{Conn: nc, of: &p.sessions}
 	x.rests(time.Hour, func() {})
 	p.sessions.finish(ending)
-	if x.park(func() {}) {
+	if x.park() {
 		t.Error("it rests, and nobody will wake it")
 	}
 }

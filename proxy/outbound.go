@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/weft-mesh/weft/chain"
@@ -48,7 +49,30 @@ func (p *Proxy) serveOut(s *slot, l Outbound) {
 	} else {
 		info.Source = traffic.Peer{ID: p.opts.ID, Workload: p.opts.Workload}
 	}
-	p.converse(s, talk{host: o, info: info, proto: o.proto, remember: o.name(), h1: &p.out, h2: serveOutboundStream, tcp: o.serveTCP})
+	p.converse(s, p.alike(o, info))
+}
+
+// alike is what is known of a connection to a service, the same for all that are alike: 0.5 KB less for each that idles.
+func (p *Proxy) alike(o *outbound, info *traffic.Conn) *talk {
+	last := &p.latest[o.to.Port()%uint16(len(p.latest))]
+	if t := last.Load(); t != nil && t.host.(*outbound).same(o) && t.info.Original == info.Original && sameSource(&t.info.Source, &info.Source) {
+		return t
+	}
+	t := &talk{host: o, info: info, proto: o.proto, remember: o.name(), h1: &p.out, h2: serveOutboundStream, tcp: o.serveTCP}
+	if o.entry != nil {
+		last.Store(t)
+	}
+	return t
+}
+
+// same says whether two connections go to the same port of a service, and nothing else is known of either.
+func (o *outbound) same(x *outbound) bool {
+	return o.entry == x.entry && o.to == x.to && o.target == x.target && o.proto == x.proto && o.at == x.at &&
+		o.direct == nil && x.direct == nil && o.nobody == nil && x.nobody == nil && o.up == nil && x.up == nil
+}
+
+func sameSource(a, b *traffic.Peer) bool {
+	return a.Addr == b.Addr && a.ID == b.ID && a.Workload == b.Workload && slices.Equal(a.Labels, b.Labels)
 }
 
 // name is what the protocol of a port is remembered by.
@@ -228,13 +252,13 @@ func serveOutboundStream(st *h2.Stream) {
 
 func (o *outbound) serveHTTP(c *traffic.Call) {
 	s := o.p.start(c, observe.Source)
-	withoutH2C(c)
+	chain.WithoutH2C(c)
 	if c.Authority == "" { // HTTP/1.0 needs none
 		c.Authority = o.name()
 	}
 	chain.FromApp(&c.Header)
 	stamp.Identify(&c.Header, o.p.opts.Draw)
-	s.serve(c, within(c, o), false)
+	s.serve(c, chain.Within(c, o), false)
 	o.p.lasts(c, o)
 }
 

@@ -58,7 +58,8 @@ type Proxy struct {
 	datagrams     gateway.Ports[*net.UDPConn]
 	edge, edgeTLS h1.Server // of calls that come to the gateway, in the clear and by TLS
 
-	poller *sys.Poller // of connections that idle
+	poller *sys.Poller              // of connections that idle
+	latest [16]atomic.Pointer[talk] // see alike
 
 	saving  sync.Mutex // held while the cache is written
 	yielded bool       // guarded by saving: another process has taken over
@@ -100,9 +101,9 @@ func New(o Options) (*Proxy, error) {
 	p.sessions.begin(p)
 	p.admins.begin(p)
 	p.plain.Dial, p.app.Dial = p.dialPlain, p.dialPort
-	p.out = h1.Server{Serve: serveOutbound, Done: p.done, Refused: p.refusedHTTP, Trailer: chain.FromApp, Idle: o.Idle, Parks: true}
-	p.in = h1.Server{Serve: servePublished, Done: p.done, Refused: p.refusedHTTP, Trailer: chain.FromOutside, Idle: min(o.Idle, o.IdleOutside), Rate: minRate, Parks: true}
-	p.edge = h1.Server{Serve: serveEdgeCall, Done: p.done, Refused: p.refusedHTTP, Trailer: chain.FromOutside, Idle: min(o.Idle, time.Minute), Rate: minRate, Parks: true}
+	p.out = h1.Server{Serve: serveOutbound, Done: p.done, Refused: p.refusedHTTP, Trailer: chain.FromApp, Idle: o.Idle, Parks: true, Crowded: p.sessions.crowded}
+	p.in = h1.Server{Serve: servePublished, Done: p.done, Refused: p.refusedHTTP, Trailer: chain.FromOutside, Idle: min(o.Idle, o.IdleOutside), Rate: minRate, Parks: true, Crowded: p.sessions.crowded}
+	p.edge = h1.Server{Serve: serveEdgeCall, Done: p.done, Refused: p.refusedHTTP, Trailer: chain.FromOutside, Idle: min(o.Idle, time.Minute), Rate: minRate, Parks: true, Crowded: p.sessions.crowded}
 	p.edgeTLS = h1.Server{Serve: serveEdgeCall, Done: p.done, Refused: p.refusedHTTP, Trailer: chain.FromOutside, Idle: min(o.Idle, time.Minute), Rate: minRate}
 	p.ports = gateway.Ports[net.Listener]{Listen: o.Listen, Accept: p.openPort, Failed: o.Warn}
 	p.datagrams = gateway.Ports[*net.UDPConn]{Listen: o.ListenUDP, Accept: p.openDatagrams, Failed: o.Warn}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/weft-mesh/weft/internal/sys"
 	"github.com/weft-mesh/weft/proxy/entrance"
+	"github.com/weft-mesh/weft/proxy/h1"
 	"github.com/weft-mesh/weft/proxy/h2"
 )
 
@@ -17,22 +18,23 @@ var errDraining = errors.New("the proxy is about to stop")
 
 // slot is a connection that was accepted: what can be done about it from outside.
 type slot struct {
-	net.Conn
-	of *sessions
-	mu sync.Mutex
+	net.Conn // nil while it is kept, see keep
+	of       *sessions
+	mu       sync.Mutex
 	// session is what speaks on the connection, as soon as that is known. drain lets its calls end and takes no more; idle: what
 	// idles is closed, though its next call may just be on its way. nil: it ends by itself.
 	drain func(idle bool)
 	stale func() bool // it must not go on, because a root was retired
 	bound bool        // its end is near
+	ended bool        // end was called
 
-	parked *sys.Parked // it idles, and nobody serves it
-	idle   time.Duration
+	parked *sys.Parked                   // it idles, and nobody serves it
+	until  time.Time                     // and is closed then
 	gate   atomic.Pointer[entrance.Gate] // calls to the application may come by it; nil: none do
 	next   func()                        // serves it when there is something to read; set by rests
 	fresh  bool                          // next is for a goroutine of its own, at once
-	over   func()                        // ends the connection here
-	lent   bool                          // over is called by another than attend
+	lent   bool                          // done is called by another than attend
+	count  *atomic.Int64                 // connections that came by the same listener
 }
 
 // sessions are the connections that were accepted and are open.
@@ -145,6 +147,18 @@ func (x *slot) at() phase {
 	return x.of.at()
 }
 
+// crowded says that connections are not to hold a goroutine while they wait, unless they have carried some calls: what the runtime has made
+// for many at a time it does not give back, 1 KB for each.
+func (s *sessions) crowded() bool { return s.count() > 512 }
+
+// patience is how long a connection waits for its first byte before it rests.
+func (s *sessions) patience(most time.Duration) time.Duration {
+	if s.crowded() {
+		return min(h1.CrowdTick, most)
+	}
+	return min(h1.Tick, most)
+}
+
 // count is how many connections are open.
 func (s *sessions) count() int {
 	s.mu.Lock()
@@ -155,7 +169,7 @@ func (s *sessions) count() int {
 // rests lets the connection idle without a goroutine once its server has returned: next serves it again when there is something to
 // read. It is closed after idle.
 func (x *slot) rests(idle time.Duration, next func()) {
-	x.idle, x.next = idle, next
+	x.until, x.next = x.of.p.now().Add(idle), next
 	x.becomes(func(idle bool) {
 		if idle {
 			x.wake()
@@ -169,11 +183,29 @@ func (x *slot) continues(next func()) { x.next, x.fresh = next, true }
 
 // end closes the connection, whoever serves it. One that is served is reset: its caller must not take what it got for the whole.
 func (x *slot) end() {
-	t, ok := x.Conn.(interface{ SetLinger(sec int) error })
-	if rested := x.wake(); ok && !rested { // woken while the descriptor is its own
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.ended = true
+	if x.parked != nil { // woken while the descriptor is its own
+		x.parked.Wake()
+	} else if t, ok := x.Conn.(interface{ SetLinger(sec int) error }); ok {
 		_ = t.SetLinger(0)
 	}
-	x.Conn.Close()
+	x.shut()
+}
+
+// close closes the connection, which may be another than at first: see keep.
+func (x *slot) close() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.shut()
+}
+
+// shut needs the lock.
+func (x *slot) shut() {
+	if x.Conn != nil {
+		x.Conn.Close()
+	}
 }
 
 func (x *slot) wake() (rested bool) {
@@ -186,7 +218,7 @@ func (x *slot) wake() (rested bool) {
 }
 
 // park waits for the connection in the poller; false: it cannot be waited for there, or nobody wants it.
-func (x *slot) park(resume func()) bool {
+func (x *slot) park() bool {
 	if x.next == nil {
 		return false
 	}
@@ -195,14 +227,41 @@ func (x *slot) park(resume func()) bool {
 	if x.at() >= ending { // one that ends later finds it parked, and wakes it
 		return false
 	}
+	return x.keep() == nil
+}
+
+// resume serves a connection that was parked.
+func (x *slot) resume() {
 	p := x.of.p
-	until := p.now().Add(x.idle)
-	return x.await(until, func() {
-		if x.at() >= ending || !p.now().Before(until) {
-			x.next = nil
-		}
-		resume()
-	}) == nil
+	if x.at() >= ending || !p.now().Before(x.until) {
+		x.next = nil
+	}
+	p.attend(x)
+}
+
+// keep is await for a connection that nobody knows but the slot: what serves it next finds another one in its place.
+func (x *slot) keep() error {
+	t, ok := x.Conn.(*net.TCPConn)
+	if !ok {
+		return x.await(x.until, x.resume)
+	}
+	parked, err := x.of.p.poller.Keep(t, x.until, x.revive)
+	if err == nil {
+		x.parked, x.Conn = parked, nil
+	}
+	return err
+}
+
+func (x *slot) revive(c *net.TCPConn, err error) {
+	x.mu.Lock()
+	if x.parked = nil; err == nil {
+		x.Conn = c
+	}
+	if x.ended || err != nil {
+		x.next = nil
+	}
+	x.mu.Unlock()
+	x.resume()
 }
 
 // await waits in the poller; an error: the connection cannot be waited for there, was closed, or the proxy ends. It needs the lock.
@@ -235,7 +294,7 @@ func (x *slot) serves(srv *h2.Server, ended func(error)) {
 	x.lent = true
 	srv.Begin(func(err error) {
 		ended(err)
-		x.over()
+		x.done()
 	})
 }
 
@@ -252,7 +311,7 @@ func (x *slot) becomes(drain func(idle bool), stale func() bool) {
 // closeIdle is how a connection ends that nothing has come by so far.
 func (x *slot) closeIdle(idle bool) {
 	if idle {
-		x.Conn.Close()
+		x.close()
 	}
 }
 
@@ -381,16 +440,18 @@ func (s *sessions) acceptLoop(l net.Listener, gate *entrance.Gate, serve func(*s
 		}
 		open.Add(1)
 		p.tasks.Add(1)
-		x.next = func() { serve(x) }
-		x.over = func() {
-			nc.Close()
-			x.leaves()
-			s.remove(x)
-			open.Add(-1)
-			p.tasks.Done()
-		}
+		x.count, x.next = &open, func() { serve(x) }
 		go p.attend(x)
 	}
+}
+
+// done ends the connection here.
+func (x *slot) done() {
+	x.close()
+	x.leaves()
+	x.of.remove(x)
+	x.count.Add(-1)
+	x.of.p.tasks.Done()
 }
 
 // refuses says why a connection is one too many; empty: it is not. Questions about the proxy are answered as long as there is a
@@ -416,8 +477,8 @@ func (p *Proxy) attend(x *slot) {
 	case x.fresh:
 		x.fresh = false
 		go p.attend(x)
-	case !x.park(func() { p.attend(x) }):
-		x.over()
+	case !x.park():
+		x.done()
 	}
 }
 

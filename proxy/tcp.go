@@ -19,7 +19,7 @@ import (
 type flow struct {
 	p    *Proxy
 	conn net.Conn
-	t    talk
+	t    *talk
 	call traffic.Call
 	gate *sniff.Gate // nil: everything passes
 
@@ -29,7 +29,7 @@ type flow struct {
 	stop atomic.Bool // Interrupt
 }
 
-func newFlow(p *Proxy, s *slot, t talk, read []byte) *flow {
+func newFlow(p *Proxy, s *slot, t *talk, read []byte) *flow {
 	f := &flow{p: p, conn: t.over(s), t: t, read: read}
 	_ = f.conn.SetReadDeadline(time.Time{}) // that of the first bytes; an error shows when it is read
 	f.call.Begin(t.host, t.info)
@@ -38,7 +38,7 @@ func newFlow(p *Proxy, s *slot, t talk, read []byte) *flow {
 }
 
 // tunnel serves a connection as TCP.
-func (p *Proxy) tunnel(s *slot, read []byte, t talk) {
+func (p *Proxy) tunnel(s *slot, read []byte, t *talk) {
 	f := newFlow(p, s, t, read)
 	s.becomes(nil, nil)
 	t.tcp(&f.call)

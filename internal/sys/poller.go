@@ -2,7 +2,9 @@ package sys
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
 	"os"
 	"sync"
 	"syscall"
@@ -28,6 +30,7 @@ type Parked struct {
 	fd    int32 // -1: it does not wait any more
 	until int64 // Unix seconds; 0: for ever
 	wake  func()
+	kept  func(*net.TCPConn, error) // in place of wake, of Keep
 }
 
 // NewPoller makes a poller; Run makes it work.
@@ -56,30 +59,77 @@ func (p *Poller) Close() error { return p.epoll.Close() }
 // never; to the second, seen by Expire), when Wake is called, or when the poller ends; seldom without cause. Until then nobody reads
 // c. Whoever closes c calls Wake: the descriptor may soon be another connection's.
 func (p *Poller) Park(c Conn, until time.Time, wake func()) (*Parked, error) {
+	w := p.waiter(until, wake)
+	if err := control(c, func(fd int) error { return p.add(w, fd) }); err != nil {
+		return nil, fmt.Errorf("park a connection: %w", err)
+	}
+	return w, nil
+}
+
+// Keep is Park for a connection of which the descriptor alone is kept: c is closed, though its peer sees nothing of that, and wake is given
+// another in its place. Go has 1 KB for a connection, half of which it never gives back, and a few system calls make one. An error: there
+// is none, and the peer sees it closed.
+func (p *Poller) Keep(c *net.TCPConn, until time.Time, wake func(*net.TCPConn, error)) (*Parked, error) {
+	fd, err := Duplicate(c)
+	if err != nil {
+		return nil, fmt.Errorf("park a connection: %w", err)
+	}
+	w := p.waiter(until, nil)
+	w.kept = wake
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.locked(w, fd); err != nil {
+		CloseFD(fd)
+		return nil, fmt.Errorf("park a connection: %w", err)
+	}
+	c.Close()
+	return w, nil
+}
+
+// tcpConn makes a connection of a descriptor, which is its own from now on.
+func tcpConn(fd int) (*net.TCPConn, error) {
+	f := os.NewFile(uintptr(fd), "connection")
+	defer f.Close()
+	c, err := net.FileConn(f)
+	if err != nil {
+		return nil, err
+	}
+	t, ok := c.(*net.TCPConn)
+	if !ok {
+		c.Close()
+		return nil, fmt.Errorf("%w: a %T is no TCP connection", errors.ErrUnsupported, c)
+	}
+	return t, t.SetKeepAliveConfig(keepAlive) // Go has set its own
+}
+
+func (p *Poller) waiter(until time.Time, wake func()) *Parked {
 	w := &Parked{p: p, fd: -1, wake: wake}
 	if !until.IsZero() {
 		w.until = until.Unix() + 1
 	}
-	err := control(c, func(fd int) error {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		if p.closed {
-			return os.ErrClosed
-		}
-		e := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLONESHOT, Fd: int32(fd)}
-		if err := unix.EpollCtl(p.fd(), unix.EPOLL_CTL_ADD, fd, &e); err != nil {
-			return os.NewSyscallError("epoll_ctl", err)
-		}
-		for len(p.parked) <= fd {
-			p.parked = append(p.parked, nil)
-		}
-		w.fd, p.parked[fd] = int32(fd), w
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("park a connection: %w", err)
+	return w
+}
+
+func (p *Poller) add(w *Parked, fd int) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.locked(w, fd)
+}
+
+// locked is add for who has the lock.
+func (p *Poller) locked(w *Parked, fd int) error {
+	if p.closed {
+		return os.ErrClosed
 	}
-	return w, nil
+	e := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLONESHOT, Fd: int32(fd)}
+	if err := unix.EpollCtl(p.fd(), unix.EPOLL_CTL_ADD, fd, &e); err != nil {
+		return os.NewSyscallError("epoll_ctl", err)
+	}
+	for len(p.parked) <= fd {
+		p.parked = append(p.parked, nil)
+	}
+	w.fd, p.parked[fd] = int32(fd), w
+	return nil
 }
 
 // fd is the poller's own; the file stays open as long as the lock is held and closed is false.
@@ -103,8 +153,12 @@ func (w *Parked) end() {
 	if !w.p.closed { // a descriptor that was closed has left by itself: the error says no more than that
 		_ = unix.EpollCtl(w.p.fd(), unix.EPOLL_CTL_DEL, int(w.fd), nil)
 	}
-	w.p.parked[w.fd], w.fd = nil, -1
-	go w.wake()
+	fd := int(w.fd)
+	if w.p.parked[fd], w.fd = nil, -1; w.kept == nil {
+		go w.wake()
+		return
+	}
+	go func() { w.kept(tcpConn(fd)) }()
 }
 
 // Expire wakes those whose time has passed.

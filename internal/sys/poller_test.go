@@ -2,11 +2,14 @@ package sys
 
 import (
 	"context"
+	"io"
 	"net"
 	"net/netip"
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // poller runs one for the length of the test.
@@ -149,4 +152,66 @@ func TestPollerEnds(t *testing.T) {
 	if _, err := p.Park(near, time.Time{}, func() { t.Error("woken by a poller that has ended") }); err == nil {
 		t.Error("a poller that has ended parks")
 	}
+}
+
+// TestKept: what is kept of a connection is its descriptor. Another one takes its place, whose peer has noticed nothing.
+func TestKept(t *testing.T) {
+	p := poller(t)
+	far, near := ends(t)
+	type kept struct {
+		c   *net.TCPConn
+		err error
+	}
+	for round := range 3 {
+		woken := make(chan kept, 2)
+		w, err := p.Keep(near, time.Time{}, func(c *net.TCPConn, err error) { woken <- kept{c, err} })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := near.Write([]byte("x")); err == nil {
+			t.Error("the connection that was given is still open")
+		}
+		if round == 1 {
+			w.Wake()
+		} else if _, err := far.Write([]byte("question")); err != nil {
+			t.Fatal(err)
+		}
+		k := <-woken
+		if k.err != nil {
+			t.Fatal(k.err)
+		}
+		if near = k.c; round == 1 {
+			continue
+		}
+		b := make([]byte, 16)
+		if n, err := near.Read(b); string(b[:n]) != "question" || err != nil {
+			t.Errorf("%q, %v", b[:n], err)
+		}
+		if _, err := near.Write([]byte("answer")); err != nil {
+			t.Error(err)
+		}
+		if n, err := far.Read(b); string(b[:n]) != "answer" || err != nil {
+			t.Errorf("%q, %v", b[:n], err)
+		}
+		idle, err := keepIdle(near)
+		if err != nil || idle != int(keepAlive.Idle/time.Second) {
+			t.Errorf("its keep-alive begins after %d s, %v", idle, err)
+		}
+	}
+	near.Close()
+	if _, err := p.Keep(near, time.Time{}, func(*net.TCPConn, error) { t.Error("woken, and there was nothing to wait for") }); err == nil {
+		t.Error("a closed connection is kept")
+	}
+	if n, err := far.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+		t.Errorf("its peer reads %d bytes, %v", n, err)
+	}
+}
+
+// keepIdle is TCP_KEEPIDLE, in seconds.
+func keepIdle(c *net.TCPConn) (n int, err error) {
+	err = control(c, func(fd int) (err error) {
+		n, err = unix.GetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE)
+		return err
+	})
+	return n, err
 }

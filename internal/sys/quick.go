@@ -39,7 +39,8 @@ type direction struct {
 	call  func(fd uintptr) bool // done; false: wait until the descriptor is ready
 	ask   func(fd uintptr) bool
 	send  []byte // of ask: what goes out before anything is waited for
-	sent  func(wrote int, err error) []byte
+	sent  func(wrote int, err error) (room func() []byte)
+	room  func() []byte
 }
 
 // NewQuick makes the reads and writes of c quick.
@@ -80,10 +81,11 @@ func (q *Quick) Read(p []byte) (int, error) {
 }
 
 // Ask writes a message, tells sent how much of it was written and why not more, and reads the first bytes that come after it into what
-// sent returns; nil: Ask returns 0 and no error at once. A Read after a Write looks first whether there is something already, which there
-// hardly ever is; Ask waits at once. Without sent being called, err says that a read deadline had passed, or the connection was closed,
-// before anything was tried. sent may take its time, and any lock: Close does not wait for it.
-func (q *Quick) Ask(message []byte, sent func(wrote int, err error) []byte) (n int, err error) {
+// room returns, which sent has given, and which is asked once there is something; nil: Ask returns 0 and no error at once. A Read after a
+// Write looks first whether there is something already, which there hardly ever is; Ask waits at once. Without sent being called, err says
+// that a read deadline had passed, or the connection was closed, before anything was tried. sent may take its time, and any lock: Close
+// does not wait for it.
+func (q *Quick) Ask(message []byte, sent func(wrote int, err error) (room func() []byte)) (n int, err error) {
 	if len(message) == 0 {
 		return 0, io.ErrShortBuffer
 	}
@@ -93,10 +95,10 @@ func (q *Quick) Ask(message []byte, sent func(wrote int, err error) []byte) (n i
 		return 0, net.ErrClosed
 	}
 	defer q.state.CompareAndSwap(asking, 0)
-	q.in.p, q.in.n, q.in.errno, q.in.send, q.in.sent = nil, 0, 0, message, sent
+	q.in.n, q.in.errno, q.in.send, q.in.sent = 0, 0, message, sent
 	err = q.raw.Read(q.in.ask)
-	waited := q.in.send == nil && q.in.p != nil
-	q.in.p, q.in.send, q.in.sent = nil, nil, nil
+	waited := q.in.send == nil && q.in.room != nil
+	q.in.p, q.in.send, q.in.sent, q.in.room = nil, nil, nil, nil
 	if err == nil && !waited {
 		return 0, nil
 	}
@@ -107,12 +109,15 @@ func (q *Quick) Ask(message []byte, sent func(wrote int, err error) []byte) (n i
 // what it sees next comes after the message.
 func (q *Quick) askAndReceive(fd uintptr) bool {
 	if q.in.send == nil {
+		if q.in.p == nil {
+			q.in.p = q.in.room()
+		}
 		return q.receive(fd)
 	}
 	message := q.in.send
 	q.in.send = nil
-	q.in.p = q.in.sent(q.Write(message))
-	return q.in.p == nil
+	q.in.room = q.in.sent(q.Write(message))
+	return q.in.room == nil
 }
 
 // Close closes the connection. TCPConn's waits until nobody is inside Ask, which may wait for a lock of who closes.

@@ -90,16 +90,30 @@ func TestQuickEnds(t *testing.T) {
 func asks(q *Quick, request, p []byte) (n, wrote int, err error) {
 	wrote = -1
 	var cut error
-	n, err = q.Ask(request, func(n int, err error) []byte {
+	n, err = q.Ask(request, func(n int, err error) func() []byte {
 		if wrote, cut = n, err; cut != nil {
 			return nil
 		}
-		return p
+		return func() []byte { return p }
 	})
 	if cut != nil {
 		return n, wrote, cut
 	}
 	return n, wrote, err
+}
+
+// TestAskTakesNoRoomYet: what is read into is asked for when there is something, so that who waits for long holds no memory.
+func TestAskTakesNoRoomYet(t *testing.T) {
+	q, far := quickEnds(t)
+	room := func() []byte {
+		t.Error("room is taken, and there is nothing to read")
+		return make([]byte, 8)
+	}
+	q.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
+	if _, err := q.Ask([]byte("x"), func(int, error) func() []byte { return room }); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error(err)
+	}
+	far.Close()
 }
 
 // TestAsk: the answer is seen, whether it comes at once, late, or with the connection's end, and what came before the request too.
@@ -172,7 +186,7 @@ func TestAsk(t *testing.T) {
 	})
 	t.Run("not waited for", func(t *testing.T) {
 		q, far := quickEnds(t)
-		if n, err := q.Ask(request, func(int, error) []byte { return nil }); n != 0 || err != nil {
+		if n, err := q.Ask(request, func(int, error) func() []byte { return nil }); n != 0 || err != nil {
 			t.Errorf("%d, %v", n, err)
 		}
 		answer(false)(q, far)
@@ -182,9 +196,9 @@ func TestAsk(t *testing.T) {
 	})
 	t.Run("closed while it tells", func(t *testing.T) {
 		q, _ := quickEnds(t)
-		n, err := q.Ask(request, func(int, error) []byte {
+		n, err := q.Ask(request, func(int, error) func() []byte {
 			q.Close()
-			return buf
+			return func() []byte { return buf }
 		})
 		if n != 0 || !errors.Is(err, net.ErrClosed) {
 			t.Errorf("%d, %v", n, err)
@@ -203,9 +217,10 @@ func TestQuickAllocatesNothing(t *testing.T) {
 	q, far := quickEnds(t)
 	go io.Copy(far, far) // ends with the test's connections
 	p, buf := []byte("request"), make([]byte, 64)
-	room := func(int, error) []byte { return buf }
+	room := func() []byte { return buf }
+	sent := func(int, error) func() []byte { return room }
 	if n := testing.AllocsPerRun(100, func() {
-		if _, err := q.Ask(p, room); err != nil {
+		if _, err := q.Ask(p, sent); err != nil {
 			t.Fatal(err)
 		}
 		q.Write(p)

@@ -57,10 +57,10 @@ type Client struct {
 	heard  bool // something came back
 	whole  bool // request and response have ended, and the connection stands at the next
 	closed atomic.Bool
-	asker  asker                             // nc, if it is one
-	asks   bool                              // the request goes out when its answer is waited for
-	cut    error                             // why it did not go out whole
-	sent   func(wrote int, err error) []byte // asked, made once
+	asker  asker                                    // nc, if it is one
+	asks   bool                                     // the request goes out when its answer is waited for
+	cut    error                                    // why it did not go out whole
+	sent   func(wrote int, err error) func() []byte // asked, made once
 }
 
 // NewClient readies a connection, which the Client owns from now on. o is shared, and must not change.
@@ -221,11 +221,11 @@ func (c *Client) ask(until time.Time) error {
 }
 
 // asked hears what was written of a request.
-func (c *Client) asked(wrote int, err error) []byte {
+func (c *Client) asked(wrote int, err error) (room func() []byte) {
 	if c.in.told, c.out.wrote, c.cut = true, wrote > 0, err; err != nil {
 		return nil
 	}
-	return c.in.space()
+	return c.in.room
 }
 
 // interim passes an interim response on; 100 Continue is for the request's body, which passes it on by being read.

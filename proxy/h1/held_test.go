@@ -144,7 +144,7 @@ type deaf struct {
 	asked *atomic.Int32
 }
 
-func (d deaf) Ask(message []byte, sent func(int, error) []byte) (int, error) {
+func (d deaf) Ask(message []byte, sent func(int, error) func() []byte) (int, error) {
 	d.asked.Add(1)
 	if new(probe).look(d.Quick) == sawNothing { // what comes from now on is noticed at once
 		return d.Quick.Ask(message, sent)

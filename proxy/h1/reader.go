@@ -13,14 +13,19 @@ import (
 // Tick is how long a connection may wait with a buffer or a goroutine in its hands, and how soon it notices that its caller went away.
 const Tick = 500 * time.Millisecond
 
+// CrowdTick is Tick where many wait.
+const CrowdTick = 20 * time.Millisecond
+
 // reader holds the bytes of a connection that were read and not yet used. One goroutine reads at a time; any may interrupt.
 type reader struct {
-	conn net.Conn
-	gone <-chan struct{} // the caller of the call being read for
-	buf  []byte          // of the pools, all of its room
-	r, w int             // buf[r:w] is unused
-	bulk bool
-	told bool // sent was called, of ask
+	conn    net.Conn
+	gone    <-chan struct{} // the caller of the call being read for
+	buf     []byte          // of the pools, all of its room
+	r, w    int             // buf[r:w] is unused
+	bulk    bool
+	hurried bool          // to wait a CrowdTick in place of a Tick
+	told    bool          // sent was called, of ask
+	room    func() []byte // space, made once
 
 	mu          sync.Mutex // of what follows
 	armed       time.Time  // the deadline that is set; zero: none, or it has fired
@@ -88,13 +93,15 @@ func (r *reader) wait(until time.Time, once bool) error {
 
 // asker is a connection that can do this more cheaply than by Write and Read: see sys.Quick.
 type asker interface {
-	Ask(message []byte, sent func(wrote int, err error) []byte) (n int, err error)
+	Ask(message []byte, sent func(wrote int, err error) (room func() []byte)) (n int, err error)
 }
 
 // ask writes a message, and then does as fill does, or with once as glance. sent is told what was written, as Ask tells it, and returns
-// what space does, or nil. told: it was; if not, nothing was written.
-func (r *reader) ask(q asker, message []byte, sent func(int, error) []byte, until time.Time, once bool) (told bool, err error) {
-	r.told = false
+// room, or nil. told: it was; if not, nothing was written.
+func (r *reader) ask(q asker, message []byte, sent func(int, error) func() []byte, until time.Time, once bool) (told bool, err error) {
+	if r.told = false; r.room == nil {
+		r.room = r.space
+	}
 	for {
 		if err := r.arm(until); err != nil {
 			return false, err
@@ -130,7 +137,11 @@ func (r *reader) arm(until time.Time) error {
 	if !r.armed.IsZero() && (until.IsZero() || !r.armed.After(until)) {
 		return nil
 	}
-	wake := time.Now().Add(Tick)
+	tick := Tick
+	if r.hurried {
+		tick = CrowdTick
+	}
+	wake := time.Now().Add(tick)
 	if !until.IsZero() && until.Before(wake) {
 		wake = until
 	}

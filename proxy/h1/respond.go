@@ -89,14 +89,14 @@ func (c *Conn) answer() error {
 }
 
 // answered hears what was written of the response that waited.
-func (c *Conn) answered(_ int, err error) []byte {
+func (c *Conn) answered(_ int, err error) (room func() []byte) {
 	c.in.told, c.over = true, !c.finish(true, left(slow(err)))
 	c.out.release()
 	c.letGo()
 	if c.over = c.over || !c.rest(true); c.over {
 		return nil
 	}
-	return c.in.space()
+	return c.in.room
 }
 
 func firstError(a, b error) error {

@@ -29,6 +29,8 @@ type Server struct {
 
 	// Parks says that whoever serves a connection can wait for its next byte without it: Serve returns ErrIdle then. [Serve waits]
 	Parks bool
+	// Crowded says that a connection which has hardly been used is given up soon, with Parks. [it is not]
+	Crowded func() bool
 
 	Limits   http1.Limits  // of heads and trailers
 	Head     time.Duration // for the whole head of a request, from its first byte [30 s]
@@ -76,7 +78,7 @@ type Conn struct {
 	x      *exchange // of the request being served; nil while idle
 	inform func(int, *traffic.Header)
 	watch  watch
-	sent   func(wrote int, err error) []byte // answered, made once
+	sent   func(wrote int, err error) func() []byte // answered, made once
 
 	held bool // the end of the response waits in out for the next request to be waited for
 	over bool // the connection is not to be read again
@@ -226,6 +228,7 @@ func (c *Conn) await() error {
 	if len(c.in.bytes()) > 0 {
 		return nil
 	}
+	c.in.hurried = c.looks < maxLooks && c.s.Parks && c.s.Crowded != nil && c.s.Crowded()
 	err := c.look()
 	if err == ErrSlow {
 		if c.s.Parks {
