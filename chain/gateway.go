@@ -116,6 +116,9 @@ func (g *Gateway) Passes(port uint16) bool {
 // Listener returns the listener of a port of TCP for a host, the most specific one; nil: there is none.
 func (g *Gateway) Listener(port uint16, host string) *Listener { return g.at(door{port: port}, host) }
 
+// Datagrams returns the listener of a port of UDP; nil: there is none.
+func (g *Gateway) Datagrams(port uint16) *Listener { return g.at(door{port, true}, "") }
+
 func (g *Gateway) at(d door, host string) *Listener {
 	for l := range g.ports[d].of(host) {
 		return l

@@ -51,7 +51,7 @@ a transcript, which says which workloads are taken to run, or files and director
 		},
 	}
 	c.Flags().StringVar(&f.from, "from", "", "the calling workload, service or account: NAME or NAMESPACE/NAME, or outside, for --publish of the workload that --to names, or for --gateway (required)")
-	c.Flags().StringVar(&f.to, "to", "", "what is called: http://SERVICE:PORT/PATH, grpc://..., tcp://SERVICE:PORT; of a gateway https://..., tls://... too (required)")
+	c.Flags().StringVar(&f.to, "to", "", "what is called: http://SERVICE:PORT/PATH, grpc://..., tcp://SERVICE:PORT; of a gateway https://..., tls://..., udp://... too (required)")
 	c.Flags().StringVar(&f.gateway, "gateway", "", "the gateway that a call from outside comes to: NAMESPACE/NAME")
 	c.Flags().StringVarP(&f.method, "method", "X", "GET", "HTTP method")
 	c.Flags().StringArrayVarP(&f.header, "header", "H", nil, "header, as 'name: value'; may be given again")
@@ -84,8 +84,13 @@ func (f *explainFlags) call() (*transcript.Call, error) {
 		c.Proto, c.Method = traffic.GRPC, "POST"
 	case "tcp", "tls":
 		c.Proto, c.Method = traffic.TCP, ""
+	case "udp":
+		if f.gateway == "" {
+			return nil, fmt.Errorf("--to %q: between services UDP goes past the mesh; say which gateway it comes to by --gateway NAMESPACE/NAME", f.to)
+		}
+		c.Proto, c.Method = traffic.TCP, ""
 	default:
-		return nil, fmt.Errorf("--to %q: want http, grpc or tcp, or of a gateway https or tls", f.to)
+		return nil, fmt.Errorf("--to %q: want http, grpc or tcp, or of a gateway https, tls or udp", f.to)
 	}
 	for _, h := range f.header {
 		name, value, ok := strings.Cut(h, ":")

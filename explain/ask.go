@@ -90,6 +90,7 @@ func (q *Query) enter(s *mesh.Snapshot, via string, u *url.URL) error {
 	if q.Proto != traffic.TCP {
 		q.Scheme = u.Scheme
 	}
+	q.Datagrams = u.Scheme == "udp"
 	for _, w := range s.MembersOf(g.Namespace) {
 		if g.Runs(w) && (q.To == "" || w.Key() < q.To) {
 			q.To = w.Key()

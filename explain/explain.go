@@ -18,9 +18,10 @@ import (
 type Query struct {
 	From      string         `json:"from"` // the calling workload, namespace/name; empty: from outside of the mesh, in the clear, to To
 	To        string         `json:"to,omitempty"`
-	Gateway   string         `json:"gateway,omitempty"` // namespace/name of the gateway that the call from outside comes to, of which To is a proxy
-	Scheme    string         `json:"scheme,omitempty"`  // [http]
-	SNI       string         `json:"sni,omitempty"`     // the name that the caller of a gateway begins TLS with
+	Gateway   string         `json:"gateway,omitempty"`   // namespace/name of the gateway that the call from outside comes to, of which To is a proxy
+	Scheme    string         `json:"scheme,omitempty"`    // [http]
+	SNI       string         `json:"sni,omitempty"`       // the name that the caller of a gateway begins TLS with
+	Datagrams bool           `json:"datagrams,omitempty"` // what comes to the gateway comes by UDP
 	Proto     traffic.Proto  `json:"proto"`
 	Host      string         `json:"host,omitempty"` // full name of the service that is called; empty: Addr is
 	Port      uint16         `json:"port,omitempty"`

@@ -22,7 +22,8 @@ func (h *host) gateway(c *traffic.Call) (traffic.Handler, error) {
 	if g, err = received(g); err != nil {
 		return nil, err
 	}
-	c.Begin(h, &traffic.Conn{Source: traffic.Peer{Addr: netip.AddrPortFrom(h.q.Source, 0)}, Original: netip.AddrPortFrom(w.Addr, h.q.Port), SNI: h.q.SNI})
+	c.Begin(h, &traffic.Conn{Source: traffic.Peer{Addr: netip.AddrPortFrom(h.q.Source, 0)}, Original: netip.AddrPortFrom(w.Addr, h.q.Port), SNI: h.q.SNI,
+		Datagrams: h.q.Datagrams})
 	way, err := chain.NewGateway(g, h.state, h.find)
 	if err != nil {
 		return nil, err
@@ -33,8 +34,10 @@ func (h *host) gateway(c *traffic.Call) (traffic.Handler, error) {
 	opens, secure := way.Opens(h.q.Port)
 	entering := chain.AtGateway(h.self, way)
 	switch {
-	case !opens:
-		return refusal{decision.NoRoute, 503, fmt.Sprintf("the gateway %s does not listen on port %d", h.q.Gateway, h.q.Port)}, nil
+	case h.q.Datagrams && way.Datagrams(h.q.Port) != nil:
+		return entering, nil
+	case !opens || h.q.Datagrams:
+		return refusal{decision.NoRoute, 503, fmt.Sprintf("the gateway %s does not listen on port %d%s", h.q.Gateway, h.q.Port, map[bool]string{true: " for UDP"}[h.q.Datagrams])}, nil
 	case secure && way.Listener(h.q.Port, h.q.SNI) == nil:
 		return connection{entering}, nil
 	}

@@ -15,6 +15,7 @@
 //	from outside GET http://backend/ to backend at=192.0.2.1 => 403
 //	from outside GET https://shop.example/ via default/shop => 200 frontend
 //	from outside TLS shop.example:443 via default/shop => ok frontend
+//	from outside UDP shop.example:53 via default/shop => ok names
 //	-- findings --
 //	mesh/policy.yaml:41 spec.endpointSelector
 //
@@ -308,6 +309,8 @@ func (f *File) call(n int, words []string) error {
 		c.Proto, c.Method, raw = traffic.TCP, "", "tcp://"+raw
 	case "TLS":
 		c.Proto, c.Method, raw = traffic.TCP, "", "tls://"+raw
+	case "UDP":
+		c.Proto, c.Method, raw = traffic.TCP, "", "udp://"+raw
 	case "GRPC":
 		c.Proto, c.Method = traffic.GRPC, "POST"
 	}
@@ -324,6 +327,8 @@ func (f *File) call(n int, words []string) error {
 		return errors.New("a call from outside needs the workload whose published port it comes to, as to WORKLOAD, or the gateway, as via NAMESPACE/NAME, and not both")
 	case ends && c.From != Outside:
 		return errors.New("via NAMESPACE/NAME is for calls from outside: a gateway's callers are")
+	case c.URL.Scheme == "udp" && !ends:
+		return errors.New("UDP goes through gateways alone: say via NAMESPACE/NAME")
 	case (c.URL.Scheme == "https" || c.URL.Scheme == "tls") && !ends:
 		return errors.New("TLS ends at gateways: say via NAMESPACE/NAME; between workloads proxies speak it by themselves")
 	}

@@ -124,3 +124,58 @@ func TestUnknownNames(t *testing.T) {
 		}
 	}
 }
+
+const names = `-- mesh/names.yaml --
+apiVersion: gateway.networking.k8s.io/v1
+kind: GatewayClass
+metadata: {name: weft}
+spec: {controllerName: weft.dev/gateway-controller}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: edge}
+spec: {gatewayClassName: weft, listeners: [{name: udp, port: 53, protocol: UDP}, {name: tcp, port: 53, protocol: TCP}]}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: UDPRoute
+metadata: {name: udp}
+spec: {parentRefs: [{name: edge}], rules: [{backendRefs: [{name: names, port: 53}]}]}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: TCPRoute
+metadata: {name: tcp}
+spec: {parentRefs: [{name: edge}], rules: [{backendRefs: [{name: names, port: 53}]}]}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: UDPRoute
+metadata: {name: younger}
+spec: {parentRefs: [{name: edge}], rules: [{backendRefs: [{name: others, port: 53}]}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: names}
+spec: {selector: {app: for-udp}, ports: [{name: dns, port: 53, protocol: UDP}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: others}
+spec: {selector: {app: others}, ports: [{name: dns, port: 53, protocol: UDP}]}
+-- workloads --
+for-udp
+others
+-- calls --
+from outside UDP edge.example:53 via default/edge => ok names because UDPRoute default/udp rules[0] (gateway-api)
+from outside TCP edge.example:53 via default/edge => refused because TCPRoute default/tcp rules[0]
+from outside UDP edge.example:54 via default/edge => refused
+`
+
+// TestDatagrams: a gateway's port of UDP is another one than that of its number for TCP, and so is a Service's; of two UDPRoutes of a
+// listener the older one counts. Between services there is nothing to say of UDP.
+func TestDatagrams(t *testing.T) {
+	for _, x := range run(t, names) {
+		t.Error(x.String())
+	}
+	if _, err := Parse("t", []byte(shop+"from frontend UDP shop:53 => ok\n")); err == nil || !strings.Contains(err.Error(), "gateways alone") {
+		t.Error(err)
+	}
+}
