@@ -13,7 +13,9 @@ import (
 type Class struct {
 	Namespace string // empty: no rule asks for it
 	Known     string // the labels that rules ask for, comma-joined "key=value"; empty: none does, or the caller has none of them
-	Labels    bool   // the caller's own policies read labels of endpoints
+	Node      string // empty, with Zone: no endpoint is for callers in some places
+	Zone      string
+	Labels    bool // the caller's own policies read labels of endpoints
 }
 
 // ClassOf returns the class that w is of for svc; a nil w is of the class that nothing is known of.
@@ -24,6 +26,9 @@ func ClassOf(s *mesh.Snapshot, svc *mesh.Service, w *mesh.Workload) (c Class) {
 	asks := s.Asks(svc)
 	if asks.Namespace {
 		c.Namespace = w.Namespace
+	}
+	if asks.Place {
+		c.Node, c.Zone = w.Node, w.Zone
 	}
 	var known []string
 	for _, l := range w.Labels {

@@ -66,11 +66,14 @@ func onPort(rules []mesh.Rule, port uint16) []mesh.Rule {
 }
 
 func endpoints(s *mesh.Snapshot, svc *mesh.Service, p *mesh.Port, labels []string, class Class) (out []traffic.Endpoint) {
-	for _, e := range s.Endpoints(svc, p, labels) {
+	all := s.Endpoints(svc, p, labels)
+	if !svc.Headless {
+		all = mesh.Near(all, class.Node, class.Zone)
+	}
+	for _, e := range all {
 		x := traffic.Endpoint{Addr: e.Addr, Zone: e.Zone, Draining: e.Draining}
 		if w := e.Workload; w != nil {
 			x.ID, x.Workload, x.Tunnel, x.Weight = w.ID, w.Key(), w.TunnelAt(e.Addr.Addr()), w.Weight
-			x.Draining = x.Draining || w.Draining
 			if class.Labels {
 				x.Labels = w.Labels
 			}

@@ -287,6 +287,13 @@ func random(r *rand.Rand) mesh.Part {
 		p.Backends = append(p.Backends, b)
 	}
 	if r.IntN(2) == 0 {
+		p.Endpoints = []mesh.EndpointSet{{Ref: ref("E", "e"), Host: ratings, Hints: true, Ports: []mesh.Port{{Name: "http", Number: 9080}}}}
+		for n := range byte(1 + r.IntN(3)) {
+			p.Endpoints[0].Addrs = append(p.Endpoints[0].Addrs, mesh.EndpointAddr{Addr: netip.AddrFrom4([4]byte{10, 0, 0, n}), Ready: true,
+				Zones: []string{fmt.Sprint("z", r.IntN(2))}, Nodes: []string{fmt.Sprint("n", r.IntN(2))}[r.IntN(2):]})
+		}
+	}
+	if r.IntN(2) == 0 {
 		p.Profiles = []mesh.Profile{{Ref: ref("P", "p"), Host: ratings, Consumer: fmt.Sprint("ns", r.IntN(3)), Rules: []mesh.Rule{{Rule: route.Rule{Ref: ref("P", "p")}}}}}
 	}
 	return p
@@ -300,12 +307,14 @@ func TestClassesAreFineEnough(t *testing.T) {
 	for range 500 {
 		parts := []mesh.Part{service("ratings", http), random(r)}
 		for n := range byte(8) {
-			parts = append(parts, workload(fmt.Sprint("ns", r.IntN(3)), "c", n+1, fmt.Sprint("l0=", r.IntN(2)), fmt.Sprint("l1=", r.IntN(2)), fmt.Sprint("l2=", r.IntN(2))))
+			w := workload(fmt.Sprint("ns", r.IntN(3)), "c", n+1, fmt.Sprint("l0=", r.IntN(2)), fmt.Sprint("l1=", r.IntN(2)), fmt.Sprint("l2=", r.IntN(2)))
+			w.Workloads[0].Node, w.Workloads[0].Zone = fmt.Sprint("n", r.IntN(3)), fmt.Sprint("z", r.IntN(3))
+			parts = append(parts, w)
 		}
 		s := snapshot(parts...)
 		for key, w := range s.Workloads {
 			class := compile.ClassOf(s, s.Services[ratings], w)
-			alone := compile.Class{Namespace: w.Namespace, Known: strings.Join(w.Labels, ","), Labels: class.Labels}
+			alone := compile.Class{Namespace: w.Namespace, Known: strings.Join(w.Labels, ","), Labels: class.Labels, Node: w.Node, Zone: w.Zone}
 			got, want := compile.Service(s, ratings, class), compile.Service(s, ratings, alone)
 			if !reflect.DeepEqual(got, want) {
 				t.Fatalf("%s of class %+v gets\n%+v\nwant\n%+v", key, class, got, want)
@@ -317,6 +326,26 @@ func TestClassesAreFineEnough(t *testing.T) {
 	}
 	if told == 0 {
 		t.Error("no rule told any callers apart: the test shows nothing")
+	}
+}
+
+// Hints say whose callers are to call an endpoint; those of a service that is called by its endpoints' own addresses count for nobody, since
+// its callers have chosen one, and its rules are to be found by any.
+func TestHints(t *testing.T) {
+	for _, headless := range []bool{false, true} {
+		svc := service("ratings", http)
+		svc.Services[0].Headless = headless
+		set := mesh.EndpointSet{Host: ratings, Hints: true, Ports: []mesh.Port{{Name: svc.Services[0].Ports[0].Name, Number: 9080}}}
+		for n, zone := range []string{"a", "b"} {
+			set.Addrs = append(set.Addrs, mesh.EndpointAddr{Addr: netip.AddrFrom4([4]byte{10, 0, 0, byte(n)}), Ready: true, Zones: []string{zone}})
+		}
+		caller := workload("default", "c", 1)
+		caller.Workloads[0].Zone = "b"
+		s := snapshot(svc, mesh.Part{Endpoints: []mesh.EndpointSet{set}}, caller)
+		class := compile.ClassOf(s, s.Services[ratings], s.Workloads["default/c-1"])
+		if got := compile.Service(s, ratings, class).Ports[0].Pools[0].Endpoints; headless && (len(got) != 2 || class.Zone != "") || !headless && (len(got) != 1 || got[0].Addr.Addr() != set.Addrs[1].Addr) {
+			t.Errorf("headless %v: class %+v gets %+v", headless, class, got)
+		}
 	}
 }
 

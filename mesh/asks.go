@@ -9,6 +9,7 @@ import (
 // Asks is what a service's rules and policies ask of callers.
 type Asks struct {
 	Namespace bool
+	Place     bool            // node and zone
 	Labels    map[string]bool // by key
 }
 
@@ -29,6 +30,9 @@ func (s *Snapshot) Asks(svc *Service) Asks {
 		if b.Selector != nil {
 			a.selector(b.Selector)
 		}
+	}
+	for _, set := range s.slices[svc.Host] {
+		a.Place = a.Place || set.Hints && !svc.Headless // who calls one by an endpoint's address has chosen it
 	}
 	return a
 }

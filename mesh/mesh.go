@@ -110,6 +110,7 @@ type Workload struct {
 	Ports     []WorkloadPort
 	Trusted   []netip.Prefix // proxies in front of the mesh whose x-forwarded-* counts
 	Zone      string
+	Node      string // that it runs on
 	Weight    uint32 // [1]
 	Ready     bool
 	Draining  bool
@@ -151,6 +152,7 @@ type EndpointSet struct {
 	Ports     []Port // Name and Number: which service port goes to which port of the addresses
 	Datagrams []Port // the same for those over UDP
 	Addrs     []EndpointAddr
+	Hints     bool // some of Addrs are for callers in some places
 }
 
 // EndpointAddr is one of them. One that is a Workload's takes identity and labels from there; where a source says whose it is, it is
@@ -159,6 +161,8 @@ type EndpointAddr struct {
 	Addr     netip.Addr
 	Workload string // key; empty: whichever has the address, if any
 	Zone     string
+	Zones    []string // whose callers are to call it; see Near
+	Nodes    []string // the same by nodes
 	Ready    bool
 	Draining bool
 }

@@ -242,6 +242,8 @@ type Endpoint struct {
 	Workload *Workload // nil: an address that is no workload's
 	Zone     string
 	Draining bool
+	Zones    []string // of callers that it is for; empty: nobody said
+	Nodes    []string // the same
 }
 
 // Endpoints returns those of a service's port that carry all labels, sorted by address: of its EndpointSets if it has any, else
@@ -277,7 +279,7 @@ func (s *Snapshot) ofSets(sets []*EndpointSet, port *Port, labels []string) (out
 			if !a.Ready && !a.Draining || len(labels) > 0 && (w == nil || !sub.Match(w.Labels)) {
 				continue
 			}
-			out = append(out, Endpoint{netip.AddrPortFrom(a.Addr, ports[i].Number), w, a.Zone, a.Draining})
+			out = append(out, Endpoint{netip.AddrPortFrom(a.Addr, ports[i].Number), w, a.Zone, a.Draining || w != nil && w.Draining, a.Zones, a.Nodes})
 		}
 	}
 	return out
@@ -290,7 +292,7 @@ func (s *Snapshot) selected(svc *Service, port *Port, labels []string) (out []En
 		if !ok || !w.Ready && !w.Draining && !svc.Unready || !svc.Selector.Match(w.Labels) || !sub.Match(w.Labels) {
 			continue
 		}
-		out = append(out, Endpoint{netip.AddrPortFrom(w.Addr, target), w, w.Zone, w.Draining})
+		out = append(out, Endpoint{Addr: netip.AddrPortFrom(w.Addr, target), Workload: w, Zone: w.Zone, Draining: w.Draining})
 	}
 	return out
 }

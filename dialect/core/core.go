@@ -78,11 +78,10 @@ func endpointSlice() dialect.Kind {
 	k.Schema.SetEnum("ports[].protocol", "TCP", "UDP", "SCTP")
 	k.Fields = []string{"addressType", "endpoints[].addresses", "endpoints[].conditions.ready", "endpoints[].conditions.serving",
 		"endpoints[].conditions.terminating", "endpoints[].targetRef.kind", "endpoints[].targetRef.name", "ports[].name", "ports[].port", "ports[].protocol",
-		"ports[].appProtocol"}
+		"ports[].appProtocol", "endpoints[].hints.forZones[].name", "endpoints[].hints.forNodes[].name"}
 	k.Ignored["endpoints[].targetRef.*"] = "kind and name say which pod it is"
-	k.Ignored["endpoints[].nodeName"] = "it says where the endpoint is, which callers do not ask yet"
+	k.Ignored["endpoints[].nodeName"] = "it says where the endpoint is; hints say whose callers are to call it"
 	k.Ignored["endpoints[].zone"] = k.Ignored["endpoints[].nodeName"]
-	k.Unsupported["endpoints[].hints"] = "calls go to the endpoints of all zones alike"
-	k.Unsupported["endpoints[].hostname"] = "single endpoints have no names of their own yet"
+	k.Ignored["endpoints[].hostname"] = "it is for the cluster's DNS, which gives the endpoint a name by it; a call to that name is one to the endpoint's address"
 	return k
 }

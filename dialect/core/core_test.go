@@ -122,10 +122,19 @@ func TestServiceForms(t *testing.T) {
 }
 
 func TestServiceOutside(t *testing.T) {
-	parts, found := lower(t, head+"{type: ExternalName, externalName: example.com}")
-	expect(t, found, "warning spec.externalName: not supported yet: calls to names outside\nwarning spec.type: not supported yet: the service is not in the mesh")
-	if !parts[0].Empty() {
-		t.Errorf("%+v", parts)
+	for name, want := range map[string]string{
+		"example.com":                         "warning spec.externalName: not supported yet: the service is not in the mesh",
+		"reviews.shop.svc.cluster.local":      "info spec.externalName: the cluster's DNS has it as another name of reviews.shop.svc.cluster.local: calls to it are calls to that",
+		"reviews.shop.svc.cluster.local.":     "info spec.externalName: the cluster's DNS has it as another name of reviews.shop.svc.cluster.local: calls",
+		"reviews.shop.svc.cluster.local.evil": "warning spec.externalName: not supported yet",
+		"192.0.2.1":                           "warning spec.externalName: 192.0.2.1 is an address, and DNS takes it for a name",
+		`""`:                                  "error spec.externalName: required",
+	} {
+		parts, found := lower(t, head+"{type: ExternalName, externalName: "+name+"}")
+		expect(t, found, want)
+		if !parts[0].Empty() {
+			t.Errorf("%s: %+v", name, parts)
+		}
 	}
 }
 
@@ -226,7 +235,7 @@ metadata: {name: node-a, labels: {topology.kubernetes.io/zone: east-1}}
 	want := mesh.Workload{
 		Ref: decision.Ref{Dialect: decision.Core, Kind: "Pod", Namespace: "shop", Name: "reviews-1"}, Name: "reviews-1", Namespace: "shop",
 		ID: identity.Of(td, "shop", "bookinfo-reviews"), Addr: netip.MustParseAddr("10.1.0.7"), Tunnel: netip.MustParseAddrPort("127.64.0.1:15008"),
-		Labels: []string{"app=reviews", "version=v1"}, Zone: "east-1", Ready: true,
+		Labels: []string{"app=reviews", "version=v1"}, Node: "node-a", Zone: "east-1", Ready: true,
 		Ports: []mesh.WorkloadPort{{Name: "http", Number: 9080, Proto: traffic.HTTP1}, {Number: 9090, Proto: traffic.TCP}, {Number: 8080, Proto: traffic.Detect}, {Number: 7000, Proto: traffic.TCP}},
 	}
 	if got := parts[0].Workloads; len(got) != 1 || !reflect.DeepEqual(got[0], want) {
@@ -314,10 +323,9 @@ endpoints:
 - {addresses: [10.0.0.3], conditions: {ready: false, serving: true, terminating: true}}
 - {addresses: [10.0.0.4], conditions: {ready: false, serving: false, terminating: true}}
 - {addresses: [10.0.0.5], conditions: {ready: false, terminating: true}, targetRef: {kind: Pod, name: p}, nodeName: node-a}
-- {addresses: [10.0.0.6, 10.0.0.7], conditions: {ready: true}, hints: {forZones: [{name: a}]}}
+- {addresses: [10.0.0.6, 10.0.0.7], conditions: {ready: true}, hints: {forZones: [{name: a}, {name: b}], forNodes: [{name: node-a}]}}
 `)
 	expect(t, found, `
-warning endpoints[5].hints: not supported yet: calls go to the endpoints of all zones alike
 info ports[1].protocol: what is sent over UDP
 warning ports[2].port: not supported yet: a port without a number
 warning endpoints[5].addresses[1]: an endpoint's addresses beyond the first have no effect`)
@@ -327,8 +335,9 @@ warning endpoints[5].addresses[1]: an endpoint's addresses beyond the first have
 		Datagrams: []mesh.Port{{Name: "dns", Number: 53, Proto: traffic.UDP}},
 		Addrs: []mesh.EndpointAddr{
 			{Addr: netip.MustParseAddr("10.0.0.1"), Zone: "a", Ready: true}, {Addr: netip.MustParseAddr("10.0.0.2")},
-			{Addr: netip.MustParseAddr("10.0.0.3"), Ready: true, Draining: true}, {Addr: netip.MustParseAddr("10.0.0.4"), Draining: true},
-			{Addr: netip.MustParseAddr("10.0.0.5"), Workload: "shop/p", Draining: true}, {Addr: netip.MustParseAddr("10.0.0.6"), Ready: true}},
+			{Addr: netip.MustParseAddr("10.0.0.3"), Ready: true, Draining: true}, // 10.0.0.4 and 10.0.0.5 serve nobody any more
+			{Addr: netip.MustParseAddr("10.0.0.6"), Ready: true, Zones: []string{"a", "b"}, Nodes: []string{"node-a"}}},
+		Hints: true,
 	}
 	if got := parts[0].Endpoints; len(got) != 1 || !reflect.DeepEqual(got[0], want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
@@ -425,6 +434,12 @@ ports: [{name: http, port: 80, protocol: TCP, appProtocol: http}]
 endpoints:
 - {addresses: [10.0.0.1], zone: z, conditions: {ready: true}, targetRef: {kind: Pod, name: p}}
 - {addresses: [10.0.0.2], zone: z, conditions: {serving: true, terminating: true}}
+- {addresses: [10.0.0.3], hints: {forZones: [{name: z}], forNodes: [{name: node-a}]}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: x}
+spec: {type: ExternalName, externalName: s.default.svc.cluster.local}
 `)
 }
 

@@ -66,7 +66,7 @@ func lowerPod(trustDomain string, o *dialect.Object, v dialect.View) (mesh.Part,
 		return mesh.Part{}, r.Found
 	}
 	w := mesh.Workload{Ref: r.Ref, Name: o.Name, Namespace: o.Namespace, Addr: addr, Also: also, Shared: p.Spec.HostNetwork, Labels: dialect.Labels(o.Labels),
-		ID: r.account(trustDomain, o, &p.Spec), Tunnel: r.tunnel(o, &p.Spec, addr), Zone: zone(o, &p.Spec, v), Ready: ready(&p.Status), Draining: deleted(o)}
+		ID: r.account(trustDomain, o, &p.Spec), Tunnel: r.tunnel(o, &p.Spec, addr), Zone: zone(o, &p.Spec, v), Node: p.Spec.NodeName, Ready: ready(&p.Status), Draining: deleted(o)}
 	w.Trusted = r.trusted(o)
 	r.podPorts(&p.Spec, r.opaqueOf(o, v), &w)
 	return mesh.Part{Workloads: []mesh.Workload{w}}, r.Found

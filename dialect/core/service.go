@@ -3,6 +3,7 @@ package core
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -21,21 +22,20 @@ func service() dialect.Kind {
 	k.Schema.SetEnum("spec.ports[].protocol", "TCP", "UDP", "SCTP")
 	k.Annotations = []string{opaquePorts}
 	k.Fields = []string{"spec.clusterIP", "spec.clusterIPs", "spec.type", "spec.selector", "spec.ports[].name", "spec.ports[].port",
-		"spec.ports[].targetPort", "spec.ports[].protocol", "spec.ports[].appProtocol", "spec.publishNotReadyAddresses"}
+		"spec.ports[].targetPort", "spec.ports[].protocol", "spec.ports[].appProtocol", "spec.publishNotReadyAddresses", "spec.externalName"}
 	k.Ignored["status.*"] = "it is what a controller says"
 	k.Kept = []string{"status.loadBalancer.ingress[].ip", "status.loadBalancer.ingress[].hostname"} // for the status of a Gateway that it is made of
 	for _, field := range []string{"spec.ipFamilies", "spec.ipFamilyPolicy", "spec.allocateLoadBalancerNodePorts",
 		"spec.healthCheckNodePort", "spec.loadBalancerClass", "spec.internalTrafficPolicy"} {
 		k.Ignored[field] = "it is for the cluster that gives the service its addresses"
 	}
+	k.Ignored["spec.trafficDistribution"] = "the cluster gives hints to the service's endpoints by it, and these count"
 	for _, field := range []string{"spec.ports[].nodePort", "spec.externalIPs", "spec.externalTrafficPolicy", "spec.loadBalancerIP",
 		"spec.loadBalancerSourceRanges"} {
 		k.Unsupported[field] = "weft opens no way into the mesh from outside because of it"
 	}
-	k.Unsupported["spec.externalName"] = "calls to names outside do not go through the mesh"
 	k.Unsupported["spec.sessionAffinity"] = "each call is balanced by itself; a hash of the caller's address keeps callers to endpoints"
 	k.Unsupported["spec.sessionAffinityConfig"] = k.Unsupported["spec.sessionAffinity"]
-	k.Unsupported["spec.trafficDistribution"] = "callers prefer endpoints by their latency"
 	return k
 }
 
@@ -47,7 +47,7 @@ func lowerService(o *dialect.Object, v dialect.View) (mesh.Part, []mesh.Finding)
 		return mesh.Part{}, r.Found
 	}
 	if s.Spec.Type == corev1.ServiceTypeExternalName {
-		r.Warn("spec.type", "not supported yet: the service is not in the mesh; in a cluster, whose DNS knows the name, calls go to what is outside under it", "")
+		r.external(s.Spec.ExternalName)
 		return mesh.Part{}, r.Found
 	}
 	out := mesh.Service{Ref: r.Ref, Host: dialect.Host(o.Name, o.Namespace), Name: o.Name, Namespace: o.Namespace, Created: o.Created,
@@ -58,6 +58,25 @@ func lowerService(o *dialect.Object, v dialect.View) (mesh.Part, []mesh.Finding)
 	}
 	r.ports(s.Spec.Ports, r.opaqueOf(o, v), &out)
 	return mesh.Part{Services: []mesh.Service{out}}, r.Found
+}
+
+// external says what a name for something else is: the cluster's DNS leads calls there, and what is there decides about them. A name that
+// is an address stands for nothing (core/v1 ServiceSpec.externalName).
+func (r *reader) external(name string) {
+	const field = "spec.externalName"
+	_, isAddr := netip.ParseAddr(name)
+	host := strings.TrimSuffix(name, ".")
+	_, _, ours := dialect.ServiceOf(host)
+	switch {
+	case name == "":
+		r.Refuse(field, "required", "")
+	case isAddr == nil:
+		r.Warn(field, fmt.Sprintf("%s is an address, and DNS takes it for a name, which nobody has", name), "write a Service without a selector, and an EndpointSlice")
+	case ours:
+		r.Info(field, fmt.Sprintf("the cluster's DNS has it as another name of %s: calls to it are calls to that, under that one's rules; rules for this name have no effect", host), "")
+	default:
+		r.Warn(field, "not supported yet: the service is not in the mesh; in a cluster, whose DNS knows the name, calls go to what is outside under it", "")
+	}
 }
 
 func (r *reader) addresses(spec *corev1.ServiceSpec, out *mesh.Service) {

@@ -76,21 +76,34 @@ func (r *reader) endpoint(at string, family discoveryv1.AddressType, e discovery
 		case i > 0:
 			r.Warn(field, "an endpoint's addresses beyond the first have no effect", "make it an endpoint of its own")
 		default:
-			set.Addrs = append(set.Addrs, r.addressOf(addr, e))
+			if a, ok := r.addressOf(addr, e); ok {
+				set.Addrs, set.Hints = append(set.Addrs, a), set.Hints || len(a.Zones)+len(a.Nodes) > 0
+			}
 		}
 	}
 }
 
-func (r *reader) addressOf(addr netip.Addr, e discoveryv1.Endpoint) mesh.EndpointAddr {
-	out := mesh.EndpointAddr{Addr: addr, Zone: ptr.Deref(e.Zone, ""), Ready: ptr.Deref(e.Conditions.Ready, true),
+// addressOf is no endpoint if it ends and serves nobody any more: those that end are there for when there are no others.
+func (r *reader) addressOf(addr netip.Addr, e discoveryv1.Endpoint) (out mesh.EndpointAddr, ok bool) {
+	out = mesh.EndpointAddr{Addr: addr, Zone: ptr.Deref(e.Zone, ""), Ready: ptr.Deref(e.Conditions.Ready, true),
 		Draining: ptr.Deref(e.Conditions.Terminating, false)}
 	if out.Draining {
-		out.Ready = ptr.Deref(e.Conditions.Serving, out.Ready)
+		if out.Ready = ptr.Deref(e.Conditions.Serving, out.Ready); !out.Ready {
+			return out, false
+		}
+	}
+	if h := e.Hints; h != nil {
+		for _, z := range h.ForZones {
+			out.Zones = append(out.Zones, z.Name)
+		}
+		for _, n := range h.ForNodes {
+			out.Nodes = append(out.Nodes, n.Name)
+		}
 	}
 	if t := e.TargetRef; t != nil && t.Kind == "Pod" { // of the slice's namespace, as its selector is
 		out.Workload = r.Object.Namespace + "/" + t.Name
 	}
-	return out
+	return out, true
 }
 
 // isServed adds a finding for ports that no proxy takes calls of: between services those over UDP, which go as they do without a mesh, and

@@ -3,6 +3,7 @@ package balance_test
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"net/netip"
 	"runtime"
@@ -320,6 +321,21 @@ func TestDrainingGetsNothing(t *testing.T) {
 	s.Update(nil, nil, eps[:1], start)
 	if got := send(t, s, &host{start, fine}, 20, nil); got["127.64.0.1"] != 20 {
 		t.Errorf("better one that is about to stop than none: %v", got)
+	}
+}
+
+// A workload with addresses of both families is one endpoint: called by the first that takes calls, and by no more than its share.
+func TestFamilies(t *testing.T) {
+	at := func(workload, addr string, draining bool) traffic.Endpoint {
+		return traffic.Endpoint{Addr: netip.MustParseAddrPort(addr), Workload: workload, Draining: draining}
+	}
+	eps := []traffic.Endpoint{at("a", "10.0.0.1:80", false), at("b", "10.0.0.2:80", true), at("", "10.0.0.3:80", false),
+		at("a", "[fd00::1]:80", false), at("b", "[fd00::2]:80", false), at("", "[fd00::3]:80", false)}
+	s := balance.NewSet()
+	s.Update(&balance.Policy{Algorithm: balance.RoundRobin}, nil, eps, start)
+	want := map[string]int{"10.0.0.1": 10, "fd00::2": 10, "10.0.0.3": 10, "fd00::3": 10} // of the last two nobody knows that they are one
+	if got := send(t, s, &host{start, fine}, 40, nil); !maps.Equal(got, want) {
+		t.Errorf("%v", got)
 	}
 }
 

@@ -87,8 +87,13 @@ func (s *Set) Update(p *Policy, o *outlier.Policy, eps []traffic.Endpoint, now t
 		known[who{e.Addr, e.ID}] = e
 	}
 	rest := slices.ContainsFunc(eps, func(e traffic.Endpoint) bool { return !e.Draining })
+	seen := map[instance]bool{}
 	for _, e := range eps {
-		if !e.Draining || !rest { // better one that is about to stop than none
+		if e.Draining && rest { // better one that is about to stop than none
+			continue
+		}
+		if i := (instance{e.Workload, e.Addr.Port()}); e.Workload == "" || !seen[i] {
+			seen[i] = true
 			v.endpoints = append(v.endpoints, s.endpoint(known, e, now))
 		}
 	}
@@ -97,6 +102,12 @@ func (s *Set) Update(p *Policy, o *outlier.Policy, eps []traffic.Endpoint, now t
 		v.ring = newRing(v.endpoints, p.Hash.MinRing)
 	}
 	s.now.Store(v)
+}
+
+// instance is what takes calls, whatever its addresses: a workload with addresses of both families is called by the first, and is no two.
+type instance struct {
+	workload string
+	port     uint16
 }
 
 // who is what an endpoint is known by: another account at its address is another endpoint.
