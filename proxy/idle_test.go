@@ -188,7 +188,7 @@ func TestIdleEnds(t *testing.T) {
 }
 
 // idleTLSBytes is what an end of a connection between proxies may hold that idles.
-const idleTLSBytes = 7 << 10
+const idleTLSBytes = 6 << 10
 
 // TestLinkRests: a connection between two proxies that has been silent for a moment holds no goroutine at either end, and carries calls as
 // before.

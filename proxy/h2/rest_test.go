@@ -25,6 +25,14 @@ type bed struct {
 	parked   bool
 	times    int
 	unparked int
+	told     int // see Rest
+}
+
+// Rest is told that the connection rests, so that it may let go of what it can make anew.
+func (b *bed) Rest() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.told++
 }
 
 func (b *bed) Read(p []byte) (int, error) {
@@ -148,6 +156,9 @@ func TestRest(t *testing.T) {
 			t.Errorf("the server's end rested %d times, want 4: once for each silence", n)
 		}
 		p.end(t)
+		if p.c.told != p.c.times || p.s.told != p.s.times {
+			t.Errorf("the connections below were told %d and %d times", p.c.told, p.s.told)
+		}
 		if p.c.unparked != 1 {
 			t.Errorf("the wait of the client, which was closed, was ended %d times", p.c.unparked)
 		}

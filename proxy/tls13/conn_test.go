@@ -354,6 +354,11 @@ func TestEnds(t *testing.T) {
 			if _, err := c.Read(make([]byte, 1)); err == nil {
 				t.Errorf("%s: read after Close", name)
 			}
+			if werr != nil { // an alert is not answered
+				if n, err := far.raw.Read(make([]byte, 1)); n > 0 || err == nil {
+					t.Errorf("%s: the peer got something for it", name)
+				}
+			}
 		}
 	}
 }
@@ -381,6 +386,17 @@ func TestCloseWhileBusy(t *testing.T) {
 	if n := borrowed(); n != 0 || !blank(&c.in.key) || !blank(&c.out.key) {
 		t.Errorf("%d buffers are lent, or keys are left", n)
 	}
+}
+
+// TestCloseFull: close_notify does not wait for long for a peer that reads nothing.
+func TestCloseFull(t *testing.T) {
+	c, _ := against(t, 0x1301, true)
+	for n := 1; n > 0; { // until not even a byte goes out
+		must(t, c.SetWriteDeadline(time.Now().Add(100*time.Millisecond)))
+		n, _ = c.Conn.Write(make([]byte, 1<<20))
+	}
+	must(t, c.SetWriteDeadline(time.Time{}))
+	c.Close()
 }
 
 // TestLateWrite: a write that fails by its deadline is the last, and a read's deadline changes nothing.
