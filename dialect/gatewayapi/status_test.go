@@ -168,6 +168,10 @@ func TestStatuses(t *testing.T) {
 			"Accepted=True/Accepted ResolvedRefs=True/ResolvedRefs Conflicted=False/NoConflicts Programmed=True/Programmed"},
 		{"two of a set", withSet(web, "  - {name: a, port: 81, protocol: TCP}\n  - {name: b, port: 81, protocol: TCP}\n"), "ListenerSet", "more", "listeners/a",
 			"Accepted=False/ProtocolConflict ResolvedRefs=True/ResolvedRefs Conflicted=True/ProtocolConflict Programmed=False/ProtocolConflict"},
+		{"what would give way to what has given way itself", withSet(web, "  - {name: tcp, port: 80, protocol: TCP}\n") +
+			"apiVersion: gateway.networking.k8s.io/v1\nkind: ListenerSet\nmetadata: {name: next, namespace: shop}\nspec:\n  parentRef: {name: edge}\n  listeners:\n" +
+			"  - {name: a, port: 80, protocol: HTTP, hostname: a.example}\n  - {name: b, port: 80, protocol: HTTP, hostname: a.example}\n", "ListenerSet", "next", "listeners/a",
+			"Accepted=False/HostnameConflict ResolvedRefs=True/ResolvedRefs Conflicted=True/HostnameConflict Programmed=False/HostnameConflict"},
 		{"the set", withSet(web, "  - {name: tcp, port: 80, protocol: TCP}\n"), "ListenerSet", "more", "", "Accepted=False/ListenersNotValid Programmed=False/ListenersNotValid"},
 
 		{"a UDPRoute", gatewayOf("  - {name: dns, port: 53, protocol: UDP}\n") + udpRoute("v1", 53), "UDPRoute", "it", "parents/0", "Accepted=True/Accepted ResolvedRefs=True/ResolvedRefs"},
