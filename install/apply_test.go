@@ -8,7 +8,17 @@ import (
 
 	"github.com/weft-mesh/weft/dialect"
 	"github.com/weft-mesh/weft/inject"
+	"github.com/weft-mesh/weft/install/gateway"
 )
+
+// An uninstall knows all kinds of what the control plane makes for gateways.
+func TestUninstallGateways(t *testing.T) {
+	for _, k := range gateway.Kinds {
+		if !slices.Contains(kinds, dialect.Key{Group: k.Group, Kind: k.Kind}) {
+			t.Errorf("%v would be left", k)
+		}
+	}
+}
 
 // After an uninstall nothing of weft's is there, and all of others' is: whatever the control plane made anew before it ended is gone too.
 func TestUninstall(t *testing.T) {

@@ -18,6 +18,7 @@ var kinds = []dialect.Key{
 	{Group: "admissionregistration.k8s.io", Kind: "MutatingWebhookConfiguration"},
 	{Group: "apps", Kind: "Deployment"},
 	{Group: "apps", Kind: "DaemonSet"},
+	{Group: "autoscaling", Kind: "HorizontalPodAutoscaler"},
 	{Group: "policy", Kind: "PodDisruptionBudget"},
 	{Group: "networking.k8s.io", Kind: "NetworkPolicy"},
 	{Kind: "Service"},
