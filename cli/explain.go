@@ -156,7 +156,7 @@ func (f *explainFlags) offline(call *transcript.Call) ([]explain.Branch, error) 
 	if err != nil {
 		return nil, err
 	}
-	return explain.Call(compile.All(snap, snap.Workloads[q.Caller()]), q)
+	return explain.Call(compile.All(snap, snap.Workloads.Get(q.Caller())), q)
 }
 
 // load reads a transcript, which says which workloads are taken to run, or configuration with Pods in it.

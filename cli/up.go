@@ -147,7 +147,7 @@ func (f *upFlags) serve(ctx context.Context, ctl *control.Control, others bool, 
 	g.Go(func() error { return server.Serve(ctx, proxies, ctl, server.Options{}) })
 	v := ctl.View()
 	fmt.Fprintf(out, "weft is up in %s: %s, %s. Start workloads with: weft run%s --service NAME --port PORT -- COMMAND\n",
-		f.state, counted(len(v.Objects), "object"), counted(len(v.Mesh.Services), "service"), stateHint(f.state))
+		f.state, counted(len(v.Objects), "object"), counted(v.Mesh.Services.Len(), "service"), stateHint(f.state))
 	return g.Wait()
 }
 

@@ -14,7 +14,7 @@ import (
 
 // Service compiles a host for a class of callers; nil: there is no such service.
 func Service(s *mesh.Snapshot, host string, class Class) *config.Service {
-	svc := s.Services[host]
+	svc := s.Services.Get(host)
 	if svc == nil {
 		return nil
 	}
@@ -85,7 +85,7 @@ func endpoints(s *mesh.Snapshot, svc *mesh.Service, p *mesh.Port, labels []strin
 
 // Workload compiles what w's own proxy needs; nil: there is no such workload.
 func Workload(s *mesh.Snapshot, key string) *config.Workload {
-	w := s.Workloads[key]
+	w := s.Workloads.Get(key)
 	if w == nil {
 		return nil
 	}
@@ -145,7 +145,7 @@ func appProto(s *mesh.Snapshot, w *mesh.Workload, p mesh.WorkloadPort) traffic.P
 
 // Gateway compiles what a gateway's proxies open, and where the calls go that come there; nil: there is no such gateway.
 func Gateway(s *mesh.Snapshot, key string) *config.Gateway {
-	g := s.Gateways[key]
+	g := s.Gateways.Get(key)
 	if g == nil {
 		return nil
 	}
@@ -162,7 +162,7 @@ func Gateway(s *mesh.Snapshot, key string) *config.Gateway {
 
 // Peer compiles what others' policies may ask of a workload; nil: there is no such workload.
 func Peer(s *mesh.Snapshot, key string) *config.Peer {
-	w := s.Workloads[key]
+	w := s.Workloads.Get(key)
 	if w == nil {
 		return nil
 	}
@@ -172,13 +172,13 @@ func Peer(s *mesh.Snapshot, key string) *config.Peer {
 // All compiles everything as caller sees it: what explain and test need.
 func All(s *mesh.Snapshot, caller *mesh.Workload) *config.Set {
 	set := config.NewSet()
-	for host, svc := range s.Services {
+	for host, svc := range s.Services.All() {
 		set.Services[host] = Service(s, host, ClassOf(s, svc, caller))
 		for _, ip := range svc.IPs {
 			set.Addresses[ip.String()] = &config.Address{Host: host}
 		}
 	}
-	for key, w := range s.Workloads {
+	for key, w := range s.Workloads.All() {
 		set.Workloads[key], set.Peers[key] = Workload(s, key), Peer(s, key)
 		for _, ip := range append([]netip.Addr{w.Addr}, w.Also...) {
 			if a := Address(s, ip, caller); a != nil {
@@ -186,7 +186,7 @@ func All(s *mesh.Snapshot, caller *mesh.Workload) *config.Set {
 			}
 		}
 	}
-	for key := range s.Gateways {
+	for key := range s.Gateways.Keys() {
 		set.Gateways[key] = Gateway(s, key)
 	}
 	return set

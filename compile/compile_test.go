@@ -70,7 +70,7 @@ func TestServiceOfAPlainMesh(t *testing.T) {
 		return traffic.Endpoint{Addr: netip.AddrPortFrom(a, 9080), ID: identity.Of("cluster.local", "default", "ratings"), Workload: fmt.Sprint("default/ratings-", n),
 			Tunnel: netip.AddrPortFrom(a, 15008), Weight: 1, Draining: drains}
 	}
-	want := &config.Service{Host: ratings, Namespace: "default", IPs: s.Services[ratings].IPs, Ports: []config.Port{{Number: 80, Name: "http", Proto: traffic.HTTP1,
+	want := &config.Service{Host: ratings, Namespace: "default", IPs: s.Services.Get(ratings).IPs, Ports: []config.Port{{Number: 80, Name: "http", Proto: traffic.HTTP1,
 		Pools: []config.Pool{{Endpoints: []traffic.Endpoint{end(2, true), end(3, false)}}}}}}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v\nwant\n%+v", got, want)
@@ -141,7 +141,7 @@ func TestClasses(t *testing.T) {
 	} {
 		s := snapshot(service("ratings", http), a, b, x.part)
 		for key, want := range map[string]compile.Class{"default/a-1": x.a, "other/b-2": x.b, "default/nobody": {}} {
-			if got := compile.ClassOf(s, s.Services[ratings], s.Workloads[key]); got != want {
+			if got := compile.ClassOf(s, s.Services.Get(ratings), s.Workloads.Get(key)); got != want {
 				t.Errorf("%s: %s is of class %+v, want %+v", x.what, key, got, want)
 			}
 		}
@@ -192,7 +192,7 @@ func TestWorkload(t *testing.T) {
 
 func TestAll(t *testing.T) {
 	s := snapshot(service("ratings", http), service("reviews", http), workload("default", "ratings", 1), workload("default", "reviews", 2))
-	set := compile.All(s, s.Workloads["default/reviews-2"])
+	set := compile.All(s, s.Workloads.Get("default/reviews-2"))
 	if len(set.Services) != 2 || len(set.Addresses) != 3 || len(set.Workloads) != 2 || len(set.Peers) != 2 { // both names have seven letters, so one virtual address
 		t.Errorf("%+v", set)
 	}
@@ -218,7 +218,7 @@ func TestAddress(t *testing.T) {
 		Endpoints: []mesh.EndpointSet{{Host: "thief.evil.svc.cluster.local", Ports: []mesh.Port{http}, Addrs: []mesh.EndpointAddr{{Addr: dual.Workloads[0].Addr, Ready: true}}}}}
 	s := snapshot(dual, naked, shared, headless, plain, thief, workload("default", "reviews", 4), mesh.Part{Authorizations: []mesh.Authorization{{Ref: ref("P", "out"), Out: true,
 		Selector: match.Selector{Labels: []string{"app=reviews"}}, Tiers: []authz.Tier{{Rules: []authz.Rule{{Dest: []match.Source{{Selectors: []match.Selector{{Labels: []string{"version=v1"}}}}}}}}}}}})
-	caller := s.Workloads["default/reviews-4"]
+	caller := s.Workloads.Get("default/reviews-4")
 	is := func(ip netip.Addr, caller *mesh.Workload, want *config.Address) {
 		t.Helper()
 		if got := compile.Address(s, ip, caller); !reflect.DeepEqual(got, want) {
@@ -237,7 +237,7 @@ func TestAddress(t *testing.T) {
 	bare := at(netip.MustParseAddr("127.64.0.2"), 2)
 	bare.Workload.Tunnel = netip.AddrPort{}
 	is(bare.Workload.Addr.Addr(), nil, bare)
-	is(s.Services["plain.default.svc.cluster.local"].IPs[0], nil, &config.Address{Host: "plain.default.svc.cluster.local"})
+	is(s.Services.Get("plain.default.svc.cluster.local").IPs[0], nil, &config.Address{Host: "plain.default.svc.cluster.local"})
 	is(node, nil, nil)
 	is(netip.MustParseAddr("198.51.100.1"), nil, nil)
 	if to, proto := at(v4, 1).At(9080); to.Addr != netip.AddrPortFrom(v4, 9080) || proto != traffic.HTTP1 {
@@ -312,8 +312,8 @@ func TestClassesAreFineEnough(t *testing.T) {
 			parts = append(parts, w)
 		}
 		s := snapshot(parts...)
-		for key, w := range s.Workloads {
-			class := compile.ClassOf(s, s.Services[ratings], w)
+		for key, w := range s.Workloads.All() {
+			class := compile.ClassOf(s, s.Services.Get(ratings), w)
 			alone := compile.Class{Namespace: w.Namespace, Known: strings.Join(w.Labels, ","), Labels: class.Labels, Node: w.Node, Zone: w.Zone}
 			got, want := compile.Service(s, ratings, class), compile.Service(s, ratings, alone)
 			if !reflect.DeepEqual(got, want) {
@@ -342,7 +342,7 @@ func TestHints(t *testing.T) {
 		caller := workload("default", "c", 1)
 		caller.Workloads[0].Zone = "b"
 		s := snapshot(svc, mesh.Part{Endpoints: []mesh.EndpointSet{set}}, caller)
-		class := compile.ClassOf(s, s.Services[ratings], s.Workloads["default/c-1"])
+		class := compile.ClassOf(s, s.Services.Get(ratings), s.Workloads.Get("default/c-1"))
 		if got := compile.Service(s, ratings, class).Ports[0].Pools[0].Endpoints; headless && (len(got) != 2 || class.Zone != "") || !headless && (len(got) != 1 || got[0].Addr.Addr() != set.Addrs[1].Addr) {
 			t.Errorf("headless %v: class %+v gets %+v", headless, class, got)
 		}

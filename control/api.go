@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"net"
 	"net/http"
 	"slices"
@@ -163,8 +162,8 @@ func (c *Control) registered(w *Workload) Registered {
 	out := Registered{Workload: w.Key(), Token: w.Token, Address: w.Address.String(), Tunnel: w.Tunnel().String(), TrustDomain: c.opts.TrustDomain,
 		Private: append([]string{c.opts.State}, c.opts.Private...), Rules: c.opts.Rules}
 	services := c.View().Mesh.Services
-	for _, host := range slices.Sorted(maps.Keys(services)) {
-		s := services[host]
+	for _, host := range slices.Sorted(services.Keys()) {
+		s := services.Get(host)
 		a := ServiceAddr{Name: s.Name, Namespace: s.Namespace, Host: s.Host}
 		if len(s.IPs) > 0 {
 			a.IP = s.IPs[0].String()
@@ -234,7 +233,7 @@ func (c *Control) serveExplain(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	b, err := explain.Call(compile.All(snap, snap.Workloads[q.Caller()]), q)
+	b, err := explain.Call(compile.All(snap, snap.Workloads.Get(q.Caller())), q)
 	if err != nil {
 		return err
 	}

@@ -123,12 +123,12 @@ func TestRegistrationLastsAsLongAsItsConnection(t *testing.T) {
 		!slices.Equal(got.Services[1].Ports, []Port{{Number: 9080, Name: "http"}}) {
 		t.Errorf("services %+v", got.Services)
 	}
-	if s.View().Mesh.Workloads[got.Workload] == nil {
+	if s.View().Mesh.Workloads.Get(got.Workload) == nil {
 		t.Error("it is not in the mesh")
 	}
 	resp.Body.Close()
 	eventually(t, "it is gone with its connection", func() bool {
-		return s.registry.get(got.Workload) == nil && s.View().Mesh.Workloads[got.Workload] == nil
+		return s.registry.get(got.Workload) == nil && s.View().Mesh.Workloads.Get(got.Workload) == nil
 	})
 }
 
@@ -137,7 +137,7 @@ func TestRegistrationOutlivesTheControlPlane(t *testing.T) {
 	s := serveAPI(t, options(t, state(t)))
 	got := decode[Registered](t, s.ask("POST", "/v1/workloads", reviews()))
 	s.close()
-	if s.registry.get(got.Workload) == nil || s.View().Mesh.Workloads[got.Workload] == nil {
+	if s.registry.get(got.Workload) == nil || s.View().Mesh.Workloads.Get(got.Workload) == nil {
 		t.Error("it is gone")
 	}
 }
@@ -171,7 +171,7 @@ func TestAnswersOfTheAPI(t *testing.T) {
 	if r := s.ask("POST", "/v1/workloads/drain?workload="+mine.Workload, nil, "authorization", mine.Token); r.StatusCode != 200 {
 		t.Errorf("drain: %s: %s", r.Status, text(t, r))
 	}
-	if !s.View().Mesh.Workloads[mine.Workload].Draining {
+	if !s.View().Mesh.Workloads.Get(mine.Workload).Draining {
 		t.Error("it does not drain")
 	}
 }

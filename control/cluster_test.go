@@ -339,7 +339,7 @@ func TestStreamsOfOneWorkloadAreBounded(t *testing.T) {
 // A cluster's services have the addresses that the cluster gave them.
 func TestNoAddressIsInvented(t *testing.T) {
 	p := run(t, newCity().options(t, 0, newFeed(synced(parse(t, twoServices)))))
-	for host, s := range p.View().Mesh.Services {
+	for host, s := range p.View().Mesh.Services.All() {
 		if len(s.IPs) > 0 {
 			t.Errorf("%s has %v", host, s.IPs)
 		}

@@ -442,6 +442,12 @@ func (c *Control) View() *View {
 	return v
 }
 
+// Mesh returns the mesh of now, whatever its size; nil: the control plane has stopped.
+func (c *Control) Mesh() (now *mesh.Snapshot) {
+	_ = c.do(func() { now = c.model.snap })
+	return now
+}
+
 // look works the view out, in the owner.
 func (c *Control) look() {
 	if c.view.Load() == nil {

@@ -29,7 +29,7 @@ func FuzzRegister(f *testing.F) {
 	f.Add([]byte(`{"namespace":"../..","service":"a b","account":"\u0000","address":"127.0.0.1"}`))
 	f.Add([]byte(`{"namespace":"default","service":"s","account":"a","address":"fe80::1%lo","labels":{"":""}}`))
 	p := run(f, options(f, state(f), newFeed(source.Event{Synced: true})))
-	before := len(p.View().Mesh.Workloads)
+	before := p.View().Mesh.Workloads.Len()
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var r Registration
 		if json.Unmarshal(b, &r) != nil {
@@ -42,11 +42,11 @@ func FuzzRegister(f *testing.F) {
 			}
 			return
 		}
-		if p.View().Mesh.Workloads[w.Key()] == nil {
+		if p.View().Mesh.Workloads.Get(w.Key()) == nil {
 			t.Errorf("%s: registered as %s, and not in the mesh", b, w.Key())
 		}
 		p.Deregister(w.Key(), w.Token)
-		if left := len(p.View().Mesh.Workloads); left != before {
+		if left := p.View().Mesh.Workloads.Len(); left != before {
 			t.Errorf("%s: %d workloads are left", b, left)
 		}
 	})

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -45,13 +44,13 @@ const mendAfter = 5 * time.Minute
 
 // Do applies the objects of gateways that have changed, and takes away those of gateways that are weft's no more. The API server takes
 // away itself what belongs to objects that are gone.
-func (x *Gateways) Do(ctx context.Context, v *View) error {
+func (x *Gateways) Do(ctx context.Context, now *mesh.Snapshot) error {
 	if x.made == nil {
 		x.made, x.taken = map[string]made{}, map[string][]mesh.Owner{}
 	}
 	var errs []error
-	for _, key := range slices.Sorted(maps.Keys(v.Mesh.Gateways)) {
-		g := v.Mesh.Gateways[key]
+	for _, key := range slices.Sorted(now.Gateways.Keys()) {
+		g := now.Gateways.Get(key)
 		if len(g.Made.Owners) == 0 { // of a file
 			continue
 		}
@@ -62,12 +61,12 @@ func (x *Gateways) Do(ctx context.Context, v *View) error {
 		errs = append(errs, err)
 	}
 	for key, owners := range x.taken {
-		if v.Mesh.Gateways[key] == nil {
+		if now.Gateways.Get(key) == nil {
 			errs = append(errs, x.note(key, owners, nil))
 		}
 	}
 	for key, m := range x.made {
-		if v.Mesh.Gateways[key] == nil {
+		if now.Gateways.Get(key) == nil {
 			err := x.remove(ctx, m, gateway.Kinds)
 			if errs = append(errs, err); err == nil {
 				delete(x.made, key)

@@ -126,7 +126,7 @@ func TestRefusedPolicyOfANamespaceOfACluster(t *testing.T) {
 	p := run(t, newCity().options(t, 0, f))
 	closed := func(workload string) (n int) {
 		snap := p.View().Mesh
-		w := snap.Workloads[workload]
+		w := snap.Workloads.Get(workload)
 		for _, e := range append(snap.Inbound(w).Authz, snap.Egress(w)...) {
 			n += len(e.Tiers)
 		}
@@ -160,8 +160,8 @@ func TestRefusedPolicyWhileItRuns(t *testing.T) {
 			t.Errorf("log %q", got)
 		}
 		now := p.View()
-		if len(now.Mesh.Services) != len(was.Services)+2 || len(now.Findings) != 2 {
-			t.Errorf("%d services, findings %v", len(now.Mesh.Services), now.Findings)
+		if now.Mesh.Services.Len() != was.Services.Len()+2 || len(now.Findings) != 2 {
+			t.Errorf("%d services, findings %v", now.Mesh.Services.Len(), now.Findings)
 		}
 		p.stop()
 	})

@@ -114,7 +114,7 @@ func (p *pods) stays(m *member) bool {
 
 // expected is the pods that have a proxy and an address. What is claimed to be a workload elsewhere has no session here.
 func (p *pods) expected() (out []string) {
-	for key, w := range p.c.publisher.snap.Workloads {
+	for key, w := range p.c.publisher.snap.Workloads.All() {
 		if w.Tunnel.IsValid() && !w.Claimed {
 			out = append(out, key)
 		}

@@ -17,8 +17,8 @@ import (
 // model is objects and the mesh that they make.
 type model struct {
 	objects *dialect.Set
-	parts   map[dialect.Key]*mesh.Part // what each object says, virtual addresses assigned
-	vips    *vips
+	vips    *vips                      // nil: services have the addresses that they come with
+	parts   map[dialect.Key]*mesh.Part // what each object says, virtual addresses assigned; where vips is nil the Set has it all
 	closed  map[dialect.Key]*mesh.Part // in the place of policies that nobody can read
 	snap    *mesh.Snapshot
 }
@@ -33,7 +33,12 @@ func (m *model) apply(put []*dialect.Object, gone []dialect.Key) (touched *mesh.
 	var changes []mesh.Change
 	said := m.objects.Apply(put, gone)
 	for _, key := range slices.SortedFunc(maps.Keys(said), dialect.Key.Compare) { // virtual addresses that collide go by order
-		now, some := m.addressed(said[key].New)
+		c := said[key]
+		if m.vips == nil {
+			changes = append(changes, mesh.Change{Old: &c.Old, New: &c.New})
+			continue
+		}
+		now, some := m.addressed(c.New)
 		changes = append(changes, mesh.Change{Old: m.parts[key], New: now})
 		if m.parts[key], fresh = now, fresh || some; now.Empty() {
 			delete(m.parts, key)
@@ -69,9 +74,6 @@ func (m *model) close(policies []*dialect.Object) (touched *mesh.Touched) {
 
 // addressed gives services without a virtual address one.
 func (m *model) addressed(p mesh.Part) (_ *mesh.Part, fresh bool) {
-	if m.vips == nil {
-		return &p, false
-	}
 	p.Services = slices.Clone(p.Services)
 	for i := range p.Services {
 		if s := &p.Services[i]; len(s.IPs) == 0 && !s.Headless {

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"bytes"
 	"errors"
 	"maps"
 	"net/netip"
@@ -19,6 +20,7 @@ type publisher struct {
 	sessions map[string][]*session                    // by workload, in the order of their coming; none is empty
 	wanted   map[string]map[*session]bool             // by resource name
 	services map[string]map[compile.Class]stream.Body // by host; what was encoded and is still true
+	scratch  []byte                                   // for encoding: what is kept has the size that it needs
 }
 
 func newPublisher() *publisher {
@@ -84,8 +86,8 @@ func (p *publisher) close(s *session) {
 	if len(p.sessions[s.workload]) == 0 {
 		delete(p.sessions, s.workload)
 	}
-	for name, who := range p.wanted {
-		if delete(who, s); len(who) == 0 {
+	for _, name := range s.names() {
+		if delete(p.wanted[name], s); len(p.wanted[name]) == 0 {
 			delete(p.wanted, name)
 		}
 	}
@@ -117,13 +119,13 @@ func (p *publisher) touched(old *mesh.Snapshot, t *mesh.Touched) map[string]bool
 	for host := range t.Hosts {
 		names[config.Name(config.KindService, host)] = true
 		for _, snap := range []*mesh.Snapshot{old, p.snap} {
-			virtual(snap.Services[host], names)
-			p.members(snap, snap.Services[host], names)
+			virtual(snap.Services.Get(host), names)
+			p.members(snap, snap.Services.Get(host), names)
 		}
 	}
 	for key := range t.Workloads {
 		for _, snap := range []*mesh.Snapshot{old, p.snap} {
-			about(snap.Workloads[key], names)
+			about(snap.Workloads.Get(key), names)
 		}
 		names[config.Name(config.KindPeer, key)] = true
 	}
@@ -132,7 +134,7 @@ func (p *publisher) touched(old *mesh.Snapshot, t *mesh.Touched) map[string]bool
 	}
 	p.declared(old, t, names)
 	for ns := range t.Namespaces {
-		for _, w := range p.snap.MembersOf(ns) {
+		for w := range p.snap.MembersOf(ns) {
 			names[config.Name(config.KindWorkload, w.Key())] = true
 		}
 	}
@@ -185,11 +187,11 @@ func (p *publisher) members(snap *mesh.Snapshot, svc *mesh.Service, names map[st
 // ports.
 func (p *publisher) declared(old *mesh.Snapshot, t *mesh.Touched, names map[string]bool) {
 	for host := range t.Hosts {
-		if old.Services[host] == p.snap.Services[host] {
+		if old.Services.Get(host) == p.snap.Services.Get(host) {
 			continue
 		}
 		for _, snap := range []*mesh.Snapshot{old, p.snap} {
-			svc := snap.Services[host]
+			svc := snap.Services.Get(host)
 			if svc == nil {
 				continue
 			}
@@ -234,32 +236,32 @@ func (p *publisher) body(name string, s *session) stream.Body {
 		return p.address(key, s.workload)
 	case config.KindWorkload:
 		if key == s.workload {
-			return encode(compile.Workload(p.snap, key))
+			return encode(p, compile.Workload(p.snap, key))
 		}
 	case config.KindPeer:
-		return encode(compile.Peer(p.snap, key))
+		return encode(p, compile.Peer(p.snap, key))
 	case config.KindGateway:
 		// It holds private keys: for whoever has proved the account, and not for who is said to have it.
-		if g, w := p.snap.Gateways[key], p.snap.Workloads[s.workload]; g != nil && w != nil && g.Runs(w) && s.account == g.Account {
-			return encode(compile.Gateway(p.snap, key))
+		if g, w := p.snap.Gateways.Get(key), p.snap.Workloads.Get(s.workload); g != nil && w != nil && g.Runs(w) && s.account == g.Account {
+			return encode(p, compile.Gateway(p.snap, key))
 		}
 	case config.KindTrust:
 		if key == p.trust.Domain {
-			return encode(&p.trust)
+			return encode(p, &p.trust)
 		}
 	}
 	return stream.Body{}
 }
 
 func (p *publisher) service(host, workload string) stream.Body {
-	svc := p.snap.Services[host]
+	svc := p.snap.Services.Get(host)
 	if svc == nil {
 		return stream.Body{}
 	}
-	class := compile.ClassOf(p.snap, svc, p.snap.Workloads[workload])
+	class := compile.ClassOf(p.snap, svc, p.snap.Workloads.Get(workload))
 	b, ok := p.services[host][class]
 	if !ok {
-		b = encode(compile.Service(p.snap, host, class))
+		b = encode(p, compile.Service(p.snap, host, class))
 		if p.services[host] == nil {
 			p.services[host] = map[compile.Class]stream.Body{}
 		}
@@ -273,13 +275,13 @@ func (p *publisher) address(ip, workload string) stream.Body {
 	if err != nil {
 		return stream.Body{}
 	}
-	return encode(compile.Address(p.snap, addr, p.snap.Workloads[workload]))
+	return encode(p, compile.Address(p.snap, addr, p.snap.Workloads.Get(workload)))
 }
 
-func encode[T any](v *T) stream.Body {
+func encode[T any](p *publisher, v *T) stream.Body {
 	if v == nil {
 		return stream.Body{}
 	}
-	b := config.Append(nil, v)
-	return stream.Body{Version: stream.VersionOf(b), Bytes: b}
+	p.scratch = config.Append(p.scratch[:0], v)
+	return stream.Body{Version: stream.VersionOf(p.scratch), Bytes: bytes.Clone(p.scratch)}
 }

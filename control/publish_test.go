@@ -23,7 +23,7 @@ func TestWhatIsWantedComes(t *testing.T) {
 	w := p.register("reviews", "v1")
 	x := p.proxy(w)
 	x.nothing()
-	ip := p.View().Mesh.Services["reviews.default.svc.cluster.local"].IPs[0]
+	ip := p.View().Mesh.Services.Get("reviews.default.svc.cluster.local").IPs[0]
 	all := []string{host("reviews"), host("nobody"), config.Name(config.KindAddress, ip.String()), config.Name(config.KindAddress, "240.1.2.3"),
 		config.Name(config.KindAddress, "no address"), config.Name(config.KindWorkload, w.Key()), config.Name(config.KindPeer, w.Key()),
 		config.Name(config.KindTrust, domain), config.Name(config.KindTrust, "elsewhere"), "weather/tomorrow", ""}

@@ -49,7 +49,7 @@ func in(file string, objects []*dialect.Object) []*dialect.Object {
 }
 
 func services(v *View) (out []string) {
-	for _, s := range v.Mesh.Services {
+	for _, s := range v.Mesh.Services.All() {
 		out = append(out, s.Name)
 	}
 	slices.Sort(out)
@@ -125,11 +125,11 @@ func TestWithoutSourcesNothingIsLeft(t *testing.T) {
 func TestBadVersionAtTheStart(t *testing.T) {
 	o := options(t, state(t), newFeed(synced(parse(t, twoServices))))
 	p := run(t, o)
-	was := p.View().Mesh.Services["reviews.default.svc.cluster.local"]
+	was := p.View().Mesh.Services.Get("reviews.default.svc.cluster.local")
 	p.stop()
 	o.Sources = []source.Source{newFeed(synced(parse(t, strings.ReplaceAll(twoServices, "9080", "many"))))}
 	p = run(t, o)
-	is := p.View().Mesh.Services["reviews.default.svc.cluster.local"]
+	is := p.View().Mesh.Services.Get("reviews.default.svc.cluster.local")
 	if is == nil || is.Ports[0].Number != 9080 || !slices.Equal(is.IPs, was.IPs) {
 		t.Errorf("in force is %+v, was %+v", is, was)
 	}
@@ -173,13 +173,13 @@ func TestAddressesAndTokensOverARestart(t *testing.T) {
 	o.Sources = []source.Source{newFeed(synced(parse(t, twoServices)))}
 	p = run(t, o)
 	is := p.View().Mesh
-	for host, s := range was.Services {
-		if now := is.Services[host]; now == nil || !slices.Equal(now.IPs, s.IPs) {
+	for host, s := range was.Services.All() {
+		if now := is.Services.Get(host); now == nil || !slices.Equal(now.IPs, s.IPs) {
 			t.Errorf("%s: %+v, was %+v", host, now, s)
 		}
 	}
-	for key, x := range was.Workloads {
-		if now := is.Workloads[key]; now == nil || now.Addr != x.Addr || now.ID != x.ID {
+	for key, x := range was.Workloads.All() {
+		if now := is.Workloads.Get(key); now == nil || now.Addr != x.Addr || now.ID != x.ID {
 			t.Errorf("%s: %+v, was %+v", key, now, x)
 		}
 	}
@@ -206,16 +206,16 @@ func TestGrace(t *testing.T) {
 		time.Sleep(29 * time.Second)
 		synctest.Wait()
 		for _, w := range []*Workload{back, gone} {
-			if p.View().Mesh.Workloads[w.Key()] == nil {
+			if p.View().Mesh.Workloads.Get(w.Key()) == nil {
 				t.Errorf("%s is gone after %v", w.Key(), time.Since(start))
 			}
 		}
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		if p.View().Mesh.Workloads[back.Key()] == nil {
+		if p.View().Mesh.Workloads.Get(back.Key()) == nil {
 			t.Errorf("%s came back, and is gone", back.Key())
 		}
-		if p.View().Mesh.Workloads[gone.Key()] != nil {
+		if p.View().Mesh.Workloads.Get(gone.Key()) != nil {
 			t.Errorf("%s did not come back in %v, and is there", gone.Key(), time.Since(start))
 		}
 		p.stop()
@@ -235,7 +235,7 @@ func TestChangedHearsOfThisRun(t *testing.T) {
 		p := run(t, o)
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if len(heard) != 1 || len(heard[0].Mesh.Services) != 2 {
+		if len(heard) != 1 || heard[0].Mesh.Services.Len() != 2 {
 			t.Errorf("heard %d times of the start", len(heard))
 		}
 		for range 5 { // changes that come together are told together

@@ -120,8 +120,8 @@ func (c *Control) trust() config.Trust {
 // publishTrust has proxies and files get the roots of now, and returns their version. It runs in the owner.
 func (c *Control) publishTrust() (version uint64) {
 	t := c.trust()
-	version = encode(&t).Version
-	if version != encode(&c.publisher.trust).Version {
+	version = encode(c.publisher, &t).Version
+	if version != encode(c.publisher, &c.publisher.trust).Version {
 		c.publisher.setTrust(t)
 		c.stirNews()
 	}

@@ -156,7 +156,7 @@ const askTime = 5 * time.Second
 func (c *Control) replicas() (at []netip.Addr) {
 	cl := c.opts.Cluster
 	_ = c.do(func() {
-		for _, w := range c.publisher.snap.MembersOf(cl.Namespace) {
+		for w := range c.publisher.snap.MembersOf(cl.Namespace) {
 			if w.ID == identity.Of(c.opts.TrustDomain, cl.Namespace, cl.Account) && w.Name != cl.Pod {
 				at = append(at, w.Addr)
 			}

@@ -108,7 +108,7 @@ func TestGatewayObjects(t *testing.T) {
 	do := func(want ...string) {
 		t.Helper()
 		s.did = nil
-		if err := x.Do(t.Context(), p.View()); err != nil || !slices.Equal(s.did, want) {
+		if err := x.Do(t.Context(), p.Mesh()); err != nil || !slices.Equal(s.did, want) {
 			t.Errorf("%v, want %v: %v", s.did, want, err)
 		}
 	}
@@ -155,7 +155,7 @@ func TestGatewayNamesThatAreTaken(t *testing.T) {
 				return said
 			}
 			for range 2 {
-				if err := x.Do(t.Context(), p.View()); err == nil || !strings.Contains(err.Error(), "Deployment default/edge-weft") || len(s.did) > 0 {
+				if err := x.Do(t.Context(), p.Mesh()); err == nil || !strings.Contains(err.Error(), "Deployment default/edge-weft") || len(s.did) > 0 {
 					t.Errorf("%v, did %v", err, s.did)
 				}
 			}
@@ -166,12 +166,12 @@ func TestGatewayNamesThatAreTaken(t *testing.T) {
 				t.Error(found)
 			}
 			f.emit(t, source.Event{Put: parse(t, strings.ReplaceAll(docs, "weft.dev/gateway-controller", "example.com/other"))})
-			if err := x.Do(t.Context(), p.View()); err != nil || len(s.did) > 0 {
+			if err := x.Do(t.Context(), p.Mesh()); err != nil || len(s.did) > 0 {
 				t.Errorf("%v, did %v", err, s.did)
 			}
 			f.emit(t, source.Event{Put: parse(t, docs)})
 			delete(s.objects, key)
-			if err := x.Do(t.Context(), p.View()); err != nil || len(s.did) != 4 {
+			if err := x.Do(t.Context(), p.Mesh()); err != nil || len(s.did) != 4 {
 				t.Errorf("%v, did %v", err, s.did)
 			}
 			if found := fmt.Sprint(p.View().Findings); strings.Contains(found, "Deployment default/edge-weft") {
@@ -179,7 +179,7 @@ func TestGatewayNamesThatAreTaken(t *testing.T) {
 			}
 			s.objects[key], s.did = theirs, nil // in the place of the gateway's own, meanwhile
 			f.emit(t, source.Event{Put: parse(t, strings.ReplaceAll(docs, "weft.dev/gateway-controller", "example.com/other"))})
-			if err := x.Do(t.Context(), p.View()); err != nil || !slices.Equal(s.did, []string{"-PodDisruptionBudget", "-Service", "-ServiceAccount"}) {
+			if err := x.Do(t.Context(), p.Mesh()); err != nil || !slices.Equal(s.did, []string{"-PodDisruptionBudget", "-Service", "-ServiceAccount"}) {
 				t.Errorf("%v, did %v", err, s.did)
 			}
 		})

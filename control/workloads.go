@@ -67,7 +67,7 @@ func (c *Control) Drain(ctx context.Context, key, token string) error {
 	}
 	var hosts []string
 	if err := c.do(func() {
-		if m := c.publisher.snap.Workloads[key]; m != nil {
+		if m := c.publisher.snap.Workloads.Get(key); m != nil {
 			for _, svc := range c.publisher.snap.ServicesOf(m) {
 				hosts = append(hosts, config.Name(config.KindService, svc.Host))
 			}

@@ -36,7 +36,7 @@ func TestServicesOfWorkloads(t *testing.T) {
 	if got := services(p.View()); !slices.Equal(got, []string{"details", "ratings", "reviews"}) {
 		t.Errorf("services %v: one without a port is none", got)
 	}
-	s := p.View().Mesh.Services["reviews.default.svc.cluster.local"]
+	s := p.View().Mesh.Services.Get("reviews.default.svc.cluster.local")
 	if len(s.Ports) != 1 || s.Ports[0].Number != 9080 {
 		t.Errorf("%+v: what the file says counts", s.Ports)
 	}
@@ -50,7 +50,7 @@ func TestServicesOfWorkloads(t *testing.T) {
 	if got := services(p.View()); !slices.Equal(got, []string{"ratings", "reviews"}) {
 		t.Errorf("services %v", got)
 	}
-	if n := len(p.View().Mesh.Workloads); n != 0 {
+	if n := p.View().Mesh.Workloads.Len(); n != 0 {
 		t.Errorf("%d workloads", n)
 	}
 	p.Deregister(a.Key(), a.Token) // once more
@@ -62,7 +62,7 @@ func TestServiceOfSeveralPorts(t *testing.T) {
 		r.Ports = []Port{{Number: 80, Protocol: "http"}, {Number: 81, Name: "admin", Protocol: "tcp"}, {Number: 82}}
 	})
 	var got []string
-	for _, x := range p.View().Mesh.Services["details.default.svc.cluster.local"].Ports {
+	for _, x := range p.View().Mesh.Services.Get("details.default.svc.cluster.local").Ports {
 		got = append(got, x.Name+" "+x.Proto.String())
 	}
 	if want := []string{"port-80 http/1.1", "admin tcp", "port-82 detect"}; !slices.Equal(got, want) {
@@ -78,7 +78,7 @@ func TestPortsOfSeveralWorkloads(t *testing.T) {
 	p := run(t, options(t, state(t)))
 	ends := func() (out []string) {
 		m := p.View().Mesh
-		s := m.Services["web.default.svc.cluster.local"]
+		s := m.Services.Get("web.default.svc.cluster.local")
 		for i := range s.Ports {
 			for _, e := range m.Endpoints(s, &s.Ports[i], nil) {
 				out = append(out, fmt.Sprintf("%d %s", s.Ports[i].Number, e.Workload.Name))
@@ -109,7 +109,7 @@ func TestPortsOfSeveralWorkloads(t *testing.T) {
 func TestLabelsOfWorkloads(t *testing.T) {
 	p := run(t, options(t, state(t)))
 	w := p.register("reviews", "v1", func(r *Registration) { r.Labels = map[string]string{"tier": "backend", "version": "mine"} })
-	if got, want := p.View().Mesh.Workloads[w.Key()].Labels, []string{"app=reviews", "tier=backend", "version=mine"}; !slices.Equal(got, want) {
+	if got, want := p.View().Mesh.Workloads.Get(w.Key()).Labels, []string{"app=reviews", "tier=backend", "version=mine"}; !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
@@ -183,7 +183,7 @@ func TestDrainSoonAfterARestart(t *testing.T) {
 	p = run(t, o)
 	done := make(chan error, 1)
 	go func() { done <- p.Drain(t.Context(), w.Key(), w.Token) }()
-	eventually(t, "it drains", func() bool { return p.View().Mesh.Workloads[w.Key()].Draining })
+	eventually(t, "it drains", func() bool { return p.View().Mesh.Workloads.Get(w.Key()).Draining })
 	x := p.proxy(a)
 	x.want(host("ratings"))
 	if got := draining(t, x.get()[host("ratings")]); !slices.Equal(got, []bool{true}) {
@@ -215,7 +215,7 @@ func TestDrainOverARestart(t *testing.T) {
 	if _, err := p.Register(back, os.Getuid()); err != nil {
 		t.Fatal(err)
 	}
-	if m := p.View().Mesh.Workloads[w.Key()]; m == nil || !m.Draining {
+	if m := p.View().Mesh.Workloads.Get(w.Key()); m == nil || !m.Draining {
 		t.Errorf("%+v", m)
 	}
 }
@@ -235,7 +235,7 @@ func TestFindings(t *testing.T) {
 	if found := p.View().Findings; len(found) > 0 {
 		t.Errorf("mended, and there are still %v", found)
 	}
-	if r := p.View().Mesh.Services["ratings.default.svc.cluster.local"]; r == nil {
+	if r := p.View().Mesh.Services.Get("ratings.default.svc.cluster.local"); r == nil {
 		t.Error("the service is gone")
 	}
 }
@@ -285,7 +285,7 @@ func TestViewWhileThingsChange(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				if v := p.View(); v == nil || v.Mesh.Workloads[w.Key()] == nil {
+				if v := p.View(); v == nil || v.Mesh.Workloads.Get(w.Key()) == nil {
 					t.Errorf("%v does not know %s", v, w.Key())
 				}
 				p.Deregister(w.Key(), w.Token)
@@ -294,7 +294,7 @@ func TestViewWhileThingsChange(t *testing.T) {
 	}
 	busy.Wait()
 	p.stop()
-	if v := p.View(); v == nil || len(v.Mesh.Workloads) > 0 {
+	if v := p.View(); v == nil || v.Mesh.Workloads.Len() > 0 {
 		t.Errorf("%v", v)
 	}
 }
@@ -302,7 +302,7 @@ func TestViewWhileThingsChange(t *testing.T) {
 func TestLoad(t *testing.T) {
 	w := Simulated(Registration{Namespace: "default", Name: "ratings-1", Service: "ratings", Account: "ratings"}, 258, noon)
 	v := Load(domain, parse(t, twoServices), nil, []*Workload{w})
-	if m := v.Mesh.Workloads[w.Key()]; m == nil || m.Addr != addr("127.64.1.2") || len(v.Objects) != 3 {
+	if m := v.Mesh.Workloads.Get(w.Key()); m == nil || m.Addr != addr("127.64.1.2") || len(v.Objects) != 3 {
 		t.Errorf("%+v, %d objects", m, len(v.Objects))
 	}
 }

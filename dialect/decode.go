@@ -14,7 +14,7 @@ import (
 // is misspelt so has no effect, as its finding says.
 func Decode(o *Object, into any) error {
 	if o.Packed != "" {
-		return unmarshal("", []byte(o.Packed), into)
+		return unmarshal("", o.text(), into)
 	}
 	tree := maps.Clone(o.Tree)
 	delete(tree, "metadata") // the object carries it already, and dates in it may be anything
@@ -25,7 +25,7 @@ func Decode(o *Object, into any) error {
 func DecodeField(o *Object, field string, into any) error {
 	if o.Packed != "" {
 		var fields map[string]json.RawMessage
-		if err := json.Unmarshal([]byte(o.Packed), &fields); err != nil || fields[field] == nil {
+		if err := json.Unmarshal(o.text(), &fields); err != nil || fields[field] == nil {
 			return err
 		}
 		return unmarshal(field, fields[field], into)

@@ -28,7 +28,7 @@ type Object struct {
 	Annotations map[string]string
 	Created     time.Time      // metadata.creationTimestamp, else when the source first saw it
 	Tree        map[string]any // the whole object as JSON values: map[string]any, []any, string, float64, int64, bool, nil
-	Packed      string         // the same as text, where Pack has taken the tree out. Readers get objects with a tree; others call Whole
+	Packed      string         // the same as abridged text, where Pack has taken the tree out. Readers get objects with a tree; others call Whole
 	Source      Position       // where it begins
 	Lines       map[string]int // line by field path, as "spec.http[0].match"; nil: unknown
 }

@@ -29,9 +29,35 @@ func (o *Object) Pack() *Object {
 		return o
 	}
 	packed := *o
-	packed.Tree, packed.Packed = nil, string(text)
+	packed.Tree, packed.Packed = nil, abridge.Replace(string(text))
 	return &packed
 }
+
+// often is in the text of many objects: a control character, of which JSON has none, stands for each.
+var often = []string{
+	`{"metadata":{"generation":1,"uid":"`, `{"metadata":{"uid":"`, `"},"spec":{"containers":[{"ports":[{"containerPort":`, `,"protocol":"TCP"}`, `,"name":"`, `]}],"nodeName":"`,
+	`","serviceAccountName":"`, `"},"status":{"conditions":[{"status":"True","type":"Ready"}],"phase":"Running","podIP":"`,
+	`"},"status":{"conditions":[{"status":"False","type":"Ready"}],"phase":"Running","podIP":"`,
+	`{"addressType":"IPv4","endpoints":[{"addresses":["`, `"],"conditions":{"ready":true,"serving":true,"terminating":false},"targetRef":{"kind":"Pod","name":"`,
+	`"}},{"addresses":["`, `"}}],"metadata":{"`, `"],"conditions":{"ready":`, `"targetRef":{"kind":"Pod","name":"`, `"ports":[{"`, `"appProtocol":"`, `"targetPort":`,
+	`"spec":{"clusterIP":"`, `"clusterIPs":["`, `"selector":{"`, `"type":"ClusterIP"`, `"generation":`, `"uid":"`,
+}
+
+// marks are the control characters, but for those that a text file may have.
+const marks = "\x01\x02\x03\x04\x05\x06\x07\x08\x0b\x0c\x0e\x0f\x10\x11\x12\x13\x14\x15\x16\x17\x18\x19\x1a\x1b"
+
+var abridge, amplify = abridging()
+
+func abridging() (to, from *strings.Replacer) {
+	var there, back []string
+	for i, s := range often {
+		there, back = append(there, s, marks[i:i+1]), append(back, marks[i:i+1], s)
+	}
+	return strings.NewReplacer(there...), strings.NewReplacer(back...)
+}
+
+// text is the packed text in full.
+func (o *Object) text() []byte { return []byte(amplify.Replace(o.Packed)) }
 
 // Whole returns the tree, of a packed object a fresh one.
 func (o *Object) Whole() map[string]any {
@@ -39,7 +65,7 @@ func (o *Object) Whole() map[string]any {
 		return o.Tree
 	}
 	var tree map[string]any
-	if err := kjson.UnmarshalCaseSensitivePreserveInts([]byte(o.Packed), &tree); err != nil {
+	if err := kjson.UnmarshalCaseSensitivePreserveInts(o.text(), &tree); err != nil {
 		return nil // Pack wrote it: there is no such text
 	}
 	tree["apiVersion"], tree["kind"] = strings.TrimPrefix(o.Group+"/"+o.Version, "/"), o.Kind

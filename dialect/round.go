@@ -26,20 +26,21 @@ func (r *round) remember(k Key) {
 		return
 	}
 	r.before[k] = mesh.Part{}
-	if e := r.set.entries[k]; e != nil {
-		r.before[k] = e.part
+	if e := r.set.entries.get(k); e != nil {
+		r.before[k] = e.part()
 	}
 }
 
 func (r *round) delete(k Key) {
 	s := r.set
-	e := s.entries[k]
+	e := s.entries.get(k)
 	if e == nil {
 		return
 	}
 	r.remember(k)
 	s.forgetAsked(e)
-	delete(s.entries, k)
+	s.count(e.all(), -1)
+	s.entries.delete(k)
 	delete(r.dirty, k)
 	if ref := s.ref(e); e.kind == nil && s.strange[ref] == k {
 		delete(s.strange, ref)
@@ -52,9 +53,9 @@ func (r *round) delete(k Key) {
 
 func (r *round) put(o *Object) {
 	s, k := r.set, o.Key()
-	e := s.entries[k]
+	e := s.entries.get(k)
 	if e == nil {
-		e = &entry{key: k, kind: Find(s.kinds, k.Group, k.Kind)}
+		e = &entry{kind: Find(s.kinds, k.Group, k.Kind)}
 		s.index(e, o)
 	} else if o = created(o, e.object.Created); o.Same(e.object) {
 		e.moved(o)
@@ -62,13 +63,15 @@ func (r *round) put(o *Object) {
 	}
 	r.remember(k)
 	e.object = o
+	var flaws []mesh.Finding
 	if e.kind == nil {
-		_, e.flaws = kindOf(s.kinds, o)
+		_, flaws = kindOf(s.kinds, o)
 	} else {
-		e.flaws = check(e.kind, s.fields[e.kind], o)
+		flaws = check(e.kind, s.fields[e.kind], o)
 	}
+	s.remark(e, flaws, nil)
 	r.dirty[k] = true
-	if !anyError(e.flaws) {
+	if !anyError(flaws) {
 		r.show(e, o) // until it is lowered there is no better guess
 	}
 }
@@ -90,12 +93,12 @@ func (r *round) show(e *entry, o *Object) {
 		return
 	}
 	e.shown = o
-	for _, d := range append(listed(e.key), dependency{Key: e.key}) {
+	for _, d := range append(listed(e.key()), dependency{Key: e.key()}) {
 		delete(r.set.lists, d)
 		if asked := r.set.asked[d]; asked != nil {
 			for other := range asked.by {
 				if other != e {
-					r.dirty[other.key] = true
+					r.dirty[other.key()] = true
 				}
 			}
 		}
@@ -108,7 +111,7 @@ func (r *round) settle() {
 		now := slices.SortedFunc(maps.Keys(r.dirty), Key.Compare)
 		r.dirty = map[Key]bool{}
 		for _, k := range now {
-			if e := r.set.entries[k]; e != nil {
+			if e := r.set.entries.get(k); e != nil {
 				r.remember(k)
 				r.lower(e)
 			}
@@ -119,47 +122,54 @@ func (r *round) settle() {
 // lower reads the newest version of an object, and the last good one if that is not in force.
 func (r *round) lower(e *entry) {
 	r.set.forgetAsked(e)
-	e.part, e.found = mesh.Part{}, e.flaws
+	flaws := e.flaws()
 	if e.kind == nil {
+		e.says(mesh.Part{})
+		r.set.remark(e, flaws, flaws)
 		return
 	}
 	if e.kind.Status != nil {
-		r.set.stirred[e.key] = true
+		r.set.stirred[e.key()] = true
 	}
-	e.part, e.found = judge(e.kind, e.flaws, e.object, view{r.set, e})
-	if !anyError(e.found) {
+	part, found := judge(e.kind, flaws, e.object, view{r.set, e})
+	if !anyError(found) {
+		e.says(part)
+		r.set.remark(e, flaws, found)
 		e.good = e.object
 		r.show(e, e.object)
 		return
 	}
-	r.show(e, r.fallBack(e))
+	part, found, shown := r.fallBack(e, part, found)
+	e.says(part)
+	r.set.remark(e, flaws, found)
+	r.show(e, shown)
 }
 
-// fallBack brings the last good version of an object into force, if it is another than the newest, and returns it.
-func (r *round) fallBack(e *entry) *Object {
+// fallBack brings the last good version of an object into force, if it is another than the newest, and returns it with what it and the findings
+// say then.
+func (r *round) fallBack(e *entry, part mesh.Part, found []mesh.Finding) (mesh.Part, []mesh.Finding, *Object) {
 	if e.good == nil || e.good == e.object {
-		return nil
+		return part, found, nil
 	}
-	part, found := lower(e.kind, e.good, view{r.set, e})
-	if anyError(found) {
-		return nil
+	last, wrong := lower(e.kind, e.good, view{r.set, e})
+	if anyError(wrong) {
+		return part, found, nil
 	}
-	e.part = part
-	e.found = slices.Clone(e.found)
-	for i := range e.found {
-		if e.found[i].Level == mesh.Error {
-			e.found[i].Text += "; the last good version, of " + e.good.Source.String() + ", stays in force"
+	found = slices.Clone(found)
+	for i := range found {
+		if found[i].Level == mesh.Error {
+			found[i].Text += "; the last good version, of " + e.good.Source.String() + ", stays in force"
 		}
 	}
-	return e.good
+	return last, found, e.good
 }
 
 func (r *round) changes() map[Key]Change {
 	out := map[Key]Change{}
 	for k, old := range r.before {
 		var now mesh.Part
-		if e := r.set.entries[k]; e != nil {
-			now = e.part
+		if e := r.set.entries.get(k); e != nil {
+			now = e.part()
 		}
 		if !reflect.DeepEqual(old, now) {
 			out[k] = Change{old, now}

@@ -18,31 +18,143 @@ import (
 type Set struct {
 	kinds   []Kind
 	fields  map[*Kind]*field
-	entries map[Key]*entry
+	entries entries
 	strange map[decision.Ref]Key               // objects whose kind nobody knows
 	byKind  map[dependency]map[*entry]struct{} // by kind and namespace
 	lists   map[dependency][]*Object           // answers of List, until an object of the kind changes
 	asked   map[dependency]*askers             // who asked for what
 	reports map[string][]Located
-	stirred map[Key]bool // objects whose status may have changed
+	stirred map[Key]bool        // objects whose status may have changed
+	said    [mesh.Error + 1]int // findings about objects, by level
 }
 
 // Change is what an object said before and says now.
 type Change struct{ Old, New mesh.Part }
 
-// entry is what is known of one key.
+// entry is what is known of one key. Of a cluster's 100,000 Pods each has one.
 type entry struct {
-	key    Key
 	kind   *Kind   // nil: nobody knows it
 	object *Object // the newest version
 	good   *Object // the last version that was once in force; nil: none
 	shown  *Object // what other objects see; nil: nothing
 
-	flaws []mesh.Finding // of the newest version, without looking at others
-	found []mesh.Finding // of the newest version, all
-	noted []mesh.Finding // by others than its reader, see Note
-	part  mesh.Part      // in force
-	asked []*askers      // that it is among
+	remarks   *remarks        // nil: there is nothing to say
+	workloads []mesh.Workload // its part in force, where that has nothing else
+	rest      *mesh.Part      // its part in force; nil: see workloads
+	asked     []*askers       // that it is among
+}
+
+// remarks are findings of the newest version.
+type remarks struct {
+	flaws []mesh.Finding // without looking at others
+	found []mesh.Finding // all that its reader says
+	noted []mesh.Finding // by others, see Note
+}
+
+func (e *entry) key() Key { return e.object.Key() }
+
+// part is what the object says, in force.
+func (e *entry) part() mesh.Part {
+	if e.rest != nil {
+		return *e.rest
+	}
+	return mesh.Part{Workloads: e.workloads}
+}
+
+func (e *entry) says(p mesh.Part) {
+	e.workloads, e.rest = p.Workloads, nil
+	if p.Workloads = nil; !p.Empty() {
+		p.Workloads = e.workloads
+		e.workloads, e.rest = nil, &p
+	}
+}
+
+func (e *entry) flaws() []mesh.Finding {
+	if e.remarks == nil {
+		return nil
+	}
+	return e.remarks.flaws
+}
+
+func (e *entry) found() []mesh.Finding {
+	if e.remarks == nil {
+		return nil
+	}
+	return e.remarks.found
+}
+
+func (e *entry) noted() []mesh.Finding {
+	if e.remarks == nil {
+		return nil
+	}
+	return e.remarks.noted
+}
+
+// all is what there is to say, whoever says it.
+func (e *entry) all() []mesh.Finding { return slices.Concat(e.found(), e.noted()) }
+
+// remark keeps what a reader has to say of an object.
+func (s *Set) remark(e *entry, flaws, found []mesh.Finding) {
+	s.count(e.found(), -1)
+	s.count(found, 1)
+	noted := e.noted()
+	if e.remarks = nil; len(flaws)+len(found)+len(noted) > 0 {
+		e.remarks = &remarks{flaws, found, noted}
+	}
+}
+
+func (s *Set) count(found []mesh.Finding, n int) {
+	for i := range found {
+		s.said[found[i].Level] += n
+	}
+}
+
+// Count returns how many findings of a level there are, of objects and by Report.
+func (s *Set) Count(l mesh.Level) int {
+	n := s.said[l]
+	for _, list := range s.reports {
+		for i := range list {
+			if list[i].Level == l {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// entries are found by what they are of: all of a kind in one map.
+type entries map[sort]map[name]*entry
+
+type sort struct{ group, kind string }
+
+type name struct{ namespace, name string }
+
+func (m entries) get(k Key) *entry { return m[sort{k.Group, k.Kind}][name{k.Namespace, k.Name}] }
+
+func (m entries) set(k Key, e *entry) {
+	of := m[sort{k.Group, k.Kind}]
+	if of == nil {
+		of = map[name]*entry{}
+		m[sort{k.Group, k.Kind}] = of
+	}
+	of[name{k.Namespace, k.Name}] = e
+}
+
+func (m entries) delete(k Key) {
+	of := m[sort{k.Group, k.Kind}]
+	if delete(of, name{k.Namespace, k.Name}); len(of) == 0 {
+		delete(m, sort{k.Group, k.Kind})
+	}
+}
+
+func (m entries) all(yield func(*entry) bool) {
+	for _, of := range m {
+		for _, e := range of {
+			if !yield(e) {
+				return
+			}
+		}
+	}
 }
 
 // dependency is what a reader may ask for: an object, or all of a kind in a namespace or everywhere.
@@ -59,7 +171,7 @@ type askers struct {
 
 // NewSet returns an empty set of objects of these kinds, which stay as they are from now on.
 func NewSet(kinds []Kind) *Set {
-	s := &Set{kinds: kinds, fields: map[*Kind]*field{}, entries: map[Key]*entry{}, strange: map[decision.Ref]Key{},
+	s := &Set{kinds: kinds, fields: map[*Kind]*field{}, entries: entries{}, strange: map[decision.Ref]Key{},
 		byKind: map[dependency]map[*entry]struct{}{}, lists: map[dependency][]*Object{}, asked: map[dependency]*askers{},
 		reports: map[string][]Located{}, stirred: map[Key]bool{}}
 	for i := range kinds {
@@ -99,30 +211,34 @@ func (s *Set) Stirred() []Key {
 // Status says what an object's status is to be; nil: it is gone, or its status is not weft's to write. What it looks at is noted, so that
 // the object is among those stirred when that changes.
 func (s *Set) Status(k Key) Status {
-	e := s.entries[k]
+	e := s.entries.get(k)
 	if e == nil || e.kind == nil || e.kind.Status == nil {
 		return nil
 	}
-	return e.kind.Status(e.object, view{s, e}, slices.Concat(e.found, e.noted))
+	return e.kind.Status(e.object, view{s, e}, e.all())
 }
 
 // Note keeps what is found of an object by others than its reader, as by who acts on what it says, in place of what was noted before. It is
 // no Error: the object is in force. changed: it is other than before.
 func (s *Set) Note(r decision.Ref, found []mesh.Finding) (changed bool) {
 	e := s.entryOf(r.At(""))
-	if e == nil || slices.Equal(e.noted, found) {
+	if e == nil || slices.Equal(e.noted(), found) {
 		return false
 	}
-	e.noted = found
+	s.count(e.noted(), -1)
+	s.count(found, 1)
+	if e.remarks = (&remarks{e.flaws(), e.found(), found}); len(e.flaws())+len(e.all()) == 0 {
+		e.remarks = nil
+	}
 	if e.kind != nil && e.kind.Status != nil {
-		s.stirred[e.key] = true
+		s.stirred[e.key()] = true
 	}
 	return true
 }
 
 // Get returns the newest version of an object, in force or not; nil: there is none.
 func (s *Set) Get(group, kind, namespace, name string) *Object {
-	if e := s.entries[Key{group, kind, namespace, name}]; e != nil {
+	if e := s.entries.get(Key{group, kind, namespace, name}); e != nil {
 		return e.object
 	}
 	return nil
@@ -130,8 +246,8 @@ func (s *Set) Get(group, kind, namespace, name string) *Object {
 
 // Refused says whether the newest version of an object is not in force.
 func (s *Set) Refused(k Key) bool {
-	e := s.entries[k]
-	return e != nil && anyError(e.found)
+	e := s.entries.get(k)
+	return e != nil && anyError(e.found())
 }
 
 // All returns the newest version of every object, sorted by position.
@@ -142,7 +258,7 @@ func (s *Set) All() []*Object {
 // Good returns the last good version of every object that has one and that is kept, sorted by position: what to keep over a restart.
 func (s *Set) Good(kept func(Key) bool) []*Object {
 	return s.collect(func(e *entry) *Object {
-		if e.good == nil || !kept(e.key) {
+		if e.good == nil || !kept(e.key()) {
 			return nil
 		}
 		return e.good
@@ -150,7 +266,7 @@ func (s *Set) Good(kept func(Key) bool) []*Object {
 }
 
 func (s *Set) collect(version func(*entry) *Object) (out []*Object) {
-	for _, e := range s.entries {
+	for e := range s.entries.all {
 		if o := version(e); o != nil {
 			out = append(out, o)
 		}
@@ -164,9 +280,9 @@ func (s *Set) collect(version func(*entry) *Object) (out []*Object) {
 // Parts returns what every object that is in force says.
 func (s *Set) Parts() map[Key]mesh.Part {
 	out := map[Key]mesh.Part{}
-	for k, e := range s.entries {
-		if !e.part.Empty() {
-			out[k] = e.part
+	for e := range s.entries.all {
+		if p := e.part(); !p.Empty() {
+			out[e.key()] = p
 		}
 	}
 	return out
@@ -175,11 +291,11 @@ func (s *Set) Parts() map[Key]mesh.Part {
 // Unguarded returns why no version of an object is in force whose kind guards calls, or seems to be a misspelled one that does;
 // none: one is, or it guards nothing.
 func (s *Set) Unguarded(k Key) (why []Located) {
-	e := s.entries[k]
+	e := s.entries.get(k)
 	if e == nil || e.kind != nil && !e.kind.Guards || e.shown != nil {
 		return nil
 	}
-	for _, f := range e.found {
+	for _, f := range e.found() {
 		if f.Level == mesh.Error {
 			why = append(why, Located{e.object.At(f.Field), f})
 		}
@@ -209,8 +325,8 @@ func (s *Set) Report(source string, found []Located) { s.reports[source] = found
 
 // Findings returns all there is to say, of objects and by Report, sorted by position.
 func (s *Set) Findings() (out []Located) {
-	for _, e := range s.entries {
-		for _, f := range slices.Concat(e.found, e.noted) {
+	for e := range s.entries.all {
+		for _, f := range e.all() {
 			out = append(out, Located{e.object.At(f.Field), f})
 		}
 	}
@@ -237,12 +353,12 @@ func (s *Set) Locate(f mesh.Finding) Position {
 func (s *Set) entryOf(r decision.Ref) *entry {
 	for i := range s.kinds {
 		if k := &s.kinds[i]; k.Dialect == r.Dialect && k.Name == r.Kind {
-			if e := s.entries[Key{k.Group, k.Name, r.Namespace, r.Name}]; e != nil {
+			if e := s.entries.get(Key{k.Group, k.Name, r.Namespace, r.Name}); e != nil {
 				return e
 			}
 		}
 	}
-	return s.entries[s.strange[r.At("")]]
+	return s.entries.get(s.strange[r.At("")])
 }
 
 func (p Position) compare(q Position) int { return cmp.Or(cmp.Compare(p.File, q.File), p.Line-q.Line) }

@@ -16,7 +16,7 @@ type view struct {
 func (v view) Get(group, kind, namespace, name string) *Object {
 	k := Key{group, kind, namespace, name}
 	v.note(dependency{Key: k})
-	if e := v.set.entries[k]; e != nil {
+	if e := v.set.entries.get(k); e != nil {
 		return e.shown
 	}
 	return nil
@@ -77,11 +77,11 @@ func listed(k Key) []dependency {
 
 func (s *Set) index(e *entry, o *Object) {
 	e.object = o
-	s.entries[e.key] = e
+	s.entries.set(e.key(), e)
 	if e.kind == nil {
-		s.strange[s.ref(e)] = e.key
+		s.strange[s.ref(e)] = e.key()
 	}
-	for _, d := range listed(e.key) {
+	for _, d := range listed(e.key()) {
 		if s.byKind[d] == nil {
 			s.byKind[d] = map[*entry]struct{}{}
 		}
@@ -92,7 +92,7 @@ func (s *Set) index(e *entry, o *Object) {
 // ref is the object's name as findings carry it.
 func (s *Set) ref(e *entry) decision.Ref {
 	if e.kind == nil {
-		return e.object.Ref(dialectOf(s.kinds, e.key.Group))
+		return e.object.Ref(dialectOf(s.kinds, e.object.Group))
 	}
 	return e.object.Ref(e.kind.Dialect)
 }

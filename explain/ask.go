@@ -3,7 +3,6 @@ package explain
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -73,12 +72,12 @@ func (a *Asked) Query(s *mesh.Snapshot) (Query, error) {
 
 // enter makes the call one to a gateway. https:// and tls:// begin with TLS, by the name in the URL.
 func (q *Query) enter(s *mesh.Snapshot, via string, u *url.URL) error {
-	g := s.Gateways[via]
+	g := s.Gateways.Get(via)
 	if g == nil {
-		g = s.Gateways["default/"+via]
+		g = s.Gateways.Get("default/" + via)
 	}
 	if g == nil {
-		return fmt.Errorf("there is no gateway %q of weft's that is in force; there are: %s", via, strings.Join(slices.Sorted(maps.Keys(s.Gateways)), ", "))
+		return fmt.Errorf("there is no gateway %q of weft's that is in force; there are: %s", via, strings.Join(slices.Sorted(s.Gateways.Keys()), ", "))
 	}
 	q.Gateway = g.Key()
 	if u.Scheme == "https" || u.Scheme == "tls" {
@@ -91,7 +90,7 @@ func (q *Query) enter(s *mesh.Snapshot, via string, u *url.URL) error {
 		q.Scheme = u.Scheme
 	}
 	q.Datagrams = u.Scheme == "udp"
-	for _, w := range s.MembersOf(g.Namespace) {
+	for w := range s.MembersOf(g.Namespace) {
 		if g.Runs(w) && (q.To == "" || w.Key() < q.To) {
 			q.To = w.Key()
 		}
@@ -133,7 +132,7 @@ func HostName(name, namespace string) string {
 // workloadKey finds a workload by its key, its name, its service or its account.
 func workloadKey(s *mesh.Snapshot, name string) (string, error) {
 	for _, key := range []string{name, "default/" + name} {
-		if s.Workloads[key] != nil {
+		if s.Workloads.Get(key) != nil {
 			return key, nil
 		}
 	}
@@ -141,8 +140,8 @@ func workloadKey(s *mesh.Snapshot, name string) (string, error) {
 	if !ok {
 		namespace, short = "", name
 	}
-	for _, key := range slices.Sorted(maps.Keys(s.Workloads)) {
-		w := s.Workloads[key]
+	for _, key := range slices.Sorted(s.Workloads.Keys()) {
+		w := s.Workloads.Get(key)
 		if namespace != "" && w.Namespace != namespace {
 			continue
 		}
@@ -150,5 +149,5 @@ func workloadKey(s *mesh.Snapshot, name string) (string, error) {
 			return key, nil
 		}
 	}
-	return "", fmt.Errorf("there is no workload %q; there are: %s", name, strings.Join(slices.Sorted(maps.Keys(s.Workloads)), ", "))
+	return "", fmt.Errorf("there is no workload %q; there are: %s", name, strings.Join(slices.Sorted(s.Workloads.Keys()), ", "))
 }

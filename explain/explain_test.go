@@ -45,7 +45,7 @@ func world() *mesh.Snapshot {
 
 func ask(t *testing.T, s *mesh.Snapshot, path string) explain.Branch {
 	t.Helper()
-	b, err := explain.Call(compile.All(s, s.Workloads["default/web"]), explain.Query{From: "default/web", Proto: traffic.HTTP1, Host: host, Port: 80,
+	b, err := explain.Call(compile.All(s, s.Workloads.Get("default/web")), explain.Query{From: "default/web", Proto: traffic.HTTP1, Host: host, Port: 80,
 		Method: "GET", Authority: "reviews", Path: path})
 	if err != nil || len(b) != 1 {
 		t.Fatalf("%v: %+v", err, b)
@@ -73,7 +73,7 @@ func TestUnknown(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		b, err := explain.Call(compile.All(s, s.Workloads[q.From]), q)
+		b, err := explain.Call(compile.All(s, s.Workloads.Get(q.From)), q)
 		if err != nil || len(b) != 1 || b[0].Status != 502 || len(b[0].Steps) != 1 || b[0].Steps[0].Note != want {
 			t.Errorf("%s: %v %+v, want %s", url, err, b, want)
 		}
@@ -100,7 +100,7 @@ func TestInTheClear(t *testing.T) {
 // TestWhatIf: failures, statuses and times that are asked for pass through retries and deadlines.
 func TestWhatIf(t *testing.T) {
 	s := world()
-	set := compile.All(s, s.Workloads["default/web"])
+	set := compile.All(s, s.Workloads.Get("default/web"))
 	q := explain.Query{From: "default/web", Proto: traffic.HTTP1, Host: host, Port: 80, Method: "GET", Authority: "reviews", Path: "/abc"}
 	for name, x := range map[string]struct {
 		edit             func(*explain.Query)

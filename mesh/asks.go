@@ -31,7 +31,7 @@ func (s *Snapshot) Asks(svc *Service) Asks {
 			a.selector(b.Selector)
 		}
 	}
-	for _, set := range s.slices[svc.Host] {
+	for _, set := range s.slices.Get(svc.Host) {
 		a.Place = a.Place || set.Hints && !svc.Headless // who calls one by an endpoint's address has chosen it
 	}
 	return a

@@ -24,8 +24,11 @@ func (s *Snapshot) Conflicts() (out []Finding) {
 }
 
 func (s *Snapshot) routesLost() (out []Finding) {
-	for _, host := range slices.Sorted(maps.Keys(s.Services)) {
-		svc := s.Services[host]
+	for _, host := range s.routedHosts() {
+		svc := s.Services.Get(host)
+		if svc == nil {
+			continue
+		}
 		routes := s.routes(host)
 		for _, consumer := range consumers(routes) {
 			lost := map[*Route]*Route{}
@@ -44,6 +47,14 @@ func (s *Snapshot) routesLost() (out []Finding) {
 		}
 	}
 	return out
+}
+
+// routedHosts are the hosts that routes may be for.
+func (s *Snapshot) routedHosts() []string {
+	if len(s.routed.Get("*")) > 0 {
+		return slices.Sorted(s.Services.Keys())
+	}
+	return slices.Sorted(s.routed.Keys())
 }
 
 // withoutHeads tells of routes of a port whose calls have no head that a rule could look at.
@@ -82,8 +93,8 @@ func routeLost(lost map[*Route]*Route, host string) (out []Finding) {
 // overridden: what a profile says of retries and timeouts counts for the rules that say nothing of them. A VirtualService's always
 // say something of retries.
 func (s *Snapshot) overridden() (out []Finding) {
-	for _, host := range slices.Sorted(maps.Keys(s.profiled)) {
-		svc, routes := s.Services[host], s.routes(host)
+	for _, host := range slices.Sorted(s.profiled.Keys()) {
+		svc, routes := s.Services.Get(host), s.routes(host)
 		if svc == nil || len(routes) == 0 {
 			continue
 		}
@@ -154,7 +165,7 @@ func (p *BackendPolicy) dated() dated { return dated{p.Created, p.Ref} }
 
 // policiesLost: of several backend policies for one host the oldest is in force.
 func (s *Snapshot) policiesLost() []Finding {
-	return lost(s.called, func(p *BackendPolicy) (place, bool) { return p.place(), p.Policy != (Outbound{}) || len(p.Ports) > 0 },
+	return lost(s.called.All(), func(p *BackendPolicy) (place, bool) { return p.place(), p.Policy != (Outbound{}) || len(p.Ports) > 0 },
 		(*BackendPolicy).dated, "its policy takes no effect for %[2]s: %[1]v, which is older, says how to call it", func(p *BackendPolicy) string { return p.Host })
 }
 
@@ -165,7 +176,7 @@ func (s *Snapshot) subsetsLost() []Finding {
 		name string
 	}
 	all := map[string][]*subset{}
-	for p := range everyOf(s.called) {
+	for p := range everyOf(s.called.All()) {
 		for _, x := range p.Subsets {
 			all[x.Name] = append(all[x.Name], &subset{p, x.Name})
 		}
@@ -174,13 +185,13 @@ func (s *Snapshot) subsetsLost() []Finding {
 		place
 		name string
 	}
-	return lost(all, func(x *subset) (subject, bool) { return subject{x.of.place(), x.name}, true }, func(x *subset) dated { return x.of.dated() },
+	return lost(maps.All(all), func(x *subset) (subject, bool) { return subject{x.of.place(), x.name}, true }, func(x *subset) dated { return x.of.dated() },
 		"its subset %[2]s takes no effect: %[1]v, which is older, has one of that name", func(x *subset) string { return x.name })
 }
 
 // profilesLost: of several profiles of one host, for the same callers, the oldest counts.
 func (s *Snapshot) profilesLost() []Finding {
-	return lost(s.profiled, func(p *Profile) ([2]string, bool) { return [2]string{p.Host, p.Consumer}, true },
+	return lost(s.profiled.All(), func(p *Profile) ([2]string, bool) { return [2]string{p.Host, p.Consumer}, true },
 		func(p *Profile) dated { return dated{p.Created, p.Ref} },
 		"takes no effect: %v is an older profile of %s", func(p *Profile) string { return p.Host })
 }
@@ -191,7 +202,7 @@ func (s *Snapshot) modesLost() []Finding {
 		dialect              decision.Dialect
 		namespace, workloads string
 	}
-	return lost(s.moded, func(m *PeerMode) (subject, bool) { return subject{m.Ref.Dialect, m.Namespace, words(m.Selector)}, true },
+	return lost(s.moded.All(), func(m *PeerMode) (subject, bool) { return subject{m.Ref.Dialect, m.Namespace, words(m.Selector)}, true },
 		func(m *PeerMode) dated { return dated{m.Created, m.Ref} },
 		"takes no effect: %v is older and for %s", func(m *PeerMode) string {
 			switch {
@@ -211,7 +222,7 @@ type dated struct {
 }
 
 // lost makes a finding for all but the oldest of those that have a subject in common. text gets the winner and what is said of it.
-func lost[K comparable, T any](index map[string][]*T, subject func(*T) (K, bool), of func(*T) dated, text string, said func(*T) string) (out []Finding) {
+func lost[K comparable, T any](index iter.Seq2[string, []*T], subject func(*T) (K, bool), of func(*T) dated, text string, said func(*T) string) (out []Finding) {
 	won := map[K]*T{}
 	for x := range everyOf(index) {
 		k, speaks := subject(x)
@@ -230,7 +241,7 @@ func lost[K comparable, T any](index map[string][]*T, subject func(*T) (K, bool)
 
 func before(a, b dated) bool { return age(a.at, a.ref, b.at, b.ref) < 0 }
 
-func everyOf[T any](index map[string][]*T) iter.Seq[*T] {
+func everyOf[T any](index iter.Seq2[string, []*T]) iter.Seq[*T] {
 	return func(yield func(*T) bool) {
 		for _, list := range index {
 			for _, x := range list {

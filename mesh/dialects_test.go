@@ -127,7 +127,7 @@ func TestEveryDialectHasItsEngine(t *testing.T) {
 	s, _ := snapshot(mesh.Part{Workloads: []mesh.Workload{w}}, mesh.Part{Authorizations: []mesh.Authorization{of(decision.Cilium, "cilium", ""),
 		of(decision.Istio, "istio", ""), older, of(decision.Linkerd, "l5d-second", "http"), first}})
 	var got []string
-	for _, e := range s.Inbound(s.Workloads["default/w"]).Authz {
+	for _, e := range s.Inbound(s.Workloads.Get("default/w")).Authz {
 		line := e.Dialect.String() + " closed by " + e.Closed.Name + ":"
 		for _, r := range e.Tiers[0].Rules {
 			line += " " + r.Ref.Name
@@ -148,7 +148,7 @@ func TestStrictestOfAll(t *testing.T) {
 	for _, x := range [][2]mtls.Mode{{mtls.Strict, mtls.Permissive}, {mtls.Permissive, mtls.Strict}, {mtls.Strict, mtls.Disable}, {mtls.Disable, mtls.Strict}} {
 		s, _ := snapshot(mesh.Part{Workloads: []mesh.Workload{{Name: "w", Namespace: "default"}}},
 			mesh.Part{PeerModes: []mesh.PeerMode{mode(decision.Istio, x[0]), mode(decision.Linkerd, x[1])}})
-		if p := s.Inbound(s.Workloads["default/w"]).MTLS; p.On(80).Mode != mtls.Strict {
+		if p := s.Inbound(s.Workloads.Get("default/w")).MTLS; p.On(80).Mode != mtls.Strict {
 			t.Errorf("%v: %v", x, p.On(80).Mode)
 		}
 	}
@@ -220,7 +220,7 @@ func TestWhoIsCalled(t *testing.T) {
 		}
 		s, _ := mesh.New().With([]mesh.Change{{New: &mesh.Part{Workloads: []mesh.Workload{w}, Services: []mesh.Service{svc("selects", &match.Selector{}), svc("lists", nil)},
 			Endpoints: []mesh.EndpointSet{{Host: "lists", Ports: []mesh.Port{{Number: 80}}, Addrs: []mesh.EndpointAddr{{Addr: addr(2), Ready: x.ready, Draining: x.draining}}}}}}})
-		for name, svc := range s.Services {
+		for name, svc := range s.Services.All() {
 			if got := s.Endpoints(svc, &svc.Ports[0], nil); (len(got) == 1) != x.want || x.want && got[0].Draining != x.draining {
 				t.Errorf("%d, %s: %+v", n, name, got)
 			}

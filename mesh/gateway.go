@@ -3,6 +3,7 @@ package mesh
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -162,7 +163,7 @@ type Hosted struct {
 // the oldest go first, but those for every call last of all (Istio: SortVHostRoutes). Of rules without matches, as those of connections
 // are, those of the oldest route alone count.
 func (s *Snapshot) Entering(g *Gateway, l *Listener) (out []Hosted) {
-	routes := slices.Clone(s.entered[g.Key()])
+	routes := slices.Clone(s.entered.Get(g.Key()))
 	routes = slices.DeleteFunc(routes, func(r *GatewayRoute) bool { return r.Listener != l.Name })
 	slices.SortStableFunc(routes, func(a, b *GatewayRoute) int { return age(a.Created, a.Ref, b.Created, b.Ref) })
 	for _, r := range routes {
@@ -210,7 +211,7 @@ func generality(host string) int {
 
 // connectionsLost: of several routes for the same connections the oldest is in force.
 func (s *Snapshot) connectionsLost() (out []Finding) {
-	for _, g := range s.Gateways {
+	for _, g := range s.Gateways.All() {
 		for i := range g.Listeners {
 			l := &g.Listeners[i]
 			if !l.Entry.Heads() {
@@ -228,13 +229,13 @@ func (s *Snapshot) lostAt(g *Gateway, l *Listener) []Finding {
 		host string
 	}
 	claims := map[string][]*claim{}
-	for _, r := range s.entered[g.Key()] {
+	for _, r := range s.entered.Get(g.Key()) {
 		for _, host := range r.Hosts {
 			if r.Listener == l.Name {
 				claims[host] = append(claims[host], &claim{r, host})
 			}
 		}
 	}
-	return lost(claims, func(c *claim) (subject, bool) { return subject{c.host}, true }, func(c *claim) dated { return dated{c.of.Created, c.of.Ref} },
+	return lost(maps.All(claims), func(c *claim) (subject, bool) { return subject{c.host}, true }, func(c *claim) dated { return dated{c.of.Created, c.of.Ref} },
 		"takes no effect at %[2]s: %[1]v, which is older, says where its connections go", func(*claim) string { return l.Ref.String() })
 }

@@ -35,7 +35,7 @@ func snapshot(parts ...mesh.Part) (*mesh.Snapshot, *mesh.Service) {
 		changes = append(changes, mesh.Change{New: &parts[i]})
 	}
 	s, _ := mesh.New().With(changes)
-	return s, s.Services[host]
+	return s, s.Services.Get(host)
 }
 
 func names(rules []mesh.Rule) string {
@@ -201,7 +201,7 @@ func TestModes(t *testing.T) {
 		{"the strictest, port by port", []mesh.PeerMode{all, own, other}, 80, mtls.Strict, "l5d"},
 	} {
 		s, _ := snapshot(mesh.Part{PeerModes: x.modes}, mesh.Part{Workloads: []mesh.Workload{w}})
-		p := s.Inbound(s.Workloads["default/w"]).MTLS
+		p := s.Inbound(s.Workloads.Get("default/w")).MTLS
 		if p == nil || p.On(x.port).Mode != x.want || p.On(x.port).Ref.Name != x.by {
 			t.Errorf("%s: %+v", x.name, p)
 		}
@@ -225,14 +225,14 @@ func TestEngines(t *testing.T) {
 	out.Out = true
 	s, _ := snapshot(mesh.Part{Workloads: []mesh.Workload{w}}, mesh.Part{Authorizations: []mesh.Authorization{istio("a", authz.Allow),
 		istio("d", authz.Deny), istio("a2", authz.Allow), elsewhere, out, server("young", young, "80"), server("old", old, "http"), server("none", old, "grpc")}})
-	got := s.Inbound(s.Workloads["default/w"]).Authz
+	got := s.Inbound(s.Workloads.Get("default/w")).Authz
 	if len(got) != 2 || got[0].Dialect != decision.Istio || len(got[0].Tiers) != 2 || got[0].Tiers[0].Effect != authz.Deny || len(got[0].Tiers[1].Rules) != 2 {
 		t.Fatalf("%+v", got)
 	}
 	if e := got[1]; e.Closed.Name != "old" || len(e.Ports) != 1 || e.Ports[0] != match.OnePort(80) {
 		t.Errorf("Linkerd's engine: %+v", e)
 	}
-	if eg := s.Egress(s.Workloads["default/w"]); len(eg) != 1 || eg[0].Closed.Name != "out" {
+	if eg := s.Egress(s.Workloads.Get("default/w")); len(eg) != 1 || eg[0].Closed.Name != "out" {
 		t.Errorf("egress: %+v", eg)
 	}
 }

@@ -27,7 +27,7 @@ func TestSelectedByAccountAndNamespace(t *testing.T) {
 		x.a.Ref, x.a.Closes = ref(decision.Cilium, "", "a"), &decision.Ref{}
 		s, _ := snapshot(mesh.Part{Workloads: []mesh.Workload{{Name: "w", Namespace: "shop", ID: identity.Of("td", "shop", "web")}}},
 			mesh.Part{Authorizations: []mesh.Authorization{x.a}})
-		if got := len(s.Inbound(s.Workloads["shop/w"]).Authz) > 0; got != x.want {
+		if got := len(s.Inbound(s.Workloads.Get("shop/w")).Authz) > 0; got != x.want {
 			t.Errorf("%s: %v", x.name, got)
 		}
 	}
@@ -40,14 +40,14 @@ func TestNamedPorts(t *testing.T) {
 			{Port: "http", Effect: authz.Deny}, {Port: "grpc", Effect: authz.Deny}}}
 	w := mesh.Workload{Name: "w", Namespace: "shop", Ports: []mesh.WorkloadPort{{Name: "http", Number: 8080}}}
 	s, _ := snapshot(mesh.Part{Workloads: []mesh.Workload{w, {Name: "v", Namespace: "shop"}}}, mesh.Part{Authorizations: []mesh.Authorization{a}})
-	tiers := s.Inbound(s.Workloads["shop/w"]).Authz[0].Tiers
+	tiers := s.Inbound(s.Workloads.Get("shop/w")).Authz[0].Tiers
 	if len(tiers) != 2 || tiers[0].Effect != authz.Deny || len(tiers[0].Rules) != 1 || len(tiers[1].Rules) != 2 {
 		t.Fatalf("%+v", tiers)
 	}
 	if q := tiers[1].Rules[1].To[0]; q.Ports[0] != match.OnePort(8080) || q.Methods[0].Value != "GET" {
 		t.Errorf("%+v", q)
 	}
-	if tiers = s.Inbound(s.Workloads["shop/v"]).Authz[0].Tiers; len(tiers) != 1 || len(tiers[0].Rules) != 1 {
+	if tiers = s.Inbound(s.Workloads.Get("shop/v")).Authz[0].Tiers; len(tiers) != 1 || len(tiers[0].Rules) != 1 {
 		t.Errorf("a workload without the port: %+v", tiers)
 	}
 }

@@ -3,7 +3,6 @@ package mesh
 import (
 	"cmp"
 	"iter"
-	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -14,22 +13,25 @@ import (
 
 // Snapshot is all there is, at one moment. It is never changed: With makes the next one.
 type Snapshot struct {
-	Services  map[string]*Service           // by host
-	Workloads map[string]*Workload          // by key
-	Gateways  map[string]*Gateway           // by key
-	byAddr    map[netip.Addr][]*Workload    // one that ends may keep its address while another begins there
-	byIP      map[netip.Addr][]*Service     // by virtual IP
-	members   map[string][]*Workload        // by namespace
-	named     map[string][]*Service         // by namespace
-	slices    map[string][]*EndpointSet     // by host
-	listed    map[netip.Addr][]*EndpointSet // by address
-	routed    map[string][]*Route           // by host, "*" for all with wildcards
-	profiled  map[string][]*Profile         // by host
-	called    map[string][]*BackendPolicy   // by host, "*" for all with wildcards
-	judged    map[string][]*Authorization   // by namespace, "" for those of several
-	moded     map[string][]*PeerMode        // by namespace, "" for those of the mesh
-	entered   map[string][]*GatewayRoute    // by gateway
+	Services  Table[string, *Service]                   // by host
+	Workloads Table[string, *Workload]                  // by key
+	Gateways  Table[string, *Gateway]                   // by key
+	byAddr    Table[netip.Addr, []*Workload]            // one that ends may keep its address while another begins there
+	byIP      Table[netip.Addr, []*Service]             // by virtual IP
+	members   Table[string, Table[*Workload, struct{}]] // by namespace
+	selecting Table[selection, []*Service]              // those with a selector
+	slices    Table[string, []*EndpointSet]             // by host
+	listed    Table[netip.Addr, []*EndpointSet]         // by address
+	routed    Table[string, []*Route]                   // by host, "*" for all with wildcards
+	profiled  Table[string, []*Profile]                 // by host
+	called    Table[string, []*BackendPolicy]           // by host, "*" for all with wildcards
+	judged    Table[string, []*Authorization]           // by namespace, "" for those of several
+	moded     Table[string, []*PeerMode]                // by namespace, "" for those of the mesh
+	entered   Table[string, []*GatewayRoute]            // by gateway
 }
+
+// selection is what a selector looks for first: a namespace and one of the labels there; empty: it asks for none.
+type selection struct{ namespace, label string }
 
 // New is an empty mesh.
 func New() *Snapshot { return &Snapshot{} }
@@ -37,30 +39,30 @@ func New() *Snapshot { return &Snapshot{} }
 // Change is what an object said, and what it says now.
 type Change struct{ Old, New *Part }
 
-// With returns the mesh after changes, and what they touch. Only the indexes that a change names are copied.
+// With returns the mesh after changes, and what they touch. Its work grows with the changes, and not with the mesh.
 func (s *Snapshot) With(changes []Change) (*Snapshot, *Touched) {
-	n := *s
+	n, e := *s, new(edit)
 	t := newTouched()
 	for _, c := range changes {
 		if c.Old != nil {
 			t.add(s, c.Old)
 		}
 	}
-	n.Services = named(n.Services, changes, services, func(x *Service) string { return x.Host })
-	n.named = index(n.named, changes, services, one(func(x *Service) string { return x.Namespace }))
-	n.byIP = index(n.byIP, changes, services, func(x *Service) []netip.Addr { return x.IPs })
-	n.Workloads = named(n.Workloads, changes, workloads, (*Workload).Key)
-	n.members = index(n.members, changes, workloads, one(func(w *Workload) string { return w.Namespace }))
-	n.byAddr = index(n.byAddr, changes, workloads, (*Workload).own)
-	n.slices = index(n.slices, changes, func(p *Part) []EndpointSet { return p.Endpoints }, one(func(e *EndpointSet) string { return e.Host }))
-	n.listed = index(n.listed, changes, func(p *Part) []EndpointSet { return p.Endpoints }, (*EndpointSet).addrs)
-	n.routed = index(n.routed, changes, func(p *Part) []Route { return p.Routes }, one(func(r *Route) string { return hostKey(r.Host) }))
-	n.profiled = index(n.profiled, changes, func(p *Part) []Profile { return p.Profiles }, one(func(r *Profile) string { return r.Host }))
-	n.called = index(n.called, changes, func(p *Part) []BackendPolicy { return p.Backends }, one(func(b *BackendPolicy) string { return hostKey(b.Host) }))
-	n.judged = index(n.judged, changes, func(p *Part) []Authorization { return p.Authorizations }, one(namespaceKey))
-	n.Gateways = named(n.Gateways, changes, func(p *Part) []Gateway { return p.Gateways }, (*Gateway).Key)
-	n.entered = index(n.entered, changes, func(p *Part) []GatewayRoute { return p.GatewayRoutes }, one(func(r *GatewayRoute) string { return r.Gateway }))
-	n.moded = index(n.moded, changes, func(p *Part) []PeerMode { return p.PeerModes }, one(func(m *PeerMode) string { return m.Namespace }))
+	n.Services = named(n.Services, e, changes, services, func(x *Service) string { return x.Host })
+	n.selecting = index(n.selecting, e, changes, services, (*Service).selection)
+	n.byIP = index(n.byIP, e, changes, services, func(x *Service) []netip.Addr { return x.IPs })
+	n.Workloads = named(n.Workloads, e, changes, workloads, (*Workload).Key)
+	n.members = grouped(n.members, e, changes, workloads, func(w *Workload) string { return w.Namespace })
+	n.byAddr = index(n.byAddr, e, changes, workloads, (*Workload).own)
+	n.slices = index(n.slices, e, changes, func(p *Part) []EndpointSet { return p.Endpoints }, one(func(e *EndpointSet) string { return e.Host }))
+	n.listed = index(n.listed, e, changes, func(p *Part) []EndpointSet { return p.Endpoints }, (*EndpointSet).addrs)
+	n.routed = index(n.routed, e, changes, func(p *Part) []Route { return p.Routes }, one(func(r *Route) string { return hostKey(r.Host) }))
+	n.profiled = index(n.profiled, e, changes, func(p *Part) []Profile { return p.Profiles }, one(func(r *Profile) string { return r.Host }))
+	n.called = index(n.called, e, changes, func(p *Part) []BackendPolicy { return p.Backends }, one(func(b *BackendPolicy) string { return hostKey(b.Host) }))
+	n.judged = index(n.judged, e, changes, func(p *Part) []Authorization { return p.Authorizations }, one(namespaceKey))
+	n.Gateways = named(n.Gateways, e, changes, func(p *Part) []Gateway { return p.Gateways }, (*Gateway).Key)
+	n.entered = index(n.entered, e, changes, func(p *Part) []GatewayRoute { return p.GatewayRoutes }, one(func(r *GatewayRoute) string { return r.Gateway }))
+	n.moded = index(n.moded, e, changes, func(p *Part) []PeerMode { return p.PeerModes }, one(func(m *PeerMode) string { return m.Namespace }))
 	for _, c := range changes {
 		if c.New != nil {
 			t.add(&n, c.New)
@@ -83,6 +85,17 @@ func namespaceKey(a *Authorization) string {
 	return ""
 }
 
+// selection is where index has a service that selects workloads.
+func (x *Service) selection() []selection {
+	switch {
+	case x.Selector == nil:
+		return nil
+	case len(x.Selector.Labels) > 0:
+		return []selection{{x.Namespace, x.Selector.Labels[0]}}
+	}
+	return []selection{{x.Namespace, ""}}
+}
+
 func services(p *Part) []Service { return p.Services }
 
 func workloads(p *Part) []Workload { return p.Workloads }
@@ -92,45 +105,54 @@ func one[K, T any](key func(*T) K) func(*T) []K {
 	return func(x *T) []K { return []K{key(x)} }
 }
 
-// index applies changes to one index; it copies the map, and the lists that change, if any does.
-func index[K comparable, T any](m map[K][]*T, changes []Change, of func(*Part) []T, keys func(*T) []K) map[K][]*T {
-	fresh := map[K]bool{}
-	list := func(k K) []*T {
-		if len(fresh) == 0 {
-			m = cloned(m)
-		}
-		if !fresh[k] {
-			m[k], fresh[k] = slices.Clone(m[k]), true
-		}
-		return m[k]
-	}
+// index applies changes to one index.
+func index[K comparable, T any](m Table[K, []*T], e *edit, changes []Change, of func(*Part) []T, keys func(*T) []K) Table[K, []*T] {
+	fresh := map[K]bool{} // lists that nobody else has
 	for old, x := range each(changes, of) {
 		for _, k := range keys(x) {
-			switch {
-			case !old:
-				m[k] = append(list(k), x)
-			default:
-				if m[k] = slices.DeleteFunc(list(k), func(y *T) bool { return y == x }); len(m[k]) == 0 {
-					delete(m, k)
-				}
+			list := m.Get(k)
+			if len(list) > 0 && !fresh[k] {
+				list = slices.Clone(list)
 			}
+			if !old {
+				list = append(list, x)
+			} else if list = slices.DeleteFunc(list, func(y *T) bool { return y == x }); len(list) == 0 {
+				m = m.delete(e, k)
+				continue
+			}
+			if len(list) > 1 {
+				fresh[k] = true
+			}
+			m = m.set(e, k, list)
 		}
 	}
 	return m
 }
 
 // named is index for names that only one has.
-func named[T any](m map[string]*T, changes []Change, of func(*Part) []T, name func(*T) string) map[string]*T {
-	copied := false
+func named[T any](m Table[string, *T], e *edit, changes []Change, of func(*Part) []T, name func(*T) string) Table[string, *T] {
 	for old, x := range each(changes, of) {
-		if !copied {
-			m, copied = cloned(m), true
-		}
 		switch k := name(x); {
 		case !old:
-			m[k] = x
-		case m[k] == x:
-			delete(m, k)
+			m = m.set(e, k, x)
+		case m.Get(k) == x:
+			m = m.delete(e, k)
+		}
+	}
+	return m
+}
+
+// grouped is index for keys that many have.
+func grouped[T any](m Table[string, Table[*T, struct{}]], e *edit, changes []Change, of func(*Part) []T, key func(*T) string) Table[string, Table[*T, struct{}]] {
+	for old, x := range each(changes, of) {
+		k := key(x)
+		group := m.Get(k)
+		if !old {
+			m = m.set(e, k, group.set(e, x, struct{}{}))
+		} else if group = group.delete(e, x); group.Len() > 0 {
+			m = m.set(e, k, group)
+		} else {
+			m = m.delete(e, k)
 		}
 	}
 	return m
@@ -154,18 +176,11 @@ func each[T any](changes []Change, of func(*Part) []T) iter.Seq2[bool, *T] {
 	}
 }
 
-func cloned[K comparable, V any](m map[K]V) map[K]V {
-	if m == nil {
-		return map[K]V{}
-	}
-	return maps.Clone(m)
-}
-
 // At returns the workload that alone has an address, or nil. Of several it is none whose address is claimed only, which anybody may do;
 // then one with a proxy, since calls that belong into mutual TLS would go out in the clear; then one that is ready, since the others have
 // ended or not begun.
 func (s *Snapshot) At(a netip.Addr) *Workload {
-	return first(s.byAddr[a], func(x, y *Workload) int {
+	return first(s.byAddr.Get(a), func(x, y *Workload) int {
 		return cmp.Or(yes(y.Claimed, x.Claimed), yes(x.Tunnel.IsValid(), y.Tunnel.IsValid()), yes(x.Ready, y.Ready), cmp.Compare(x.Key(), y.Key()))
 	})
 }
@@ -183,7 +198,7 @@ func yes(x, y bool) int {
 
 // HostOf returns the host whose virtual IP a is: the oldest service's; empty: none has it.
 func (s *Snapshot) HostOf(a netip.Addr) string {
-	svc := first(s.byIP[a], func(x, y *Service) int { return age(x.Created, x.Ref, y.Created, y.Ref) })
+	svc := first(s.byIP.Get(a), func(x, y *Service) int { return age(x.Created, x.Ref, y.Created, y.Ref) })
 	if svc == nil {
 		return ""
 	}
@@ -197,22 +212,24 @@ func first[T any](list []*T, compare func(a, b *T) int) *T {
 	return slices.MinFunc(list, compare)
 }
 
-// MembersOf returns the workloads of a namespace.
-func (s *Snapshot) MembersOf(namespace string) []*Workload { return s.members[namespace] }
+// MembersOf yields the workloads of a namespace, in no order.
+func (s *Snapshot) MembersOf(namespace string) iter.Seq[*Workload] {
+	return s.members.Get(namespace).Keys()
+}
 
 func (s *Snapshot) routes(host string) []*Route {
 	return withWildcards(s.routed, host, func(r *Route) string { return r.Host })
 }
 
-func (s *Snapshot) profiles(host string) []*Profile { return s.profiled[host] }
+func (s *Snapshot) profiles(host string) []*Profile { return s.profiled.Get(host) }
 
 func (s *Snapshot) backends(host string) []*BackendPolicy {
 	return withWildcards(s.called, host, func(b *BackendPolicy) string { return b.Host })
 }
 
-func withWildcards[T any](m map[string][]*T, host string, of func(*T) string) []*T {
-	all := m[host]
-	for _, x := range m["*"] {
+func withWildcards[T any](m Table[string, []*T], host string, of func(*T) string) []*T {
+	all := m.Get(host)
+	for _, x := range m.Get("*") {
 		if strings.HasSuffix(host, strings.TrimPrefix(of(x), "*")) {
 			all = append(all[:len(all):len(all)], x)
 		}
@@ -222,13 +239,13 @@ func withWildcards[T any](m map[string][]*T, host string, of func(*T) string) []
 
 // authorizations returns those that may select workloads of a namespace, the oldest first.
 func (s *Snapshot) authorizations(namespace string) []*Authorization {
-	all := slices.Concat(s.judged[namespace], s.judged[""])
+	all := slices.Concat(s.judged.Get(namespace), s.judged.Get(""))
 	slices.SortStableFunc(all, func(a, b *Authorization) int { return age(a.Created, a.Ref, b.Created, b.Ref) })
 	return all
 }
 
 func (s *Snapshot) peerModes(w *Workload) (out []*PeerMode) {
-	for _, m := range slices.Concat(s.moded[""], s.moded[w.Namespace]) {
+	for _, m := range slices.Concat(s.moded.Get(""), s.moded.Get(w.Namespace)) {
 		if m.Selector == nil || m.Selector.Match(w.Labels) {
 			out = append(out, m)
 		}
@@ -249,7 +266,7 @@ type Endpoint struct {
 // Endpoints returns those of a service's port that carry all labels, sorted by address: of its EndpointSets if it has any, else
 // of the workloads that it selects. What is neither ready nor draining is left out, unless the service wants it.
 func (s *Snapshot) Endpoints(svc *Service, port *Port, labels []string) (out []Endpoint) {
-	if sets := s.slices[svc.Host]; len(sets) > 0 {
+	if sets := s.slices.Get(svc.Host); len(sets) > 0 {
 		out = s.ofSets(sets, port, labels)
 	} else if svc.Selector != nil {
 		out = s.selected(svc, port, labels)
@@ -272,7 +289,7 @@ func (s *Snapshot) ofSets(sets []*EndpointSet, port *Port, labels []string) (out
 		for _, a := range set.Addrs {
 			w := s.At(a.Addr)
 			if a.Workload != "" {
-				if w = s.Workloads[a.Workload]; w == nil || !w.Has(a.Addr) {
+				if w = s.Workloads.Get(a.Workload); w == nil || !w.Has(a.Addr) {
 					continue
 				}
 			}
@@ -287,7 +304,7 @@ func (s *Snapshot) ofSets(sets []*EndpointSet, port *Port, labels []string) (out
 
 func (s *Snapshot) selected(svc *Service, port *Port, labels []string) (out []Endpoint) {
 	sub := match.Selector{Labels: labels}
-	for _, w := range s.members[svc.Namespace] {
+	for w := range s.MembersOf(svc.Namespace) {
 		target, ok := TargetOf(w, port)
 		if !ok || !w.Ready && !w.Draining && !svc.Unready || !svc.Selector.Match(w.Labels) || !sub.Match(w.Labels) {
 			continue

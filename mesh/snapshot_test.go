@@ -50,14 +50,14 @@ func random(r *rand.Rand, n int) *mesh.Part {
 // picture is everything that a snapshot answers.
 func picture(s *mesh.Snapshot) map[string]any {
 	out := map[string]any{}
-	for host, svc := range s.Services {
+	for host, svc := range s.Services.All() {
 		for i := range svc.Ports {
 			out["endpoints "+host] = s.Endpoints(svc, &svc.Ports[i], nil)
 			out["calling "+host] = s.Calling(svc, svc.Ports[i].Number, mesh.Caller{Namespace: "ns0"})
 		}
 		out["ip "+host] = s.HostOf(svc.IPs[0])
 	}
-	for key, w := range s.Workloads {
+	for key, w := range s.Workloads.All() {
 		out["inbound "+key] = s.Inbound(w)
 		hosts := []string{}
 		for _, svc := range s.ServicesOf(w) {
@@ -114,8 +114,8 @@ func TestTouchedIsEnough(t *testing.T) {
 		next, touched := s.With([]mesh.Change{change})
 		parts[n] = change.New
 		after := picture(next)
-		for host := range s.Services {
-			if next.Services[host] == nil || touched.AllHosts || touched.Hosts[host] {
+		for host := range s.Services.Keys() {
+			if next.Services.Get(host) == nil || touched.AllHosts || touched.Hosts[host] {
 				continue
 			}
 			for _, what := range []string{"endpoints ", "calling "} {
@@ -124,8 +124,8 @@ func TestTouchedIsEnough(t *testing.T) {
 				}
 			}
 		}
-		for key, w := range s.Workloads {
-			if next.Workloads[key] == nil || touched.Everybody || touched.Workloads[key] || touched.Namespaces[w.Namespace] {
+		for key, w := range s.Workloads.All() {
+			if next.Workloads.Get(key) == nil || touched.Everybody || touched.Workloads[key] || touched.Namespaces[w.Namespace] {
 				continue
 			}
 			if !reflect.DeepEqual(before["inbound "+key], after["inbound "+key]) {
@@ -148,7 +148,7 @@ func TestAddressesOfWorkloads(t *testing.T) {
 			{Addr: v4, Workload: "shop/gone", Ready: true}}}}}}})
 	var got []string
 	for _, host := range []string{"s", "agents"} {
-		for _, e := range s.Endpoints(s.Services[host], &ports[0], nil) {
+		for _, e := range s.Endpoints(s.Services.Get(host), &ports[0], nil) {
 			name := ""
 			if e.Workload != nil {
 				name = e.Workload.Name + " " + e.Workload.TunnelAt(e.Addr.Addr()).String()
@@ -201,7 +201,7 @@ func TestAddressThatIsUsedAgain(t *testing.T) {
 		if part != nil {
 			s, touched = s.With([]mesh.Change{{Old: part}})
 		}
-		svc := s.Services["first"]
+		svc := s.Services.Get("first")
 		if got := s.Endpoints(svc, &svc.Ports[0], nil); len(got) != 1 || got[0].Workload == nil || got[0].Workload.Name != "next" {
 			t.Errorf("endpoints: %+v", got)
 		}

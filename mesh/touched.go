@@ -78,7 +78,7 @@ func (t *Touched) workload(s *Snapshot, w *Workload) {
 	t.Workloads[w.Key()] = true
 	t.services(s, w)
 	for _, a := range w.own() {
-		for _, x := range s.byAddr[a] {
+		for _, x := range s.byAddr.Get(a) {
 			if x != w {
 				t.services(s, x)
 			}
@@ -94,14 +94,16 @@ func (t *Touched) services(s *Snapshot, w *Workload) {
 
 // ServicesOf returns the services of w's namespace that select w, and those of any that list its address.
 func (s *Snapshot) ServicesOf(w *Workload) (out []*Service) {
-	for _, svc := range s.named[w.Namespace] {
-		if svc.Selector != nil && svc.Selector.Match(w.Labels) {
-			out = append(out, svc)
+	for _, l := range append([]string{""}, w.Labels...) {
+		for _, svc := range s.selecting.Get(selection{w.Namespace, l}) {
+			if svc.Selector.Match(w.Labels) {
+				out = append(out, svc)
+			}
 		}
 	}
 	for _, a := range append([]netip.Addr{w.Addr}, w.Also...) {
-		for _, set := range s.listed[a] {
-			if svc := s.Services[set.Host]; svc != nil && !slices.Contains(out, svc) {
+		for _, set := range s.listed.Get(a) {
+			if svc := s.Services.Get(set.Host); svc != nil && !slices.Contains(out, svc) {
 				out = append(out, svc)
 			}
 		}

@@ -172,7 +172,7 @@ func Judge(s *mesh.Snapshot, c *Call) ([]explain.Branch, error) {
 	if err != nil {
 		return nil, err
 	}
-	return explain.Call(compile.All(s, s.Workloads[q.Caller()]), q)
+	return explain.Call(compile.All(s, s.Workloads.Get(q.Caller())), q)
 }
 
 // Asked is the call as explain takes it.

@@ -76,7 +76,7 @@ func (s *Session) Do(x *Step) ([]explain.Branch, error) {
 		return nil, nil
 	}
 	for _, key := range []string{x.Workload, "default/" + x.Workload} {
-		if s.mesh.Workloads[key] != nil {
+		if s.mesh.Workloads.Get(key) != nil {
 			s.apps[key] = x.App
 			return nil, nil
 		}
@@ -115,7 +115,7 @@ func (s *Session) begin(c *Call) (*explain.Open, error) {
 	q.Apps = s.apps
 	p := s.proxies[q.Caller()]
 	if p == nil {
-		p = explain.NewProxy(compile.All(s.mesh, s.mesh.Workloads[q.Caller()]))
+		p = explain.NewProxy(compile.All(s.mesh, s.mesh.Workloads.Get(q.Caller())))
 		s.proxies[q.Caller()] = p
 	}
 	o, err := p.Begin(&q, s.chance.Uint64())

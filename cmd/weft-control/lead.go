@@ -63,7 +63,11 @@ func (r *replica) tasks() []control.Task {
 		gateways := &control.Gateways{Get: r.get, Apply: r.cluster.Apply, Delete: r.cluster.DeleteOnly, Note: r.control.Note}
 		list = append(list, control.Task{Name: "gateways", Do: func(ctx context.Context) error {
 			gateways.Options = gateway.Options{Inject: r.injection(), ServiceType: r.gatewayService, Replicas: r.replicas}
-			return gateways.Do(ctx, r.control.View())
+			now := r.control.Mesh()
+			if now == nil {
+				return context.Canceled
+			}
+			return gateways.Do(ctx, now)
 		}})
 	}
 	return list

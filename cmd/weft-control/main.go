@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"syscall"
 	"time"
@@ -37,6 +38,7 @@ var version = "dev"
 const (
 	leaveAfter = 3 * time.Second  // in which nodes hear that there is one endpoint less
 	leave      = 10 * time.Second // in which proxies move to other replicas
+	pause      = time.Second      // before a proxy hears that it is refused
 	stay       = time.Hour        // of a proxy with one replica: after a rollout they are all with the first
 )
 
@@ -117,6 +119,9 @@ func run(args []string) error {
 		level = slog.LevelDebug
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	if err := limitMemory("/sys/fs/cgroup"); err != nil {
+		log.Warn("how much memory the pod may have is not known, and the collector does not mind it", "error", err)
+	}
 	cluster, err := kube.Open(kube.Options{Kubeconfig: f.kubeconfig, Context: f.context, UserAgent: "weft-control/" + version, Log: log})
 	if err != nil {
 		return err
@@ -177,7 +182,10 @@ func (r *replica) run(ctx context.Context) error {
 	g.Go(func() error { return r.control.Run(running) })
 	select {
 	case <-r.control.Synced():
-		r.log.Info("the cluster is read", "objects", len(r.control.View().Objects), "version", version)
+		if now := r.control.Mesh(); now != nil {
+			debug.FreeOSMemory() // to read it all took more than to know it
+			r.log.Info("the cluster is read", "services", now.Services.Len(), "workloads", now.Workloads.Len(), "version", version)
+		}
 		g.Go(func() error {
 			defer end()
 			return r.serve(serving)
@@ -213,7 +221,7 @@ func (r *replica) serve(ctx context.Context) error {
 		g.Go(func() error { return r.serveWebhook(ctx, r.crowd(asked)) })
 	}
 	g.Go(func() error {
-		return server.Serve(ctx, streams, r.control, server.Options{Certificate: r.certificate.GetCertificate, Leave: leave, Stay: stay,
+		return server.Serve(ctx, streams, r.control, server.Options{Certificate: r.certificate.GetCertificate, Leave: leave, Stay: stay, Pause: pause,
 			Turned: func() { r.turned.Add("too_many_strangers") }})
 	})
 	tasks := r.tasks()

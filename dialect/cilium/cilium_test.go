@@ -105,7 +105,7 @@ func engine(t *testing.T, out bool, docs ...string) *authz.Engine {
 		changes = append(changes, mesh.Change{New: &part})
 	}
 	s, _ := mesh.New().With(changes)
-	w := s.Workloads["shop/web"]
+	w := s.Workloads.Get("shop/web")
 	engines := s.Inbound(w).Authz
 	if out {
 		engines = s.Egress(w)

@@ -42,7 +42,7 @@ egress:
 			return
 		}
 		s, _ := mesh.New().With([]mesh.Change{{New: &mesh.Part{Workloads: []mesh.Workload{web}}}, {New: &part}})
-		w := s.Workloads["shop/web"]
+		w := s.Workloads.Get("shop/web")
 		for _, e := range append(s.Inbound(w).Authz, s.Egress(w)...) {
 			if err := e.Compile(); err != nil {
 				t.Error(err)

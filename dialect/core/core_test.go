@@ -280,6 +280,9 @@ func TestPodForms(t *testing.T) {
 		{"second address", pod("", "", "{podIP: 10.0.0.1, podIPs: [{ip: 10.0.0.1}, {ip: x}]}"), "error status.podIPs[1].ip: it is no address", nil},
 		{"no address at all", pod("", "", "{podIP: ten}"), "error status.podIP: it is no address", nil},
 		{"bad tunnel", pod(", annotations: {weft.dev/tunnel: here}", "", running), "error metadata.annotations[\"weft.dev/tunnel\"]: \"here\" is neither ADDRESS:PORT nor :PORT", nil},
+		{"another's address", pod(", uid: u, annotations: {weft.dev/tunnel: '10.96.0.1:443'}", "", running), "error metadata.annotations[\"weft.dev/tunnel\"]: 10.96.0.1 is not the pod's own address", nil},
+		{"another's address, in a file", pod(", annotations: {weft.dev/tunnel: '10.96.0.1:443'}", "", running), "", func(w mesh.Workload) bool { return w.Tunnel == netip.MustParseAddrPort("10.96.0.1:443") }},
+		{"its own address", pod(", uid: u, annotations: {weft.dev/tunnel: '10.0.0.1:15008'}", "", running), "", func(w mesh.Workload) bool { return w.Tunnel == netip.MustParseAddrPort("10.0.0.1:15008") }},
 		{"proxies in front", pod(", annotations: {weft.dev/trusted-proxies: '10.0.0.0/8, ::1/128'}", "", running), "", func(w mesh.Workload) bool {
 			return slices.Equal(w.Trusted, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")})
 		}},

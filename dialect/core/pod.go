@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unique"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -114,7 +115,7 @@ func (r *reader) account(trustDomain string, o *dialect.Object, spec *corev1.Pod
 	if err := id.Validate(); err != nil {
 		r.Refuse(field, err.Error(), "")
 	}
-	return id
+	return unique.Make(id).Value() // all pods of an account have the same
 }
 
 // tunnel: a pod in its node's network has none. A proxy there would be the node's.
@@ -136,8 +137,18 @@ func (r *reader) tunnel(o *dialect.Object, spec *corev1.PodSpec, own netip.Addr)
 	at, err := netip.ParseAddrPort(text)
 	if err != nil {
 		r.Refuse(field, fmt.Sprintf("%q is neither ADDRESS:PORT nor :PORT: %v", text, err), "")
+		return at
+	}
+	if ofCluster(o) && at.Addr() != own {
+		r.Refuse(field, fmt.Sprintf("%s is not the pod's own address, %s: whoever may write a Pod could have proxies connect to any address", at.Addr(), own), "write :"+strconv.Itoa(int(at.Port())))
 	}
 	return at
+}
+
+// ofCluster says whether an API server gave the object: it gives each a uid.
+func ofCluster(o *dialect.Object) bool {
+	meta, _ := o.Tree["metadata"].(map[string]any)
+	return meta["uid"] != nil
 }
 
 func (r *reader) trusted(o *dialect.Object) (out []netip.Prefix) {

@@ -44,7 +44,7 @@ func (r *reader) ports(host string) (numbers []uint16) {
 	if o == nil {
 		return nil
 	}
-	spec, _ := o.Tree["spec"].(map[string]any)
+	spec, _ := o.Whole()["spec"].(map[string]any)
 	list, _ := spec["ports"].([]any)
 	for _, p := range list {
 		port, _ := p.(map[string]any)

@@ -108,7 +108,7 @@ func (m *Mesh) dialler(q *explain.Query) func(context.Context) (net.Conn, error)
 		return m.fromOutside(q)
 	}
 	to := netip.AddrPortFrom(nowhere, q.Port)
-	if svc := m.View().Mesh.Services[q.Host]; svc != nil && len(svc.IPs) > 0 {
+	if svc := m.View().Mesh.Services.Get(q.Host); svc != nil && len(svc.IPs) > 0 {
 		to = netip.AddrPortFrom(svc.IPs[0], q.Port)
 	} else if q.Host == "" {
 		to = q.Addr
@@ -146,7 +146,7 @@ var errHandshake = errors.New("TLS is refused")
 
 // secure is how a caller of a gateway begins TLS; nil: it does not. Whose certificate is shown, tests of the proxy look at.
 func (m *Mesh) secure(q *explain.Query) *tls.Config {
-	g := m.View().Mesh.Gateways[q.Gateway]
+	g := m.View().Mesh.Gateways.Get(q.Gateway)
 	if g == nil || !slices.ContainsFunc(g.Listeners, func(l mesh.Listener) bool { return l.Port == q.Port && l.Entry.TLS() }) {
 		return nil
 	}

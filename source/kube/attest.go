@@ -2,10 +2,14 @@ package kube
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -29,10 +33,14 @@ const maxToken = 16 << 10
 
 // Attest has the API server check a service account's token that was made for an audience and is bound to a pod. It fails for a pod
 // that is gone. An error that wraps ErrToken is about the token, which it does not repeat; others say that nobody could check it.
-// Nothing is remembered: a token is good for as long as the API server says so.
+// No good token is remembered: one is good for as long as the API server says so. One that is not is refused for a while without asking again.
 func (c *Cluster) Attest(ctx context.Context, token, audience string) (Proof, error) {
 	if token == "" || len(token) > maxToken || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return Proof{}, fmt.Errorf("%w: it is none: %d bytes, or characters that no token has", ErrToken, len(token))
+	}
+	now := time.Now()
+	if err := c.refused.of(token, now); err != nil {
+		return Proof{}, err
 	}
 	select {
 	case c.reviews <- struct{}{}:
@@ -45,7 +53,49 @@ func (c *Cluster) Attest(ctx context.Context, token, audience string) (Proof, er
 	if err != nil {
 		return Proof{}, c.explain("checking a token", err)
 	}
-	return proofOf(&answer.Status, audience)
+	p, err := proofOf(&answer.Status, audience)
+	if err != nil {
+		c.refused.add(token, err, now)
+	}
+	return p, err
+}
+
+// Of tokens that were refused: how long that is remembered, and of how many.
+const (
+	refusedFor  = 10 * time.Second
+	mostRefused = 4096
+)
+
+// refused remembers tokens that prove nothing, by their hashes: who sends one again and again costs the API server one question in a while.
+type refused struct {
+	mu sync.Mutex
+	by map[[sha256.Size]byte]turnedDown
+}
+
+type turnedDown struct {
+	err error
+	at  time.Time
+}
+
+func (r *refused) of(token string, now time.Time) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if is := r.by[sha256.Sum256([]byte(token))]; now.Sub(is.at) < refusedFor {
+		return is.err
+	}
+	return nil
+}
+
+func (r *refused) add(token string, err error, now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.by) >= mostRefused {
+		maps.DeleteFunc(r.by, func(_ [sha256.Size]byte, is turnedDown) bool { return now.Sub(is.at) >= refusedFor })
+	}
+	if len(r.by) >= mostRefused || r.by == nil { // there are too many: who sends ever others is not slowed by this
+		r.by = map[[sha256.Size]byte]turnedDown{}
+	}
+	r.by[sha256.Sum256([]byte(token))] = turnedDown{err, now}
 }
 
 // proofOf reads what the API server says of a token.

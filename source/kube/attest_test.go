@@ -2,9 +2,11 @@ package kube
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 )
 
 // reviewed is a status of TokenReview for a pod's token, with changes.
@@ -97,4 +99,42 @@ func FuzzAccountOf(f *testing.F) {
 			t.Errorf("%q: %q, %q, %v", user, namespace, account, err)
 		}
 	})
+}
+
+// Who sends a bad token again and again costs the API server one question in a while; a good one is asked about each time.
+func TestBadTokensAreRemembered(t *testing.T) {
+	s, asked, good := newServer(), 0, false
+	s.review = func(o map[string]any) {
+		asked++
+		if o["status"] = map[string]any{}; good {
+			o["status"] = reviewed(nil)
+		}
+	}
+	c := s.cluster(t)
+	for range 5 {
+		if _, err := c.Attest(t.Context(), "bad", "weft"); !errors.Is(err, ErrToken) {
+			t.Error(err)
+		}
+	}
+	if _, err := c.Attest(t.Context(), "another", "weft"); !errors.Is(err, ErrToken) || asked != 2 {
+		t.Errorf("%v, asked %d times", err, asked)
+	}
+	good = true
+	for token := range c.refused.by { // time goes by
+		c.refused.by[token] = turnedDown{c.refused.by[token].err, time.Now().Add(-refusedFor)}
+	}
+	for range 2 {
+		if _, err := c.Attest(t.Context(), "bad", "weft"); err != nil {
+			t.Error(err)
+		}
+	}
+	if asked != 4 {
+		t.Errorf("asked %d times", asked)
+	}
+	for i := range 2 * mostRefused {
+		c.refused.add(fmt.Sprint(i), ErrToken, time.Now())
+	}
+	if n := len(c.refused.by); n > mostRefused {
+		t.Errorf("%d are remembered", n)
+	}
 }

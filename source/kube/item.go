@@ -1,9 +1,9 @@
 package kube
 
 import (
+	"hash/maphash"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -28,7 +28,8 @@ func (i *item) GetObjectMeta() metav1.Object {
 }
 
 // packed are the kinds of which there are many.
-var packed = map[schema.GroupKind]bool{{Kind: "Pod"}: true, {Group: "discovery.k8s.io", Kind: "EndpointSlice"}: true}
+var packed = map[schema.GroupKind]bool{{Kind: "Pod"}: true, {Group: "discovery.k8s.io", Kind: "EndpointSlice"}: true, {Kind: "Service"}: true,
+	{Kind: "ServiceAccount"}: true, {Kind: "Node"}: true, {Kind: "Namespace"}: true}
 
 // converter makes objects of what the API server sends of one kind.
 type converter struct {
@@ -136,29 +137,27 @@ func same(a, b any) bool {
 const generation = 4096
 
 // shared gives equal maps of labels one place in memory, since all pods of a deployment have the same. It forgets those that have not
-// been met for a while.
-type shared struct{ young, old map[string]map[string]string }
+// been met for a while. Maps are found by a hash; of two that have the same one, the later is remembered.
+type shared struct{ young, old map[uint64]map[string]string }
+
+var seed = maphash.MakeSeed()
 
 func (s *shared) of(m map[string]string) map[string]string {
 	if len(m) == 0 {
 		return nil
 	}
-	var b strings.Builder
-	for _, k := range slices.Sorted(maps.Keys(m)) {
-		b.WriteString(k)
-		b.WriteByte(0)
-		b.WriteString(m[k])
-		b.WriteByte(0)
+	var key uint64
+	for k, v := range m {
+		key += maphash.Comparable(seed, [2]string{k, v}) // in whatever order they come
 	}
-	key := b.String()
-	if same := s.young[key]; same != nil {
+	if same := s.young[key]; same != nil && maps.Equal(same, m) {
 		return same
 	}
-	if same := s.old[key]; same != nil {
+	if same := s.old[key]; same != nil && maps.Equal(same, m) {
 		m = same
 	}
 	if s.young == nil || len(s.young) >= generation {
-		s.young, s.old = map[string]map[string]string{}, s.young
+		s.young, s.old = map[uint64]map[string]string{}, s.young
 	}
 	s.young[key] = m
 	return m

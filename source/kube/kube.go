@@ -46,6 +46,7 @@ type Cluster struct {
 	typed    kubernetes.Interface
 	catalog  *catalog
 	reviews  chan struct{} // holds as many as there are TokenReviews under way
+	refused  refused
 }
 
 // Open reads how to reach a cluster. Nothing is sent before it is asked for.

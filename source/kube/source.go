@@ -3,7 +3,6 @@ package kube
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -221,18 +220,38 @@ func (r *run) tell() {
 	case !r.synced && !r.complete():
 		return
 	case !r.synced:
-		r.synced, r.event = true, source.Event{Synced: true}
-		for _, w := range r.wanted {
-			if now := r.readings[w.of()]; now != nil {
-				r.event.Put = slices.AppendSeq(r.event.Put, maps.Values(now.known))
-			}
-		}
+		r.synced, r.event = true, source.Event{}
+		r.first()
+		r.event.Synced = true
 	case len(r.event.Put)+len(r.event.Delete) == 0 && slices.Equal(found, r.said):
 		return
 	}
 	r.event.Source, r.event.Findings, r.said = "cluster "+r.cluster.Host(), found, found
 	r.emit(r.event)
 	r.event = source.Event{}
+}
+
+// piece is how many objects are told of at a time at first: what it takes to take them in is garbage soon, and grows with them.
+const piece = 1000
+
+// first tells of all objects, and leaves the last piece to tell. What others ask for comes before them: nodes and namespaces, and the kinds in
+// their order, of which the cluster's own are the first.
+func (r *run) first() {
+	for _, cluster := range []bool{true, false} {
+		for _, w := range r.wanted {
+			now := r.readings[w.of()]
+			if now == nil || w.kind.Cluster != cluster {
+				continue
+			}
+			for _, o := range now.known {
+				if len(r.event.Put) == piece {
+					r.emit(r.event)
+					r.event = source.Event{}
+				}
+				r.event.Put = append(r.event.Put, o)
+			}
+		}
+	}
 }
 
 // complete says whether all has been listed that can be.

@@ -189,8 +189,9 @@ func TestPages(t *testing.T) {
 		s.put(podOf("shop", fmt.Sprint("a-", i)))
 	}
 	inBubble(t, s, func(t *testing.T, _ *Cluster, l *listener) {
-		if got := l.heard(); len(got) != 1 || strings.Count(got[0], "+v1 Pod") != 2*page+1 {
-			t.Error(got)
+		// They are told of in pieces, the last of which says that these are all.
+		if got := l.heard(); len(got) != 2 || strings.Count(got[0], "+v1 Pod") != piece || strings.Count(got[1], "+v1 Pod") != 2*page+1-piece || !strings.HasSuffix(got[1], ", synced") {
+			t.Errorf("%d events", len(got))
 		}
 		s.put(podOf("shop", "b"))
 		l.expect(t, "+v1 Pod shop/b")

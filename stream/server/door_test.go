@@ -200,3 +200,19 @@ func TestStrangersAreBounded(t *testing.T) {
 		})
 	}
 }
+
+// Who is refused hears of it after a while, in which he holds a stranger's place.
+func TestRefusalsTakeTheirTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, stop := bubble(t, &plane{refuse: server.ErrRefused}, server.Options{Pause: time.Second})
+		c, conn := connect(t, l)
+		begun := time.Now()
+		c.say(stream.Up{Hello: hello})
+		c.fails(codes.PermissionDenied, "refused")
+		if took := time.Since(begun); took != time.Second {
+			t.Errorf("it took %v", took)
+		}
+		conn.Close()
+		stop()
+	})
+}

@@ -46,6 +46,9 @@ type Options struct {
 	// Leave is how long the end may take: streams are ended in good order, spread over half of it, and proxies connect to another
 	// replica; calls under way end. Zero: all is cut.
 	Leave time.Duration
+	// Pause is after how long a proxy hears that it is refused. Until then it holds a stranger's place, of which there are few for one address:
+	// so many guesses a second there are, and questions to whoever checks tokens. Zero: none.
+	Pause time.Duration
 	// Turned hears of each connection that is turned away because strangers are too many; it may be nil.
 	Turned func()
 	// Stay is after about how long a stream is ended in good order, so that proxies spread over replicas that have come since. Zero:
@@ -90,7 +93,7 @@ func Serve(ctx context.Context, l net.Listener, p Plane, o Options) error {
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: often}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: silent, Timeout: silent, MaxConnectionIdle: idle}),
 		grpc.ConnectionTimeout(patience), grpc.MaxConcurrentStreams(mostStreams), grpc.MaxHeaderListSize(mostHeaders),
-		grpc.ReadBufferSize(readBuffer))
+		grpc.ReadBufferSize(readBuffer), grpc.SharedWriteBuffer(true)) // those of connections on which nothing is written serve others
 	sv := &service{p, o, make(chan struct{})}
 	s.RegisterService(&grpc.ServiceDesc{
 		ServiceName: stream.Service,
@@ -128,7 +131,7 @@ func serveStream(srv any, g grpc.ServerStream) error {
 	}
 	s, err := sv.Open(g.Context(), up.Hello)
 	if err != nil {
-		return answer(err)
+		return sv.refuse(g.Context(), err)
 	}
 	defer admit(g.Context())()
 	defer s.Close()
@@ -246,7 +249,7 @@ func unary[In any](of func(*service, context.Context, *In) (any, error)) grpc.Me
 		}
 		resp, err := of(srv.(*service), ctx, req)
 		if err != nil {
-			return nil, answer(err)
+			return nil, srv.(*service).refuse(ctx, err)
 		}
 		out := stream.Marshal(resp)
 		return &out, nil
@@ -261,6 +264,19 @@ func answer(err error) error {
 		return err
 	}
 	return status.Error(codes.Unavailable, err.Error())
+}
+
+// refuse answers an error, and who may not have what he asked for later.
+func (sv *service) refuse(ctx context.Context, err error) error {
+	if errors.Is(err, ErrRefused) && sv.Pause > 0 {
+		late := time.NewTimer(sv.Pause)
+		defer late.Stop()
+		select {
+		case <-late.C:
+		case <-ctx.Done():
+		}
+	}
+	return answer(err)
 }
 
 // raw hands message bytes through: messages are encoded by config's codec.
