@@ -12,7 +12,7 @@ import (
 
 // A node of two is gone from one moment to the next, as if somebody had pulled its cable: nobody says goodbye, and no packet is answered.
 // Calls that wait for it are noticed to wait in vain after some 8 s, and made again elsewhere, as GET may be; so is at once what could not
-// connect within 4 s. Once Kubernetes has noticed too, nobody calls there any more. A POST that was under way at one of
+// connect within 4 s: with two pods there that makes up to four calls of each caller that take so long. Once Kubernetes has noticed too, nobody calls there any more. A POST that was under way at one of
 // the two pods there is lost: nobody knows whether it was done.
 func TestNodeDown(t *testing.T) {
 	c := cluster.Fresh(t, cluster.Options{Nodes: 2})
@@ -64,17 +64,17 @@ func TestNodeDown(t *testing.T) {
 				lost++
 				t.Logf("lost, begun %v after the node was gone, took %v: %d %s %s", since, a.Took, a.Status, a.Error, a.Body)
 			}
-			if a.Took > time.Second {
+			if a.Took > 3*time.Second {
 				slow++
 				longest = max(longest, a.Took)
 			}
-			if a.At.After(noticed.Add(2*time.Second)) && (a.Status != 200 || a.Took > 2*time.Second) {
+			if a.At.After(noticed.Add(2*time.Second)) && (a.Status != 200 || a.Took > 3*time.Second) {
 				t.Errorf("a call %v after the node was gone, which everybody had noticed by then: %+v", since, a)
 			}
 		}
-		t.Logf("%v: of %d calls %d were lost, %d took longer than 1 s, the longest %v", each[i%len(each)], len(all), lost, slow, longest)
-		if post := i%len(each) >= 2; lost > 0 && !post || lost > 2 || slow > 3 || longest > 15*time.Second {
-			t.Errorf("%v: of %d calls %d were lost, %d took longer than 1 s, the longest %v", each[i%len(each)], len(all), lost, slow, longest)
+		t.Logf("%v: of %d calls %d were lost, %d took longer than 3 s, the longest %v", each[i%len(each)], len(all), lost, slow, longest)
+		if post := i%len(each) >= 2; lost > 0 && !post || lost > 2 || slow > 4 || longest > 15*time.Second {
+			t.Errorf("%v: of %d calls %d were lost, %d took longer than 3 s, the longest %v", each[i%len(each)], len(all), lost, slow, longest)
 		}
 	}
 	t.Logf("Kubernetes noticed after %v", noticed.Sub(down))
