@@ -11,9 +11,9 @@ import (
 )
 
 // A node of two is gone from one moment to the next, as if somebody had pulled its cable: nobody says goodbye, and no packet is answered.
-// Calls that wait for it are noticed to wait in vain after some 8 s, and made again elsewhere, as GET may be; so is at once what could not
-// connect within 4 s: with two pods there that makes up to four calls of each caller that take so long. Once Kubernetes has noticed too, nobody calls there any more. A POST that was under way at one of
-// the two pods there is lost: nobody knows whether it was done.
+// Calls that wait for it are noticed to wait in vain after some 8 s, and made again elsewhere, as GET may be; so is what could not connect
+// within 4 s. With two pods there that makes up to four calls of each caller that take so long. Once Kubernetes has noticed too, nobody calls
+// there any more. A POST that was under way at one of the two pods is lost: nobody knows whether it was done.
 func TestNodeDown(t *testing.T) {
 	c := cluster.Fresh(t, cluster.Options{Nodes: 2})
 	c.Install()
