@@ -180,6 +180,21 @@ func (c *Test) Kubectl(args ...string) string {
 	return out
 }
 
+// Finally runs kubectl at the end of the test.
+func (c *Test) Finally(args ...string) {
+	c.t.Helper()
+	c.t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), limit)
+		defer cancel()
+		if c.stopped() {
+			return
+		}
+		if _, err := c.Cluster.Kubectl(ctx, args...); err != nil {
+			c.t.Error(err)
+		}
+	})
+}
+
 // Apply makes objects be as the YAML says.
 func (c *Test) Apply(namespace, yaml string) {
 	c.t.Helper()

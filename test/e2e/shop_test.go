@@ -81,11 +81,9 @@ func (s *shop) istioPolicy(t *testing.T) {
 	const ns = "default"
 	s.c.Kubectl("label", "namespace", ns, "weft.dev/inject=enabled")
 	objects := app("backend", "echo", 1) + app("frontend", "caller", 1) + app("other", "caller", 1)
-	t.Cleanup(func() {
-		s.c.Kubectl("label", "namespace", ns, "weft.dev/inject-")
-		s.c.Kubectl("-n", ns, "delete", "--ignore-not-found", "deploy,service,serviceaccount", "backend", "backend-each", "frontend", "frontend-each", "other", "other-each")
-		settled(s.c, ns)
-	})
+	s.c.Finally("label", "namespace", ns, "weft.dev/inject-")
+	s.c.Finally("-n", ns, "delete", "--ignore-not-found", "--cascade=foreground", "deploy,service,serviceaccount",
+		"backend", "backend-each", "frontend", "frontend-each", "other", "other-each")
 	objects = strings.Replace(objects, "containers:\n      - name: frontend", "serviceAccountName: frontend\n      containers:\n      - name: frontend", 1)
 	s.c.Apply(ns, "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: frontend}\n"+objects)
 	s.c.Ready(ns, "deploy/backend", "deploy/frontend", "deploy/other")
