@@ -197,6 +197,8 @@ func (r *reader) isTCP(at string, p *port) bool {
 			r.Info(at, "names are looked up at the workload's own proxy, which no policy judges: this has no effect, and is not needed", "")
 			return false
 		}
+		r.Warn(at+".protocol", "UDP does not go through proxies: it is neither allowed nor denied. What comes to a gateway by it is judged by the rules for TCP", "")
+		return false
 	}
 	r.Warn(at+".protocol", p.Protocol+" does not go through proxies: it is neither allowed nor denied", "")
 	return false
