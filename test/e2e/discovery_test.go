@@ -130,16 +130,27 @@ func TestRolloutOfAbruptApplication(t *testing.T) {
 	c := cluster.Shared(t)
 	c.Install()
 	ns := c.Namespace("e2e-abrupt", "weft.dev/inject=enabled")
-	abrupt := strings.NewReplacer("metadata: {labels: {app: callee}}", `metadata: {labels: {app: callee}, annotations: {weft.dev/pre-stop-sleep: 3s}}`,
+	abrupt := strings.NewReplacer("metadata: {labels: {app: callee}}", `metadata: {labels: {app: callee}, annotations: {weft.dev/pre-stop-sleep: 4s}}`,
 		`"8080"]`, `"8080", -grace, 1ms]`).Replace(app("callee", "echo", 2))
 	c.Apply(ns, abrupt+app("load", "caller", 1))
 	c.Ready(ns, "deploy/callee", "deploy/load")
-	loads := []*cluster.Load{c.Load(ns, "deploy/load", "http://callee/delay?ms=50"),
-		c.Load(ns, "deploy/load", "http://callee/delay?ms=50", "--new-connection-per-request=false")}
+	var loads []*cluster.Load
+	for range 6 { // of calls that take long, and that nobody makes again once the callee may have begun with them
+		loads = append(loads, c.Load(ns, "deploy/load", "http://callee/delay?ms=1500", "--method=POST"))
+	}
 	c.Kubectl("-n", ns, "rollout", "restart", "deploy/callee")
 	c.Ready(ns, "deploy/callee")
 	settled(c, ns)
+	answers, lost := 0, 0
 	for _, l := range loads {
-		l.Lossless()
+		for _, a := range l.End() {
+			if answers++; a.Status != 200 {
+				t.Logf("%+v", a)
+				lost++
+			}
+		}
+	}
+	if lost > 0 || answers < 12 {
+		t.Errorf("%d of %d calls were lost", lost, answers)
 	}
 }
