@@ -137,16 +137,19 @@ func (r *reader) arm(until time.Time) error {
 	if !r.armed.IsZero() && (until.IsZero() || !r.armed.After(until)) {
 		return nil
 	}
-	tick := Tick
-	if r.hurried {
-		tick = CrowdTick
-	}
-	wake := time.Now().Add(tick)
+	wake := time.Now().Add(r.tick())
 	if !until.IsZero() && until.Before(wake) {
 		wake = until
 	}
 	r.armed = wake
 	return r.conn.SetReadDeadline(wake)
+}
+
+func (r *reader) tick() time.Duration {
+	if r.hurried {
+		return CrowdTick
+	}
+	return Tick
 }
 
 // woken says why a read deadline fired; nil: only to look around.

@@ -80,11 +80,10 @@ type Conn struct {
 	watch  watch
 	sent   func(wrote int, err error) func() []byte // answered, made once
 
-	held bool // the end of the response waits in out for the next request to be waited for
-	over bool // the connection is not to be read again
-
 	ahead *probe // see hasMore; made for the first look
-	looks uint8
+	held  bool   // the end of the response waits in out for the next request to be waited for
+	over  bool   // the connection is not to be read again
+	looks uint8  // of ahead
 	eager bool
 
 	mu       sync.Mutex // of what follows, of the body's expects, and of out until the final head is written
@@ -230,6 +229,9 @@ func (c *Conn) await() error {
 	}
 	c.in.hurried = c.looks < maxLooks && c.s.Parks && c.s.Crowded != nil && c.s.Crowded()
 	err := c.look()
+	if left := c.spare(); err == ErrSlow && left > 0 {
+		err = c.in.fill(time.Now().Add(left))
+	}
 	if err == ErrSlow {
 		if c.s.Parks {
 			return c.idles()
@@ -241,6 +243,12 @@ func (c *Conn) await() error {
 		return errOver
 	}
 	return nil
+}
+
+// spare is what is left of the tick since the last response: the deadline that has passed may be an earlier wait's. To rest and to be woken
+// costs more than the call itself; at 1,000 calls a second by 32 callers, one of sixteen would.
+func (c *Conn) spare() time.Duration {
+	return c.in.tick() - (time.Since(c.out.begin) - c.out.last)
 }
 
 // look waits for a tick. ErrSlow: nothing has come.

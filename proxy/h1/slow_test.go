@@ -388,3 +388,58 @@ func TestCutCallees(t *testing.T) {
 		}
 	}
 }
+
+// TestRestsAfterATick: a connection is given up a tick after its last response, whenever the requests before came; where many wait, one that
+// has hardly been used sooner.
+func TestRestsAfterATick(t *testing.T) {
+	for name, x := range map[string]struct {
+		crowded bool
+		pauses  []time.Duration // before each request
+		rests   time.Duration   // after the last
+	}{
+		"unused":                 {false, nil, Tick},
+		"one request":            {false, []time.Duration{0}, Tick},
+		"just before the tick":   {false, []time.Duration{0, Tick - time.Millisecond}, Tick},
+		"all the time":           {false, []time.Duration{0, Tick / 5, Tick / 5, Tick / 5, Tick / 5, Tick / 5, Tick / 5, Tick / 5}, Tick},
+		"in a crowd":             {true, []time.Duration{0, CrowdTick / 2}, CrowdTick},
+		"in a crowd, well known": {true, []time.Duration{0, 0, 0, 0, 0, 0, CrowdTick * 2}, Tick},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &Server{Serve: sink, Parks: true, Crowded: func() bool { return x.crowded }}
+				nc, theirs := net.Pipe()
+				defer nc.Close()
+				defer theirs.Close()
+				conn, idle := s.NewConn(eager{theirs}, nil, clock{}, &traffic.Conn{}, "http"), make(chan error, 1)
+				go func() { idle <- conn.Serve() }()
+				in := bufio.NewReader(nc)
+				for _, pause := range x.pauses {
+					time.Sleep(pause)
+					if _, err := io.WriteString(nc, "GET / HTTP/1.1\r\nHost: h\r\n\r\n"); err != nil {
+						t.Fatal(err)
+					}
+					resp, err := http.ReadResponse(in, nil)
+					if err != nil {
+						t.Fatal(err)
+					}
+					resp.Body.Close()
+				}
+				began := time.Now()
+				if err := <-idle; err != ErrIdle || time.Since(began) != x.rests {
+					t.Errorf("%v after %v, want %v", err, time.Since(began), x.rests)
+				}
+			})
+		})
+	}
+}
+
+// eager is a connection that asks, as sys.Quick does.
+type eager struct{ net.Conn }
+
+func (c eager) Ask(message []byte, sent func(int, error) func() []byte) (int, error) {
+	room := sent(c.Write(message))
+	if room == nil {
+		return 0, nil
+	}
+	return c.Read(room())
+}

@@ -20,6 +20,7 @@ type writer struct {
 	out     []byte        // what waits; nil: there is no buffer
 	begin   time.Time     // of the connection: spans since then cost half of what time.Now does, 50 ns less for each message
 	armed   time.Duration // the deadline that is set, since begin
+	last    time.Duration // when something was written, since begin
 	parts   [3][]byte
 	vec     net.Buffers
 	wrote   bool // something has left since reset
@@ -56,7 +57,7 @@ func (w *writer) arm() error {
 		return nil
 	}
 	now := time.Since(w.begin)
-	if w.armed-now >= w.limit {
+	if w.last = now; w.armed-now >= w.limit {
 		return nil
 	}
 	w.armed = now + 2*w.limit
