@@ -36,6 +36,7 @@ type role interface {
 // conn is what both roles share.
 type conn struct {
 	nc   net.Conn
+	tls  sealed // nc, if it is one
 	opts Options
 	role role
 
@@ -66,6 +67,12 @@ type conn struct {
 	reader // of the reading goroutine alone
 }
 
+// sealed is a connection of records, below.
+type sealed interface {
+	Rest()         // lets go of what can be made anew
+	Partial() bool // a record has begun and not ended
+}
+
 // peer is what the other side has told.
 type peer struct {
 	settled    bool // its first SETTINGS have come
@@ -89,6 +96,7 @@ type floods struct {
 
 func (c *conn) init(nc net.Conn, o Options, r role) {
 	c.nc, c.opts, c.role = nc, o.resolve(), r
+	c.tls, _ = nc.(sealed)
 	c.done, c.gone, c.wake = make(chan struct{}), make(chan struct{}), make(chan struct{}, 1)
 	c.streams = map[uint32]*stream{}
 	c.peer = peer{window: http2.DefaultWindow, maxFrame: http2.DefaultFrameSize, maxStreams: 1<<32 - 1}

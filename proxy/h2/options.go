@@ -27,7 +27,7 @@ type Options struct {
 	// Rest waits until there is something to read from the connection, or it has ended, without a goroutine of the connection's, and
 	// then calls wake, once and on a goroutine of its own; seldom without cause. unpark ends the wait, and is called before the
 	// connection is closed. Neither may wait for the connection. nil: the reader of a connection that idles waits in Read.
-	// A connection that has a method Rest() is told so too, before anything is read again.
+	// A connection with the methods Rest() and Partial() bool is told so too, and is not at rest in the middle of a record.
 	Rest func(wake func()) (unpark func(), err error)
 
 	// Report is told of each breach by the peer, and of each timeout. It must not block nor call the connection. nil: nobody

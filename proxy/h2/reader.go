@@ -93,7 +93,7 @@ func (c *conn) nextFrame() (h http2.FrameHeader, p []byte, err error) {
 
 // readMore reads once, into a buffer that has room for need bytes in one piece.
 func (c *conn) readMore(need int) error {
-	c.watch.partial.Store(c.w > c.r || c.block.open)
+	c.watch.partial.Store(c.w > c.r || c.block.open || c.partial())
 	switch {
 	case c.r == c.w:
 		c.r, c.w = 0, 0
@@ -137,7 +137,7 @@ func (c *conn) enlarge() {
 var errResting = errors.New("the connection rests")
 
 // rest is called when a read deadline has passed, with that error. The clock sets one when the connection has been silent: its memory is
-// given up, and so is the goroutine if something else can wait (errResting). What TLS has of a record that is not whole stays there.
+// given up, and so is the goroutine if something else can wait (errResting).
 func (c *conn) rest(late error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -145,7 +145,7 @@ func (c *conn) rest(late error) error {
 		return late
 	}
 	c.nc.SetReadDeadline(time.Time{})
-	if c.w > 0 {
+	if c.w > 0 || c.partial() {
 		return nil
 	}
 	if c.park() {
@@ -161,6 +161,9 @@ func (c *conn) rest(late error) error {
 	return nil
 }
 
+// partial says whether a record has begun below: its frame has too.
+func (c *conn) partial() bool { return c.tls != nil && c.tls.Partial() }
+
 // park has the reader rest if it may. Called with the lock, by the reader, which has no byte that was not handled.
 func (c *conn) park() bool {
 	if !c.restable() || c.block.open {
@@ -174,8 +177,8 @@ func (c *conn) park() bool {
 	c.unpark = unpark
 	c.reader.release()
 	c.enc.Forget()
-	if nc, ok := c.nc.(interface{ Rest() }); ok {
-		nc.Rest()
+	if c.tls != nil {
+		c.tls.Rest()
 	}
 	c.watch.large.Store(false)
 	return true

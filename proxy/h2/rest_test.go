@@ -26,7 +26,11 @@ type bed struct {
 	times    int
 	unparked int
 	told     int // see Rest
+	half     bool
 }
+
+// Partial is a record that has begun.
+func (b *bed) Partial() bool { return b.half }
 
 // Rest is told that the connection rests, so that it may let go of what it can make anew.
 func (b *bed) Rest() {
@@ -188,14 +192,15 @@ func TestRestNot(t *testing.T) {
 		p.end(t)
 	})
 	for name, sent := range map[string]string{
-		"silence":           "",
-		"a preface":         http2.Preface[:10],
-		"a part of a frame": http2.Preface + string(http2.AppendSettings(nil)) + "\x00\x00\x08\x06",
+		"silence":            "",
+		"a preface":          http2.Preface[:10],
+		"a part of a record": http2.Preface + string(http2.AppendSettings(nil)),
+		"a part of a frame":  http2.Preface + string(http2.AppendSettings(nil)) + "\x00\x00\x08\x06",
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			freshPools()
 			c, s := net.Pipe()
-			end := &bed{Conn: s}
+			end := &bed{Conn: s, half: name == "a part of a record"}
 			var told reasons
 			srv := NewServer(end, ServerOptions{Options: Options{Rest: end.rest, Report: told.add}}, echo)
 			served := make(chan error, 1)

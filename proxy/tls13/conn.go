@@ -51,6 +51,13 @@ func (c *Conn) Rest() {
 	}
 }
 
+// Partial says whether a record has begun that is not whole: what there is of it takes memory. It is for who reads.
+func (c *Conn) Partial() bool {
+	c.in.mu.Lock()
+	defer c.in.mu.Unlock()
+	return c.in.from < len(c.in.raw)
+}
+
 // CloseWrite says that nothing more is written. The connection below stays as it is.
 func (c *Conn) CloseWrite() error {
 	c.out.mu.Lock()

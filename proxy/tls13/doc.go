@@ -1,13 +1,13 @@
-// Package tls13 carries a TLS 1.3 connection on after crypto/tls has made its handshake: what each costs while it idles, and each write and
-// read of many records.
+// Package tls13 carries a TLS 1.3 connection on after crypto/tls has made its handshake: what it holds while it idles, and writes and reads of
+// many records at once.
 //
 // A Conn is a net.Conn that holds two traffic secrets and the numbers of the next records, and beyond these nothing while it idles: neither
 // certificates nor buffers nor, when it rests (Conn.Rest), ciphers. What is written goes out four full records to a system call; what is read
 // is opened where it was read to, in the reader's own buffer if a record fits, so that a read takes as many records as there are.
 //
-// Bounds on what a peer can make a Conn do: a record is held once, 16 KiB; of handshake messages four bytes; 16 records one after the other
-// may bring no data (KeyUpdate, tickets, empty ones), as crypto/tls has it; a KeyUpdate that wants one of us is answered before the next data
-// and not at once, so that many cost one.
+// Bounds on what a peer can make a Conn do: one record is held that is not whole, in a buffer of 64 KiB at most, and Conn.Partial tells who
+// keeps the time; of handshake messages four bytes; 16 records one after the other may bring no data (KeyUpdate, tickets, empty ones), as
+// crypto/tls has it; a KeyUpdate that wants one of us is answered before the next data and not at once, so that many cost one.
 //
 // # Errors
 //

@@ -3,11 +3,14 @@ package tls13
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -51,11 +54,11 @@ func opensslClient(t *testing.T, args ...string) (ours *Conn, in io.WriteCloser,
 	must(t, err)
 	defer l.Close()
 	in, out = w.openssl(t, "s_client", append([]string{"-connect", l.Addr().String()}, args...)...)
-	must(t, l.(*net.TCPListener).SetDeadline(time.Now().Add(20*time.Second)))
+	must(t, l.(*net.TCPListener).SetDeadline(time.Now().Add(time.Minute)))
 	raw, err := l.Accept()
 	must(t, err)
 	t.Cleanup(func() { raw.Close() })
-	must(t, raw.SetDeadline(time.Now().Add(20*time.Second)))
+	must(t, raw.SetDeadline(time.Now().Add(time.Minute)))
 	if ours = w.take(t, raw, false); ours == nil {
 		t.FailNow()
 	}
@@ -76,7 +79,7 @@ func opensslServer(t *testing.T, args ...string) (ours *Conn, in io.WriteCloser,
 	raw, err := net.Dial("tcp", strings.TrimPrefix(addr, "ACCEPT "))
 	must(t, err)
 	t.Cleanup(func() { raw.Close() })
-	must(t, raw.SetDeadline(time.Now().Add(20*time.Second)))
+	must(t, raw.SetDeadline(time.Now().Add(time.Minute)))
 	if ours = w.take(t, raw, true); ours == nil {
 		t.FailNow()
 	}
@@ -90,6 +93,23 @@ func said(t *testing.T, c *Conn, want string) {
 	if _, err := io.ReadFull(c, b); err != nil || string(b) != want {
 		t.Fatalf("%q, %v, want %q", b, err, want)
 	}
+}
+
+// updated waits until a KeyUpdate has come, and nothing else.
+func updated(t *testing.T, c *Conn) {
+	t.Helper()
+	secret := reflect.ValueOf(&c.in.key).Elem().FieldByName("secret")
+	before := fmt.Sprint(secret)
+	for tries := 0; fmt.Sprint(secret) == before; tries++ {
+		if tries > 3000 {
+			t.Fatal("no KeyUpdate comes")
+		}
+		must(t, c.SetReadDeadline(time.Now().Add(10*time.Millisecond)))
+		if n, err := c.Read(make([]byte, 100)); n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatalf("%d bytes, %v instead of a KeyUpdate", n, err)
+		}
+	}
+	must(t, c.SetReadDeadline(time.Now().Add(time.Minute)))
 }
 
 // shown waits until openssl shows a line.
@@ -122,7 +142,7 @@ func TestOpenSSL(t *testing.T) {
 				for round, command := range []string{"", "k", "K", "k", "K", "K"} { // its commands for KeyUpdates: k wants none of us, K does
 					if command != "" {
 						say(command)
-						time.Sleep(50 * time.Millisecond) // a command is one by itself: whatever it has read at once is data
+						updated(t, ours) // whatever openssl reads along with a command is no data
 					}
 					line := fmt.Sprint("line ", round)
 					say(line)
