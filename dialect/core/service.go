@@ -34,10 +34,12 @@ func service() dialect.Kind {
 		"spec.loadBalancerSourceRanges"} {
 		k.Unsupported[field] = "weft opens no way into the mesh from outside because of it"
 	}
-	k.Unsupported["spec.sessionAffinity"] = "each call is balanced by itself; a hash of the caller's address keeps callers to endpoints"
-	k.Unsupported["spec.sessionAffinityConfig"] = k.Unsupported["spec.sessionAffinity"]
+	k.Unsupported["spec.sessionAffinityConfig"] = noSessions
+	k.Ignored["spec.sessionAffinity"] = "None is what an API server writes where nothing is said; ClientIP has a finding, for " + noSessions
 	return k
 }
+
+const noSessions = "each call is balanced by itself; a hash of the caller's address keeps callers to endpoints"
 
 // lowerService reads a Service: a name with ports, and which workloads stand behind it.
 func lowerService(o *dialect.Object, v dialect.View) (mesh.Part, []mesh.Finding) {
@@ -52,6 +54,9 @@ func lowerService(o *dialect.Object, v dialect.View) (mesh.Part, []mesh.Finding)
 	}
 	out := mesh.Service{Ref: r.Ref, Host: dialect.Host(o.Name, o.Namespace), Name: o.Name, Namespace: o.Namespace, Created: o.Created,
 		Unready: s.Spec.PublishNotReadyAddresses}
+	if s.Spec.SessionAffinity == corev1.ServiceAffinityClientIP { // None is what an API server writes where nothing is said
+		r.Warn("spec.sessionAffinity", "not supported yet: "+noSessions, "")
+	}
 	r.addresses(&s.Spec, &out)
 	if len(s.Spec.Selector) > 0 { // an empty one selects nothing (core/v1 ServiceSpec.selector)
 		out.Selector = &match.Selector{Labels: dialect.Labels(s.Spec.Selector)}
