@@ -13,7 +13,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
 
-	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/dialect"
 	"github.com/weft-mesh/weft/dialect/all"
 	"github.com/weft-mesh/weft/source/files"
@@ -284,7 +283,7 @@ func readKinds() (read, status map[string][]string) {
 		}
 		name := plural(k.Name)
 		read[k.Group] = append(read[k.Group], name)
-		if k.Dialect != decision.Core {
+		if k.Status != nil {
 			status[k.Group] = append(status[k.Group], name+"/status")
 		}
 	}
@@ -348,7 +347,7 @@ func TestGatewayRights(t *testing.T) {
 	makes := []string{"get", "create", "patch", "delete"}
 	want := map[[2]string][]string{
 		{"apps", "deployments"}: makes, {"", "services"}: makes, {"", "serviceaccounts"}: makes, {"autoscaling", "horizontalpodautoscalers"}: makes,
-		{"policy", "poddisruptionbudgets"}: makes, {"", "secrets"}: {"get", "list", "watch"}, {"gateway.networking.k8s.io", "gateways/finalizers"}: {"update"},
+		{"policy", "poddisruptionbudgets"}: makes, {"", "secrets"}: {"list", "watch"}, {"gateway.networking.k8s.io", "gateways/finalizers"}: {"update"},
 		{"gateway.networking.k8s.io", "gatewayclasses"}: {"create of some", "patch of some"},
 	}
 	for key, verbs := range more {
