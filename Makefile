@@ -20,7 +20,7 @@ RACE := ./chain/... ./control/... ./feature/... ./identity/cert/... ./internal/m
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 
-.PHONY: help deps build test lint fuzz diff-fuzz bench bench-proxy deps-bench demo demo-check h2spec grpc-interop cluster cluster-down cluster-load e2e conformance deps-cluster attack soak docs clean
+.PHONY: help deps build test lint fuzz diff-fuzz bench bench-proxy bench-control deps-bench demo demo-check h2spec grpc-interop cluster cluster-down cluster-load e2e conformance deps-cluster attack soak docs clean
 .DEFAULT_GOAL := help
 
 help: ## list what there is
@@ -92,6 +92,10 @@ ENVOY_VERSION := 1.40.0
 bench-proxy: build deps-bench ## weft's proxy beside others in one run; CASE=... PEERS=... CALLERS=... ROUNDS=15 WINDOW=500ms WRITE=docs
 	@$(BUILD) -o bin/ ./test/bench
 	bin/bench $(if $(CASE),-case $(CASE)) $(if $(PEERS),-peers $(PEERS)) $(if $(CALLERS),-callers $(CALLERS)) $(if $(ROUNDS),-rounds $(ROUNDS)) $(if $(WINDOW),-window $(WINDOW)) $(if $(WRITE),-write $(WRITE))
+
+bench-control: build ## the control plane on clusters of up to 10,000 services and 100,000 pods; CASE=... WRITE=docs
+	@$(BUILD) -o bin/ ./test/scale
+	bin/scale $(if $(CASE),-case $(CASE)) $(if $(WINDOW),-window $(WINDOW)) $(if $(WRITE),-write $(WRITE))
 
 deps-bench: .cache/bench/relay .cache/bench/envoy-$(ENVOY_VERSION) ## get the proxies that weft's is measured beside
 
