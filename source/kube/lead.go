@@ -153,5 +153,16 @@ func (t *term) Update(ctx context.Context, r resourcelock.LeaderElectionRecord) 
 			return ctx.Err()
 		}
 	}
+	err := t.Interface.Update(ctx, r)
+	if !apierrors.IsConflict(err) {
+		return err
+	}
+	// A renewal whose request was cut off was written all the same, or is another's by now.
+	if _, _, err := t.Get(ctx); err != nil {
+		return err
+	}
+	if t.holder != t.Identity() {
+		return fmt.Errorf("it is held by %q", t.holder)
+	}
 	return t.Interface.Update(ctx, r)
 }

@@ -3,12 +3,17 @@ package kube
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
 )
 
 func leases() *stored {
@@ -110,6 +115,47 @@ func TestEndWaiting(t *testing.T) {
 		stopB()
 		d.expect(t)
 	})
+}
+
+// writtenLate is a lease to which a renewal, whose request was cut off, is written between the reading and the writing of who gives it back.
+type writtenLate struct {
+	resourcelock.Interface
+	holder   string // after that
+	written  bool
+	conflict bool
+}
+
+func (l *writtenLate) Identity() string { return "a" }
+func (l *writtenLate) Describe() string { return "lease" }
+
+func (l *writtenLate) Get(context.Context) (*resourcelock.LeaderElectionRecord, []byte, error) {
+	l.conflict = !l.conflict // what is read for the first time is soon out of date
+	if l.conflict {
+		return &resourcelock.LeaderElectionRecord{HolderIdentity: "a"}, nil, nil
+	}
+	return &resourcelock.LeaderElectionRecord{HolderIdentity: l.holder}, nil, nil
+}
+
+func (l *writtenLate) Update(context.Context, resourcelock.LeaderElectionRecord) error {
+	if l.conflict {
+		return apierrors.NewConflict(schema.GroupResource{Resource: "leases"}, "lease", nil)
+	}
+	l.written = true
+	return nil
+}
+
+// A renewal that was still on its way does not keep a replica from giving the lease back; somebody else's lease it leaves alone.
+func TestGiveBackAfterRenewal(t *testing.T) {
+	for holder, given := range map[string]bool{"a": true, "b": false} {
+		l := &writtenLate{holder: holder}
+		x := &term{Interface: l, log: slog.New(slog.DiscardHandler)}
+		if _, _, err := x.Get(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := x.Update(t.Context(), resourcelock.LeaderElectionRecord{}); (err == nil) != given || l.written != given {
+			t.Errorf("held by %s: %v, written %v", holder, err, l.written)
+		}
+	}
 }
 
 // However often replicas come and go, never do two lead.
