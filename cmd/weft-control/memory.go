@@ -14,7 +14,7 @@ import (
 const (
 	// garbage is how much of it there may be, in percent of what is in use, where nobody says another GOGC: most of what a control plane has
 	// in memory stays for long, and little is made anew for each change.
-	garbage = 25
+	garbage = 40
 	// share of the pod's memory that the heap may have, in percent, where nobody says another GOMEMLIMIT. Near it garbage is collected more
 	// often, rather than that the kernel ends the process.
 	share = 90
