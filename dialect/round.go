@@ -168,11 +168,15 @@ func (r *round) changes() map[Key]Change {
 	out := map[Key]Change{}
 	for k, old := range r.before {
 		var now mesh.Part
-		if e := r.set.entries.get(k); e != nil {
+		e := r.set.entries.get(k)
+		if e != nil {
 			now = e.part()
 		}
-		if !reflect.DeepEqual(old, now) {
+		switch {
+		case !reflect.DeepEqual(old, now):
 			out[k] = Change{old, now}
+		case e != nil: // the mesh finds what it is to forget by the place where it stands
+			e.says(old)
 		}
 	}
 	return out

@@ -207,6 +207,19 @@ func TestSetLowersDependentsOnly(t *testing.T) {
 	}
 }
 
+// What an object says stands where it stood, also when it was lowered again and says the same: a mesh finds by that what it is to forget.
+func TestSetSaysTheSameInOnePlace(t *testing.T) {
+	s := dialect.NewSet(kinds())
+	first := s.Apply([]*dialect.Object{thing(t, "t", "{host: h}"), thing(t, "x", "{host: of:t}")}, nil)[key("x")].New
+	if got := say(s.Put(thing(t, "t", "{host: i}"))); got != "t: h/0 -> i/0" {
+		t.Fatal(got)
+	}
+	last := s.Apply(nil, []dialect.Key{key("x")})[key("x")].Old
+	if &first.Services[0] != &last.Services[0] {
+		t.Error("what it said last stands elsewhere than what it said first")
+	}
+}
+
 // Two objects that undo each other end in some state, always the same.
 func TestSetCircle(t *testing.T) {
 	circle := kinds()
