@@ -2,10 +2,11 @@
 // gets, so its proxy refuses to run, and starting its containers again gives the pod no other network.
 //
 // It promises: a pod is evicted only if its proxy said that, weft-node is ready on its node by now, and something will make the pod anew;
-// of what one owner has on one node, at most one pod in some minutes.
+// of what one owner has on one node and started since, at most one pod in some minutes.
 package mend
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,8 +20,8 @@ import (
 // missing is the exit code of a proxy that finds no redirection (podnet.ExitMissing).
 const missing = 3
 
-// again is how long another pod of the same owner is left as it is on the same node: where the plugin cannot work at all, as for a pod in
-// a virtual machine, each would be evicted in turn for ever.
+// again is how long another pod of the same owner that started while weft-node was ready is left as it is on the same node: where the plugin
+// cannot work at all, as for a pod in a virtual machine, each would be evicted in turn for ever.
 const again = 5 * time.Minute
 
 // Cluster is what is asked of an API server; source/kube has it.
@@ -35,7 +36,7 @@ type Mender struct {
 	Namespace string // of weft-node
 	Log       *slog.Logger
 
-	done map[string]time.Time // by owner and node, or by pod where it has none
+	done map[string]time.Time // by pod, and by owner and node
 }
 
 // Do looks at the pods that wait, once.
@@ -49,10 +50,10 @@ func (m *Mender) Do(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	ready := map[string]bool{} // nodes
+	ready := map[string]string{} // since when weft-node is, by node; empty: it is not
 	var errs []error
 	for _, p := range pods {
-		if s := stuckOf(p); s != nil && m.done[s.key()].IsZero() {
+		if s := stuckOf(p); s != nil && m.done[s.uid].IsZero() {
 			errs = append(errs, m.mend(ctx, s, ready, now))
 		}
 	}
@@ -60,23 +61,25 @@ func (m *Mender) Do(ctx context.Context, now time.Time) error {
 }
 
 // mend evicts one pod, if that helps.
-func (m *Mender) mend(ctx context.Context, s *stuck, ready map[string]bool, now time.Time) error {
-	is, known := ready[s.node]
+func (m *Mender) mend(ctx context.Context, s *stuck, ready map[string]string, now time.Time) error {
+	since, known := ready[s.node]
 	if !known {
 		agents, err := m.Cluster.Where(ctx, dialect.Key{Kind: "Pod", Namespace: m.Namespace}, "spec.nodeName="+s.node)
 		if err != nil {
 			return err
 		}
-		is = slices.ContainsFunc(agents, isReadyAgent)
-		ready[s.node] = is
+		for _, a := range agents {
+			since = cmp.Or(since, readySince(a))
+		}
+		ready[s.node] = since
 	}
-	if !is {
+	if since == "" || s.started >= since && !m.done[s.key()].IsZero() {
 		return nil
 	}
 	if m.done == nil {
 		m.done = map[string]time.Time{}
 	}
-	m.done[s.key()] = now
+	m.done[s.key()], m.done[s.uid] = now, now
 	if s.owner == "" {
 		m.Log.Warn("a pod started before weft's CNI plugin was on its node, and nothing makes it anew: delete it and make it again", "pod", s.namespace+"/"+s.name, "node", s.node)
 		return nil
@@ -86,7 +89,7 @@ func (m *Mender) mend(ctx context.Context, s *stuck, ready map[string]bool, now 
 }
 
 // stuck is a pod whose proxy found no redirection.
-type stuck struct{ namespace, name, uid, node, owner string }
+type stuck struct{ namespace, name, uid, node, owner, started string }
 
 func (s *stuck) key() string {
 	if s.owner == "" {
@@ -100,7 +103,8 @@ func stuckOf(pod map[string]any) *stuck {
 	if meta["deletionTimestamp"] != nil || !slices.ContainsFunc(list(status["initContainerStatuses"]), refused) {
 		return nil
 	}
-	s := &stuck{namespace: text(meta["namespace"]), name: text(meta["name"]), uid: text(meta["uid"]), node: text(spec["nodeName"])}
+	s := &stuck{namespace: text(meta["namespace"]), name: text(meta["name"]), uid: text(meta["uid"]), node: text(spec["nodeName"]),
+		started: text(status["startTime"])}
 	for _, o := range list(meta["ownerReferences"]) {
 		if controls, _ := o["controller"].(bool); controls {
 			s.owner = fmt.Sprint(s.namespace, " ", o["uid"])
@@ -120,13 +124,18 @@ func refused(container map[string]any) bool {
 	return false
 }
 
-func isReadyAgent(pod map[string]any) bool {
+// readySince is a time as the API server writes them all, so that they are in the order of their texts; empty: the pod is no weft-node that
+// is ready.
+func readySince(pod map[string]any) string {
 	if text(tree(tree(pod["metadata"])["labels"])["app.kubernetes.io/name"]) != "weft-node" {
-		return false
+		return ""
 	}
-	return slices.ContainsFunc(list(tree(pod["status"])["conditions"]), func(c map[string]any) bool {
-		return text(c["type"]) == "Ready" && text(c["status"]) == "True"
-	})
+	for _, c := range list(tree(pod["status"])["conditions"]) {
+		if text(c["type"]) == "Ready" && text(c["status"]) == "True" {
+			return text(c["lastTransitionTime"])
+		}
+	}
+	return ""
 }
 
 func tree(v any) map[string]any { m, _ := v.(map[string]any); return m }
