@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/netip"
 	"os"
@@ -19,7 +20,7 @@ import (
 
 	"github.com/weft-mesh/weft/config"
 	"github.com/weft-mesh/weft/control"
-	"github.com/weft-mesh/weft/dialect/gatewayapi"
+	"github.com/weft-mesh/weft/dialect/all"
 	"github.com/weft-mesh/weft/proxy/held"
 )
 
@@ -27,6 +28,7 @@ import (
 type gatewayFlags struct {
 	runFlags
 	address string
+	gateway string // its name
 }
 
 func gatewayCommand() *cobra.Command {
@@ -34,7 +36,7 @@ func gatewayCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "gateway [NAMESPACE/]NAME",
 		Short: "Open the listeners of a Gateway on this machine",
-		Long: `Gateway starts a proxy that opens the ports of a Gateway (gateway.networking.k8s.io) of the control plane's objects, and brings calls
+		Long: `Gateway starts a proxy that opens the ports of a Gateway (gateway.networking.k8s.io, or Istio's as istio:NAME, by its selector) of the control plane's objects, and brings calls
 that come there to where the routes say that name it. Ports open and close as the object changes. It is a caller of the mesh, with
 the account that a Gateway's proxies have in a cluster: NAME-weft of its namespace. SIGTERM and SIGINT let calls under way end, for 5 s.
 
@@ -63,7 +65,7 @@ func (f *gatewayFlags) run(ctx context.Context, gateway string, errs io.Writer) 
 	if err != nil {
 		return err
 	}
-	w := &workload{flags: &f.runFlags, errs: errs, gateway: reg.Namespace + "/" + reg.Labels[gatewayapi.NameLabel]}
+	w := &workload{flags: &f.runFlags, errs: errs, gateway: reg.Namespace + "/" + f.gateway}
 	if w.opens, err = netip.ParseAddr(f.address); err != nil {
 		return fmt.Errorf("--address %q: want an address of this machine, as 127.0.0.1: %w", f.address, err)
 	}
@@ -97,9 +99,10 @@ func (f *gatewayFlags) registration(gateway string) (r control.Registration, err
 	if namespace == "" || name == "" || strings.Contains(name, "/") {
 		return r, fmt.Errorf("gateway %q: want NAME or NAMESPACE/NAME", gateway)
 	}
-	f.namespace, f.account = namespace, gatewayapi.ProxyName(name)
+	account, labels := all.Proxy(name)
+	f.namespace, f.account, f.gateway = namespace, account, name
 	if r, err = f.runFlags.registration(); err == nil {
-		r.Labels[gatewayapi.NameLabel] = name
+		maps.Copy(r.Labels, labels)
 	}
 	return r, err
 }

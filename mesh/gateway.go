@@ -29,6 +29,7 @@ type Made struct {
 	Adopted     bool              // only in a namespace that weft has adopted: its objects do not name who is to run them
 	Selector    map[string]string // labels of the proxies' pods that nothing else has
 	Addresses   []string          // that callers are to find it at; none: any
+	Ports       []Found           // at which callers find listeners too, beside the listeners' own
 	Labels      map[string]string
 	Annotations map[string]string
 	Replicas    Replicas
@@ -53,6 +54,9 @@ func ParseReplicas(text string) (r Replicas, err error) {
 	}
 	return Replicas{Min: uint16(a), Max: uint16(b)}, nil
 }
+
+// Found is a port at which callers find the listeners of another one.
+type Found struct{ Port, Listener uint16 }
 
 // Owner is an object with which go the objects that weft makes.
 type Owner struct {

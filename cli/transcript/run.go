@@ -11,7 +11,6 @@ import (
 	"github.com/weft-mesh/weft/control"
 	"github.com/weft-mesh/weft/dialect"
 	"github.com/weft-mesh/weft/dialect/all"
-	"github.com/weft-mesh/weft/dialect/gatewayapi"
 	"github.com/weft-mesh/weft/explain"
 	"github.com/weft-mesh/weft/mesh"
 	"github.com/weft-mesh/weft/source/files"
@@ -58,9 +57,8 @@ func ProxyOf(gateway string) Workload {
 	if !ok {
 		ns, name = "default", gateway
 	}
-	w := Workload{Namespace: ns, Name: gatewayapi.ProxyName(name), Gateway: ns + "/" + name, Labels: map[string]string{gatewayapi.NameLabel: name}}
-	w.Account = w.Name
-	return w
+	account, labels := all.Proxy(name)
+	return Workload{Namespace: ns, Name: account, Account: account, Gateway: ns + "/" + name, Labels: labels}
 }
 
 // calls yields all that are made, in order or not.

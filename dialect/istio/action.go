@@ -72,7 +72,7 @@ func (r *reader) redirect(field string, h *networking.HTTPRoute, w way) *redirec
 	return p
 }
 
-// location sets host and port. Calls between services come in the clear, so that a new host without a port is at port 80.
+// location sets host and port. A new host without a port is at the one that the scheme of the calls implies.
 func (r *reader) location(field string, x *networking.HTTPRedirect, w way, p *redirect.Policy) {
 	p.Host = x.Authority
 	if host, port, err := net.SplitHostPort(x.Authority); err == nil {
@@ -86,12 +86,15 @@ func (r *reader) location(field string, x *networking.HTTPRedirect, w way, p *re
 	case keeps, !isDerived && p.Host == "" && p.Scheme != "":
 		r.requestPort(field, w, p)
 	case p.Port == 0 && p.Scheme == "" && (isDerived || p.Host != ""):
-		p.Scheme = "http"
+		p.Scheme = r.place.scheme()
 	}
 }
 
 // requestPort keeps the port of the request. Where scheme or host are new, the model does so only if the port is known.
 func (r *reader) requestPort(field string, w way, p *redirect.Policy) {
+	if r.place != nil {
+		w.port = r.place.port
+	}
 	switch {
 	case p.Scheme == "" && p.Host == "", p.Scheme == "https" && w.port == 80, p.Scheme == "http" && w.port == 443:
 	case w.port == 0:

@@ -32,6 +32,11 @@ func virtualServiceKind() dialect.Kind {
 		fields = append(fields, dialect.Below(http+f, "request.set", "request.add", "request.remove", "response.set", "response.add", "response.remove")...)
 	}
 	fields = append(fields, http+".route[].weight", http+".mirrors[].percentage.value")
+	for _, f := range []string{"spec.tls[]", "spec.tcp[]"} {
+		fields = append(fields, dialect.Below(f+".match[]", "port", "gateways", "sourceLabels", "sourceNamespace")...)
+		fields = append(fields, dialect.Below(f+".route[]", "destination.host", "destination.subset", "destination.port.number", "weight")...)
+	}
+	fields = append(fields, "spec.tls[].match[].sniHosts")
 	fields = append(fields, dialect.Below(http+".redirect", "uri", "authority", "port", "derivePort", "scheme", "redirectCode", "prefixRewrite")...)
 	fields = append(fields, dialect.Below(http+".rewrite", "uri", "authority", "uriRegexRewrite.match", "uriRegexRewrite.rewrite")...)
 	fields = append(fields, dialect.Below(http+".corsPolicy", "allowOrigins[].exact", "allowOrigins[].prefix", "allowOrigins[].regex", "allowOrigin", "allowMethods",
@@ -48,8 +53,9 @@ func virtualServiceKind() dialect.Kind {
 			http + ".retries.retryIgnorePreviousHosts": "weft prefers endpoints that were not tried yet, as Istio does by default",
 		}),
 		Unsupported: map[string]string{
-			"spec.tls":                              "TLS that the application starts goes to the endpoints of the port that it calls",
-			"spec.tcp":                              "connections go to the endpoints of the port that is called",
+			"spec.tls[].match[].destinationSubnets": "weft cannot tell connections apart by subnets: none matches",
+			"spec.tcp[].match[].destinationSubnets": "weft cannot tell connections apart by subnets: none matches",
+			"spec.tcp[].match[].sourceSubnet":       "weft cannot tell connections apart by subnets: none matches",
 			http + ".delegate":                      "calls that this rule matches get 500",
 			http + ".directResponse.body":           "the answer has the status and no body",
 			http + ".retries.retryRemoteLocalities": "weft knows no localities yet: a retry may go to any endpoint",

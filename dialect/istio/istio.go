@@ -23,7 +23,8 @@ const (
 // reader reads one object.
 type reader struct {
 	dialect.Reader
-	told map[string]bool // hosts and subsets that something was said of: once in an object is enough
+	told  map[string]bool // hosts and subsets that something was said of: once in an object is enough
+	place *place          // where rules are to have an effect; nil: beside workloads
 }
 
 func newReader(o *dialect.Object, v dialect.View) *reader {

@@ -24,6 +24,7 @@ var (
 // schemas are the shapes of the specs that reader.decode fills in, by their type.
 var schemas = map[reflect.Type]*dialect.Schema{
 	reflect.TypeFor[*networking.VirtualService]():    whole[*networking.VirtualService](),
+	reflect.TypeFor[*networking.Gateway]():           whole[*networking.Gateway](),
 	reflect.TypeFor[*networking.DestinationRule]():   whole[*networking.DestinationRule](),
 	reflect.TypeFor[*networking.WorkloadEntry]():     whole[*networking.WorkloadEntry](),
 	reflect.TypeFor[*security.PeerAuthentication]():  whole[*security.PeerAuthentication](),
@@ -39,13 +40,13 @@ func Kinds(trustDomain string) []dialect.Kind {
 	return []dialect.Kind{
 		virtualServiceKind(),
 		destinationRuleKind(),
+		gatewayKind(),
 		workloadEntryKind(trustDomain),
 		dialect.Guard(peerAuthenticationKind()),
 		dialect.Guard(authorizationPolicyKind(trustDomain)),
 
 		later[*networking.ServiceEntry](networkingGroup, "ServiceEntry", networkingVersions,
 			"services outside of the mesh cannot be added yet, so calls to its hosts find no service"),
-		later[*networking.Gateway](networkingGroup, "Gateway", networkingVersions, "it is not read yet; write a Gateway of the Gateway API"),
 		later[*networking.Sidecar](networkingGroup, "Sidecar", networkingVersions,
 			"weft's proxies ask only for services that are called, so that egress need not be narrowed; its other settings have no effect"),
 		later[*networking.WorkloadGroup](networkingGroup, "WorkloadGroup", networkingVersions, "workloads register by weft run"),

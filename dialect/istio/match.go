@@ -1,7 +1,6 @@
 package istio
 
 import (
-	"fmt"
 	"maps"
 	"reflect"
 	"slices"
@@ -42,17 +41,21 @@ func (w *way) joins(o *way, rewrites bool) bool {
 // all says whether the match just made is for every call, by Istio's reading: the path "/" as prefix or ".*", and nothing else.
 func (w *way) all() bool { return w.caller == nil && w.port == 0 && w.requests[0].Everything() }
 
-// way lowers one match; false: no call between services can be meant.
+// way lowers one match; false: no call that comes to the place can be meant.
 func (r *reader) way(field string, m *networking.HTTPMatchRequest) (w way, ok bool) {
 	w.port = r.port(field+".port", m.Port)
+	if len(m.Gateways) > 0 && (len(m.SourceLabels) > 0 || m.SourceNamespace != "") {
+		r.Warn(field+".gateways", "beside gateways, sourceLabels and sourceNamespace do not count", "leave out gateways")
+	}
 	switch {
+	case r.place != nil && (w.port != 0 && w.port != r.place.port || !r.here(m.Gateways, m.SourceLabels, m.SourceNamespace)):
+		return w, false
+	case r.place != nil:
+		w.port = 0
 	case len(m.Gateways) == 0:
 		w.caller = caller(m)
-	case !slices.Contains(m.Gateways, meshGateway):
-		r.Info(field+".gateways", fmt.Sprintf("it is for %s alone, and Gateways of Istio are not read yet", strings.Join(m.Gateways, ", ")), "")
+	case !r.at(m.Gateways):
 		return w, false
-	case len(m.SourceLabels) > 0 || m.SourceNamespace != "":
-		r.Warn(field+".gateways", "beside gateways, sourceLabels and sourceNamespace do not count", "leave out gateways")
 	}
 	var q match.Request
 	w.prefix, w.whole = r.uri(field+".uri", m, &q)
@@ -116,7 +119,7 @@ func (r *reader) headerMatches(field string, m map[string]*networking.StringMatc
 		case name == "":
 			r.Refuse(at, "the header's name is empty", "")
 		case strings.HasPrefix(name, "@request.auth.claims"):
-			r.Warn(at, "claims of tokens can be matched at gateways alone: no call matches", "")
+			r.Warn(at, "claims of tokens cannot be matched yet: no call matches", "")
 			ok = false
 		case strings.HasPrefix(name, ":"):
 			ok = r.pseudo(at, name, values, invert, q) && ok

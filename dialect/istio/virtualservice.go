@@ -16,32 +16,21 @@ import (
 
 func virtualService(o *dialect.Object, v dialect.View) (part mesh.Part, found []mesh.Finding) {
 	r, vs := newReader(o, v), &networking.VirtualService{}
-	if !r.decode(vs) || !r.forMesh(vs) {
+	if !r.decode(vs) || !r.sane(vs) {
 		return part, r.Found
 	}
-	namespaces, any := r.exported(vs.ExportTo)
-	hosts := r.hosts(vs.Hosts)
-	rules := r.rules(vs.Http)
-	if !any {
-		r.Info("spec.exportTo", "it is exported to no namespace, so it has no effect", "")
+	if forMesh(vs) {
+		part.Routes = r.between(vs)
 	}
-	if len(rules) == 0 || !any || r.Refused() {
-		return part, r.Found
-	}
-	if namespaces == nil {
-		namespaces = []string{""}
-	}
-	for _, host := range hosts {
-		for _, ns := range namespaces {
-			part.Routes = append(part.Routes, mesh.Route{Ref: r.Ref, Created: o.Created, Host: host,
-				Rank: mesh.RankVirtualService, Consumer: ns, Rules: rules})
-		}
+	part.GatewayRoutes = r.bound(vs)
+	if r.Refused() {
+		return mesh.Part{}, r.Found
 	}
 	return part, r.Found
 }
 
-// forMesh says whether the object has rules for proxies beside workloads.
-func (r *reader) forMesh(vs *networking.VirtualService) bool {
+// sane refuses what has no effect anywhere.
+func (r *reader) sane(vs *networking.VirtualService) bool {
 	switch {
 	case len(vs.Http)+len(vs.Tls)+len(vs.Tcp) == 0:
 		r.Refuse("spec", "it has neither http nor tls nor tcp", "add an http rule with a route")
@@ -50,17 +39,47 @@ func (r *reader) forMesh(vs *networking.VirtualService) bool {
 	case len(vs.Hosts) == 0:
 		r.Warn("spec.hosts", "without hosts it has an effect only where another VirtualService delegates to it, which weft does not do yet",
 			"put the rules into the VirtualService that delegates")
-	case len(vs.Gateways) > 0 && !slices.Contains(vs.Gateways, meshGateway):
-		r.Info("spec.gateways", fmt.Sprintf("its rules are for %s alone, and Gateways of Istio are not read yet",
-			strings.Join(vs.Gateways, ", ")), `add "mesh" to the gateways if calls between services are meant too`)
 	default:
 		return true
 	}
 	return false
 }
 
-// hosts returns the full names that calls are made to.
-func (r *reader) hosts(list []string) (hosts []string) {
+// forMesh says whether the object has rules for proxies beside workloads.
+func forMesh(vs *networking.VirtualService) bool {
+	return len(vs.Gateways) == 0 || slices.Contains(vs.Gateways, meshGateway)
+}
+
+// between lowers what is for calls between services.
+func (r *reader) between(vs *networking.VirtualService) (out []mesh.Route) {
+	namespaces, any := r.exported(vs.ExportTo)
+	hosts := r.hosts(vs.Hosts, len(vs.Gateways) > 1)
+	rules := r.rules(vs.Http)
+	if !any {
+		r.Info("spec.exportTo", "it is exported to no namespace, so it has no effect", "")
+	}
+	if len(vs.Tls) > 0 {
+		r.Warn("spec.tls", "between services TLS that the application starts goes to the endpoints of the port that it calls: the rules are for gateways alone", "")
+	}
+	if len(vs.Tcp) > 0 {
+		r.Warn("spec.tcp", "between services connections go to the endpoints of the port that is called: the rules are for gateways alone", "")
+	}
+	if len(rules) == 0 || !any {
+		return nil
+	}
+	if namespaces == nil {
+		namespaces = []string{""}
+	}
+	for _, host := range hosts {
+		for _, ns := range namespaces {
+			out = append(out, mesh.Route{Ref: r.Ref, Created: r.Object.Created, Host: host, Rank: mesh.RankVirtualService, Consumer: ns, Rules: rules})
+		}
+	}
+	return out
+}
+
+// hosts returns the full names that calls are made to. Some may be for calls from outside: outward.
+func (r *reader) hosts(list []string, outward bool) (hosts []string) {
 	for i, h := range list {
 		field := dialect.Index("spec.hosts", i)
 		full := r.full(h)
@@ -72,7 +91,9 @@ func (r *reader) hosts(list []string) (hosts []string) {
 		case slices.ContainsFunc(hosts, func(x string) bool { return covers(x, full) || covers(full, x) }):
 			r.Refuse(field, "the host "+full+" is named twice", "name it once")
 		default:
-			r.checkHost(field, h, "no call is made to it")
+			if !outward {
+				r.checkHost(field, h, "no call is made to it")
+			}
 			hosts = append(hosts, full)
 		}
 	}

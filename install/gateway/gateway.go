@@ -121,6 +121,10 @@ func (m *maker) service() *corev1.Service {
 	for _, port := range m.ports(true) {
 		s.Spec.Ports = append(s.Spec.Ports, corev1.ServicePort{Name: "udp-" + strconv.Itoa(int(port)), Port: port, TargetPort: intstr.FromInt32(port), Protocol: corev1.ProtocolUDP})
 	}
+	for _, f := range m.g.Made.Ports {
+		s.Spec.Ports = append(s.Spec.Ports, corev1.ServicePort{Name: portName(int32(f.Port)), Port: int32(f.Port), TargetPort: intstr.FromInt32(int32(f.Listener)),
+			Protocol: corev1.ProtocolTCP, AppProtocol: ptr.To("tcp")})
+	}
 	return s
 }
 
