@@ -39,7 +39,9 @@ type Options struct {
 	Unguarded    bool            // begin although a policy is refused of which no earlier version is known: what it forbids passes
 	Changed      func(*View)     // hears of changes since Run, soon after them; it may be nil
 	Applied      func(Applied)   // hears of each change of configuration since Synced, in its turn, which waits for it; it may be nil
-	Cluster      *Cluster        // workloads are the Pods of a cluster, and the control plane has replicas; nil: all is on this machine
+	// Adopts says of a Namespace whether weft acts for objects there that do not say who is to [of none].
+	Adopts  func(namespace *dialect.Object) bool
+	Cluster *Cluster // workloads are the Pods of a cluster, and the control plane has replicas; nil: all is on this machine
 }
 
 func (o Options) defaults() (Options, error) {
@@ -141,6 +143,7 @@ func (c *Control) restore() error {
 	h := fnv.New32a()
 	h.Write([]byte(c.state))
 	c.model = newModel(c.opts.TrustDomain, newVIPs(addrs))
+	c.model.objects.Adopts = c.opts.Adopts
 	c.registry = &registry{byKey: map[string]*Workload{}, rules: c.opts.Allow, trustDomain: c.opts.TrustDomain, cursor: h.Sum32() % addresses,
 		free: free, flaws: newTrial(c.opts.TrustDomain).flaws}
 	c.members = c.registry

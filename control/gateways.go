@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -26,6 +27,7 @@ type Gateways struct {
 	Apply   func(ctx context.Context, o map[string]any) error                // fails where o has a UID and what is there another
 	Delete  func(ctx context.Context, k dialect.Key, uid string) error       // absent is fine, and so is one with another UID
 	Note    func(owner decision.Ref, found []mesh.Finding) error             // see Control.Note
+	Adopted func(namespace string) bool                                      // see Control.Adopted [none is]
 
 	made  map[string]made         // by gateway
 	taken map[string][]mesh.Owner // of gateways of which something was noted
@@ -49,11 +51,9 @@ func (x *Gateways) Do(ctx context.Context, now *mesh.Snapshot) error {
 		x.made, x.taken = map[string]made{}, map[string][]mesh.Owner{}
 	}
 	var errs []error
-	for _, key := range slices.Sorted(now.Gateways.Keys()) {
-		g := now.Gateways.Get(key)
-		if len(g.Made.Owners) == 0 { // of a file
-			continue
-		}
+	due := x.due(now)
+	for _, key := range slices.Sorted(maps.Keys(due)) {
+		g := due[key]
 		list, err := gateway.Objects(g, x.Options)
 		if err == nil {
 			err = x.keep(ctx, key, made{namespace: g.Namespace, name: g.Account, owners: g.Made.Owners}, list)
@@ -61,12 +61,12 @@ func (x *Gateways) Do(ctx context.Context, now *mesh.Snapshot) error {
 		errs = append(errs, err)
 	}
 	for key, owners := range x.taken {
-		if now.Gateways.Get(key) == nil {
+		if due[key] == nil {
 			errs = append(errs, x.note(key, owners, nil))
 		}
 	}
 	for key, m := range x.made {
-		if now.Gateways.Get(key) == nil {
+		if due[key] == nil {
 			err := x.remove(ctx, m, gateway.Kinds)
 			if errs = append(errs, err); err == nil {
 				delete(x.made, key)
@@ -74,6 +74,17 @@ func (x *Gateways) Do(ctx context.Context, now *mesh.Snapshot) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// due are the gateways whose proxies are to run: not those of files, nor those whose objects another mesh may run.
+func (x *Gateways) due(now *mesh.Snapshot) map[string]*mesh.Gateway {
+	out := map[string]*mesh.Gateway{}
+	for _, key := range slices.Collect(now.Gateways.Keys()) {
+		if g := now.Gateways.Get(key); len(g.Made.Owners) > 0 && (!g.Made.Adopted || x.Adopted != nil && x.Adopted(g.Namespace)) {
+			out[key] = g
+		}
+	}
+	return out
 }
 
 // keep makes a gateway's objects be those of a list.

@@ -54,3 +54,20 @@ func (c *Control) Note(of decision.Ref, found []mesh.Finding) error {
 		}
 	})
 }
+
+// AdoptsAnew says that Options.Adopts answers otherwise than before: statuses are looked at again, and whoever leads is told.
+func (c *Control) AdoptsAnew() error {
+	return c.do(func() {
+		c.model.objects.StirUnclaimed()
+		c.stirNews()
+	})
+}
+
+// Adopted says whether weft acts for objects of a namespace that do not say who is to. Of a namespace that is not there it does not.
+func (c *Control) Adopted(namespace string) (yes bool) {
+	err := c.do(func() {
+		o := c.model.objects.Get("", "Namespace", "", namespace)
+		yes = o != nil && c.opts.Adopts != nil && c.opts.Adopts(o)
+	})
+	return yes && err == nil
+}

@@ -185,3 +185,32 @@ func TestGatewayNamesThatAreTaken(t *testing.T) {
 		})
 	}
 }
+
+const istioEdge = `
+apiVersion: v1
+kind: Namespace
+metadata: {name: default, labels: {weft.dev/adopt: "LABEL"}}
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: edge, uid: u-1}
+spec: {selector: {istio: ingressgateway}, servers: [{port: {number: 80, protocol: HTTP, name: http}, hosts: ["*"]}]}
+`
+
+// TestAdopted: what says not who is to act is acted on in namespaces alone that weft has adopted.
+func TestAdopted(t *testing.T) {
+	in := func(label string) []*dialect.Object { return parse(t, strings.ReplaceAll(istioEdge, "LABEL", label)) }
+	adopts := func(ns *dialect.Object) bool { return ns.Labels["weft.dev/adopt"] == "enabled" }
+	f := newFeed(synced(in("disabled")))
+	o := options(t, state(t), f)
+	o.Adopts = adopts
+	p := run(t, o)
+	have := &shelf{objects: map[dialect.Key]map[string]any{}}
+	x := &Gateways{Get: have.get, Apply: have.apply, Delete: have.remove, Note: p.Note, Adopted: p.Adopted}
+	for _, label := range []string{"disabled", "enabled", "disabled"} {
+		f.emit(t, source.Event{Put: in(label)})
+		if err := x.Do(t.Context(), p.Mesh()); err != nil || (len(have.objects) > 0) != (label == "enabled") {
+			t.Errorf("%s: %d objects: %v", label, len(have.objects), err)
+		}
+	}
+}

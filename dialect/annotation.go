@@ -19,7 +19,7 @@ var enrolment = map[string]bool{
 	"linkerd.io/inject": true, "linkerd.io/created-by": true, "linkerd.io/proxy-version": true,
 	"linkerd.io/trust-root-sha256": true, "linkerd.io/control-plane-ns": true, "linkerd.io/workload-ns": true,
 	"linkerd.io/proxy-deployment": true, "viz.linkerd.io/tap-enabled": true,
-	"weft.dev/inject": true, "weft.dev/injected": true, "weft.dev/include-inbound-ports": true, "weft.dev/exclude-inbound-ports": true,
+	"weft.dev/inject": true, "weft.dev/adopt": true, "weft.dev/injected": true, "weft.dev/include-inbound-ports": true, "weft.dev/exclude-inbound-ports": true,
 	"weft.dev/exclude-outbound-ports": true, "weft.dev/exclude-outbound-cidrs": true, "weft.dev/exclude-uids": true,
 	"weft.dev/cpu-request": true, "weft.dev/cpu-limit": true, "weft.dev/memory-request": true, "weft.dev/memory-limit": true,
 	"weft.dev/drain": true, "weft.dev/access-log": true, "weft.dev/pre-stop-sleep": true,

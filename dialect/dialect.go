@@ -99,6 +99,8 @@ type Kind struct {
 	// Status says what the status of the newest version of an object is to be. found is what there is to say of it. Nil, or a nil Status:
 	// it is not weft's to write.
 	Status func(o *Object, v View, found []mesh.Finding) Status
+	// Unclaimed kinds do not say who is to write their statuses: those are weft's in the namespaces alone that it has adopted.
+	Unclaimed bool
 }
 
 // Status makes of the status that an object has, as JSON values, the one that it is to have: what others wrote there stays. It changes

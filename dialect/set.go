@@ -26,6 +26,9 @@ type Set struct {
 	reports map[string][]Located
 	stirred map[Key]bool        // objects whose status may have changed
 	said    [mesh.Error + 1]int // findings about objects, by level
+
+	// Adopts says whether weft writes the statuses of objects that do not name who is to, by their Namespace, which is not nil. Nil: of none.
+	Adopts func(namespace *Object) bool
 }
 
 // Change is what an object said before and says now.
@@ -212,7 +215,7 @@ func (s *Set) Stirred() []Key {
 // the object is among those stirred when that changes.
 func (s *Set) Status(k Key) Status {
 	e := s.entries.get(k)
-	if e == nil || e.kind == nil || e.kind.Status == nil {
+	if e == nil || e.kind == nil || e.kind.Status == nil || e.kind.Unclaimed && !s.adopted(e) {
 		return nil
 	}
 	return e.kind.Status(e.object, view{s, e}, e.all())
@@ -234,6 +237,20 @@ func (s *Set) Note(r decision.Ref, found []mesh.Finding) (changed bool) {
 		s.stirred[e.key()] = true
 	}
 	return true
+}
+
+func (s *Set) adopted(e *entry) bool {
+	ns := view{s, e}.Get("", "Namespace", "", e.key().Namespace) // which is noted, so that a new label counts at once
+	return ns != nil && s.Adopts != nil && s.Adopts(ns)
+}
+
+// StirUnclaimed has the statuses asked for again that depend on Adopts, which says now what it did not before.
+func (s *Set) StirUnclaimed() {
+	for e := range s.entries.all {
+		if e.kind != nil && e.kind.Unclaimed {
+			s.stirred[e.key()] = true
+		}
+	}
 }
 
 // Get returns the newest version of an object, in force or not; nil: there is none.

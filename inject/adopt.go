@@ -1,10 +1,27 @@
 package inject
 
 import (
+	"slices"
 	"strings"
+
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/weft-mesh/weft/dialect"
 )
+
+// AdoptLabel of a namespace says whether weft acts for those objects in it that do not say who is to: enabled or disabled.
+const AdoptLabel = "weft.dev/adopt"
+
+// Adopted says whether weft deploys what objects of a namespace ask for that do not say who is to do it, as Istio's Gateways, and writes
+// into their statuses, so that two meshes never do: the namespace's label AdoptLabel says so, else its pods get weft's proxies.
+func Adopted(namespace Namespace, o Options) bool {
+	if v, ok := namespace.Labels[AdoptLabel]; ok {
+		return v == enabled
+	}
+	p := &plan{pod: &corev1.Pod{}, namespace: namespace, o: &o}
+	w, said := p.word()
+	return said && w.yes && (w.mesh == "" || !slices.Contains(o.Foreign, w.mesh))
+}
 
 // Other meshes, by the names that findings and options have for them.
 const (

@@ -60,7 +60,8 @@ func (r *replica) tasks() []control.Task {
 		list = append(list, control.Task{Name: "gateway-class", Do: func(ctx context.Context) error { return c.do(ctx, time.Now()) }})
 	}
 	if r.injection != nil && r.gatewayClass != "" { // else it may not write what they need
-		gateways := &control.Gateways{Get: r.get, Apply: r.cluster.Apply, Delete: r.cluster.DeleteOnly, Note: r.control.Note}
+		list = append(list, control.Task{Name: "adoption", Do: func(ctx context.Context) error { return r.adoption.look(ctx, time.Now()) }})
+		gateways := &control.Gateways{Adopted: r.control.Adopted, Get: r.get, Apply: r.cluster.Apply, Delete: r.cluster.DeleteOnly, Note: r.control.Note}
 		list = append(list, control.Task{Name: "gateways", Do: func(ctx context.Context) error {
 			gateways.Options = gateway.Options{Inject: r.injection(), ServiceType: r.gatewayService, Replicas: r.replicas}
 			now := r.control.Mesh()

@@ -127,16 +127,17 @@ func run(args []string) error {
 		return err
 	}
 	r := &replica{flags: f, log: log, cluster: cluster, state: cluster.Secret(f.namespace, f.authority)}
+	if r.inject != "" {
+		if r.injection, err = r.readInjection(); err != nil {
+			return err
+		}
+	}
+	r.adoption = &adoption{options: r.injection, foreign: r.foreign, anew: func() error { return r.control.AdoptsAnew() }}
 	if r.control, err = control.New(r.options()); err != nil {
 		return err
 	}
 	if r.certificate, err = r.control.CA().Serving(f.names(), time.Now); err != nil {
 		return err
-	}
-	if r.inject != "" {
-		if r.injection, err = r.readInjection(); err != nil {
-			return err
-		}
 	}
 	return r.run(ctx)
 }
@@ -150,7 +151,8 @@ type replica struct {
 	control     *control.Control
 	certificate *ca.Server
 	injection   func() inject.Options // nil: there is no webhook, and no proxy of a gateway
-	turned      *metrics.Counts       // connections that were not taken
+	adoption    *adoption
+	turned      *metrics.Counts // connections that were not taken
 }
 
 // names are those that the Service is called by inside of the cluster, the one that proxies use first.
@@ -163,7 +165,7 @@ func (r *replica) options() control.Options {
 	cl := &control.Cluster{Attest: r.attest, CA: r.state, Brought: r.brought, Expired: r.expired, Ask: r.ask,
 		Namespace: r.namespace, Account: r.account, Pod: r.pod, Reach: r.reach}
 	return control.Options{State: filepath.Join(r.dir, "control"), Sources: []source.Source{r.cluster.Source(all.Kinds(r.trustDomain))},
-		TrustDomain: r.trustDomain, CertLifetime: r.lifetime, Log: r.log, Unguarded: r.unguarded, Cluster: cl}
+		TrustDomain: r.trustDomain, CertLifetime: r.lifetime, Log: r.log, Unguarded: r.unguarded, Adopts: r.adoption.adopts, Cluster: cl}
 }
 
 // run serves until ctx ends, and then until proxies have had time to move to other replicas.

@@ -1,0 +1,35 @@
+package inject_test
+
+import (
+	"testing"
+
+	"github.com/weft-mesh/weft/inject"
+)
+
+// TestAdopted: a namespace's own label decides, then whether its pods get weft's proxies.
+func TestAdopted(t *testing.T) {
+	type m = map[string]string
+	for _, c := range []struct {
+		name                string
+		labels, annotations m
+		o                   inject.Options
+		want                bool
+	}{
+		{"nothing is said", nil, nil, inject.Options{Adopt: true}, false},
+		{"injected", m{"weft.dev/inject": "enabled"}, nil, inject.Options{}, true},
+		{"not injected", m{"weft.dev/inject": "disabled", "istio-injection": "enabled"}, nil, inject.Options{Adopt: true}, false},
+		{"without pods of the mesh", m{"weft.dev/adopt": "enabled"}, nil, inject.Options{}, true},
+		{"injected, and left alone", m{"weft.dev/inject": "enabled", "weft.dev/adopt": "disabled"}, nil, inject.Options{}, false},
+		{"Istio's, not adopted", m{"istio-injection": "enabled"}, nil, inject.Options{}, false},
+		{"Istio's", m{"istio-injection": "enabled"}, nil, inject.Options{Adopt: true}, true},
+		{"Istio's revision", m{"istio.io/rev": "1-31"}, nil, inject.Options{Adopt: true}, true},
+		{"Istio is still there", m{"istio-injection": "enabled"}, nil, inject.Options{Adopt: true, Foreign: []string{"istio"}}, false},
+		{"Linkerd is still there", m{"istio-injection": "enabled"}, nil, inject.Options{Adopt: true, Foreign: []string{"linkerd"}}, true},
+		{"Linkerd's", nil, m{"linkerd.io/inject": "enabled"}, inject.Options{Adopt: true}, true},
+		{"Linkerd's, disabled", nil, m{"linkerd.io/inject": "disabled"}, inject.Options{Adopt: true}, false},
+	} {
+		if got := inject.Adopted(inject.Namespace{Name: "shop", Labels: c.labels, Annotations: c.annotations}, c.o); got != c.want {
+			t.Errorf("%s: %v", c.name, got)
+		}
+	}
+}
