@@ -2,7 +2,12 @@ package dialect
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"slices"
 	"strings"
+
+	corev1 "k8s.io/api/core/v1"
 )
 
 // clusterSuffix ends the full name of every Service.
@@ -49,4 +54,49 @@ func (r *Reader) Elsewhere(name string) (namespace string) {
 		namespace = o.Namespace
 	}
 	return namespace
+}
+
+// Addresses are those at which a Service of proxies is found from outside.
+type Addresses struct {
+	There     bool // the Service is
+	IPs       []string
+	Hostnames []string
+}
+
+// AddressesOf looks at a Service: what a load balancer has given it, else its own in the cluster.
+func AddressesOf(v View, namespace, name string) (out Addresses) {
+	o := v.Get("", "Service", namespace, name)
+	var spec corev1.ServiceSpec
+	var status corev1.ServiceStatus
+	if o == nil || DecodeField(o, "spec", &spec) != nil || DecodeField(o, "status", &status) != nil {
+		return out
+	}
+	out.There = true
+	for _, in := range status.LoadBalancer.Ingress {
+		if in.IP != "" {
+			out.IPs = append(out.IPs, in.IP)
+		} else if in.Hostname != "" {
+			out.Hostnames = append(out.Hostnames, in.Hostname)
+		}
+	}
+	if spec.Type != corev1.ServiceTypeLoadBalancer {
+		out.IPs = append(out.IPs, slices.DeleteFunc(slices.Clone(spec.ClusterIPs), func(ip string) bool { return ip == corev1.ClusterIPNone })...)
+	}
+	out.IPs = append(out.IPs, spec.ExternalIPs...)
+	return out
+}
+
+// mostName is how long the name of a Service may be.
+const mostName = 63
+
+// Fit makes a name of a Service of what stands for an object and of the object's name. Long names are cut, and made unlike each other by
+// a hash of the whole.
+func Fit(before, name, after string) string {
+	if len(before)+len(name)+len(after) <= mostName && !strings.Contains(name, ".") {
+		return before + name + after
+	}
+	sum := sha256.Sum256([]byte(name))
+	hash := "-" + hex.EncodeToString(sum[:4])
+	stem := strings.ReplaceAll(name, ".", "-")
+	return before + strings.TrimRight(stem[:min(len(stem), mostName-len(hash)-len(before)-len(after))], "-") + hash + after
 }

@@ -31,6 +31,7 @@ var kinds = []dialect.Key{
 	{Group: "rbac.authorization.k8s.io", Kind: "ClusterRole"},
 	{Kind: "ServiceAccount"},
 	gatewayClass,
+	{Group: "networking.k8s.io", Kind: "IngressClass"},
 	{Kind: "Namespace"},
 }
 

@@ -116,6 +116,12 @@ type Listener struct {
 	TLS   Versions      `pb:"7"` // of those that end TLS
 }
 
+// Versions of TLS by their numbers there (RFC 8446 section 4.2.1).
+const (
+	TLS12 = 0x0303
+	TLS13 = 0x0304
+)
+
 // Versions are the versions of TLS that a listener takes, as TLS numbers them; zero: as few as are secure, and all that there are.
 type Versions struct {
 	Min uint16 `pb:"1"`
@@ -147,8 +153,8 @@ func (PrivateKey) MarshalJSON() ([]byte, error) { return []byte(`"` + hidden + `
 type GatewayRoute struct {
 	Ref      decision.Ref
 	Created  time.Time
-	Gateway  string // key
-	Listener string
+	Gateway  string   // key
+	Listener string   // empty: all that end up with HTTP and have a host in common with it
 	Hosts    []string // that the calls are for, as in Listener; "": all that the listener takes
 	Ordered  bool     // rules are asked in the order in which they are written, and a call that none is for goes on to no other host's
 	Rules    []Rule
@@ -168,12 +174,13 @@ type Hosted struct {
 // are, those of the oldest route alone count.
 func (s *Snapshot) Entering(g *Gateway, l *Listener) (out []Hosted) {
 	routes := slices.Clone(s.entered.Get(g.Key()))
-	routes = slices.DeleteFunc(routes, func(r *GatewayRoute) bool { return r.Listener != l.Name })
+	routes = slices.DeleteFunc(routes, func(r *GatewayRoute) bool { return r.Listener != l.Name && (r.Listener != "" || !l.Entry.Heads()) })
 	slices.SortStableFunc(routes, func(a, b *GatewayRoute) int { return age(a.Created, a.Ref, b.Created, b.Ref) })
 	for _, r := range routes {
 		for _, host := range r.Hosts {
 			i := slices.IndexFunc(out, func(h Hosted) bool { return h.Host == host })
 			switch {
+			case r.Listener == "" && !common(l.Host, host):
 			case i < 0:
 				out = append(out, Hosted{host, slices.Clone(r.Rules), r.Ordered})
 			case l.Entry.Heads():
@@ -190,6 +197,15 @@ func (s *Snapshot) Entering(g *Gateway, l *Listener) (out []Hosted) {
 	}
 	slices.SortStableFunc(out, func(a, b Hosted) int { return MoreSpecificHost(a.Host, b.Host) })
 	return out
+}
+
+// common says whether a call can be of both hosts.
+func common(a, b string) bool { return a == b || a == "" || b == "" || Within(a, b) || Within(b, a) }
+
+// Within says whether a host, or all that a wildcard stands for, is one that another wildcard stands for.
+func Within(host, wild string) bool {
+	suffix, ok := strings.CutPrefix(wild, "*")
+	return ok && host != wild && strings.HasSuffix(strings.TrimPrefix(host, "*"), suffix) && len(strings.TrimPrefix(host, "*")) > len(suffix)
 }
 
 // Everything says whether a rule is for every call.

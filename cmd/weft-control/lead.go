@@ -10,6 +10,7 @@ import (
 	"github.com/weft-mesh/weft/control"
 	"github.com/weft-mesh/weft/dialect"
 	"github.com/weft-mesh/weft/dialect/gatewayapi"
+	"github.com/weft-mesh/weft/dialect/ingress"
 	"github.com/weft-mesh/weft/install/gateway"
 	"github.com/weft-mesh/weft/install/mend"
 )
@@ -56,8 +57,12 @@ func (r *replica) tasks() []control.Task {
 		{Name: "statuses", Do: statuses.Do},
 	}
 	if r.gatewayClass != "" {
-		c := class{name: r.gatewayClass, serves: r.cluster.Serves, apply: r.cluster.Apply}
+		c := class{name: r.gatewayClass, serves: r.cluster.Serves, apply: r.cluster.Apply, group: "gateway.networking.k8s.io", kind: "GatewayClass",
+			spec: map[string]any{"controllerName": gatewayapi.Controller, "description": "Gateways whose proxies weft deploys and owns"}}
 		list = append(list, control.Task{Name: "gateway-class", Do: func(ctx context.Context) error { return c.do(ctx, time.Now()) }})
+		i := class{name: r.gatewayClass, serves: r.cluster.Serves, apply: r.cluster.Apply, group: "networking.k8s.io", kind: "IngressClass",
+			notes: ingress.At(r.namespace), spec: map[string]any{"controller": ingress.Controller}}
+		list = append(list, control.Task{Name: "ingress-class", Do: func(ctx context.Context) error { return i.do(ctx, time.Now()) }})
 	}
 	if r.injection != nil && r.gatewayClass != "" { // else it may not write what they need
 		list = append(list, control.Task{Name: "adoption", Do: func(ctx context.Context) error { return r.adoption.look(ctx, time.Now()) }})
@@ -82,12 +87,13 @@ func (r *replica) writeStatus(ctx context.Context, k dialect.Key, of dialect.Sta
 	}))
 }
 
-// class makes the GatewayClass by which Gateways are weft's, as soon as its kind is there, and again if somebody takes it away.
+// class makes the class by which Gateways or Ingresses are weft's, as soon as its kind is there, and again if somebody takes it away.
 type class struct {
-	name   string
-	serves func(ctx context.Context, group, kind string) ([]string, error)
-	apply  func(ctx context.Context, o map[string]any) error
-	next   time.Time // to ask again
+	group, kind, name string
+	notes, spec       map[string]any // notes: annotations
+	serves            func(ctx context.Context, group, kind string) ([]string, error)
+	apply             func(ctx context.Context, o map[string]any) error
+	next              time.Time // to ask again
 }
 
 // How long the API server is not asked again which kinds there are, which is a look at all of them: where there was no such kind, and
@@ -101,14 +107,12 @@ func (c *class) do(ctx context.Context, now time.Time) error {
 	if now.Before(c.next) {
 		return nil
 	}
-	const group, kind = "gateway.networking.k8s.io", "GatewayClass"
-	versions, err := c.serves(ctx, group, kind)
+	versions, err := c.serves(ctx, c.group, c.kind)
 	if c.next = now.Add(askAgain); err != nil || !slices.Contains(versions, "v1") {
 		return err
 	}
-	err = c.apply(ctx, map[string]any{"apiVersion": group + "/v1", "kind": kind,
-		"metadata": map[string]any{"name": c.name, "labels": map[string]any{"app.kubernetes.io/part-of": "weft", "app.kubernetes.io/managed-by": "weft"}},
-		"spec":     map[string]any{"controllerName": gatewayapi.Controller, "description": "Gateways whose proxies weft deploys and owns"}})
+	err = c.apply(ctx, map[string]any{"apiVersion": c.group + "/v1", "kind": c.kind, "spec": c.spec,
+		"metadata": map[string]any{"name": c.name, "annotations": c.notes, "labels": map[string]any{"app.kubernetes.io/part-of": "weft", "app.kubernetes.io/managed-by": "weft"}}})
 	if err == nil {
 		c.next = now.Add(mendAgain)
 	}

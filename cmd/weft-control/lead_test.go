@@ -14,7 +14,7 @@ func TestGatewayClass(t *testing.T) {
 	var versions []string
 	var failed error
 	asked, made := 0, 0
-	c := class{name: "weft", serves: func(_ context.Context, _, kind string) ([]string, error) {
+	c := class{name: "weft", group: "gateway.networking.k8s.io", kind: "GatewayClass", spec: map[string]any{"controllerName": gatewayapi.Controller}, serves: func(_ context.Context, _, kind string) ([]string, error) {
 		asked++
 		return versions, failed
 	}, apply: func(_ context.Context, o map[string]any) error {

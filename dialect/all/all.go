@@ -8,13 +8,14 @@ import (
 	"github.com/weft-mesh/weft/dialect/cilium"
 	"github.com/weft-mesh/weft/dialect/core"
 	"github.com/weft-mesh/weft/dialect/gatewayapi"
+	"github.com/weft-mesh/weft/dialect/ingress"
 	"github.com/weft-mesh/weft/dialect/istio"
 	"github.com/weft-mesh/weft/dialect/linkerd"
 )
 
 // Kinds are all kinds of objects that weft knows, of every dialect. Identities are of trustDomain.
 func Kinds(trustDomain string) []dialect.Kind {
-	return slices.Concat(core.Kinds(trustDomain), gatewayapi.Kinds(trustDomain), istio.Kinds(trustDomain), linkerd.Kinds(trustDomain),
+	return slices.Concat(core.Kinds(trustDomain), ingress.Kinds(trustDomain), gatewayapi.Kinds(trustDomain), istio.Kinds(trustDomain), linkerd.Kinds(trustDomain),
 		cilium.Kinds(trustDomain))
 }
 

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/weft-mesh/weft/dialect/gatewayapi"
+	"github.com/weft-mesh/weft/dialect/ingress"
 	"github.com/weft-mesh/weft/dialect/istio"
 )
 
@@ -12,6 +13,9 @@ import (
 func Proxy(gateway string) (account string, labels map[string]string) {
 	if stem, ok := strings.CutPrefix(gateway, istio.GatewayPrefix); ok {
 		return istio.Proxies(stem)
+	}
+	if class, ok := strings.CutPrefix(gateway, ingress.Prefix); ok {
+		return ingress.Proxies(class)
 	}
 	return gatewayapi.ProxyName(gateway), map[string]string{gatewayapi.NameLabel: gateway}
 }

@@ -380,7 +380,6 @@ func TestOthers(t *testing.T) {
 		"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {a: b}":                                                                     "info : has no part in the mesh: it is for the node",
 		"apiVersion: v1\nkind: Endpoints\nmetadata: {name: a}\nsubsets: []":                                                                      "warning : not supported yet: it is deprecated",
 		"apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: a}\nspec: {podSelector: {}}":                                    "warning : not supported yet: packets are not filtered yet",
-		"apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: a}\nspec: {}":                                                         "warning : not supported yet: weft opens no way",
 		"apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: \"system:node\"}\nrules: []":                              "info : has no part in the mesh",
 		"apiVersion: autoscaling/v1\nkind: HorizontalPodAutoscaler\nmetadata: {name: a}\nspec: {targetCPUUtilizationPercentage: 5}":              "info : has no part in the mesh",
 		"apiVersion: apps/v1beta1\nkind: Deployment\nmetadata: {name: a}":                                                                        "error apiVersion: version v1beta1 of Deployment is not known",

@@ -32,8 +32,6 @@ func others() []dialect.Kind {
 		notYet[corev1.Endpoints]("", "Endpoints", "it is deprecated; write an EndpointSlice for the service"),
 		notYet[networkingv1.NetworkPolicy]("networking.k8s.io", "NetworkPolicy", "packets are not filtered yet; a CiliumNetworkPolicy or"+
 			" an AuthorizationPolicy restricts calls"),
-		notYet[networkingv1.Ingress]("networking.k8s.io", "Ingress", "weft opens no way into the mesh from outside because of it"),
-		dialect.Cluster(notYet[networkingv1.IngressClass]("networking.k8s.io", "IngressClass", "Ingress is not supported either")),
 		noPart[appsv1.Deployment]("apps", "Deployment", runs),
 		noPart[appsv1.StatefulSet]("apps", "StatefulSet", runs),
 		noPart[appsv1.DaemonSet]("apps", "DaemonSet", runs),

@@ -143,7 +143,7 @@ func (r *reader) has(y *routeOf, e *entry) bool {
 		}
 		for _, o := range r.enter(y, &y.parents[i]).entries {
 			if o.gateway.key() == e.gateway.key() && o.listener.id() == e.listener.id() && slices.ContainsFunc(o.hosts, func(h string) bool {
-				return slices.ContainsFunc(e.hosts, func(x string) bool { return x == h || h == "" || x == "" || within(x, h) || within(h, x) })
+				return slices.ContainsFunc(e.hosts, func(x string) bool { return x == h || h == "" || x == "" || mesh.Within(x, h) || mesh.Within(h, x) })
 			}) {
 				return true
 			}

@@ -2,11 +2,8 @@ package gatewayapi
 
 import (
 	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"slices"
-	"strings"
 
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/utils/ptr"
@@ -26,20 +23,8 @@ const NameLabel = v1.GatewayNameLabelKey
 // suffix ends the names of what weft makes for a Gateway: "<NAME>-<GATEWAY CLASS>" (GEP-1762), for weft's own class.
 const suffix = "-weft"
 
-// mostName is how long a Service's name may be.
-const mostName = 63
-
-// ProxyName names what weft makes for a Gateway, in the Gateway's namespace: its Deployment, Service and ServiceAccount. Long names are
-// cut, and made unlike each other by a hash of the whole.
-func ProxyName(gateway string) string {
-	if len(gateway)+len(suffix) <= mostName && !strings.Contains(gateway, ".") {
-		return gateway + suffix
-	}
-	sum := sha256.Sum256([]byte(gateway))
-	hash := "-" + hex.EncodeToString(sum[:4])
-	stem := strings.ReplaceAll(gateway, ".", "-")
-	return strings.TrimRight(stem[:min(len(stem), mostName-len(hash)-len(suffix))], "-") + hash + suffix
-}
+// ProxyName names what weft makes for a Gateway, in the Gateway's namespace: its Deployment, Service and ServiceAccount.
+func ProxyName(gateway string) string { return dialect.Fit("", gateway, suffix) }
 
 func gatewayKind() dialect.Kind {
 	k := kind[v1.Gateway]("Gateway", "v1", "v1beta1")

@@ -190,8 +190,8 @@ func inCommon(listener string, route []v1.Hostname) (out []string) {
 	for _, h := range route {
 		host := strings.ToLower(string(h))
 		switch {
-		case listener == "", listener == host, within(host, listener):
-		case within(listener, host):
+		case listener == "", listener == host, mesh.Within(host, listener):
+		case mesh.Within(listener, host):
 			host = listener
 		default:
 			continue
@@ -201,12 +201,6 @@ func inCommon(listener string, route []v1.Hostname) (out []string) {
 		}
 	}
 	return out
-}
-
-// within says whether a host, or all that a wildcard stands for, is one that another wildcard stands for.
-func within(host, wild string) bool {
-	suffix, ok := strings.CutPrefix(wild, "*")
-	return ok && host != wild && strings.HasSuffix(strings.TrimPrefix(host, "*"), suffix) && len(strings.TrimPrefix(host, "*")) > len(suffix)
 }
 
 // checkHost refuses what is neither a name nor "*." and a name: "IPs are not allowed".

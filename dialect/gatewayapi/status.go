@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/utils/ptr"
 	v1 "sigs.k8s.io/gateway-api/apis/v1"
@@ -197,24 +196,10 @@ type made struct {
 // made looks at the Gateway's Service and at its endpoints.
 func (r *reader) made(g *gateway) (m made) {
 	name := ProxyName(g.object.Name)
-	o := r.View.Get("", "Service", g.object.Namespace, name)
-	var spec corev1.ServiceSpec
-	var status corev1.ServiceStatus
-	if o == nil || dialect.DecodeField(o, "spec", &spec) != nil || dialect.DecodeField(o, "status", &status) != nil {
+	at := dialect.AddressesOf(r.View, g.object.Namespace, name)
+	if m.found, m.list, m.hostnames = at.There, at.IPs, at.Hostnames; !m.found {
 		return m
 	}
-	m.found = true
-	for _, in := range status.LoadBalancer.Ingress {
-		if in.IP != "" {
-			m.list = append(m.list, in.IP)
-		} else if in.Hostname != "" {
-			m.hostnames = append(m.hostnames, in.Hostname)
-		}
-	}
-	if spec.Type != corev1.ServiceTypeLoadBalancer {
-		m.list = append(m.list, slices.DeleteFunc(slices.Clone(spec.ClusterIPs), func(ip string) bool { return ip == corev1.ClusterIPNone })...)
-	}
-	m.list = append(m.list, spec.ExternalIPs...)
 	for _, s := range r.View.List("discovery.k8s.io", "EndpointSlice", g.object.Namespace) {
 		var endpoints []discoveryv1.Endpoint
 		if s.Labels[discoveryv1.LabelServiceName] == name && dialect.DecodeField(s, "endpoints", &endpoints) == nil {

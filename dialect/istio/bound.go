@@ -150,10 +150,7 @@ func (r *reader) common(s *server, hosts []string) (out []shared) {
 type shared struct{ server, host string }
 
 // within says whether a host, or all that a wildcard stands for, is one that another is or stands for.
-func within(host, wild string) bool {
-	suffix, ok := strings.CutPrefix(wild, "*")
-	return host == wild || ok && host != "" && strings.HasSuffix(strings.TrimPrefix(host, "*"), suffix)
-}
+func within(host, wild string) bool { return host == wild || host != "" && mesh.Within(host, wild) }
 
 // boundTo lowers for the proxies of some Gateways.
 func (r *reader) boundTo(e *edge, names, hosts []string, vs *networking.VirtualService) (out []mesh.GatewayRoute) {

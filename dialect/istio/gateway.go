@@ -1,7 +1,6 @@
 package istio
 
 import (
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"slices"
@@ -220,7 +219,7 @@ func (s *server) readMode(mode networking.ServerTLSSettings_TLSmode) {
 
 // versions are those of TLS that are taken: what is not secure any more never is.
 func versions(t *networking.ServerTLSSettings) (v mesh.Versions) {
-	number := map[networking.ServerTLSSettings_TLSProtocol]uint16{networking.ServerTLSSettings_TLSV1_2: tls.VersionTLS12, networking.ServerTLSSettings_TLSV1_3: tls.VersionTLS13}
+	number := map[networking.ServerTLSSettings_TLSProtocol]uint16{networking.ServerTLSSettings_TLSV1_2: mesh.TLS12, networking.ServerTLSSettings_TLSV1_3: mesh.TLS13}
 	return mesh.Versions{Min: number[t.GetMinProtocolVersion()], Max: number[t.GetMaxProtocolVersion()]}
 }
 
