@@ -349,6 +349,7 @@ func TestGatewayRights(t *testing.T) {
 		{"apps", "deployments"}: makes, {"", "services"}: makes, {"", "serviceaccounts"}: makes, {"autoscaling", "horizontalpodautoscalers"}: makes,
 		{"policy", "poddisruptionbudgets"}: makes, {"", "secrets"}: {"list", "watch"}, {"gateway.networking.k8s.io", "gateways/finalizers"}: {"update"},
 		{"gateway.networking.k8s.io", "gatewayclasses"}: {"create of some", "patch of some"},
+		{"networking.k8s.io", "ingressclasses"}:         {"create of some", "patch of some"},
 	}
 	for key, verbs := range more {
 		added := slices.Clone(verbs)

@@ -69,7 +69,7 @@ func kind[T any](name string) dialect.Kind {
 
 func classKind() dialect.Kind {
 	k := kind[networkingv1.IngressClass]("IngressClass")
-	k.Lower, k.Fields, k.Annotations = lowerClass, []string{"spec.controller"}, []string{namespaceAnnotation, typeAnnotation}
+	k.Lower, k.Fields, k.Annotations = lowerClass, []string{"spec.controller"}, []string{namespaceAnnotation, typeAnnotation, classAnnotation}
 	k.Unsupported["spec.parameters"] = "weft's classes have no parameters"
 	k.Schema.Require("spec.controller")
 	return k

@@ -22,7 +22,7 @@ import (
 
 func ingressKind() dialect.Kind {
 	k := kind[networkingv1.Ingress]("Ingress")
-	k.Lower, k.Status = lowerIngress, statusOf
+	k.Lower, k.Status, k.Annotations = lowerIngress, statusOf, []string{oldAnnotation}
 	paths := "spec.rules[].http.paths[]"
 	k.Fields = slices.Concat([]string{"spec.ingressClassName", "spec.rules[].host", paths + ".path", paths + ".pathType", "spec.tls[].hosts", "spec.tls[].secretName"})
 	for _, b := range []string{"spec.defaultBackend", paths + ".backend"} {
