@@ -150,17 +150,17 @@ cluster: deps-cluster ## a Kubernetes on this machine, NODES=1, until make clust
 cluster-down: ## end that, and remove all that it has made
 	@cd test/cluster && $(GO) run ./boot down
 
-cluster-load: ## give it the images weft:VERSION and the samples', built from here
+cluster-load: .cache/definitions ## give it the images weft:VERSION and the samples', built from here
 	@cd test/cluster && $(GO) run ./boot load
 
 # Scenarios share the cluster that is running, or else start one; those that need one of their own fail where one is running.
-e2e: deps-cluster .cache/suites/h2spec ## what weft promises on Kubernetes, tried on a real one; RUN=regexp
+e2e: deps-cluster .cache/definitions .cache/suites/h2spec ## what weft promises on Kubernetes, tried on a real one; RUN=regexp
 	cd test/cluster && $(GO) test ./...
 	cd test/e2e && $(GO) test -count=1 -v -timeout 40m $(if $(RUN),-run '$(RUN)') ./...
 
 PROFILE ?= MESH-HTTP,MESH-GRPC
 
-conformance: deps-cluster ## the Gateway API's own suite; PROFILE=MESH-HTTP,MESH-GRPC CORE=yes RUN=MeshBasic REPORT=file.yaml
+conformance: deps-cluster .cache/definitions ## the Gateway API's own suite; PROFILE=MESH-HTTP,MESH-GRPC CORE=yes RUN=MeshBasic REPORT=file.yaml
 	@mkdir -p .cache
 	@failed=0; cd test/conformance/gatewayapi && $(GO) test -count=1 -v -timeout 60m -args -conformance-profiles '$(PROFILE)' $(if $(RUN),-run-test '$(RUN)') $(if $(CORE),-core) \
 		$(if $(REPORT),-report-output '$(abspath $(REPORT))') 2>&1 | tee $(CURDIR)/.cache/conformance.log || failed=$$?; \
