@@ -110,9 +110,48 @@ func TestAnswersOfOthers(t *testing.T) {
 	if v, _ := c.Response.Header.Joined("vary"); v != "accept,Origin" {
 		t.Error(v)
 	}
+	// A vary of other headers, whatever their names hold, does not keep a cache from giving one origin's answer to another.
+	for had, want := range map[string]string{"x-original-uri": "x-original-uri,Origin", "accept, ORIGIN": "accept, ORIGIN", "*": "*"} {
+		h := &traffictest.Host{Answer: func(c *traffic.Call) error {
+			c.Response.Status = 200
+			c.Response.Header.Receive("vary", had)
+			return nil
+		}}
+		if v, _ := call(t, p, h, "GET", "origin", "https://a").Response.Header.Joined("vary"); v != want {
+			t.Errorf("vary: %s becomes %s, want %s", had, v, want)
+		}
+	}
 	c = call(t, p, &traffictest.Host{Answer: traffictest.Err(errors.Join(traffic.ErrConnect))}, "GET", "origin", "https://a")
 	if v, _ := c.Response.Header.Get("access-control-allow-origin"); v != "https://a" || c.Response.Err == nil {
 		t.Error(v, c.Response.Err)
+	}
+}
+
+// TestWordsOfCallee: what a callee allows by itself opens no way for origins or cookies that the policy does not let in; but where the policy
+// leaves questions of other origins to the callee, so does it the rest of its word to them.
+func TestWordsOfCallee(t *testing.T) {
+	const allow = "access-control-"
+	h := &traffictest.Host{Answer: func(c *traffic.Call) error {
+		c.Response.Status = 200
+		for name, v := range map[string]string{"allow-origin": "https://evil", "allow-credentials": "true", "expose-headers": "x-secret", "allow-methods": "PUT", "allow-headers": "x-a", "max-age": "9"} {
+			c.Response.Header.Receive(allow+name, v)
+		}
+		return nil
+	}}
+	all := &Policy{Origins: []match.String{{Kind: match.Present}}}
+	if v, ok := call(t, all, h, "GET", "origin", "https://evil").Response.Header.Get(allow + "allow-credentials"); ok {
+		t.Errorf("scripts of all origins may call, without cookies, and are told allow-credentials: %s", v)
+	}
+	one := &Policy{Origins: exact("https://a")}
+	c := call(t, one, h, "GET", "origin", "https://evil")
+	for _, name := range []string{"allow-origin", "allow-credentials", "expose-headers", "allow-methods", "allow-headers", "max-age"} {
+		if v, ok := c.Response.Header.Get(allow + name); ok {
+			t.Errorf("an origin that is not listed is told %s: %s", allow+name, v)
+		}
+	}
+	one.Forward = true
+	if v, _ := call(t, one, h, "GET", "origin", "https://evil").Response.Header.Get(allow + "allow-origin"); v != "https://evil" {
+		t.Errorf("the callee's word to others is %q", v)
 	}
 }
 

@@ -34,7 +34,11 @@ func (h *handler) Serve(c *traffic.Call) error {
 		if c.Trail != nil {
 			c.Trail.Took("cors", v, "not for scripts of "+origin)
 		}
-		return h.next.Serve(c)
+		err := h.next.Serve(c)
+		if !h.p.Forward {
+			withhold(&c.Response.Header)
+		}
+		return err
 	}
 	if c.Trail != nil {
 		c.Trail.Took("cors", v, "for scripts of "+origin)

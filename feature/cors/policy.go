@@ -82,6 +82,8 @@ func (p *Policy) share(h *traffic.Header, origin string) {
 	h.Set("access-control-allow-origin", origin)
 	if p.Credentials {
 		h.Set("access-control-allow-credentials", "true")
+	} else { // the callee may have said so to the few origins that it knows
+		h.Del("access-control-allow-credentials")
 	}
 	switch all := slices.Contains(p.Expose, All); {
 	case all && !p.Credentials:
@@ -89,8 +91,24 @@ func (p *Policy) share(h *traffic.Header, origin string) {
 	case !all && len(p.Expose) > 0:
 		h.Set("access-control-expose-headers", strings.Join(p.Expose, ", "))
 	}
-	if v, _ := h.Joined("vary"); !strings.Contains(strings.ToLower(v), "origin") && strings.TrimSpace(v) != All {
+	if v, _ := h.Joined("vary"); !variesByOrigin(v) {
 		h.Add("vary", "Origin")
+	}
+}
+
+func variesByOrigin(vary string) bool {
+	for name := range strings.SplitSeq(vary, ",") {
+		if name = strings.TrimSpace(name); name == All || strings.EqualFold(name, "origin") {
+			return true
+		}
+	}
+	return false
+}
+
+// withhold takes the leave out of a response that its callee gives by itself.
+func withhold(h *traffic.Header) {
+	for _, name := range []string{"allow-origin", "allow-credentials", "allow-methods", "allow-headers", "expose-headers", "max-age"} {
+		h.Del("access-control-" + name)
 	}
 }
 
