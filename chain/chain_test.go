@@ -493,7 +493,7 @@ func TestNewerControlPlane(t *testing.T) {
 	_, err2 := chain.NewInbound(&config.Workload{Inbound: mesh.Inbound{MTLS: &mtls.Policy{Ref: ref("new"), Mode: mtls.Strict + 1}}})
 	_, err3 := chain.NewInbound(&config.Workload{Inbound: mesh.Inbound{MTLS: &mtls.Policy{Ref: ref("new"), Ports: []mtls.Port{{Mode: mtls.Strict + 1}}}}})
 	_, err4 := chain.NewService(service(func(p *config.Port) {
-		p.Pools[0].Policy.Secure = &traffic.Secure{Mode: traffic.Required + 1}
+		p.Pools[0].Policy.Secure = &traffic.Secure{Mode: traffic.Barred + 1}
 	}), chain.NewState(), nil, nil, traffictest.Epoch)
 	for _, err := range []error{err, err2, err3, err4} {
 		if err == nil || !strings.Contains(err.Error(), "older than the control plane") {

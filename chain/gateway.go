@@ -41,6 +41,10 @@ type hosted struct {
 
 // NewGateway builds the way of calls that come to a gateway, as NewService does that of calls to a service.
 func NewGateway(cfg *config.Gateway, st *State, find Finder) (*Gateway, error) {
+	origins, err := readyOrigins(cfg)
+	if err != nil {
+		return nil, err
+	}
 	g := &Gateway{ref: &cfg.Ref, ports: map[door]hosts[*Listener]{}}
 	for i := range cfg.Listeners {
 		c := &cfg.Listeners[i]
@@ -48,7 +52,7 @@ func NewGateway(cfg *config.Gateway, st *State, find Finder) (*Gateway, error) {
 			return nil, fmt.Errorf("chain: %v: %w", &c.Ref, err)
 		}
 		at := traffic.Target{Service: "gateway " + cfg.Ref.Namespace + "/" + cfg.Ref.Name, Port: c.Port, Subset: c.Name, Datagrams: c.Entry.Datagrams()} // no service has a space in its name
-		b := builder{find: find, ledger: st.ledger(at), room: st.room, proto: traffic.Detect}
+		b := builder{find: find, ledger: st.ledger(at), room: st.room, proto: traffic.Detect, origins: origins}
 		l := &Listener{Listener: c, hosts: hosts[*hosted]{}}
 		for j := range c.Hosts {
 			l.hosts[c.Hosts[j].Host] = b.hosted(&c.Hosts[j])
@@ -63,6 +67,22 @@ func NewGateway(cfg *config.Gateway, st *State, find Finder) (*Gateway, error) {
 		g.ports[opened][c.Host] = l
 	}
 	return g, nil
+}
+
+// readyOrigins says how TLS is begun with targets.
+func readyOrigins(cfg *config.Gateway) (map[traffic.Target]*traffic.Secure, error) {
+	if len(cfg.Origins) == 0 {
+		return nil, nil
+	}
+	out := map[traffic.Target]*traffic.Secure{}
+	for i := range cfg.Origins {
+		o := &cfg.Origins[i]
+		if err := readySecure(&o.Secure, cfg.Cert); err != nil {
+			return nil, fmt.Errorf("chain: %v: %w", &o.Secure.Ref, err)
+		}
+		out[o.Target] = &o.Secure
+	}
+	return out, nil
 }
 
 func readyListener(c *config.Listener) error {

@@ -1,8 +1,11 @@
 package chain
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/weft-mesh/weft/config"
 	"github.com/weft-mesh/weft/decision"
@@ -53,9 +56,34 @@ func ready(cfg *config.Service, egress []authz.Engine) error {
 }
 
 func readyPool(p *config.Pool) error {
-	if s := p.Policy.Secure; s != nil && s.Mode > traffic.Required {
+	if p.Policy.Secure == nil {
+		return nil
+	}
+	return readySecure(p.Policy.Secure, nil)
+}
+
+// readySecure refuses what the proxy could not check: it must not be taken for less. Connections that differ in what they prove, or by
+// the certificate that is shown, are told apart by Key.
+func readySecure(s *traffic.Secure, shown *mesh.Certificate) error {
+	if s.Mode > traffic.Barred {
 		return fmt.Errorf("TLS mode %d is not known; the proxy may be older than the control plane", s.Mode)
 	}
+	parts := slices.Concat(s.Roots, [][]byte{nil}) // which no certificate is
+	for _, name := range s.Names {
+		parts = append(parts, []byte(name))
+	}
+	if parts = append(parts, nil); shown != nil {
+		parts = append(parts, shown.Chain...)
+	}
+	if len(parts) == 2 {
+		return nil
+	}
+	sum := sha256.New()
+	for _, x := range parts {
+		sum.Write(binary.BigEndian.AppendUint32(nil, uint32(len(x))))
+		sum.Write(x)
+	}
+	s.Key = string(sum.Sum(nil))
 	return nil
 }
 

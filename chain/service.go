@@ -42,6 +42,8 @@ type builder struct {
 	ledger *retry.Ledger
 	room   retry.Room
 	proto  traffic.Proto
+
+	origins map[traffic.Target]*traffic.Secure // of a gateway
 }
 
 // NewService builds the way of calls to a service, going on from what st has learnt. find is asked when a call is made; egress is
@@ -207,5 +209,7 @@ func (b *builder) mirrors(r *mesh.Rule) (to []traffic.Handler) {
 }
 
 func (b *builder) to(ref *decision.Ref, t traffic.Target) traffic.Handler {
-	return &lazy{ref, t, b.find}
+	o := t
+	o.Subset = ""
+	return &lazy{ref, t, b.find, b.origins[o]} // of datagrams there is none
 }

@@ -48,12 +48,19 @@ func (d *direct) Serve(c *traffic.Call) error {
 
 // lazy finds a target's pool when a call is made: it may be another service's, which has its own configuration.
 type lazy struct {
-	ref  *decision.Ref
-	to   traffic.Target
-	find Finder
+	ref    *decision.Ref
+	to     traffic.Target
+	find   Finder
+	origin *traffic.Secure // of a gateway's calls; nil: as the pool has it
 }
 
 func (l *lazy) Serve(c *traffic.Call) error {
+	if o := l.origin; o != nil && o.Mode == traffic.Barred {
+		v := decision.Verdict{Ref: &o.Ref, Outcome: decision.Deny, Reason: decision.NoBackend}
+		c.Trail.Took("tls", v, o.Why)
+		return c.Reply(503, v)
+	}
+	c.Origin = l.origin
 	h, why := l.find(l.to)
 	if h == nil {
 		v := decision.Verdict{Ref: l.ref, Outcome: decision.Deny, Reason: decision.NoBackend}
@@ -88,19 +95,20 @@ type upstream struct {
 
 func (h *upstream) Serve(c *traffic.Call) error {
 	c.Upstream, c.Attempts = h.u, max(c.Attempts, 1) // where nothing is tried again, nobody has counted
-	h.explain(c.Trail)
+	h.explain(c)
 	return h.next.Serve(c)
 }
 
 // explain notes what policies say of connections; where none speaks there is nothing to note.
-func (h *upstream) explain(t *decision.Trail) {
+func (h *upstream) explain(c *traffic.Call) {
+	t := c.Trail
 	if t == nil {
 		return
 	}
-	s, n := &h.u.Secure, &h.u.Connect
+	s, n := c.Secures(), &h.u.Connect
 	if s.Ref != (decision.Ref{}) {
 		how := [...]string{traffic.Mutual: "mutual TLS with endpoints that have a proxy", traffic.Clear: "in the clear", traffic.Simple: "TLS to " + s.SNI,
-			traffic.Required: "mutual TLS alone"}
+			traffic.Required: "mutual TLS alone", traffic.Barred: "not at all"}
 		t.Took("tls", decision.Verdict{Ref: &s.Ref, Reason: decision.Matched}, how[s.Mode])
 	}
 	if n.Ref != (decision.Ref{}) && n.Timeout > 0 {

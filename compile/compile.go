@@ -149,13 +149,32 @@ func Gateway(s *mesh.Snapshot, key string) *config.Gateway {
 	if g == nil {
 		return nil
 	}
-	out := &config.Gateway{Ref: g.Ref}
+	out := &config.Gateway{Ref: g.Ref, Cert: g.Cert}
 	for i := range g.Listeners {
 		l := &g.Listeners[i]
 		out.Listeners = append(out.Listeners, config.Listener{Listener: *l, Hosts: s.Entering(g, l)})
 	}
+	out.Origins = origins(s, out)
 	slices.SortStableFunc(out.Listeners, func(a, b config.Listener) int {
 		return cmp.Or(cmp.Compare(a.Port, b.Port), mesh.MoreSpecificHost(a.Host, b.Host))
+	})
+	return out
+}
+
+// origins says how TLS is begun with where the gateway's rules lead.
+func origins(s *mesh.Snapshot, g *config.Gateway) (out []config.Origin) {
+	seen := map[traffic.Target]bool{}
+	for t := range g.Targets {
+		if t.Subset = ""; seen[t] || t.Datagrams {
+			continue
+		}
+		seen[t] = true
+		if secure := s.Origin(t); secure != nil {
+			out = append(out, config.Origin{Target: t, Secure: *secure})
+		}
+	}
+	slices.SortFunc(out, func(a, b config.Origin) int {
+		return cmp.Or(cmp.Compare(a.Target.Service, b.Target.Service), cmp.Compare(a.Target.Port, b.Target.Port))
 	})
 	return out
 }

@@ -145,8 +145,16 @@ type Trust struct {
 
 // Gateway is what a gateway's proxies open, and where the calls go that come there.
 type Gateway struct {
-	Ref       decision.Ref `pb:"1"`
-	Listeners []Listener   `pb:"2"` // those of one port together, the most specific host first
+	Ref       decision.Ref      `pb:"1"`
+	Listeners []Listener        `pb:"2"` // those of one port together, the most specific host first
+	Origins   []Origin          `pb:"3"` // sorted by target
+	Cert      *mesh.Certificate `pb:"4"` // shown to backends with which TLS is begun
+}
+
+// Origin is how a gateway secures its calls to a target, in the place of what the service's own configuration says.
+type Origin struct {
+	Target traffic.Target `pb:"1"` // of all subsets
+	Secure traffic.Secure `pb:"2"`
 }
 
 // Listener is one, and its rules.

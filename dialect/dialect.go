@@ -79,6 +79,8 @@ type Kind struct {
 	Fields []string
 	// Kept fields have their effect elsewhere than in the mesh, as on statuses of other objects: no finding.
 	Kept []string
+	// Keys are all of data that anybody reads; none: each. Pruner takes out the others.
+	Keys []string
 	// Ignored fields are right to have none here, with the reason: "status.*" is another controller's word, say. No finding, and Pruner
 	// takes out those that end in ".*".
 	Ignored map[string]string

@@ -46,6 +46,8 @@ func (p *Pruner) Prune(o *Object) *Object {
 			less.Tree[key] = v
 		case key == "metadata":
 			less.Tree[key] = pruneMetadata(v)
+		case key == "data" && len(p.kind.Keys) > 0:
+			less.Tree[key] = only(v, p.kind.Keys)
 		case !p.none:
 			p.field(less.Tree, key, v, p.schema, p.fields, false)
 		}
@@ -53,14 +55,17 @@ func (p *Pruner) Prune(o *Object) *Object {
 	return &less
 }
 
-func pruneMetadata(v any) any {
-	meta, ok := v.(map[string]any)
+func pruneMetadata(v any) any { return only(v, kept) }
+
+// only leaves of a map what keys name.
+func only(v any, keys []string) any {
+	all, ok := v.(map[string]any)
 	if !ok {
 		return v
 	}
-	less := make(map[string]any, len(kept))
-	for _, key := range kept {
-		if v, ok := meta[key]; ok {
+	less := make(map[string]any, len(keys))
+	for _, key := range keys {
+		if v, ok := all[key]; ok {
 			less[key] = v
 		}
 	}

@@ -155,9 +155,9 @@ func (h *host) Forward(c *traffic.Call) error {
 		h.fail = max(h.fail-1, 0)
 		return c.Fail(traffic.ErrConnect)
 	}
-	secure := c.Upstream.Mutual(c.To)
-	if c.Upstream.Secure.Mode == traffic.Required && !secure {
-		c.Trail.Took("callee", decision.Verdict{Ref: &c.Upstream.Secure.Ref, Reason: decision.ConnectFailed}, "it has no proxy that takes mutual TLS")
+	secure := c.Mutual(c.To)
+	if s := c.Secures(); s != nil && s.Mode == traffic.Required && !secure {
+		c.Trail.Took("callee", decision.Verdict{Ref: &s.Ref, Reason: decision.ConnectFailed}, "it has no proxy that takes mutual TLS")
 		return c.Fail(traffic.ErrConnect)
 	}
 	w := h.cfg.Workloads[c.To.Workload]

@@ -278,8 +278,8 @@ func role(t *testing.T, settings ...string) map[[2]string][]string {
 func readKinds() (read, status map[string][]string) {
 	read, status = map[string][]string{}, map[string][]string{}
 	for _, k := range all.Kinds("cluster.local") {
-		if _, none := k.Ignored[""]; none && k.Lower == nil || k.Group == "" && (k.Name == "Endpoints" || k.Name == "Secret") {
-			continue // Secrets are for gateways, and have a rule of their own
+		if _, none := k.Ignored[""]; none && k.Lower == nil || k.Group == "" && (k.Name == "Endpoints" || k.Name == "Secret" || k.Name == "ConfigMap") {
+			continue // Secrets and ConfigMaps are for gateways, and have a rule of their own
 		}
 		name := plural(k.Name)
 		read[k.Group] = append(read[k.Group], name)
@@ -331,6 +331,9 @@ func TestKinds(t *testing.T) {
 	if got := may[[2]string{"", "secrets"}]; got != nil {
 		t.Errorf("without gateways it may %v all secrets", got)
 	}
+	if got := may[[2]string{"", "configmaps"}]; slices.Contains(got, "list") || slices.Contains(got, "get") {
+		t.Errorf("without gateways it may %v all configmaps", got)
+	}
 	for key, verbs := range may {
 		for _, v := range verbs {
 			writes := !slices.Contains([]string{"get", "list", "watch"}, v)
@@ -347,7 +350,7 @@ func TestGatewayRights(t *testing.T) {
 	makes := []string{"get", "create", "patch", "delete"}
 	want := map[[2]string][]string{
 		{"apps", "deployments"}: makes, {"", "services"}: makes, {"", "serviceaccounts"}: makes, {"autoscaling", "horizontalpodautoscalers"}: makes,
-		{"policy", "poddisruptionbudgets"}: makes, {"", "secrets"}: {"list", "watch"}, {"gateway.networking.k8s.io", "gateways/finalizers"}: {"update"},
+		{"policy", "poddisruptionbudgets"}: makes, {"", "secrets"}: {"list", "watch"}, {"", "configmaps"}: {"list", "watch"}, {"gateway.networking.k8s.io", "gateways/finalizers"}: {"update"},
 		{"gateway.networking.k8s.io", "gatewayclasses"}: {"create of some", "patch of some"},
 		{"networking.k8s.io", "ingressclasses"}:         {"create of some", "patch of some"},
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/match"
+	"github.com/weft-mesh/weft/traffic"
 )
 
 // Gateway is a proxy at the edge of the mesh, and where it listens.
@@ -20,7 +21,43 @@ type Gateway struct {
 	Namespace string
 	Account   string // service account of its proxies, in its namespace: who proves to have it gets the certificates' keys
 	Listeners []Listener
+	Cert      *Certificate // shown to backends with which TLS is begun and that ask for one; nil: none
 	Made      Made
+}
+
+// Origination is how gateways begin TLS with a service that is not of the mesh, by one object. Where several speak of one port, one that
+// names it goes before others, and then the oldest.
+type Origination struct {
+	Ref     decision.Ref
+	Created time.Time
+	Host    string // full
+	Port    uint16 // 0: all
+	Secure  traffic.Secure
+}
+
+// Origin returns how gateways secure calls to a target; nil: nobody says.
+func (s *Snapshot) Origin(t traffic.Target) *traffic.Secure {
+	o := first(slices.DeleteFunc(slices.Clone(s.begun.Get(t.Service)), func(o *Origination) bool { return o.Port != 0 && o.Port != t.Port }), func(a, b *Origination) int {
+		return cmp.Or(yes(a.Port != 0, b.Port != 0), age(a.Created, a.Ref, b.Created, b.Ref))
+	})
+	if o == nil {
+		return nil
+	}
+	return &o.Secure
+}
+
+// leadsTo are the hosts that the route's rules lead to, each once.
+func (r *GatewayRoute) leadsTo() (hosts []string) {
+	for i := range r.Rules {
+		for j := range r.Rules[i].Backends {
+			hosts = append(hosts, r.Rules[i].Backends[j].Target.Service)
+		}
+		for j := range r.Rules[i].Mirrors {
+			hosts = append(hosts, r.Rules[i].Mirrors[j].Target.Service)
+		}
+	}
+	slices.Sort(hosts)
+	return slices.Compact(hosts)
 }
 
 // Made is what is asked of the objects that weft makes of a gateway's object, for its proxies to run.
@@ -114,6 +151,25 @@ type Listener struct {
 	Host  string        `pb:"5"` // "a.example", or "*.example" for all below; empty: all
 	Certs []Certificate `pb:"6"` // of those that end TLS; the first fits where none does by name
 	TLS   Versions      `pb:"7"` // of those that end TLS
+
+	Callers *Callers `pb:"8"` // of those that end TLS: what is asked of who calls; nil: nothing
+}
+
+// Ask says what becomes of callers that show no certificate, or one that does not hold.
+type Ask uint8
+
+const (
+	AskValid     Ask = iota // neither is let in
+	AskIfShown              // one that shows none is let in
+	AskAndIgnore            // both are let in: whoever is behind the gateway has to judge
+)
+
+// Callers is what a listener asks of the certificates of those that call from outside.
+type Callers struct {
+	Ref   decision.Ref `pb:"1"`
+	Roots [][]byte     `pb:"2"` // authorities that vouch for callers, in DER
+	Ask   Ask          `pb:"3"`
+	Names []string     `pb:"4"` // of which the certificate has one: hosts or, with a colon, URIs; none: any does
 }
 
 // Versions of TLS by their numbers there (RFC 8446 section 4.2.1).

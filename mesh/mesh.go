@@ -283,10 +283,11 @@ type Part struct {
 	PeerModes      []PeerMode
 	Gateways       []Gateway
 	GatewayRoutes  []GatewayRoute
+	Originations   []Origination
 }
 
 // Empty says whether the object says nothing.
 func (p *Part) Empty() bool {
 	return len(p.Services)+len(p.Endpoints)+len(p.Workloads)+len(p.Routes)+len(p.Profiles)+len(p.Backends)+
-		len(p.Authorizations)+len(p.PeerModes)+len(p.Gateways)+len(p.GatewayRoutes) == 0
+		len(p.Authorizations)+len(p.PeerModes)+len(p.Gateways)+len(p.GatewayRoutes)+len(p.Originations) == 0
 }

@@ -28,6 +28,8 @@ type Snapshot struct {
 	judged    Table[string, []*Authorization]           // by namespace, "" for those of several
 	moded     Table[string, []*PeerMode]                // by namespace, "" for those of the mesh
 	entered   Table[string, []*GatewayRoute]            // by gateway
+	led       Table[string, []*GatewayRoute]            // by host that they lead to
+	begun     Table[string, []*Origination]             // by host
 }
 
 // selection is what a selector looks for first: a namespace and one of the labels there; empty: it asks for none.
@@ -62,6 +64,8 @@ func (s *Snapshot) With(changes []Change) (*Snapshot, *Touched) {
 	n.judged = index(n.judged, e, changes, func(p *Part) []Authorization { return p.Authorizations }, one(namespaceKey))
 	n.Gateways = named(n.Gateways, e, changes, func(p *Part) []Gateway { return p.Gateways }, (*Gateway).Key)
 	n.entered = index(n.entered, e, changes, func(p *Part) []GatewayRoute { return p.GatewayRoutes }, one(func(r *GatewayRoute) string { return r.Gateway }))
+	n.led = index(n.led, e, changes, func(p *Part) []GatewayRoute { return p.GatewayRoutes }, (*GatewayRoute).leadsTo)
+	n.begun = index(n.begun, e, changes, func(p *Part) []Origination { return p.Originations }, one(func(o *Origination) string { return o.Host }))
 	n.moded = index(n.moded, e, changes, func(p *Part) []PeerMode { return p.PeerModes }, one(func(m *PeerMode) string { return m.Namespace }))
 	for _, c := range changes {
 		if c.New != nil {

@@ -56,6 +56,11 @@ func (t *Touched) add(s *Snapshot, p *Part) {
 	for i := range p.GatewayRoutes {
 		t.Gateways[p.GatewayRoutes[i].Gateway] = true
 	}
+	for i := range p.Originations {
+		for _, r := range s.led.Get(p.Originations[i].Host) {
+			t.Gateways[r.Gateway] = true
+		}
+	}
 }
 
 func (t *Touched) host(host string) {

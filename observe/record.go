@@ -82,7 +82,7 @@ func Of(c *traffic.Call, by Reporter, start, head, now time.Time) Record {
 	if c.To != nil {
 		r.To = Party{c.To.ID, c.To.Workload, c.To.Addr}
 		if by == Source {
-			r.Secure = c.Upstream.Mutual(c.To)
+			r.Secure = c.Mutual(c.To)
 		}
 	}
 	if by == Destination && r.Port == 0 {

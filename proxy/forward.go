@@ -23,18 +23,16 @@ import (
 
 // forward sends an attempt of a call out of the workload to c.To.
 func (p *Proxy) forward(c *traffic.Call) error {
-	to, mode := c.To, traffic.Mutual
-	if c.Upstream != nil {
-		mode = c.Upstream.Secure.Mode
+	to, mode, s := c.To, traffic.Mutual, c.Secures()
+	if s != nil {
+		mode = s.Mode
 	}
 	var err error
 	switch {
 	case mode == traffic.Simple:
-		sni := c.Upstream.Secure.SNI
-		if sni == "" {
-			sni = c.Target.Service
-		}
-		err = p.forwardPlain(c, place{addr: to.Addr, tls: true, sni: sni}, connectTimeout(c.Upstream))
+		err = p.forwardPlain(c, place{addr: to.Addr, tls: true, sni: cmp.Or(s.SNI, c.Target.Service), check: s.Key}, connectTimeout(c.Upstream))
+	case mode > traffic.Required:
+		err = fmt.Errorf("%w: a policy lets no call be made: %s", traffic.ErrConnect, s.Why)
 	case mode == traffic.Required && !to.Mutual():
 		err = fmt.Errorf("%w: a policy wants mutual TLS, and %s has no proxy that takes it", traffic.ErrConnect, cmp.Or(to.Workload, to.Addr.String()))
 	case mode == traffic.Clear || !to.Mutual():
@@ -301,7 +299,7 @@ func (p *Proxy) dialPort(c *traffic.Call, port uint16, timeout time.Duration) (n
 func (p *Proxy) dialPlain(c *traffic.Call, at place, timeout time.Duration) (net.Conn, error) {
 	ctx, cancel := p.until(c, timeout)
 	defer cancel()
-	nc, _, _, err := p.connect(ctx, at, "http/1.1")
+	nc, _, _, err := p.connect(ctx, at, c.Secures(), "http/1.1")
 	if err != nil {
 		return nil, p.late(c, err)
 	}
@@ -323,7 +321,7 @@ func (p *Proxy) forwardTCP(c *traffic.Call, at place, timeout time.Duration) err
 // dialTCP lets the application see from where it is called, where that can be.
 func (p *Proxy) dialTCP(ctx context.Context, c *traffic.Call, at place) (net.Conn, error) {
 	if at.addr.Addr().IsValid() {
-		nc, _, _, err := p.connect(ctx, at)
+		nc, _, _, err := p.connect(ctx, at, c.Secures())
 		return nc, err
 	}
 	nc, err := p.opts.DialApp(ctx, at.addr.Port(), c.Source.Addr.Addr())

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"math"
@@ -17,6 +16,7 @@ import (
 	"github.com/weft-mesh/weft/identity/cert"
 	"github.com/weft-mesh/weft/internal/sys"
 	"github.com/weft-mesh/weft/proxy/h2"
+	"github.com/weft-mesh/weft/proxy/origin"
 	"github.com/weft-mesh/weft/proxy/tls13"
 	"github.com/weft-mesh/weft/traffic"
 )
@@ -27,6 +27,8 @@ type place struct {
 	addr netip.AddrPort // of the application of this workload: no address, and its port
 	sni  string         // TLS that the proxy starts, with this name
 	tls  bool
+
+	check string // how the server is checked there: traffic.Secure.Key
 }
 
 // link is a connection that carries many calls.
@@ -119,7 +121,7 @@ func (ls *links) get(c *traffic.Call, w place) (*link, error) {
 	if best != nil {
 		best.left--
 		if crowded && len(x.dials) == 0 && open < maxLinks {
-			ls.start(x, w, c.Upstream)
+			ls.start(x, w, c.Upstream, c.Secures())
 		}
 		x.mu.Unlock()
 		return best, nil
@@ -131,7 +133,7 @@ func (ls *links) get(c *traffic.Call, w place) (*link, error) {
 			x.mu.Unlock()
 			return nil, fmt.Errorf("%w: %d connections to %s", errLinksFull, open, w)
 		}
-		d = ls.start(x, w, c.Upstream)
+		d = ls.start(x, w, c.Upstream, c.Secures())
 	}
 	d.left--
 	d.wait++
@@ -192,13 +194,13 @@ func (d *dial) await(c *traffic.Call, p *Proxy) (*link, error) {
 }
 
 // start dials. It needs x's lock.
-func (ls *links) start(x *linked, w place, u *traffic.Upstream) *dial {
+func (ls *links) start(x *linked, w place, u *traffic.Upstream, s *traffic.Secure) *dial {
 	d := &dial{done: make(chan struct{}), left: mostCalls(u)}
 	x.dials = append(x.dials, d)
 	ls.p.tasks.Go(func() {
 		ctx, cancel := context.WithTimeout(ls.p.ctx, connectTimeout(u))
 		defer cancel()
-		d.link, d.err = ls.connect(ctx, w, u)
+		d.link, d.err = ls.connect(ctx, w, u, s)
 		x.mu.Lock()
 		x.dials = slices.DeleteFunc(x.dials, func(e *dial) bool { return e == d })
 		if d.err == nil {
@@ -230,13 +232,13 @@ func connectTimeout(u *traffic.Upstream) time.Duration {
 }
 
 // connect makes a link.
-func (ls *links) connect(ctx context.Context, w place, u *traffic.Upstream) (*link, error) {
+func (ls *links) connect(ctx context.Context, w place, u *traffic.Upstream, s *traffic.Secure) (*link, error) {
 	p := ls.p
 	offer := []string{alpnWeft, alpnHBONE}
 	if w.tls {
 		offer = []string{alpnHBONE} // which is the name of HTTP/2
 	}
-	nc, peer, alpn, err := p.connect(ctx, w, offer...)
+	nc, peer, alpn, err := p.connect(ctx, w, s, offer...)
 	if err != nil {
 		return nil, err
 	}
@@ -314,8 +316,9 @@ func (p *Proxy) h2Options() h2.Options {
 	return h2.Options{IdleTimeout: p.opts.Idle, MaxHeaderList: maxHeaders, Report: func(r h2.Reason) { p.opts.Refused(string(r)) }}
 }
 
-// connect opens a connection to a place, and has it speak TLS where that is called for. Errors wrap those of package traffic.
-func (p *Proxy) connect(ctx context.Context, w place, alpn ...string) (nc net.Conn, peer cert.Peer, spoken string, err error) {
+// connect opens a connection to a place, and has it speak TLS where that is called for, as s says of servers outside of the mesh. Errors
+// wrap those of package traffic.
+func (p *Proxy) connect(ctx context.Context, w place, s *traffic.Secure, alpn ...string) (nc net.Conn, peer cert.Peer, spoken string, err error) {
 	if !w.peer.IsZero() {
 		if err := p.opts.Cert.Ready(); err != nil {
 			return nil, peer, "", errors.Join(traffic.ErrNoIdentity, err)
@@ -334,7 +337,7 @@ func (p *Proxy) connect(ctx context.Context, w place, alpn ...string) (nc net.Co
 	case !w.peer.IsZero():
 		return p.secure(ctx, nc, w.peer, alpn)
 	case w.tls:
-		return originate(ctx, nc, w.sni, alpn)
+		return p.originate(ctx, nc, w, s, alpn)
 	}
 	return nc, peer, "", nil
 }
@@ -359,10 +362,9 @@ func (p *Proxy) secure(ctx context.Context, nc net.Conn, id identity.ID, alpn []
 }
 
 // originate speaks TLS as any client does, with a server outside of the mesh.
-func originate(ctx context.Context, nc net.Conn, sni string, alpn []string) (net.Conn, cert.Peer, string, error) {
-	tc := tls.Client(nc, &tls.Config{ServerName: sni, NextProtos: alpn, MinVersion: tls.VersionTLS12})
-	if err := tc.HandshakeContext(ctx); err != nil {
-		nc.Close()
+func (p *Proxy) originate(ctx context.Context, nc net.Conn, w place, s *traffic.Secure, alpn []string) (net.Conn, cert.Peer, string, error) {
+	tc, err := origin.Client(ctx, nc, s, w.sni, p.entry.Load().Shown(), alpn)
+	if err != nil {
 		return nil, cert.Peer{}, "", errors.Join(traffic.ErrConnect, err)
 	}
 	return tc, cert.Peer{}, tc.ConnectionState().NegotiatedProtocol, nil

@@ -112,6 +112,7 @@ const (
 	Clear                    // in the clear, because a policy says so
 	Simple                   // TLS started by the proxy, the server alone authenticated
 	Required                 // mutual TLS or nothing, because a policy says so
+	Barred                   // not at all: what a policy wants cannot be had
 )
 
 // Connect bounds the connections to an endpoint. Zero fields take the value in brackets.
@@ -128,6 +129,12 @@ type Secure struct {
 	Ref  decision.Ref `pb:"1"`
 	Mode Security     `pb:"2"`
 	SNI  string       `pb:"3"` // of Simple
+
+	Roots [][]byte `pb:"4"` // of Simple: authorities that vouch for the server, in DER; none: those that the system trusts
+	Names []string `pb:"5"` // of Simple: the server's certificate is for one of these, hosts or, with a colon, URIs; none: for SNI
+	Why   string   `pb:"6"` // of Barred: what is missing, in words
+
+	Key string // of Simple, beside SNI: what tells connections made by it from others; empty: nothing does
 }
 
 // Upstream is how to call a target's endpoints.
@@ -139,11 +146,6 @@ type Upstream struct {
 
 // Mutual says whether whoever answers at the endpoint can prove by mutual TLS who it is.
 func (e *Endpoint) Mutual() bool { return !e.ID.IsZero() && e.Tunnel.IsValid() }
-
-// Mutual says whether calls to an endpoint go by mutual TLS; without an Upstream no policy speaks.
-func (u *Upstream) Mutual(to *Endpoint) bool {
-	return (u == nil || u.Secure.Mode == Mutual || u.Secure.Mode == Required) && to.Mutual()
-}
 
 func (t Target) String() string {
 	s := t.Service + ":" + strconv.Itoa(int(t.Port))

@@ -22,6 +22,7 @@ type Call struct {
 	To       *Endpoint // chosen by balance
 	Target   Target    // chosen by route
 	Upstream *Upstream // how to connect to To; set with it
+	Origin   *Secure   // how connections to To are secured, in the place of what Upstream says; set with Target; nil: as it says
 	Attempts uint8
 	Deadline Deadline // obeyed by Host.Forward and Host.Sleep
 	Judge    Judge    // whose word Failed takes; nil: the mesh's own rule
@@ -89,7 +90,7 @@ func (c *Call) Begin(h Host, conn *Conn) {
 	c.Attrs = Attrs{Conn: conn, Header: hd}
 	c.Body, c.Trailer, c.Host, c.To, c.Target = nil, tr, h, nil, Target{}
 	c.Response = Response{Header: rh, Trailer: rt}
-	c.Attempts, c.Deadline, c.Judge, c.Upstream, c.Inform, c.Gone = 0, Deadline{}, nil, nil, nil, nil
+	c.Attempts, c.Deadline, c.Judge, c.Upstream, c.Origin, c.Inform, c.Gone = 0, Deadline{}, nil, nil, nil, nil, nil
 	c.Sent, c.Received = 0, 0
 	c.kept.release()
 	c.tried, c.because, c.ends = c.room.tried[:0], c.room.because[:0], c.room.ends[:0]
@@ -125,6 +126,23 @@ func (c *Call) ReplyGRPC(code int, v decision.Verdict) error {
 	h.Set("grpc-message", v.Reason.String())
 	c.Because(v)
 	return nil
+}
+
+// Secures says how the connection to To is secured; nil: no policy speaks of it.
+func (c *Call) Secures() *Secure {
+	switch {
+	case c.Origin != nil:
+		return c.Origin
+	case c.Upstream != nil:
+		return &c.Upstream.Secure
+	}
+	return nil
+}
+
+// Mutual says whether the call goes to an endpoint by mutual TLS.
+func (c *Call) Mutual(to *Endpoint) bool {
+	s := c.Secures()
+	return (s == nil || s.Mode == Mutual || s.Mode == Required) && to.Mutual()
 }
 
 // Fail notes why no response head came, and returns err.

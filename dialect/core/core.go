@@ -16,7 +16,7 @@ import (
 
 // Kinds is the list of kinds. Workloads get identities of the trust domain.
 func Kinds(trustDomain string) []dialect.Kind {
-	kinds := []dialect.Kind{namespace(), account(), service(), endpointSlice(), pod(trustDomain), node(), secret()}
+	kinds := []dialect.Kind{namespace(), account(), service(), endpointSlice(), pod(trustDomain), node(), secret(), configMap()}
 	return append(kinds, others()...)
 }
 
@@ -59,6 +59,16 @@ func secret() dialect.Kind {
 	k.Lower, k.Hidden = nothing, true
 	k.Kept = []string{"data{}", "stringData{}"} // a Gateway that names the Secret reads its certificate; nobody else reads it
 	k.Ignored["type"] = "what is in it counts"
+	k.Ignored["immutable"] = "it is for the API server"
+	return k
+}
+
+// configMap: Gateways and BackendTLSPolicies look at those that hold authorities' certificates.
+func configMap() dialect.Kind {
+	k := kind[corev1.ConfigMap]("ConfigMap")
+	k.Lower, k.Keys = nothing, []string{"ca.crt"}
+	k.Kept = []string{"data{}"}
+	k.Ignored["binaryData.*"] = "certificates in PEM are text"
 	k.Ignored["immutable"] = "it is for the API server"
 	return k
 }

@@ -41,7 +41,6 @@ func others() []dialect.Kind {
 		noPart[batchv1.Job]("batch", "Job", runs),
 		noPart[batchv1.CronJob]("batch", "CronJob", runs),
 		noPart[corev1.PodTemplate]("", "PodTemplate", runs),
-		noPart[corev1.ConfigMap]("", "ConfigMap", forNode),
 		noPart[corev1.Event]("", "Event", "it is a message"),
 		noPart[coordinationv1.Lease]("coordination.k8s.io", "Lease", "it is a controller's note to itself"),
 	}

@@ -25,12 +25,26 @@ func (r *reader) readCertificates(g *gateway) {
 			l.unresolved(verdict{string(v1.ListenerReasonInvalidCertificateRef), "there is no certificate to end TLS with: the listener is not opened", "name a Secret in tls.certificateRefs"})
 		}
 		for i := range refs {
-			c, why := r.certificate(l, &refs[i])
+			c, why := r.certificate(l.owner, &refs[i], string(v1.ListenerReasonInvalidCertificateRef))
 			if l.unresolved(why); why.reason == "" {
 				l.certs = append(l.certs, c)
 			}
 		}
+		r.readCallers(g, l)
 	}
+}
+
+// backendCertificate resolves the certificate that a Gateway shows to backends; nil: none.
+func (r *reader) backendCertificate(g *gateway) (*mesh.Certificate, verdict) {
+	if g.spec.TLS == nil || g.spec.TLS.Backend == nil || g.spec.TLS.Backend.ClientCertificateRef == nil {
+		return nil, verdict{}
+	}
+	c, why := r.certificate(g.object, g.spec.TLS.Backend.ClientCertificateRef, string(v1.GatewayReasonInvalidClientCertificateRef))
+	if why.reason != "" {
+		why.text += ": no certificate is shown to backends"
+		return nil, why
+	}
+	return &c, verdict{}
 }
 
 // unresolved notes why a reference is not: the first reason stands.
@@ -40,17 +54,17 @@ func (l *listener) unresolved(v verdict) {
 	}
 }
 
-func (r *reader) certificate(l *listener, ref *v1.SecretObjectReference) (c mesh.Certificate, why verdict) {
-	const invalid = string(v1.ListenerReasonInvalidCertificateRef)
-	namespace := string(ptr.Deref(ref.Namespace, v1.Namespace(l.owner.Namespace)))
+// certificate resolves an object's reference; invalid is the reason that it has where what is there is of no use.
+func (r *reader) certificate(owner *dialect.Object, ref *v1.SecretObjectReference, invalid string) (c mesh.Certificate, why verdict) {
+	namespace := string(ptr.Deref(ref.Namespace, v1.Namespace(owner.Namespace)))
 	name := "Secret " + namespace + "/" + string(ref.Name)
 	g, k := ptr.Deref(ref.Group, ""), ptr.Deref(ref.Kind, "Secret")
 	switch {
 	case g != "" || k != "Secret":
 		return c, verdict{invalid, fmt.Sprintf("certificates come from Secrets, not from a %s of %q", k, g), "name a Secret of the type kubernetes.io/tls"}
-	case !r.granted(l.owner.Kind, l.owner.Namespace, "Secret", namespace, string(ref.Name)):
-		return c, verdict{string(v1.ListenerReasonRefNotPermitted), "no ReferenceGrant in " + namespace + " lets a " + l.owner.Kind + " of " + l.owner.Namespace + " have " + name,
-			"write one there, from kind: " + l.owner.Kind + " to kind: Secret"}
+	case !r.granted(owner.Kind, owner.Namespace, "Secret", namespace, string(ref.Name)):
+		return c, verdict{string(v1.ListenerReasonRefNotPermitted), "no ReferenceGrant in " + namespace + " lets a " + owner.Kind + " of " + owner.Namespace + " have " + name,
+			"write one there, from kind: " + owner.Kind + " to kind: Secret"}
 	}
 	o := r.View.Get("", "Secret", namespace, string(ref.Name))
 	if o == nil {

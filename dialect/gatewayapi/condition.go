@@ -1,6 +1,7 @@
 package gatewayapi
 
 import (
+	"slices"
 	"time"
 
 	"github.com/weft-mesh/weft/dialect"
@@ -55,6 +56,14 @@ func (c *conditions) set(kind string, holds bool, reason, message string) {
 		return
 	}
 	c.list = append(c.list, now)
+}
+
+// remove takes a condition away that does not hold any more, where not to have it says so.
+func (c *conditions) remove(kind string) {
+	c.list = slices.DeleteFunc(c.list, func(x any) bool {
+		m, ok := x.(map[string]any)
+		return ok && m["type"] == kind
+	})
 }
 
 // judged sets a condition by a verdict: its reason where something is wrong, else the word for that all is well.

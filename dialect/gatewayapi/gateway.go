@@ -32,8 +32,14 @@ func gatewayKind() dialect.Kind {
 	k.Fields = slices.Concat([]string{"spec.gatewayClassName"}, listenerFields("spec.listeners[]"), selectorFields("spec.allowedListeners.namespaces"),
 		[]string{"spec.addresses[].type", "spec.addresses[].value", "spec.infrastructure.labels{}", "spec.infrastructure.annotations{}"})
 	k.Unsupported["spec.infrastructure.parametersRef"] = "weft's Gateways have no parameters: one that names some is not accepted"
-	k.Unsupported["spec.tls.frontend"] = "certificates of callers are not looked at yet: listeners that end TLS are not opened where this is set"
-	k.Unsupported["spec.tls.backend"] = "to backends that are not of the mesh no certificate is shown yet"
+	for _, at := range []string{"spec.tls.frontend.default", "spec.tls.frontend.perPort[].tls"} {
+		k.Fields = append(k.Fields, dialect.Below(at+".validation", "mode", "caCertificateRefs[].group", "caCertificateRefs[].kind", "caCertificateRefs[].name",
+			"caCertificateRefs[].namespace")...)
+		k.Schema.SetEnum(at+".validation.mode", "AllowValidOnly", "AllowInsecureFallback")
+		k.Schema.Require(at+".validation.caCertificateRefs", at+".validation.caCertificateRefs[].name")
+	}
+	k.Fields = append(k.Fields, "spec.tls.frontend.perPort[].port")
+	k.Fields = append(k.Fields, dialect.Below("spec.tls.backend.clientCertificateRef", "group", "kind", "namespace", "name")...)
 	k.Unsupported["spec.defaultScope"] = "routes name their Gateway"
 	k.Unsupported["spec.listeners[].tls.options"] = "weft takes TLS 1.2 and 1.3, with what Go takes for secure"
 	k.Schema.SetEnum("spec.listeners[].tls.mode", "Terminate", "Passthrough").SetEnum("spec.listeners[].allowedRoutes.namespaces.from", "All", "Selector", "Same").
@@ -115,6 +121,9 @@ func lowerGateway(o *dialect.Object, v dialect.View) (part mesh.Part, found []me
 	}
 	out := mesh.Gateway{Ref: r.Ref, Name: o.Name, Namespace: o.Namespace, Account: ProxyName(o.Name), Made: madeOf(o, &spec)}
 	out.Made.Replicas = r.replicas(out.Made.Annotations)
+	if out.Cert = r.shows(g); r.insecure(g) {
+		r.Warn("spec.tls.frontend", "with AllowInsecureFallback callers are let in whatever certificate they show, or without one", "write mode: AllowValidOnly, or leave it out")
+	}
 	for _, l := range g.listeners {
 		if l.owner.Key() == o.Key() {
 			l.tell(r)

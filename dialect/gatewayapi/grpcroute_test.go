@@ -79,12 +79,8 @@ func TestReplicas(t *testing.T) {
 	dialecttest.Want(t, found, mesh.Warning, "spec.infrastructure.annotations.weft.dev/replicas-cpu", "no part of a processor")
 }
 
-// TestOtherKinds: each is known, and says why it has no effect.
-func TestOtherKinds(t *testing.T) {
-	for kind, says := range map[string]string{"BackendTLSPolicy": "in the clear"} {
-		_, found := lower(t, object(kind, "{}"))
-		dialecttest.Want(t, found, mesh.Warning, "", says)
-	}
+// TestReferenceGrant says whom it is for.
+func TestReferenceGrant(t *testing.T) {
 	_, found := lower(t, object("ReferenceGrant", "from: [{group: gateway.networking.k8s.io, kind: HTTPRoute, namespace: a}]\nto: [{group: \"\", kind: Service}]"))
 	dialecttest.Want(t, found, mesh.Info, "", "routes between services need none")
 }

@@ -3,7 +3,6 @@ package gatewayapi
 import (
 	"reflect"
 
-	v1 "sigs.k8s.io/gateway-api/apis/v1"
 	experimental "sigs.k8s.io/gateway-api/apisx/v1alpha1"
 
 	"github.com/weft-mesh/weft/decision"
@@ -23,8 +22,7 @@ func Kinds(string) []dialect.Kind {
 		tcpRouteKind(),
 		tlsRouteKind(),
 		udpRouteKind(),
-		later[v1.BackendTLSPolicy]("BackendTLSPolicy", "backends that have no identity in the mesh are called in the clear; between services weft's own mutual TLS is spoken",
-			"v1", "v1alpha3"),
+		backendTLSKind(),
 		extra(later[experimental.XBackend]("XBackend", "a route's backend can be a Service alone: a share that goes to an XBackend gets 500", "v1alpha1")),
 		extra(later[experimental.XBackendTrafficPolicy]("XBackendTrafficPolicy", "the budget of retries is weft's own; sessions do not stick yet", "v1alpha1")),
 		extra(dialect.Cluster(later[experimental.XMesh]("XMesh", "weft is the mesh whether it is named or not, and reports no status by it", "v1alpha1"))),

@@ -31,7 +31,8 @@ type listener struct {
 	entry mesh.Entry
 	host  string              // in lower case; empty: all
 	kinds []v1.RouteGroupKind // of routes that it takes
-	certs []mesh.Certificate  // filled by readCertificates
+	certs []mesh.Certificate  // filled by readCertificates, as is
+	asks  *mesh.Callers       // what is asked of callers; nil: nothing
 
 	accepted, resolved, conflict verdict
 }
@@ -59,7 +60,7 @@ func (l *listener) id() string {
 }
 
 func (l *listener) mesh() mesh.Listener {
-	return mesh.Listener{Ref: l.ref, Name: l.id(), Port: uint16(l.spec.Port), Entry: l.entry, Host: l.host, Certs: l.certs}
+	return mesh.Listener{Ref: l.ref, Name: l.id(), Port: uint16(l.spec.Port), Entry: l.entry, Host: l.host, Certs: l.certs, Callers: l.asks}
 }
 
 // tell says what is wrong with it. A listener that is not opened is a warning of the Gateway: the others are.
@@ -92,8 +93,6 @@ func (r *reader) listener(g *gateway, owner *dialect.Object, field string, spec 
 	case l.refused():
 	case slices.Contains(proxys, l.spec.Port) && !l.entry.Datagrams(): // who may add a listener would keep the whole Gateway's proxies from being ready
 		l.accepted = verdict{string(v1.ListenerReasonPortUnavailable), "port " + l.port() + " is one that each proxy needs for itself: the listener is not opened", "choose another one"}
-	case l.entry.Ends() && g.spec.TLS != nil && g.spec.TLS.Frontend != nil: // to let callers in that are to show a certificate would be worse
-		l.accepted = verdict{string(v1.ListenerReasonUnsupportedValue), "spec.tls.frontend of the Gateway is not supported yet, and must not be skipped: the listener is not opened", "leave it out"}
 	}
 	l.allowKinds(kinds)
 	return l

@@ -1,6 +1,7 @@
 package gatewayapi
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -19,12 +20,18 @@ import (
 // Statuses by the book. Each is what Kind.Status says: a function of the object, of those beside it, and of what was found in it.
 
 // features are what weft does of the Gateway API, by the names of its conformance tests, sorted.
-var features = []string{"GRPCRoute", "Gateway", "GatewayAddressEmpty", "GatewayHTTPListenerIsolation", "GatewayHTTPSListenerDetectMisdirectedRequests", "GatewayInfrastructurePropagation",
-	"GatewayPort8080", "GatewayStaticAddresses", "HTTPRoute", "HTTPRouteBackendProtocolH2C", "HTTPRouteBackendProtocolWebSocket", "HTTPRouteBackendRequestHeaderModification",
-	"HTTPRouteBackendTimeout", "HTTPRouteCORS", "HTTPRouteDestinationPortMatching", "HTTPRouteHostRewrite", "HTTPRouteMethodMatching", "HTTPRouteNamedRouteRule", "HTTPRouteParentRefPort",
-	"HTTPRoutePathRedirect", "HTTPRoutePathRewrite", "HTTPRoutePortRedirect", "HTTPRouteQueryParamMatching", "HTTPRouteRequestMirror",
-	"HTTPRouteRequestMultipleMirrors", "HTTPRouteRequestPercentageMirror", "HTTPRouteRequestTimeout", "HTTPRouteResponseHeaderModification",
-	"HTTPRouteSchemeRedirect", "ListenerSet", "ReferenceGrant", "TCPRoute", "TLSRoute", "TLSRouteModeMixed", "TLSRouteModeTerminate", "UDPRoute"}
+var features = []string{"BackendTLSPolicy", "BackendTLSPolicySANValidation", "GRPCRoute", "GRPCRouteNamedRouteRule", "Gateway",
+	"GatewayAddressEmpty", "GatewayBackendClientCertificate", "GatewayFrontendClientCertificateValidation",
+	"GatewayFrontendClientCertificateValidationInsecureFallback", "GatewayHTTPListenerIsolation",
+	"GatewayHTTPSListenerDetectMisdirectedRequests", "GatewayInfrastructure", "GatewayPort8080", "GatewayStaticAddresses", "HTTPRoute",
+	"HTTPRoute303RedirectStatusCode", "HTTPRoute307RedirectStatusCode", "HTTPRoute308RedirectStatusCode", "HTTPRouteBackendProtocolH2C",
+	"HTTPRouteBackendProtocolWebSocket", "HTTPRouteBackendRequestHeaderModification", "HTTPRouteBackendTimeout", "HTTPRouteCORS",
+	"HTTPRouteDestinationPortMatching", "HTTPRouteHostRewrite", "HTTPRouteMethodMatching", "HTTPRouteNamedRouteRule",
+	"HTTPRouteParentRefPort", "HTTPRoutePathRedirect", "HTTPRoutePathRewrite", "HTTPRoutePortRedirect", "HTTPRouteQueryParamMatching",
+	"HTTPRouteRequestMirror", "HTTPRouteRequestMultipleMirrors", "HTTPRouteRequestPercentageMirror", "HTTPRouteRequestTimeout",
+	"HTTPRouteResponseHeaderModification", "HTTPRouteRetry", "HTTPRouteRetryBackendTimeout", "HTTPRouteRetryConnectionError",
+	"HTTPRouteSchemeRedirect", "ListenerSet", "ReferenceGrant", "TCPRoute", "TLSRoute", "TLSRouteModeMixed", "TLSRouteModeTerminate",
+	"UDPRoute"}
 
 func statusOfClass(o *dialect.Object, _ dialect.View, _ []mesh.Finding) dialect.Status {
 	var spec v1.GatewayClassSpec
@@ -65,9 +72,15 @@ func statusOfGateway(o *dialect.Object, v dialect.View, found []mesh.Finding) di
 	r.readListeners(g)
 	r.readCertificates(g)
 	made, attached, accepted := r.made(g), r.attached(g), g.accepted(found)
-	programmed := g.programmed(accepted, made)
+	programmed, insecure := g.programmed(accepted, made), r.insecure(g)
 	if v := taken(found); v.reason != "" && accepted.reason == "" {
 		programmed = v
+	}
+	_, resolved := r.backendCertificate(g)
+	for _, l := range g.listeners { // "also provides a positive-polarity summary of Listener's ResolvedRefs condition"
+		if l.owner == o && l.resolved.reason != "" {
+			resolved = cmp.Or(resolved, verdict{l.resolved.reason, "listener " + string(l.spec.Name) + ": " + l.resolved.text, l.resolved.remedy})
+		}
 	}
 	return func(was map[string]any, now time.Time) map[string]any {
 		status := begun(was)
@@ -84,6 +97,13 @@ func statusOfGateway(o *dialect.Object, v dialect.View, found []mesh.Finding) di
 		c := conditionsOf(o, was["conditions"], now)
 		c.judgedPartly(string(v1.GatewayConditionAccepted), accepted, g.anyOpen())
 		c.judged(string(v1.GatewayConditionProgrammed), programmed, string(v1.GatewayReasonProgrammed), "its proxies serve")
+		c.judged(string(v1.GatewayConditionResolvedRefs), resolved, string(v1.GatewayReasonResolvedRefs), "all that it refers to is there")
+		if insecure {
+			c.set(string(v1.GatewayConditionInsecureFrontendValidationMode), true, string(v1.GatewayReasonConfigurationChanged),
+				"callers are let in whatever certificate they show, or without one")
+		} else {
+			c.remove(string(v1.GatewayConditionInsecureFrontendValidationMode))
+		}
 		status["conditions"] = c.list
 		return status
 	}
@@ -222,7 +242,7 @@ func (m *made) addresses() (out []any) {
 // attached counts the routes of each listener of a Gateway, by the listener's id.
 func (r *reader) attached(g *gateway) map[string]int64 {
 	count := map[string]int64{}
-	for _, kind := range []string{"HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute"} {
+	for _, kind := range routeKinds {
 		for _, o := range r.View.List(group, kind, "") {
 			x, ok := readRoute(o)
 			if !ok {

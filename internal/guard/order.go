@@ -25,6 +25,7 @@ var inside = map[[2]string]string{
 	{"node/podnet", "node/nft"}:                           "rules are said in the same words wherever they are loaded",
 	{"node/cni", "node/podnet"}:                           "it loads a pod's rules from outside of the pod",
 	{"proxy/tls13", "proxy/buffer"}:                       "bytes on their way take from one set of pools, whatever the protocol",
+	{"proxy/gateway", "proxy/origin"}:                     "names are looked for in certificates of callers as in those of servers",
 	{"proxy/pool", "proxy/h1"}:                            "it keeps that protocol's connections",
 	{"cli", "cli/transcript"}:                             "weft test runs transcripts",
 	{"test/bench", "test/bench/*"}:                        "one program",

@@ -15,6 +15,7 @@ import (
 	"github.com/weft-mesh/weft/chain"
 	"github.com/weft-mesh/weft/config"
 	"github.com/weft-mesh/weft/mesh"
+	"github.com/weft-mesh/weft/proxy/origin"
 )
 
 // Gateway is one version of a gateway's configuration, ready for calls.
@@ -22,6 +23,7 @@ type Gateway struct {
 	*chain.Gateway
 	ports, datagrams []uint16
 	tls              map[*config.Listener]*tls.Config
+	shown            *tls.Certificate
 }
 
 // New readies a configuration.
@@ -46,7 +48,28 @@ func New(cfg *config.Gateway, st *chain.State, find chain.Finder) (*Gateway, err
 			}
 		}
 	}
+	for i := range cfg.Origins {
+		s := &cfg.Origins[i].Secure
+		if _, err := origin.Config(s, s.SNI, nil, nil); err != nil {
+			return nil, fmt.Errorf("gateway: %v: %w", &s.Ref, err)
+		}
+	}
+	if cfg.Cert != nil {
+		shown, err := certificate(cfg.Cert)
+		if err != nil {
+			return nil, fmt.Errorf("gateway: %w", err)
+		}
+		g.shown = &shown
+	}
 	return g, nil
+}
+
+// Shown is the certificate for backends that ask for one; nil: there is none, as where there is no gateway.
+func (g *Gateway) Shown() *tls.Certificate {
+	if g == nil {
+		return nil
+	}
+	return g.shown
 }
 
 // Ports are those to listen on, of TCP and of UDP.
@@ -66,16 +89,23 @@ func secure(l *config.Listener) (*tls.Config, error) {
 		c.NextProtos = protocols
 	}
 	for i := range l.Certs {
-		x := &l.Certs[i]
-		key, err := x509.ParsePKCS8PrivateKey(x.Key)
-		signer, ok := key.(crypto.Signer)
-		if err != nil || !ok || len(x.Chain) == 0 {
-			return nil, fmt.Errorf("%v: its certificate or key cannot be read", &x.Ref) // the error could say what is in the key
+		x, err := certificate(&l.Certs[i])
+		if err != nil {
+			return nil, err
 		}
-		c.Certificates = append(c.Certificates, tls.Certificate{Certificate: x.Chain, PrivateKey: signer})
+		c.Certificates = append(c.Certificates, x)
 	}
 	if len(c.Certificates) == 0 {
 		return nil, errors.New("there is no certificate")
 	}
-	return c, nil
+	return c, ask(c, l.Callers)
+}
+
+func certificate(x *mesh.Certificate) (tls.Certificate, error) {
+	key, err := x509.ParsePKCS8PrivateKey(x.Key)
+	signer, ok := key.(crypto.Signer)
+	if err != nil || !ok || len(x.Chain) == 0 {
+		return tls.Certificate{}, fmt.Errorf("%v: its certificate or key cannot be read", &x.Ref) // the error could say what is in the key
+	}
+	return tls.Certificate{Certificate: x.Chain, PrivateKey: signer}, nil
 }

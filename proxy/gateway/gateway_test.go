@@ -5,12 +5,14 @@ import (
 	"io"
 	"net"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/weft-mesh/weft/chain"
 	"github.com/weft-mesh/weft/config"
 	"github.com/weft-mesh/weft/mesh"
 	"github.com/weft-mesh/weft/proxy/gateway"
+	"github.com/weft-mesh/weft/traffic"
 	"github.com/weft-mesh/weft/wire/tlshello"
 )
 
@@ -112,6 +114,23 @@ func TestNewRefuses(t *testing.T) {
 		l := config.Listener{Listener: mesh.Listener{Port: 443, Entry: mesh.EntryHTTPS, Certs: certs}}
 		if _, err := gateway.New(&config.Gateway{Listeners: []config.Listener{l}}, chain.NewState(), nil); err == nil {
 			t.Errorf("%v is taken", certs)
+		}
+	}
+}
+
+// TestUnreadable: what would have a listener or a backend checked by less than is wanted is refused, and the last good version stays.
+func TestUnreadable(t *testing.T) {
+	none := [][]byte{[]byte("no certificate")}
+	simple := traffic.Secure{Mode: traffic.Simple, Roots: none}
+	for name, cfg := range map[string]*config.Gateway{
+		"an authority for a backend":      {Origins: []config.Origin{{Target: traffic.Target{Service: "a", Port: 80}, Secure: simple}}},
+		"a mode of a newer control plane": {Origins: []config.Origin{{Target: traffic.Target{Service: "a", Port: 80}, Secure: traffic.Secure{Mode: traffic.Barred + 1}}}},
+		"a certificate for backends":      {Cert: &mesh.Certificate{Chain: none, Key: mesh.PrivateKey("no key")}},
+	} {
+		if _, err := gateway.New(cfg, chain.NewState(), nil); err == nil {
+			t.Errorf("%s that cannot be read is taken", name)
+		} else if strings.Contains(err.Error(), "no key") {
+			t.Errorf("%s: the key shows: %v", name, err)
 		}
 	}
 }

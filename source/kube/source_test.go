@@ -33,8 +33,8 @@ func pods() *stored { return &stored{kind: "Pod", resource: "pods", versions: []
 func services() *stored {
 	return &stored{kind: "Service", resource: "services", versions: []string{"v1"}}
 }
-func configMaps() *stored {
-	return &stored{kind: "ConfigMap", resource: "configmaps", versions: []string{"v1"}}
+func limits() *stored {
+	return &stored{kind: "LimitRange", resource: "limitranges", versions: []string{"v1"}}
 }
 func secrets() *stored { return &stored{kind: "Secret", resource: "secrets", versions: []string{"v1"}} }
 
@@ -138,10 +138,10 @@ func inBubble(t *testing.T, s *server, test func(t *testing.T, c *Cluster, l *li
 }
 
 func TestChanges(t *testing.T) {
-	s := newServer(pods(), services(), configMaps())
+	s := newServer(pods(), services(), limits())
 	s.put(podOf("shop", "a-1"))
 	s.put(serviceOf("shop", "a"))
-	s.put(`{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"namespace": "shop", "name": "unread"}}`)
+	s.put(`{"apiVersion": "v1", "kind": "LimitRange", "metadata": {"namespace": "shop", "name": "unread"}}`)
 	inBubble(t, s, func(t *testing.T, _ *Cluster, l *listener) {
 		l.expect(t, "+v1 Pod shop/a-1, +v1 Service shop/a, synced")
 		s.put(podOf("shop", "a-2"))
@@ -155,7 +155,7 @@ func TestChanges(t *testing.T) {
 		s.put(strings.Replace(podOf("shop", "a-2"), "Running", "Succeeded", 1)) // the selector lets it go
 		l.expect(t, "-Pod shop/a-2")
 	})
-	if slices.ContainsFunc(s.requests, func(r string) bool { return strings.Contains(r, "configmaps") }) {
+	if slices.ContainsFunc(s.requests, func(r string) bool { return strings.Contains(r, "limitranges") }) {
 		t.Error("kinds were read that have no part in the mesh")
 	}
 }

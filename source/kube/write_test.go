@@ -17,7 +17,7 @@ func routeOf(status string) string {
 }
 
 func TestApply(t *testing.T) {
-	s := newServer(configMaps())
+	s := newServer(&stored{kind: "ConfigMap", resource: "configmaps", versions: []string{"v1"}})
 	c := s.cluster(t)
 	var query, how string
 	s.fail = func(verb, _ string, req *http.Request) error {

@@ -1,0 +1,42 @@
+package dialect
+
+import (
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+)
+
+// Authorities reads the certificates, in PEM, of authorities that vouch for others, from a key of a ConfigMap. The result is in DER.
+func Authorities(o *Object, key string) (roots [][]byte, err error) {
+	var data map[string]string
+	if err := DecodeField(o, "data", &data); err != nil {
+		return nil, errors.New("its data are no map of strings")
+	}
+	text, ok := data[key]
+	if !ok {
+		return nil, errors.New("it has no " + key)
+	}
+	return ReadAuthorities(key, []byte(text))
+}
+
+// ReadAuthorities is Authorities of a text, which has a name.
+func ReadAuthorities(name string, text []byte) (roots [][]byte, err error) {
+	for {
+		var b *pem.Block
+		if b, text = pem.Decode(text); b == nil {
+			break
+		}
+		if b.Type != "CERTIFICATE" {
+			return nil, fmt.Errorf("%s holds a %s, and certificates alone are expected", name, b.Type)
+		}
+		if _, err := x509.ParseCertificate(b.Bytes); err != nil {
+			return nil, errors.New(name + " holds a certificate that cannot be read")
+		}
+		roots = append(roots, b.Bytes)
+	}
+	if len(roots) == 0 {
+		return nil, errors.New(name + " holds no certificate in PEM")
+	}
+	return roots, nil
+}

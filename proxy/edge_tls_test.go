@@ -1,0 +1,197 @@
+package proxy_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/weft-mesh/weft/config"
+	"github.com/weft-mesh/weft/mesh"
+	"github.com/weft-mesh/weft/traffic"
+)
+
+// issuer vouches for servers and callers outside of the mesh.
+type issuer struct {
+	t    *testing.T
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+}
+
+func newIssuer(t *testing.T) *issuer {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	must(t, err)
+	x := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "issuer"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+		NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, x, x, key.Public(), key)
+	must(t, err)
+	cert, err := x509.ParseCertificate(der)
+	must(t, err)
+	return &issuer{t, cert, key}
+}
+
+func (i *issuer) roots() [][]byte { return [][]byte{i.cert.Raw} }
+
+func (i *issuer) issue(host string) *tls.Certificate {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	must(i.t, err)
+	x := &x509.Certificate{SerialNumber: big.NewInt(2), DNSNames: []string{host}, NotAfter: time.Now().Add(time.Hour),
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth}}
+	der, err := x509.CreateCertificate(rand.Reader, x, i.cert, key.Public(), i.key)
+	must(i.t, err)
+	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
+
+// calls makes a call with a certificate, or without; an error is of TLS.
+func calls(at net.Addr, name string, mine *tls.Certificate) (int, error) {
+	c := &tls.Config{ServerName: name, InsecureSkipVerify: true} //nolint:gosec // it is about the caller's certificate
+	if mine != nil {
+		c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return mine, nil }
+	}
+	tr := &http.Transport{TLSClientConfig: c, DisableKeepAlives: true, ForceAttemptHTTP2: true}
+	defer tr.CloseIdleConnections()
+	resp, err := (&http.Client{Transport: rewired{tr, at.String()}, Timeout: bound}).Get("https://" + name + "/")
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	return resp.StatusCode, nil
+}
+
+// TestCallersWithCertificates: who has to show one that an authority vouches for is let in by that alone, at the listeners that ask for it;
+// another authority's word is gone with the configuration that names it.
+func TestCallersWithCertificates(t *testing.T) {
+	w := newWorld(t)
+	backend := w.start("backend-1", map[uint16]string{80: says(t)}, nil)
+	w.serve("backend", "240.0.0.1", 80, traffic.HTTP1, backend.endpoint(80))
+	ca, other := newIssuer(t), newIssuer(t)
+	asks := func(port uint16, name string, x *mesh.Callers) config.Listener {
+		l := ends(port, name+".example", mesh.EntryHTTPS, host("backend"), shown(t, name, name+".example"))
+		l.Callers = x
+		return l
+	}
+	cfg := &config.Gateway{Ref: ref("Gateway", "edge"), Listeners: []config.Listener{
+		asks(443, "valid", &mesh.Callers{Roots: ca.roots()}),
+		asks(443, "named", &mesh.Callers{Roots: ca.roots(), Names: []string{"other.client", "the.client"}}),
+		asks(443, "shown", &mesh.Callers{Roots: ca.roots(), Ask: mesh.AskIfShown}),
+		asks(443, "ignored", &mesh.Callers{Roots: ca.roots(), Ask: mesh.AskAndIgnore}),
+		asks(443, "open", nil),
+	}}
+	at := (<-w.edge(cfg).open).Addr()
+	certs := map[string]*tls.Certificate{"none": nil, "good": ca.issue("the.client"), "unnamed": ca.issue("a.client"), "foreign": other.issue("the.client")}
+	for listener, in := range map[string]map[string]bool{
+		"valid":   {"good": true, "unnamed": true},
+		"named":   {"good": true},
+		"shown":   {"none": true, "good": true, "unnamed": true},
+		"ignored": {"none": true, "good": true, "unnamed": true, "foreign": true},
+		"open":    {"none": true, "good": true, "unnamed": true, "foreign": true},
+	} {
+		for cert, x := range certs {
+			if status, err := calls(at, listener+".example", x); (err == nil) != in[cert] || err == nil && status != 200 {
+				t.Errorf("%s by the listener %s: %d %v", cert, listener, status, err)
+			}
+		}
+	}
+	cfg.Listeners[0].Callers = &mesh.Callers{Roots: other.roots()}
+	w.set(config.KindGateway, "default/edge", cfg)
+	eventually(t, "the other authority", func() bool { s, err := calls(at, "valid.example", certs["foreign"]); return err == nil && s == 200 })
+	if s, err := calls(at, "valid.example", certs["good"]); err == nil {
+		t.Errorf("the old authority's word counts: %d", s)
+	}
+}
+
+// secured is a server that ends TLS with a certificate, and tells what it was asked by.
+func secured(t *testing.T, cert *tls.Certificate) traffic.Endpoint {
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mine := "none"
+		if len(r.TLS.PeerCertificates) > 0 {
+			mine = r.TLS.PeerCertificates[0].DNSNames[0]
+		}
+		fmt.Fprint(w, r.Proto, " ", r.TLS.ServerName, " ", mine)
+	}))
+	s.TLS = &tls.Config{Certificates: []tls.Certificate{*cert}, ClientAuth: tls.RequestClientCert}
+	s.EnableHTTP2 = true
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	return traffic.Endpoint{Addr: netip.MustParseAddrPort(s.Listener.Addr().String())}
+}
+
+// TestOriginations: a gateway begins TLS with backends as it is told, shows its certificate, and sends nothing to a server that does not
+// prove to be the one that is meant. Services that are called without a gateway know nothing of it.
+func TestOriginations(t *testing.T) {
+	w := newWorld(t)
+	ca, other := newIssuer(t), newIssuer(t)
+	server := secured(t, ca.issue("server.example"))
+	simple := func(s traffic.Secure) traffic.Secure {
+		s.Ref, s.Mode = ref("BackendTLSPolicy", "p"), traffic.Simple
+		return s
+	}
+	mine := shown(t, "gateway", "gateway.example")
+	cfg := &config.Gateway{Ref: ref("Gateway", "edge"), Cert: &mine}
+	for i, x := range []struct {
+		name   string
+		secure traffic.Secure
+	}{
+		{"good", simple(traffic.Secure{SNI: "server.example", Roots: ca.roots()})},
+		{"alternative", simple(traffic.Secure{SNI: "sni.example", Roots: ca.roots(), Names: []string{"server.example"}})},
+		{"wronghost", simple(traffic.Secure{SNI: "else.example", Roots: ca.roots()})},
+		{"wrongname", simple(traffic.Secure{SNI: "server.example", Roots: ca.roots(), Names: []string{"else.example"}})},
+		{"wrongroot", simple(traffic.Secure{SNI: "server.example", Roots: other.roots()})},
+		{"system", simple(traffic.Secure{SNI: "server.example"})},
+		{"barred", traffic.Secure{Ref: ref("BackendTLSPolicy", "p"), Mode: traffic.Barred, Why: "nothing vouches"}},
+	} {
+		w.serve(x.name, fmt.Sprintf("240.0.0.%d", i+1), 80, traffic.Detect, server)
+		cfg.Listeners = append(cfg.Listeners, ends(80, x.name+".example", mesh.EntryHTTP, host(x.name)))
+		cfg.Origins = append(cfg.Origins, config.Origin{Target: traffic.Target{Service: host(x.name), Port: 80}, Secure: x.secure})
+	}
+	e := w.edge(cfg)
+	at := (<-e.open).Addr().String()
+	get := func(name, kind string) (int, string) {
+		t.Helper()
+		tr := &http.Transport{DisableKeepAlives: true}
+		tr.Protocols = &http.Protocols{}
+		tr.Protocols.SetHTTP1(kind != "application/grpc")
+		tr.Protocols.SetUnencryptedHTTP2(kind == "application/grpc")
+		defer tr.CloseIdleConnections()
+		req, err := http.NewRequest("GET", "http://"+name+".example/", nil)
+		must(t, err)
+		req.Header.Set("Content-Type", kind)
+		resp, err := (&http.Client{Transport: rewired{tr, at}, Timeout: bound}).Do(req)
+		must(t, err)
+		defer resp.Body.Close()
+		b, err := io.ReadAll(resp.Body)
+		must(t, err)
+		return resp.StatusCode, string(b)
+	}
+	for name, want := range map[string]string{"good": "HTTP/1.1 server.example gateway.example", "alternative": "HTTP/1.1 sni.example gateway.example"} {
+		if status, text := get(name, "text/plain"); status != 200 || text != want {
+			t.Errorf("%s: %d %q", name, status, text)
+		}
+	}
+	if status, text := get("good", "application/grpc"); status != 200 || text != "HTTP/2.0 server.example gateway.example" {
+		t.Errorf("%d %q", status, text)
+	}
+	for _, name := range []string{"wronghost", "wrongname", "wrongroot", "system", "barred"} {
+		if status, text := get(name, "text/plain"); status < 500 || status > 503 {
+			t.Errorf("%s: %d %q", name, status, text)
+		}
+	}
+	// What is proved is a part of what connections are kept by: good's are not wrongroot's, though the name is the same.
+	cfg.Origins[0].Secure.Roots = other.roots()
+	w.set(config.KindGateway, "default/edge", cfg)
+	eventually(t, "another authority", func() bool { status, _ := get("good", "text/plain"); return status == 503 })
+	cfg.Origins[0].Secure.Roots, cfg.Cert = ca.roots(), nil
+	w.set(config.KindGateway, "default/edge", cfg)
+	eventually(t, "without a certificate", func() bool { _, text := get("good", "text/plain"); return text == "HTTP/1.1 server.example none" })
+}

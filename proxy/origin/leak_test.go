@@ -1,0 +1,9 @@
+package origin_test
+
+import (
+	"testing"
+
+	"github.com/weft-mesh/weft/internal/leaktest"
+)
+
+func TestMain(m *testing.M) { leaktest.Main(m) }
