@@ -2,12 +2,14 @@
 // and what that one answers goes back. A session ends when nothing has passed for a while.
 //
 // Who sends datagrams may write any address as theirs, so that everything is bounded: the sessions of a port, what waits for a callee to be
-// chosen, and how long a session lives that nobody answers. What is over a bound is dropped, and counted by Options.Refused. The errors are
-// those of package traffic.
+// chosen, and how long a session lives that nobody answers. Where there are too many, a new sender takes the place of one that may be forged:
+// of the oldest session whose sender has sent nothing since it was answered. What is over a bound is dropped, and counted by Options.Refused.
+// The errors are those of package traffic.
 package datagram
 
 import (
 	"bytes"
+	"container/list"
 	"errors"
 	"net"
 	"net/netip"
@@ -32,6 +34,7 @@ type Options struct {
 	Most       int           // sessions at once [4096]
 	Idle       time.Duration // without a datagram either way [60 s]
 	Unanswered time.Duration // the same, of one whose callee has not answered yet [30 s]
+	Moment     time.Duration // before a session may give way to another sender's: so often at most does one cost what it takes to begin it [1 s]
 }
 
 // Bounds of what waits for the callee to be chosen, in a session: so many datagrams, and so many bytes but for the first one.
@@ -49,6 +52,7 @@ type Port struct {
 	conn   *net.UDPConn
 	mu     sync.Mutex
 	open   map[netip.AddrPort]*Session
+	doubts list.List // of those open the sessions whose sender has not sent since it was answered, the oldest first
 	closed bool
 }
 
@@ -62,6 +66,9 @@ func Serve(conn *net.UDPConn, o Options) {
 	}
 	if o.Unanswered == 0 {
 		o.Unanswered = 30 * time.Second
+	}
+	if o.Moment == 0 {
+		o.Moment = time.Second
 	}
 	p := &Port{o: o, conn: conn, open: map[netip.AddrPort]*Session{}}
 	defer p.end()
@@ -90,15 +97,19 @@ func (p *Port) of(from netip.AddrPort) *Session {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if s := p.open[from]; s != nil {
+		if s.doubt != nil && s.answered.Load() {
+			p.doubts.Remove(s.doubt)
+			s.doubt = nil
+		}
 		return s
 	}
-	if len(p.open) >= p.o.Most || p.closed {
+	if p.closed || len(p.open) >= p.o.Most && !p.makeRoom() {
 		p.o.Refused("too-many-sessions")
 		return nil
 	}
-	s := &Session{port: p, from: from}
+	s := &Session{port: p, from: from, began: time.Now()}
 	s.touch()
-	p.open[from] = s
+	p.open[from], s.doubt = s, p.doubts.PushBack(s)
 	p.o.Go(func() {
 		silence := p.o.Serve(s)
 		s.finish()
@@ -111,11 +122,36 @@ func (p *Port) of(from netip.AddrPort) *Session {
 	return s
 }
 
+// makeRoom ends a session that may be a forgery. It needs the lock.
+func (p *Port) makeRoom() bool {
+	oldest := p.doubts.Front()
+	if oldest == nil {
+		return false
+	}
+	s := oldest.Value.(*Session)
+	if time.Since(s.began) < p.o.Moment {
+		return false
+	}
+	p.forget(s)
+	s.Interrupt(true)
+	p.o.Refused("gave-way")
+	return true
+}
+
 func (p *Port) remove(s *Session) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.forget(s)
+}
+
+// forget needs the lock.
+func (p *Port) forget(s *Session) {
 	if p.open[s.from] == s {
 		delete(p.open, s.from)
+	}
+	if s.doubt != nil {
+		p.doubts.Remove(s.doubt)
+		s.doubt = nil
 	}
 }
 
@@ -134,9 +170,12 @@ func (p *Port) end() {
 
 // Session is what one sender sends, and what it gets. It is the response's body of its call.
 type Session struct {
-	port *Port
-	from netip.AddrPort
-	last atomic.Int64 // when something passed, in ns since 1970
+	port     *Port
+	from     netip.AddrPort
+	began    time.Time
+	doubt    *list.Element // in port.doubts; nil: it is not among them. Of the port's lock
+	answered atomic.Bool   // the callee has
+	last     atomic.Int64  // when something passed, in ns since 1970
 
 	mu       sync.Mutex
 	waiting  [][]byte // for the callee
@@ -225,9 +264,8 @@ func (s *Session) Pump() error {
 			buffer.Put(b)
 		}
 	}()
-	answered := false
 	for {
-		if over, err := s.awaits(answered); over {
+		if over, err := s.awaits(); over {
 			return err
 		}
 		n, err := s.to.Receive(room)
@@ -236,8 +274,8 @@ func (s *Session) Pump() error {
 		case err != nil:
 			return errors.Join(traffic.ErrReset, err)
 		default:
+			s.answered.Store(true)                               // before the sender can know
 			_, _ = s.port.conn.WriteToUDPAddrPort(b[:n], s.from) // that the sender cannot be reached is its own affair
-			answered = true
 			s.touch()
 			s.mu.Lock()
 			s.received += int64(n)
@@ -251,9 +289,9 @@ func (s *Session) Pump() error {
 }
 
 // awaits bounds the wait for the next answer; over: there is nothing to wait for any more.
-func (s *Session) awaits(answered bool) (over bool, err error) {
+func (s *Session) awaits() (over bool, err error) {
 	idle := s.port.o.Unanswered
-	if answered {
+	if s.answered.Load() {
 		idle = s.port.o.Idle
 	}
 	s.mu.Lock()

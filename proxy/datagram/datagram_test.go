@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -188,8 +189,10 @@ func TestIdle(t *testing.T) {
 func TestMost(t *testing.T) {
 	p := serve(t, Options{Most: 2}, to(t, echo(t)))
 	a, b, c := client(t, p), client(t, p), client(t, p)
-	ask(t, a, "a")
-	ask(t, b, "b")
+	for range 2 { // nobody's forgery
+		ask(t, a, "a")
+		ask(t, b, "b")
+	}
 	_, err := c.Write([]byte("c"))
 	must(t, err)
 	p.eventually("refused", func() bool { return p.count("too-many-sessions") == 1 })
@@ -202,6 +205,56 @@ func TestMost(t *testing.T) {
 		must(t, err)
 		return len(p.begun) == 2
 	})
+}
+
+// Forged addresses do not keep others out: a session whose sender has shown nothing gives way to another sender, once it has had a moment.
+// One whose sender has answered an answer is nobody's forgery, and stays.
+func TestForged(t *testing.T) {
+	silent, answers := at(socket(t)), echo(t)
+	var forged atomic.Bool
+	p := serve(t, Options{Most: 2, Idle: time.Hour, Unanswered: time.Hour, Moment: time.Nanosecond}, func(s *Session) (*sys.Datagrams, time.Duration) {
+		if forged.Load() {
+			return to(t, silent)(s)
+		}
+		return to(t, answers)(s)
+	})
+	honest := client(t, p)
+	ask(t, honest, "a")
+	ask(t, honest, "b")
+	<-p.begun
+	forged.Store(true)
+	for range 20 { // each from another address
+		_, err := client(t, p).Write([]byte("x"))
+		must(t, err)
+		<-p.begun
+	}
+	forged.Store(false)
+	ask(t, client(t, p), "c")
+	ask(t, honest, "d")
+	if n := len(p.begun); n != 1 {
+		t.Errorf("%d new sessions, want that of who came last", n)
+	}
+	for range 20 {
+		if err := p.end(); !errors.Is(err, traffic.ErrInterrupted) {
+			t.Errorf("a session that gave way: %v", err)
+		}
+	}
+	if n := p.count("gave-way"); n != 20 {
+		t.Errorf("%d gave way", n)
+	}
+}
+
+// Nor do they who are refused and not heard for a while; but none gives way at once, so that each costs what it does seldom.
+func TestForgedRefused(t *testing.T) {
+	refuse := func(*Session) (*sys.Datagrams, time.Duration) { return nil, time.Hour }
+	for moment, want := range map[time.Duration]string{time.Nanosecond: "gave-way", time.Hour: "too-many-sessions"} {
+		p := serve(t, Options{Most: 1, Moment: moment}, refuse)
+		for range 2 {
+			_, err := client(t, p).Write([]byte("x"))
+			must(t, err)
+		}
+		p.eventually(want, func() bool { return p.count(want) == 1 })
+	}
 }
 
 // What comes before the callee is chosen waits, up to a bound.
