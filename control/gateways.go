@@ -33,16 +33,12 @@ type Gateways struct {
 	taken map[string][]mesh.Owner // of gateways of which something was noted
 }
 
-// made is what was applied last, and when.
+// made is what was applied last.
 type made struct {
-	text            string
-	at              time.Time
+	applied
 	namespace, name string // of its objects
 	owners          []mesh.Owner
 }
-
-// mendAfter is when objects are applied again though nothing has changed: somebody may have taken them away.
-const mendAfter = 5 * time.Minute
 
 // Do applies the objects of gateways that have changed, and takes away those of gateways that are weft's no more. The API server takes
 // away itself what belongs to objects that are gone.
@@ -93,8 +89,8 @@ func (x *Gateways) keep(ctx context.Context, key string, m made, list []map[stri
 	if err != nil {
 		return err
 	}
-	m.text, m.at = string(text), time.Now()
-	if was, ok := x.made[key]; ok && was.text == m.text && m.at.Sub(was.at) < mendAfter {
+	m.applied = applied{text, time.Now()}
+	if was, ok := x.made[key]; ok && was.holds(text, m.at) {
 		return nil
 	}
 	taken, err := x.claim(ctx, &m, list)
