@@ -20,6 +20,7 @@ import (
 	"github.com/weft-mesh/weft/identity"
 	"github.com/weft-mesh/weft/identity/ca"
 	"github.com/weft-mesh/weft/identity/cert"
+	"github.com/weft-mesh/weft/inject"
 	"github.com/weft-mesh/weft/source"
 	"github.com/weft-mesh/weft/stream"
 	"github.com/weft-mesh/weft/stream/server"
@@ -669,7 +670,7 @@ func TestWebhookIsBelieved(t *testing.T) {
 		}
 		return is, nil
 	}
-	task := p.HookTask("weft-inject", get, func(_ context.Context, o map[string]any) error { applied = append(applied, o); return nil })
+	task := p.HookTask(inject.Config, get, func(_ context.Context, o map[string]any) error { applied = append(applied, o); return nil })
 	if err := task.Do(t.Context()); err != nil || len(applied) != 1 {
 		t.Fatalf("%v, %v", applied, err)
 	}

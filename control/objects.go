@@ -84,13 +84,13 @@ func object(kind string, w *Workload, name string, meta, rest map[string]any) *d
 
 // annotations say of a workload what a Pod has no field for.
 func annotations(w *Workload) map[string]string {
-	out := map[string]string{"weft.dev/tunnel": w.Tunnel().String()}
+	out := map[string]string{dialect.Tunnel: w.Tunnel().String()}
 	if len(w.Trusted) > 0 {
 		var list []string
 		for _, p := range w.Trusted {
 			list = append(list, p.String())
 		}
-		out["weft.dev/trusted-proxies"] = strings.Join(list, ",")
+		out[dialect.TrustedProxies] = strings.Join(list, ",")
 	}
 	return out
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/weft-mesh/weft/dialect"
+	"github.com/weft-mesh/weft/inject"
 )
 
 // RootsPEM is the roots of now as a file has them.
@@ -24,11 +25,8 @@ func rootsPEM(roots [][]byte) (out []byte) {
 	return out
 }
 
-// RootMap is the ConfigMap, in each namespace with meshed pods, by which their proxies know the control plane: its key is a file of roots.
-const (
-	RootMap = "weft-root"
-	rootKey = "root.pem"
-)
+// rootKey is the key of inject.RootMap: a file of roots.
+const rootKey = "root.pem"
 
 // Apply makes an object of the cluster be as its JSON values say.
 type Apply func(ctx context.Context, object map[string]any) error
@@ -70,7 +68,7 @@ func (a applied) holds(what []byte, now time.Time) bool {
 
 func rootMap(namespace string, roots []byte) map[string]any {
 	return map[string]any{"apiVersion": "v1", "kind": "ConfigMap",
-		"metadata": map[string]any{"name": RootMap, "namespace": namespace, "labels": map[string]any{"app.kubernetes.io/managed-by": "weft", "app.kubernetes.io/part-of": "weft"}},
+		"metadata": map[string]any{"name": inject.RootMap, "namespace": namespace, "labels": map[string]any{"app.kubernetes.io/managed-by": "weft", "app.kubernetes.io/part-of": "weft"}},
 		"data":     map[string]any{rootKey: string(roots)}}
 }
 
@@ -82,7 +80,7 @@ func (c *Control) meshedNamespaces() (out []string, err error) {
 
 // notePod keeps count of meshed pods; o nil: the pod is gone. It runs in the owner.
 func (c *Control) notePod(namespace, name string, o *dialect.Object) {
-	if o != nil && (o.Annotations["weft.dev/tunnel"] != "" || o.Annotations["weft.dev/injected"] != "") {
+	if o != nil && (o.Annotations[dialect.Tunnel] != "" || o.Annotations[inject.Injected] != "") {
 		if c.meshed[namespace] == nil {
 			c.meshed[namespace] = map[string]bool{}
 		}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/weft-mesh/weft/identity"
 	"github.com/weft-mesh/weft/stream/server"
+	"github.com/weft-mesh/weft/traffic"
 )
 
 // Registration is what `weft run` says of the process that it starts.
@@ -55,10 +56,7 @@ type Workload struct {
 func (w *Workload) Key() string { return w.Namespace + "/" + w.Name }
 
 // Tunnel is where its proxy takes mutual TLS.
-func (w *Workload) Tunnel() netip.AddrPort { return netip.AddrPortFrom(w.Address, TunnelPort) }
-
-// TunnelPort is where proxies take mutual TLS (DESIGN section 5).
-const TunnelPort = 15008
+func (w *Workload) Tunnel() netip.AddrPort { return netip.AddrPortFrom(w.Address, traffic.TunnelPort) }
 
 // Rule says which namespaces and accounts a user of the machine may claim.
 type Rule struct {
@@ -185,12 +183,12 @@ func (g *registry) address() (netip.Addr, error) {
 	for n := range uint32(tries) {
 		x := (g.cursor + n) % addresses
 		a := netip.AddrFrom4([4]byte{127, byte(64 + x>>16), byte(x >> 8), byte(x)})
-		if byte(x) != 0 && !taken[a] && g.free(netip.AddrPortFrom(a, TunnelPort)) {
+		if byte(x) != 0 && !taken[a] && g.free(netip.AddrPortFrom(a, traffic.TunnelPort)) {
 			g.cursor = x + 1
 			return a, nil
 		}
 	}
-	return netip.Addr{}, fmt.Errorf("no address of %v is free on port %d", loopback, TunnelPort)
+	return netip.Addr{}, fmt.Errorf("no address of %v is free on port %d", loopback, traffic.TunnelPort)
 }
 
 // valid says what is wrong with the words of a registration: nobody checked them before.

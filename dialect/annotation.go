@@ -8,6 +8,14 @@ import (
 	"github.com/weft-mesh/weft/mesh"
 )
 
+// Annotations of a workload's object by which others than its owner say what it has no field for.
+const (
+	// Tunnel is where a workload's proxy takes mutual TLS: ADDRESS:PORT, or :PORT of the pod's own addresses.
+	Tunnel = "weft.dev/tunnel"
+	// TrustedProxies are those in front of a workload's published ports whose x-forwarded-* counts: ADDRESS/BITS, with commas between.
+	TrustedProxies = "weft.dev/trusted-proxies"
+)
+
 // meshes are the domains whose annotations and labels some mesh reads.
 var meshes = []string{"istio.io", "linkerd.io", "cilium.io", "weft.dev"}
 

@@ -50,11 +50,6 @@ func TestProxiesUnderstand(t *testing.T) {
 	if redirects < 5 || probes < 3 {
 		t.Errorf("%d redirects, %d probes", redirects, probes)
 	}
-	for i, port := range []int32{podnet.Outbound, podnet.Proof, podnet.Inbound, podnet.Tunnel, podnet.Metrics, podnet.Readiness} {
-		if proxyPorts[i] != port {
-			t.Errorf("port %d, and the proxy has %d", proxyPorts[i], port)
-		}
-	}
 }
 
 func env(pod *corev1.Pod, container, name string) (string, bool) {

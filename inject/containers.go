@@ -16,18 +16,15 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/weft-mesh/weft/dialect"
+	"github.com/weft-mesh/weft/traffic"
 )
 
-// What a pod's proxy is called, who it is, and where it listens.
+// What a pod's proxy is called, and who it is.
 const (
 	proxyName    = "weft-proxy"
 	redirectName = "weft-redirect"
 	probesEnv    = "WEFT_PROBES"
 	proxyUID     = 15001
-	tunnelPort   = 15008
-	metricsPort  = 15020
-	proofPort    = 15002 // where the proxy sees that the pod's calls are redirected
-	readyPort    = 15021
 
 	tokenVolume = "weft-token"
 	rootVolume  = "weft-root"
@@ -38,7 +35,7 @@ const (
 )
 
 // proxyPorts are those that an application cannot have.
-var proxyPorts = []int32{15001, proofPort, 15006, tunnelPort, metricsPort, readyPort}
+var proxyPorts = []int32{traffic.OutboundPort, traffic.ProofPort, traffic.InboundPort, traffic.TunnelPort, traffic.MetricsPort, traffic.ReadyPort}
 
 var volumeNames = []string{tokenVolume, rootVolume, stateVolume}
 
@@ -57,14 +54,14 @@ func Container(o *Options, own ...corev1.EnvVar) corev1.Container {
 			{Name: "WEFT_TRUST_DOMAIN", Value: o.TrustDomain},
 		}, own...),
 		Ports: []corev1.ContainerPort{
-			{Name: "weft-tunnel", ContainerPort: tunnelPort, Protocol: corev1.ProtocolTCP},
-			{Name: "weft-metrics", ContainerPort: metricsPort, Protocol: corev1.ProtocolTCP},
-			{Name: "weft-ready", ContainerPort: readyPort, Protocol: corev1.ProtocolTCP},
+			{Name: "weft-tunnel", ContainerPort: traffic.TunnelPort, Protocol: corev1.ProtocolTCP},
+			{Name: "weft-metrics", ContainerPort: traffic.MetricsPort, Protocol: corev1.ProtocolTCP},
+			{Name: "weft-ready", ContainerPort: traffic.ReadyPort, Protocol: corev1.ProtocolTCP},
 		},
 		Resources:                o.Resources,
 		TerminationMessagePolicy: corev1.TerminationMessageFallbackToLogsOnError,
 		StartupProbe: &corev1.Probe{
-			ProbeHandler:  corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/ready", Port: intstr.FromInt32(readyPort), Scheme: corev1.URISchemeHTTP}},
+			ProbeHandler:  corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/ready", Port: intstr.FromInt32(traffic.ReadyPort), Scheme: corev1.URISchemeHTTP}},
 			PeriodSeconds: 1, FailureThreshold: startTries,
 		},
 		VolumeMounts: []corev1.VolumeMount{
@@ -87,7 +84,7 @@ func Volumes() []corev1.Volume {
 		{Name: tokenVolume, VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{
 			{ServiceAccountToken: &corev1.ServiceAccountTokenProjection{Audience: "weft", ExpirationSeconds: ptr.To[int64](tokenLife), Path: "token"}}}}}},
 		{Name: rootVolume, VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{
-			LocalObjectReference: corev1.LocalObjectReference{Name: "weft-root"}}}},
+			LocalObjectReference: corev1.LocalObjectReference{Name: RootMap}}}},
 		{Name: stateVolume, VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{
 			Medium: corev1.StorageMediumMemory, SizeLimit: ptr.To(resource.MustParse("64Mi"))}}},
 	}

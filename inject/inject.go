@@ -15,17 +15,24 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/weft-mesh/weft/decision"
+	"github.com/weft-mesh/weft/dialect"
 	"github.com/weft-mesh/weft/mesh"
+	"github.com/weft-mesh/weft/traffic"
 )
 
 // What weft reads and writes in the metadata of pods and namespaces.
 const (
 	Label    = "weft.dev/inject"   // of a namespace or pod, or as annotation of a pod: enabled or disabled
 	Injected = "weft.dev/injected" // annotation: the version that a pod's proxy was injected by
-	tunnel   = "weft.dev/tunnel"   // annotation: where the pod's proxy takes mutual TLS
 	plugged  = "weft.dev/redirect" // annotation: what the CNI plugin redirects, as redirect's JSON; node/cni reads it
 
 	enabled, disabled = "enabled", "disabled"
+)
+
+// Objects of the cluster that injection rests on.
+const (
+	Config  = "weft-inject" // MutatingWebhookConfiguration, and ConfigMap of the Options
+	RootMap = "weft-root"   // ConfigMap, in each namespace with meshed pods, by which their proxies know the control plane
 )
 
 // Namespace is what injection asks of a pod's namespace.
@@ -167,7 +174,7 @@ func (p *plan) change() {
 	p.volumes()
 	p.preStop(s)
 	p.pullSecrets()
-	notes := map[string]string{Injected: p.o.Version, tunnel: fmt.Sprintf(":%d", tunnelPort)}
+	notes := map[string]string{Injected: p.o.Version, dialect.Tunnel: fmt.Sprintf(":%d", traffic.TunnelPort)}
 	if p.o.CNI {
 		notes[plugged] = jsonText(&s.redirect)
 	}

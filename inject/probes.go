@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/weft-mesh/weft/dialect"
+	"github.com/weft-mesh/weft/traffic"
 )
 
 // probe is what the proxy is told of a probe that it makes in the place of the kubelet: Kubernetes' own Probe, less what the
@@ -60,7 +61,7 @@ func (p *plan) probes(s *settings) map[string]probe {
 			name := c.c.Name + "/" + x.kind
 			out[name] = asks
 			moved := x.probe.DeepCopy()
-			moved.ProbeHandler = corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/probe/" + name, Port: intstr.FromInt32(readyPort), Scheme: corev1.URISchemeHTTP}}
+			moved.ProbeHandler = corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/probe/" + name, Port: intstr.FromInt32(traffic.ReadyPort), Scheme: corev1.URISchemeHTTP}}
 			p.replace(fmt.Sprintf("/spec/%s/%d/%s", c.list, c.at, x.field), moved)
 		}
 		p.lifecycle(c, s)
@@ -92,7 +93,7 @@ func (p *plan) asks(c *corev1.Container, of *corev1.Probe, field string, s *sett
 		p.warn(field, fmt.Sprintf("the container has no port %q, so the probe will fail", port.StrVal), "")
 		return probe{}, false
 	}
-	if number == readyPort || s.redirect.passes(number) {
+	if number == traffic.ReadyPort || s.redirect.passes(number) {
 		return probe{}, false
 	}
 	if out.HTTPGet != nil {

@@ -123,7 +123,7 @@ func named(mesh string, namespace bool, prefix string, sets map[string]func(*set
 }
 
 // elsewhere are annotations of the same domains that others than injection read or write.
-var elsewhere = []string{Label, Injected, tunnel, plugged, "weft.dev/trusted-proxies", "config.linkerd.io/opaque-ports",
+var elsewhere = []string{Label, Injected, dialect.Tunnel, plugged, dialect.TrustedProxies, "config.linkerd.io/opaque-ports",
 	"sidecar.istio.io/inject", "sidecar.istio.io/status"}
 
 // settings reads the annotations of the namespace, then the pod's, of other meshes before weft's: the last word counts.

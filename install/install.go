@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/weft-mesh/weft/dialect"
+	"github.com/weft-mesh/weft/inject"
 	"github.com/weft-mesh/weft/source/kube"
 )
 
@@ -20,8 +21,7 @@ const DefaultNamespace = "weft-system"
 const (
 	control  = "weft-control" // Deployment, Service, ServiceAccount, Lease
 	daemon   = "weft-node"    // DaemonSet, with what it runs as
-	injector = "weft-inject"  // MutatingWebhookConfiguration, and ConfigMap of its options
-	roots    = "weft-root"    // ConfigMap, in every namespace that has meshed pods
+	injector = inject.Config  // MutatingWebhookConfiguration, and ConfigMap of its options
 	secret   = "weft-ca"      // Secret
 	given    = "weft-values"  // ConfigMap of the values that weft install was given
 )

@@ -68,9 +68,12 @@ type Made struct {
 	Addresses   []string          // that callers are to find it at; none: any
 	Ports       []Found           // at which callers find listeners too, beside the listeners' own
 	Labels      map[string]string
-	Annotations map[string]string
+	Annotations map[string]string // of the objects; see ServiceType
 	Replicas    Replicas
 }
+
+// ServiceType is an annotation that says of which type of Kubernetes the Service of a gateway's proxies is.
+const ServiceType = "weft.dev/service-type"
 
 // Replicas is how many proxies a gateway has. The zero value says nothing.
 type Replicas struct {
@@ -90,6 +93,11 @@ func ParseReplicas(text string) (r Replicas, err error) {
 		return r, fmt.Errorf("%q is no number of replicas: want one, as 3, or two with a dash between, as 2-10", text)
 	}
 	return Replicas{Min: uint16(a), Max: uint16(b)}, nil
+}
+
+// OwnPort says whether a gateway's proxies have a port of TCP open for the mesh itself: a listener there would keep them from being ready.
+func OwnPort(port uint16) bool {
+	return port == traffic.TunnelPort || port == traffic.MetricsPort || port == traffic.ReadyPort
 }
 
 // Found is a port at which callers find the listeners of another one.

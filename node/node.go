@@ -15,18 +15,12 @@ import (
 	"strings"
 )
 
-// The ports inside a sandbox that the proxy listens on, on 127.0.0.1 and ::1.
-const (
-	OutboundPort = 15001 // TCP that the workload sends anywhere but to itself
-	DNSPort      = 15053 // DNS that it sends anywhere but to itself, over UDP and TCP
-)
-
 // Handoff is the doors as open files, on their way to the proxy: Pass them to a child process, or Open them here.
 type Handoff struct {
 	Address   netip.Addr // of the workload, inside
-	Outbound  []*os.File // TCP listeners on OutboundPort, one for each address family
-	DNS       []*os.File // UDP sockets on DNSPort
-	DNSStream []*os.File // TCP listeners on DNSPort
+	Outbound  []*os.File // TCP listeners on traffic.OutboundPort, one for each address family
+	DNS       []*os.File // UDP sockets on traffic.DNSPort
+	DNSStream []*os.File // TCP listeners on traffic.DNSPort
 	Broker    *os.File   // makes sockets inside, see Dialer
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/weft-mesh/weft/dialect"
 	"github.com/weft-mesh/weft/dialect/gatewayapi"
 	"github.com/weft-mesh/weft/dialect/ingress"
+	"github.com/weft-mesh/weft/inject"
 	"github.com/weft-mesh/weft/install/gateway"
 	"github.com/weft-mesh/weft/install/mend"
 )
@@ -53,7 +54,7 @@ func (r *replica) tasks() []control.Task {
 	statuses := r.control.NewStatuses(r.writeStatus)
 	list := []control.Task{
 		r.control.RootTask(r.cluster.Apply),
-		r.control.HookTask("weft-inject", r.get, r.cluster.Apply),
+		r.control.HookTask(inject.Config, r.get, r.cluster.Apply),
 		{Name: "statuses", Do: statuses.Do},
 	}
 	if r.gatewayClass != "" {

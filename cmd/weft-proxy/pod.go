@@ -20,6 +20,7 @@ import (
 	"github.com/weft-mesh/weft/proxy/few"
 	"github.com/weft-mesh/weft/proxy/launch"
 	"github.com/weft-mesh/weft/proxy/probe"
+	"github.com/weft-mesh/weft/traffic"
 )
 
 // Where the injector mounts what a pod's proxy needs.
@@ -133,15 +134,15 @@ func listenPod(c *launch.Config, fds *descriptors) error {
 	}
 	at := func(host string, port uint16) string { return net.JoinHostPort(host, strconv.Itoa(int(port))) }
 	if c.Gateway == "" { // nothing is redirected to a gateway's proxy: it has no application
-		if err := errors.Join(each(&c.Pod.Out, at("127.0.0.1", podnet.Outbound), at("::1", podnet.Outbound)),
-			each(&c.Pod.In, at("0.0.0.0", podnet.Inbound), at("::", podnet.Inbound))); err != nil {
+		if err := errors.Join(each(&c.Pod.Out, at("127.0.0.1", traffic.OutboundPort), at("::1", traffic.OutboundPort)),
+			each(&c.Pod.In, at("0.0.0.0", traffic.InboundPort), at("::", traffic.InboundPort))); err != nil {
 			return err
 		}
 	}
 	return errors.Join(
-		one(&c.Inbound, at("", podnet.Tunnel)),
-		one(&c.Metrics, at("", podnet.Metrics)),
-		one(&c.Pod.Probing, at("", podnet.Readiness)))
+		one(&c.Inbound, at("", traffic.TunnelPort)),
+		one(&c.Metrics, at("", traffic.MetricsPort)),
+		one(&c.Pod.Probing, at("", traffic.ReadyPort)))
 }
 
 // add takes a listener in, and returns its number.
@@ -183,7 +184,7 @@ func (s *server) podWays(o *proxy.Options) error {
 }
 
 // proxys are ports that are the proxy's own: calls that are let in by one of them and delivered to another would come round.
-var proxys = []uint16{podnet.Outbound, podnet.Inbound, podnet.Tunnel}
+var proxys = []uint16{traffic.OutboundPort, traffic.InboundPort, traffic.TunnelPort}
 
 // dialPod connects to an application at its pod's addresses, as its callers would without a mesh. What it listens on at loopback alone is
 // not for callers from outside of the pod, so it is not tried.

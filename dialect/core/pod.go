@@ -16,15 +16,9 @@ import (
 	"github.com/weft-mesh/weft/traffic"
 )
 
-// tunnel is where a workload's proxy takes mutual TLS: ADDRESS:PORT, or :PORT of the pod's own addresses.
-const tunnel = "weft.dev/tunnel"
-
-// trustedProxies are those in front of a workload's published ports whose x-forwarded-* counts: ADDRESS/BITS, with commas between.
-const trustedProxies = "weft.dev/trusted-proxies"
-
 func pod(trustDomain string) dialect.Kind {
 	k := kind[corev1.Pod]("Pod")
-	k.Annotations = []string{tunnel, trustedProxies, opaquePorts}
+	k.Annotations = []string{dialect.Tunnel, dialect.TrustedProxies, opaquePorts}
 	k.Lower = func(o *dialect.Object, v dialect.View) (mesh.Part, []mesh.Finding) {
 		return lowerPod(trustDomain, o, v)
 	}
@@ -120,11 +114,11 @@ func (r *reader) account(trustDomain string, o *dialect.Object, spec *corev1.Pod
 
 // tunnel: a pod in its node's network has none. A proxy there would be the node's.
 func (r *reader) tunnel(o *dialect.Object, spec *corev1.PodSpec, own netip.Addr) netip.AddrPort {
-	text, ok := o.Annotations[tunnel]
+	text, ok := o.Annotations[dialect.Tunnel]
 	if !ok {
 		return netip.AddrPort{}
 	}
-	field := dialect.Child("metadata.annotations", tunnel)
+	field := dialect.Child("metadata.annotations", dialect.Tunnel)
 	if spec.HostNetwork {
 		r.Warn(field, "a pod with hostNetwork has no network of its own that a proxy could serve: calls to it go in the clear", "remove the annotation")
 		return netip.AddrPort{}
@@ -152,14 +146,14 @@ func ofCluster(o *dialect.Object) bool {
 }
 
 func (r *reader) trusted(o *dialect.Object) (out []netip.Prefix) {
-	text, ok := o.Annotations[trustedProxies]
+	text, ok := o.Annotations[dialect.TrustedProxies]
 	if !ok {
 		return nil
 	}
 	for s := range strings.SplitSeq(text, ",") {
 		p, err := netip.ParsePrefix(strings.TrimSpace(s))
 		if err != nil {
-			r.Refuse(dialect.Child("metadata.annotations", trustedProxies), fmt.Sprintf("%q is not ADDRESS/BITS: %v", s, err), "")
+			r.Refuse(dialect.Child("metadata.annotations", dialect.TrustedProxies), fmt.Sprintf("%q is not ADDRESS/BITS: %v", s, err), "")
 			continue
 		}
 		out = append(out, p)

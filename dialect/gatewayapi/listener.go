@@ -91,15 +91,12 @@ func (r *reader) listener(g *gateway, owner *dialect.Object, field string, spec 
 	kinds := l.protocol()
 	switch {
 	case l.refused():
-	case slices.Contains(proxys, l.spec.Port) && !l.entry.Datagrams(): // who may add a listener would keep the whole Gateway's proxies from being ready
+	case mesh.OwnPort(uint16(l.spec.Port)) && !l.entry.Datagrams(): // who may add a listener would keep the whole Gateway's proxies from being ready
 		l.accepted = verdict{string(v1.ListenerReasonPortUnavailable), "port " + l.port() + " is one that each proxy needs for itself: the listener is not opened", "choose another one"}
 	}
 	l.allowKinds(kinds)
 	return l
 }
-
-// proxys are ports that a gateway's proxies have open for the mesh: mutual TLS, metrics, readiness.
-var proxys = []v1.PortNumber{15008, 15020, 15021}
 
 // protocol says what is taken, and routes of which kinds; none: the protocol is not weft's.
 func (l *listener) protocol() (kinds []v1.Kind) {

@@ -29,7 +29,6 @@ const Controller = "weft.dev/ingress-controller"
 // What annotations say.
 const (
 	namespaceAnnotation = "weft.dev/gateway-namespace"                 // of an IngressClass: where its proxies run
-	typeAnnotation      = "weft.dev/service-type"                      // of an IngressClass: of which type their Service is
 	classAnnotation     = networkingv1.AnnotationIsDefaultIngressClass // of an IngressClass: it is that of Ingresses that name none
 	oldAnnotation       = "kubernetes.io/ingress.class"                // of an Ingress: its class, before there was a field
 )
@@ -69,7 +68,7 @@ func kind[T any](name string) dialect.Kind {
 
 func classKind() dialect.Kind {
 	k := kind[networkingv1.IngressClass]("IngressClass")
-	k.Lower, k.Fields, k.Annotations = lowerClass, []string{"spec.controller"}, []string{namespaceAnnotation, typeAnnotation, classAnnotation}
+	k.Lower, k.Fields, k.Annotations = lowerClass, []string{"spec.controller"}, []string{namespaceAnnotation, mesh.ServiceType, classAnnotation}
 	k.Unsupported["spec.parameters"] = "weft's classes have no parameters"
 	k.Schema.Require("spec.controller")
 	return k
@@ -148,8 +147,8 @@ func (c class) gateway(listeners []mesh.Listener) mesh.Gateway {
 	if uid, _ := meta["uid"].(string); uid != "" {
 		made.Owners = []mesh.Owner{{Ref: c.object.Ref(decision.Core), APIVersion: c.object.Group + "/" + c.object.Version, UID: uid}}
 	}
-	if t := c.object.Annotations[typeAnnotation]; t != "" {
-		made.Annotations[typeAnnotation] = t
+	if t := c.object.Annotations[mesh.ServiceType]; t != "" {
+		made.Annotations[mesh.ServiceType] = t
 	}
 	return mesh.Gateway{Ref: c.object.Ref(decision.Core), Name: Prefix + c.object.Name, Namespace: c.namespace(), Account: account, Listeners: listeners, Made: made}
 }

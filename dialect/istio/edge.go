@@ -229,8 +229,8 @@ func (e *edge) mesh() mesh.Gateway {
 		if uid, _ := meta["uid"].(string); uid != "" {
 			out.Made.Owners = append(out.Made.Owners, mesh.Owner{Ref: g.object.Ref(decision.Istio), APIVersion: g.object.Group + "/" + g.object.Version, UID: uid})
 		}
-		if t := g.object.Annotations[serviceType]; t != "" && out.Made.Annotations[serviceType] == "" {
-			out.Made.Annotations[serviceType] = t
+		if t := g.object.Annotations[mesh.ServiceType]; t != "" && out.Made.Annotations[mesh.ServiceType] == "" {
+			out.Made.Annotations[mesh.ServiceType] = t
 		}
 	}
 	open := func(port uint16) bool {
@@ -244,6 +244,3 @@ func (e *edge) mesh() mesh.Gateway {
 	slices.SortFunc(out.Made.Ports, func(a, b mesh.Found) int { return cmp.Compare(a.Port, b.Port) })
 	return out
 }
-
-// serviceType says of which type the Service of the proxies is.
-const serviceType = "weft.dev/service-type"

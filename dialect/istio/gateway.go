@@ -18,7 +18,7 @@ import (
 func gatewayKind() dialect.Kind {
 	const server, secure = "spec.servers[]", "spec.servers[].tls"
 	return dialect.Kind{Dialect: decision.Istio, Group: networkingGroup, Name: "Gateway", Versions: networkingVersions,
-		Schema: schemaOf[*networking.Gateway](), Lower: lowerGateway, Annotations: []string{serviceType},
+		Schema: schemaOf[*networking.Gateway](), Lower: lowerGateway, Annotations: []string{mesh.ServiceType},
 		Fields: slices.Concat([]string{"spec.selector", server + ".hosts"}, dialect.Below(server+".port", "number", "protocol"),
 			dialect.Below(secure, "httpsRedirect", "mode", "credentialName", "credentialNames", "minProtocolVersion", "maxProtocolVersion")),
 		Ignored: ignored(map[string]string{
@@ -173,9 +173,6 @@ func (r *reader) readServers(g *gateway) {
 	}
 }
 
-// taken are ports that a gateway's proxies have open for the mesh: mutual TLS, metrics, readiness.
-var taken = []uint16{15008, 15020, 15021}
-
 // read finds out what the server takes, and whether it can be opened.
 func (s *server) read() {
 	protocol, mode := strings.ToUpper(s.spec.GetPort().GetProtocol()), s.spec.GetTls().GetMode()
@@ -196,7 +193,7 @@ func (s *server) read() {
 	}
 	switch {
 	case !s.open():
-	case slices.Contains(taken, s.port()):
+	case mesh.OwnPort(s.port()):
 		s.shut = flaw{fmt.Sprintf("port %d is one that each proxy needs for itself: the server is not opened", s.port()), "choose another one"}
 	case s.entry.TLS():
 		s.readMode(mode)

@@ -23,8 +23,10 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/utils/ptr"
 
+	"github.com/weft-mesh/weft/dialect"
 	"github.com/weft-mesh/weft/inject"
 	"github.com/weft-mesh/weft/mesh"
+	"github.com/weft-mesh/weft/traffic"
 )
 
 // Options are the mesh's own part. Zero fields take the value in brackets.
@@ -33,9 +35,6 @@ type Options struct {
 	ServiceType string         // of Kubernetes [LoadBalancer]
 	Replicas    mesh.Replicas  // of gateways that do not say it themselves [as many as somebody else sets, one at first]
 }
-
-// TypeAnnotation of a Gateway's infrastructure says of which type its Service is.
-const TypeAnnotation = "weft.dev/service-type"
 
 // Kind is one of the kinds of the objects that a gateway may have.
 type Kind = schema.GroupKind
@@ -140,7 +139,7 @@ func (m *maker) address() string {
 func portName(port int32) string { return "port-" + strconv.Itoa(int(port)) }
 
 func (m *maker) serviceType() corev1.ServiceType {
-	switch t := corev1.ServiceType(m.g.Made.Annotations[TypeAnnotation]); {
+	switch t := corev1.ServiceType(m.g.Made.Annotations[mesh.ServiceType]); {
 	case t == corev1.ServiceTypeClusterIP, t == corev1.ServiceTypeNodePort, t == corev1.ServiceTypeLoadBalancer:
 		return t
 	case m.o.ServiceType != "":
@@ -216,9 +215,9 @@ func (m *maker) pod() (t corev1.PodTemplateSpec) {
 	if t.Annotations == nil {
 		t.Annotations = map[string]string{}
 	}
-	t.Labels["weft.dev/inject"] = "disabled" // it is a proxy
-	t.Annotations["weft.dev/tunnel"] = ":15008"
-	t.Annotations["weft.dev/injected"] = m.o.Inject.Version
+	t.Labels[inject.Label] = "disabled" // it is a proxy
+	t.Annotations[dialect.Tunnel] = fmt.Sprintf(":%d", traffic.TunnelPort)
+	t.Annotations[inject.Injected] = m.o.Inject.Version
 	t.Spec = corev1.PodSpec{ServiceAccountName: m.g.Account, AutomountServiceAccountToken: ptr.To(false), Volumes: inject.Volumes(),
 		TerminationGracePeriodSeconds: ptr.To[int64](2 * drain), Containers: []corev1.Container{m.container()},
 		SecurityContext: &corev1.PodSecurityContext{RunAsNonRoot: ptr.To(true), SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},

@@ -162,7 +162,7 @@ func TestChoices(t *testing.T) {
 	if field(t, all["Service"], "spec", "type") != "ClusterIP" || field(t, all["Deployment"], "spec", "replicas") != 3.0 {
 		t.Errorf("%v", all)
 	}
-	g.Made.Annotations[gateway.TypeAnnotation] = "NodePort"
+	g.Made.Annotations[mesh.ServiceType] = "NodePort"
 	if all := objects(t, g, o); field(t, all["Service"], "spec", "type") != "NodePort" {
 		t.Errorf("%v", all["Service"])
 	}

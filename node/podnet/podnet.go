@@ -22,21 +22,10 @@ import (
 
 	"github.com/weft-mesh/weft/internal/sys"
 	"github.com/weft-mesh/weft/node/nft"
+	"github.com/weft-mesh/weft/traffic"
 )
 
-// The ports that the proxy of a pod listens on (DESIGN section 5).
-const (
-	Outbound  = 15001 // on loopback: what the pod sends
-	Inbound   = 15006 // what comes to the pod in the clear
-	Tunnel    = 15008 // mutual TLS
-	Metrics   = 15020
-	Readiness = 15021 // and probes
-)
-
-// Proof is a port of loopback at which a proxy sees whether the rules are there (Redirected). They redirect it from proved.
-const Proof = 15002
-
-// proved is an address of loopback that nobody listens on: without rules a connection to it is refused.
+// proved is an address of loopback that nobody listens on: without rules a connection to its ProofPort is refused.
 var proved = netip.MustParseAddr("127.0.0.2")
 
 // ProxyUID is the proxy's user in a pod: what it sends itself is not redirected.
@@ -171,15 +160,15 @@ func (s *Spec) Check(netns int) error {
 	return nil
 }
 
-// Redirected says whether the rules are there, as anybody in the pod can see who has Proof's port for a moment: they are loaded in one
+// Redirected says whether the rules are there, as anybody in the pod can see who has ProofPort for a moment: they are loaded in one
 // step, so where one is, all are. The error is ErrMissing if they are not.
 func Redirected(ctx context.Context) error {
-	l, err := sys.ListenTCP(netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), Proof))
+	l, err := sys.ListenTCP(netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), traffic.ProofPort))
 	if err != nil {
 		return fmt.Errorf("see whether the pod's calls are redirected: %w", err)
 	}
 	defer l.Close()
-	c, err := sys.DialTCP(ctx, netip.AddrPortFrom(proved, Proof), sys.DialOptions{})
+	c, err := sys.DialTCP(ctx, netip.AddrPortFrom(proved, traffic.ProofPort), sys.DialOptions{})
 	if errors.Is(err, syscall.ECONNREFUSED) {
 		return ErrMissing
 	}
@@ -244,23 +233,23 @@ func (s *Spec) load(c *nftables.Conn) {
 
 func (s *Spec) inbound() [][]nft.Part {
 	rules := [][]nft.Part{{nft.From(nft.Loopback), nft.Accept}}
-	for _, port := range []uint16{Tunnel, Metrics, Readiness} {
+	for _, port := range []uint16{traffic.TunnelPort, traffic.MetricsPort, traffic.ReadyPort} {
 		rules = append(rules, toPorts(Ports{port, port}, nft.Accept))
 	}
 	for _, p := range s.ExcludeInboundPorts {
 		rules = append(rules, toPorts(p, nft.Accept))
 	}
 	for _, p := range s.IncludeInboundPorts {
-		rules = append(rules, toPorts(p, nft.RedirectTo(Inbound)))
+		rules = append(rules, toPorts(p, nft.RedirectTo(traffic.InboundPort)))
 	}
 	if len(s.IncludeInboundPorts) == 0 {
-		rules = append(rules, []nft.Part{nft.Proto(nft.TCP), nft.RedirectTo(Inbound)})
+		rules = append(rules, []nft.Part{nft.Proto(nft.TCP), nft.RedirectTo(traffic.InboundPort)})
 	}
 	return rules
 }
 
 func (s *Spec) outbound() [][]nft.Part {
-	rules := [][]nft.Part{{nft.To(netip.PrefixFrom(proved, proved.BitLen())), nft.Proto(nft.TCP), nft.ToPort(Proof), nft.RedirectTo(Proof)}}
+	rules := [][]nft.Part{{nft.To(netip.PrefixFrom(proved, proved.BitLen())), nft.Proto(nft.TCP), nft.ToPort(traffic.ProofPort), nft.RedirectTo(traffic.ProofPort)}}
 	uid := s.ProxyUID
 	if uid == 0 {
 		uid = ProxyUID
@@ -275,7 +264,7 @@ func (s *Spec) outbound() [][]nft.Part {
 	for _, p := range s.ExcludeOutboundPorts {
 		rules = append(rules, toPorts(p, nft.Accept))
 	}
-	return append(rules, []nft.Part{nft.Proto(nft.TCP), nft.RedirectTo(Outbound)})
+	return append(rules, []nft.Part{nft.Proto(nft.TCP), nft.RedirectTo(traffic.OutboundPort)})
 }
 
 func toPorts(p Ports, then nft.Part) []nft.Part {

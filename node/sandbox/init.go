@@ -12,6 +12,7 @@ import (
 
 	"github.com/weft-mesh/weft/internal/sys"
 	"github.com/weft-mesh/weft/node"
+	"github.com/weft-mesh/weft/traffic"
 )
 
 // Descriptors that Create passes to the init.
@@ -91,7 +92,7 @@ func (p *initProcess) setup() {
 	r := &ready{Limits: limits}
 	var files []*os.File
 	for i, open := range []func(host string) (*os.File, error){
-		tcpDoor(node.OutboundPort), udpDoor(node.DNSPort), tcpDoor(node.DNSPort),
+		tcpDoor(traffic.OutboundPort), udpDoor(traffic.DNSPort), tcpDoor(traffic.DNSPort),
 	} {
 		for _, host := range p.loopbacks() {
 			f, err := open(host)

@@ -6,8 +6,8 @@ import (
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
 
-	"github.com/weft-mesh/weft/node"
 	"github.com/weft-mesh/weft/node/nft"
+	"github.com/weft-mesh/weft/traffic"
 )
 
 const dnsPort = 53
@@ -51,9 +51,9 @@ func redirect(s *Spec) error {
 	for _, parts := range own {
 		add(nat, parts...)
 	}
-	add(nat, nft.Proto(nft.UDP), nft.ToPort(dnsPort), nft.RedirectTo(node.DNSPort))
-	add(nat, nft.Proto(nft.TCP), nft.ToPort(dnsPort), nft.RedirectTo(node.DNSPort))
-	add(nat, nft.Proto(nft.TCP), nft.RedirectTo(node.OutboundPort))
+	add(nat, nft.Proto(nft.UDP), nft.ToPort(dnsPort), nft.RedirectTo(traffic.DNSPort))
+	add(nat, nft.Proto(nft.TCP), nft.ToPort(dnsPort), nft.RedirectTo(traffic.DNSPort))
+	add(nat, nft.Proto(nft.TCP), nft.RedirectTo(traffic.OutboundPort))
 	add(filter, nft.State(expr.CtStateBitESTABLISHED|expr.CtStateBitRELATED), nft.Accept)
 	add(filter, nft.Status(nft.DestNAT), nft.Accept)
 	for _, parts := range own {

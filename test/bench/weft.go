@@ -23,6 +23,7 @@ import (
 	"github.com/weft-mesh/weft/internal/sys"
 	"github.com/weft-mesh/weft/proxy/launch"
 	"github.com/weft-mesh/weft/proxy/plane"
+	"github.com/weft-mesh/weft/traffic"
 )
 
 // mesh is a control plane, weft up as users start it, and the workloads that the bench registers with it as weft run does. Only the
@@ -42,7 +43,7 @@ func startWeft(ctx context.Context, t *tools, p *plan) (_ *running, err error) {
 	if m.dir, err = os.MkdirTemp("", "weft-bench-"); err != nil { // a path short enough for sockets
 		return nil, err
 	}
-	r := &running{close: m.close, between: control.TunnelPort}
+	r := &running{close: m.close, between: traffic.TunnelPort}
 	if err := m.start(ctx, r); err != nil {
 		r.stop()
 		return nil, err

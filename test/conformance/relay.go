@@ -17,6 +17,7 @@ import (
 	"github.com/weft-mesh/weft/identity/ca"
 	"github.com/weft-mesh/weft/identity/cert"
 	"github.com/weft-mesh/weft/internal/proctest"
+	"github.com/weft-mesh/weft/traffic"
 	"github.com/weft-mesh/weft/wire/http2"
 )
 
@@ -45,7 +46,7 @@ func newRelay(ctx context.Context, m *proctest.Mesh, workload string) (*relay, e
 	}
 	for _, p := range s.Proxies {
 		if p.Workload == workload {
-			if r.to, err = netip.ParseAddrPort(fmt.Sprintf("%s:%d", p.Address, control.TunnelPort)); err != nil {
+			if r.to, err = netip.ParseAddrPort(fmt.Sprintf("%s:%d", p.Address, traffic.TunnelPort)); err != nil {
 				return nil, err
 			}
 		}
