@@ -207,10 +207,21 @@ func TestAdopted(t *testing.T) {
 	p := run(t, o)
 	have := &shelf{objects: map[dialect.Key]map[string]any{}}
 	x := &Gateways{Get: have.get, Apply: have.apply, Delete: have.remove, Note: p.Note, Adopted: p.Adopted}
+	said := 0
+	statuses := p.NewStatuses(func(_ context.Context, _ dialect.Key, status dialect.Status) error {
+		if strings.Contains(fmt.Sprint(status(nil, noon)), "Reconciled") {
+			said++
+		}
+		return nil
+	})
 	for _, label := range []string{"disabled", "enabled", "disabled"} {
 		f.emit(t, source.Event{Put: in(label)})
 		if err := x.Do(t.Context(), p.Mesh()); err != nil || (len(have.objects) > 0) != (label == "enabled") {
 			t.Errorf("%s: %d objects: %v", label, len(have.objects), err)
+		}
+		said = 0
+		if err := statuses.Do(t.Context()); err != nil || (said > 0) != (label == "enabled") {
+			t.Errorf("%s: %d statuses of kinds that name no controller: %v", label, said, err)
 		}
 	}
 }

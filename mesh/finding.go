@@ -22,10 +22,12 @@ type Finding struct {
 	Level  Level
 }
 
-func (f *Finding) String() string {
-	s := f.Ref.String() + ": "
+func (f *Finding) String() string { return f.Ref.String() + ": " + f.Said() }
+
+// Said is the finding without the object that it is of.
+func (f *Finding) Said() (s string) {
 	if f.Field != "" {
-		s += f.Field + ": "
+		s = f.Field + ": "
 	}
 	if s += f.Text; f.Remedy != "" {
 		s += "; " + f.Remedy

@@ -17,7 +17,7 @@ const (
 // Kinds returns Cilium's kinds, for a mesh whose identities are of trustDomain.
 func Kinds(trustDomain string) []dialect.Kind {
 	return []dialect.Kind{
-		dialect.Guard(networkPolicy("CiliumNetworkPolicy", trustDomain)),
+		valid(dialect.Guard(networkPolicy("CiliumNetworkPolicy", trustDomain))),
 		dialect.Guard(dialect.Cluster(networkPolicy("CiliumClusterwideNetworkPolicy", trustDomain))),
 		dialect.Guard(cidrGroupKind()),
 
@@ -48,6 +48,13 @@ func Kinds(trustDomain string) []dialect.Kind {
 		dialect.Cluster(noPart("CiliumNetworkDriverClusterConfig", "it is about network devices", "v2alpha1")),
 		dialect.Cluster(noPart("CiliumNetworkDriverNodeConfig", "it is about network devices", "v2alpha1")),
 	}
+}
+
+// valid has the status of a kind say what Cilium's operator says (pkg/k8s/apis/cilium.io/v2, NetworkPolicyCondition, which names no generation).
+// It is not for kinds of the whole cluster, which no namespace that is adopted gives to weft.
+func valid(k dialect.Kind) dialect.Kind {
+	k.Status, k.Unclaimed = dialect.Verdict{Condition: "Valid"}.Status, true
+	return k
 }
 
 func kind(name string, schema *dialect.Schema, versions ...string) dialect.Kind {

@@ -275,8 +275,8 @@ func (p *backendTLS) ancestor(key string, was []any, now time.Time) map[string]a
 			before = m
 		}
 	}
-	c := conditionsOf(p.object, before["conditions"], now)
-	c.judged(string(v1.PolicyConditionAccepted), p.accepted, string(v1.PolicyReasonAccepted), "the Gateway begins TLS by it")
-	c.judged(string(v1.BackendTLSPolicyConditionResolvedRefs), p.resolved, string(v1.BackendTLSPolicyReasonResolvedRefs), "all that it refers to is there")
-	return map[string]any{"ancestorRef": ref, "controllerName": Controller, "conditions": c.list}
+	c := dialect.ConditionsOf(p.object, before["conditions"], now)
+	judged(c, string(v1.PolicyConditionAccepted), p.accepted, string(v1.PolicyReasonAccepted), "the Gateway begins TLS by it")
+	judged(c, string(v1.BackendTLSPolicyConditionResolvedRefs), p.resolved, string(v1.BackendTLSPolicyReasonResolvedRefs), "all that it refers to is there")
+	return map[string]any{"ancestorRef": ref, "controllerName": Controller, "conditions": c.List}
 }

@@ -48,9 +48,9 @@ func statusOfClass(o *dialect.Object, _ dialect.View, _ []mesh.Finding) dialect.
 	}
 	return func(was map[string]any, now time.Time) map[string]any {
 		status := begun(was)
-		c := conditionsOf(o, was["conditions"], now)
-		c.judged(string(v1.GatewayClassConditionStatusAccepted), why, string(v1.GatewayClassReasonAccepted), "weft opens Gateways of this class")
-		status["conditions"], status["supportedFeatures"] = c.list, list
+		c := dialect.ConditionsOf(o, was["conditions"], now)
+		judged(c, string(v1.GatewayClassConditionStatusAccepted), why, string(v1.GatewayClassReasonAccepted), "weft opens Gateways of this class")
+		status["conditions"], status["supportedFeatures"] = c.List, list
 		return status
 	}
 }
@@ -94,17 +94,17 @@ func statusOfGateway(o *dialect.Object, v dialect.View, found []mesh.Finding) di
 		if from, _ := allowedSets(&g.spec); from != v1.NamespacesFromNone || was["attachedListenerSets"] != nil {
 			status["attachedListenerSets"] = int64(g.sets())
 		}
-		c := conditionsOf(o, was["conditions"], now)
-		c.judgedPartly(string(v1.GatewayConditionAccepted), accepted, g.anyOpen())
-		c.judged(string(v1.GatewayConditionProgrammed), programmed, string(v1.GatewayReasonProgrammed), "its proxies serve")
-		c.judged(string(v1.GatewayConditionResolvedRefs), resolved, string(v1.GatewayReasonResolvedRefs), "all that it refers to is there")
+		c := dialect.ConditionsOf(o, was["conditions"], now)
+		judgedPartly(c, string(v1.GatewayConditionAccepted), accepted, g.anyOpen())
+		judged(c, string(v1.GatewayConditionProgrammed), programmed, string(v1.GatewayReasonProgrammed), "its proxies serve")
+		judged(c, string(v1.GatewayConditionResolvedRefs), resolved, string(v1.GatewayReasonResolvedRefs), "all that it refers to is there")
 		if insecure {
-			c.set(string(v1.GatewayConditionInsecureFrontendValidationMode), true, string(v1.GatewayReasonConfigurationChanged),
+			c.Set(string(v1.GatewayConditionInsecureFrontendValidationMode), true, string(v1.GatewayReasonConfigurationChanged),
 				"callers are let in whatever certificate they show, or without one")
 		} else {
-			c.remove(string(v1.GatewayConditionInsecureFrontendValidationMode))
+			c.Remove(string(v1.GatewayConditionInsecureFrontendValidationMode))
 		}
-		status["conditions"] = c.list
+		status["conditions"] = c.List
 		return status
 	}
 }
@@ -172,12 +172,12 @@ func (g *gateway) sets() int {
 
 // judgedPartly: "This can be the reason when "Accepted" is "True" or "False", depending on whether the listener being invalid causes the
 // entire Gateway to not be accepted" (GatewayReasonListenersNotValid).
-func (c *conditions) judgedPartly(kind string, v verdict, partly bool) {
+func judgedPartly(c *dialect.Conditions, kind string, v verdict, partly bool) {
 	if v.reason == string(v1.GatewayReasonListenersNotValid) && partly {
-		c.set(kind, true, v.reason, v.text+"; "+v.remedy)
+		c.Set(kind, true, v.reason, v.text+"; "+v.remedy)
 		return
 	}
-	c.judged(kind, v, string(v1.GatewayReasonAccepted), "weft opens its listeners")
+	judged(c, kind, v, string(v1.GatewayReasonAccepted), "weft opens its listeners")
 }
 
 func (g *gateway) programmed(accepted verdict, m made) verdict {
@@ -273,20 +273,20 @@ func (l *listener) status(owner *dialect.Object, was map[string]any, attached in
 	for _, k := range l.kinds {
 		kinds = append(kinds, map[string]any{"group": string(*k.Group), "kind": string(k.Kind)})
 	}
-	c := conditionsOf(owner, was["conditions"], now)
+	c := dialect.ConditionsOf(owner, was["conditions"], now)
 	accepted := l.accepted
 	if accepted.reason == "" {
 		accepted = l.conflict
 	}
-	c.judged(string(v1.ListenerConditionAccepted), accepted, string(v1.ListenerReasonAccepted), "it is opened")
-	c.judged(string(v1.ListenerConditionResolvedRefs), l.resolved, string(v1.ListenerReasonResolvedRefs), "all that it refers to is there")
+	judged(c, string(v1.ListenerConditionAccepted), accepted, string(v1.ListenerReasonAccepted), "it is opened")
+	judged(c, string(v1.ListenerConditionResolvedRefs), l.resolved, string(v1.ListenerReasonResolvedRefs), "all that it refers to is there")
 	if l.conflict.reason != "" {
-		c.set(string(v1.ListenerConditionConflicted), true, l.conflict.reason, l.conflict.text)
+		c.Set(string(v1.ListenerConditionConflicted), true, l.conflict.reason, l.conflict.text)
 	} else {
-		c.set(string(v1.ListenerConditionConflicted), false, string(v1.ListenerReasonNoConflicts), "no other listener is in its way")
+		c.Set(string(v1.ListenerConditionConflicted), false, string(v1.ListenerReasonNoConflicts), "no other listener is in its way")
 	}
-	c.judged(string(v1.ListenerConditionProgrammed), l.programmed(m), string(v1.ListenerReasonProgrammed), "proxies serve it")
-	return map[string]any{"name": string(l.spec.Name), "supportedKinds": kinds, "attachedRoutes": attached, "conditions": c.list}
+	judged(c, string(v1.ListenerConditionProgrammed), l.programmed(m), string(v1.ListenerReasonProgrammed), "proxies serve it")
+	return map[string]any{"name": string(l.spec.Name), "supportedKinds": kinds, "attachedRoutes": attached, "conditions": c.List}
 }
 
 func (l *listener) programmed(m made) verdict {
@@ -334,10 +334,10 @@ func statusOfSet(o *dialect.Object, v dialect.View, found []mesh.Finding) dialec
 		for _, l := range mine {
 			listeners = append(listeners, l.status(o, named(was["listeners"], "name", string(l.spec.Name)), attached[l.id()], made, now))
 		}
-		c := conditionsOf(o, was["conditions"], now)
-		c.judged(string(v1.ListenerSetConditionAccepted), accepted, string(v1.ListenerSetReasonAccepted), "the Gateway opens its listeners")
-		c.judged(string(v1.ListenerSetConditionProgrammed), programmed, string(v1.ListenerSetReasonProgrammed), "proxies serve them")
-		status["listeners"], status["conditions"] = listeners, c.list
+		c := dialect.ConditionsOf(o, was["conditions"], now)
+		judged(c, string(v1.ListenerSetConditionAccepted), accepted, string(v1.ListenerSetReasonAccepted), "the Gateway opens its listeners")
+		judged(c, string(v1.ListenerSetConditionProgrammed), programmed, string(v1.ListenerSetReasonProgrammed), "proxies serve them")
+		status["listeners"], status["conditions"] = listeners, c.List
 		return status
 	}
 }
@@ -414,10 +414,10 @@ func (p *parentVerdict) status(o *dialect.Object, was []any, now time.Time) map[
 			before = m
 		}
 	}
-	c := conditionsOf(o, before["conditions"], now)
-	c.judged(string(v1.RouteConditionAccepted), p.accepted, string(v1.RouteReasonAccepted), "the route is attached")
-	c.judged(string(v1.RouteConditionResolvedRefs), p.resolved, string(v1.RouteReasonResolvedRefs), "all that it refers to is there")
-	return map[string]any{"parentRef": p.tree, "controllerName": Controller, "conditions": c.list}
+	c := dialect.ConditionsOf(o, before["conditions"], now)
+	judged(c, string(v1.RouteConditionAccepted), p.accepted, string(v1.RouteReasonAccepted), "the route is attached")
+	judged(c, string(v1.RouteConditionResolvedRefs), p.resolved, string(v1.RouteReasonResolvedRefs), "all that it refers to is there")
+	return map[string]any{"parentRef": p.tree, "controllerName": Controller, "conditions": c.List}
 }
 
 // accepts says why a parent does not take the route; ours: it is weft's to say.

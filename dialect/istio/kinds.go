@@ -38,12 +38,12 @@ func whole[T any]() *dialect.Schema { return dialect.Whole(dialect.SchemaOf(refl
 // Kinds returns Istio's kinds, for a mesh whose identities are of trustDomain.
 func Kinds(trustDomain string) []dialect.Kind {
 	return []dialect.Kind{
-		virtualServiceKind(),
-		destinationRuleKind(),
-		gatewayKind(),
-		workloadEntryKind(trustDomain),
-		dialect.Guard(peerAuthenticationKind()),
-		dialect.Guard(authorizationPolicyKind(trustDomain)),
+		reconciled(virtualServiceKind()),
+		reconciled(destinationRuleKind()),
+		reconciled(gatewayKind()),
+		reconciled(workloadEntryKind(trustDomain)),
+		reconciled(dialect.Guard(peerAuthenticationKind())),
+		reconciled(dialect.Guard(authorizationPolicyKind(trustDomain))),
 
 		later[*networking.ServiceEntry](networkingGroup, "ServiceEntry", networkingVersions,
 			"services outside of the mesh cannot be added yet, so calls to its hosts find no service"),
@@ -58,6 +58,13 @@ func Kinds(trustDomain string) []dialect.Kind {
 		later[*extensions.WasmPlugin](extensionsGroup, "WasmPlugin", []string{"v1alpha1"}, "weft runs no extensions yet"),
 		later[*extensions.TrafficExtension](extensionsGroup, "TrafficExtension", []string{"v1alpha1"}, "weft runs no extensions yet"),
 	}
+}
+
+// reconciled has the status of a kind say what istioctl and Kiali look for (meta/v1alpha1, IstioStatus). Its validationMessages stay as they
+// are: they are made of the codes of Istio's own analysis.
+func reconciled(k dialect.Kind) dialect.Kind {
+	k.Status, k.Unclaimed = dialect.Verdict{Condition: "Reconciled", Generated: true}.Status, true
+	return k
 }
 
 // later is a kind that is known and has no effect yet.

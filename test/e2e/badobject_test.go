@@ -47,11 +47,15 @@ func TestBadObject(t *testing.T) {
 	c.Apply(ns, policy("/forbidden"))
 	answers("the policy is in force", "/forbidden", 403, "")
 	c.Apply(ns, policy("/a/{*}/b/{**}/c{x"))
+	status(c, ns, "authorizationpolicy/forbidden", reconciled, "False", "Refused", "spec.rules[0].to[0].operation.paths[0]")
 	answers("the last good policy stays in force", "/forbidden", 403, "")
 	c.Apply(ns, policy("/other"))
+	status(c, ns, "authorizationpolicy/forbidden", reconciled, "True", "InForce")
 	answers("the mended policy counts", "/other", 403, "")
 	answers("and the one before no more", "/forbidden", 200, "callee")
 }
+
+const reconciled = `{.status.conditions[?(@.type=="Reconciled")]}`
 
 // status waits until an object says something.
 func status(c *cluster.Test, ns, object, path string, words ...string) {
