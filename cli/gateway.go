@@ -36,9 +36,10 @@ func gatewayCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "gateway [NAMESPACE/]NAME",
 		Short: "Open the listeners of a Gateway on this machine",
-		Long: `Gateway starts a proxy that opens the ports of a Gateway (gateway.networking.k8s.io, or Istio's as istio:NAME, by its selector) of the control plane's objects, and brings calls
-that come there to where the routes say that name it. Ports open and close as the object changes. It is a caller of the mesh, with
-the account that a Gateway's proxies have in a cluster: NAME-weft of its namespace. SIGTERM and SIGINT let calls under way end, for 5 s.
+		Long: `Gateway starts a proxy that opens the ports of a Gateway of the control plane's objects, and brings calls that come there to where the
+routes say that name it: NAME of gateway.networking.k8s.io, istio:NAME of Istio's, by its selector, or ingress:CLASS of Ingresses. Ports
+open and close as the object changes. It is a caller of the mesh, with the account that such proxies have in a cluster.
+SIGTERM and SIGINT let calls under way end, for 5 s.
 
 Ports below 1024 that this user may not open are at PORT+10000.`,
 		Example: `  weft gateway edge

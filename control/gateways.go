@@ -75,8 +75,8 @@ func (x *Gateways) Do(ctx context.Context, now *mesh.Snapshot) error {
 // due are the gateways whose proxies are to run: not those of files, nor those whose objects another mesh may run.
 func (x *Gateways) due(now *mesh.Snapshot) map[string]*mesh.Gateway {
 	out := map[string]*mesh.Gateway{}
-	for _, key := range slices.Collect(now.Gateways.Keys()) {
-		if g := now.Gateways.Get(key); len(g.Made.Owners) > 0 && (!g.Made.Adopted || x.Adopted != nil && x.Adopted(g.Namespace)) {
+	for key, g := range now.Gateways.All() {
+		if len(g.Made.Owners) > 0 && (!g.Made.Adopted || x.Adopted != nil && x.Adopted(g.Namespace)) {
 			out[key] = g
 		}
 	}

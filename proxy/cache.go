@@ -6,19 +6,19 @@ import (
 	"io/fs"
 	"os"
 
-	"github.com/weft-mesh/weft/proxy/legacy"
 	"github.com/weft-mesh/weft/proxy/renew"
+	"github.com/weft-mesh/weft/proxy/saved"
 	"github.com/weft-mesh/weft/stream"
 )
 
 // State is what another process needs to serve as this one does, for its Options.State: the configuration in use, and the
 // certificate with its key.
 func (p *Proxy) State() []byte {
-	l := legacy.Legacy{Resources: p.store.Dump()}
+	s := saved.State{Resources: p.store.Dump()}
 	if i := p.renew.Issued(); i != nil {
-		l.Chain, l.Key = i.Chain, i.Key
+		s.Chain, s.Key = i.Chain, i.Key
 	}
-	return l.Bytes()
+	return s.Bytes()
 }
 
 // save writes the cache: a whole new file takes the old one's place, and nobody but its user reads it. Where it can't, no file is
@@ -30,7 +30,7 @@ func (p *Proxy) save() {
 	if p.opts.Cache == "" || p.yielded {
 		return
 	}
-	if err := legacy.Write(p.opts.Cache, p.State()); err != nil {
+	if err := saved.Write(p.opts.Cache, p.State()); err != nil {
 		if gone := os.Remove(p.opts.Cache); !errors.Is(gone, fs.ErrNotExist) {
 			err = errors.Join(err, gone)
 		}
@@ -60,12 +60,12 @@ func (p *Proxy) restore() error {
 }
 
 func (p *Proxy) restoreFrom(state []byte) error {
-	l, err := legacy.Parse(state)
+	s, err := saved.Parse(state)
 	if err == nil {
-		err = p.restoreConfig(l.Resources)
+		err = p.restoreConfig(s.Resources)
 	}
-	if err == nil && len(l.Chain) > 0 {
-		err = p.renew.Restore(&renew.Issued{Chain: l.Chain, Key: l.Key})
+	if err == nil && len(s.Chain) > 0 {
+		err = p.renew.Restore(&renew.Issued{Chain: s.Chain, Key: s.Key})
 	}
 	return err
 }

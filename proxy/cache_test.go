@@ -11,7 +11,7 @@ import (
 	"github.com/weft-mesh/weft/identity"
 	"github.com/weft-mesh/weft/identity/cert"
 	"github.com/weft-mesh/weft/mesh"
-	"github.com/weft-mesh/weft/proxy/legacy"
+	"github.com/weft-mesh/weft/proxy/saved"
 	"github.com/weft-mesh/weft/stream"
 	"github.com/weft-mesh/weft/traffic"
 )
@@ -27,14 +27,14 @@ func FuzzState(f *testing.F) {
 		{Name: "address/240.0.0.1", Body: config.Append(nil, &config.Address{Host: svc.Host})}, {Name: "nonsense"},
 	}
 	for n := range len(all) {
-		f.Add((&legacy.Legacy{Resources: all[:n]}).Bytes())
+		f.Add((&saved.State{Resources: all[:n]}).Bytes())
 	}
-	f.Add((&legacy.Legacy{Resources: all}).Bytes())
+	f.Add((&saved.State{Resources: all}).Bytes())
 	_, key, err := ed25519.GenerateKey(bytes.NewReader(make([]byte, ed25519.SeedSize)))
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Add((&legacy.Legacy{Chain: [][]byte{{1}}, Key: key}).Bytes())
+	f.Add((&saved.State{Chain: [][]byte{{1}}, Key: key}).Bytes())
 	f.Add([]byte("no cache at all"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		left := takeUp(t, id, b)

@@ -18,7 +18,8 @@ import (
 // credentials is where the kubelet mounts those of a pod.
 const credentials = "/var/run/secrets/kubernetes.io/serviceaccount"
 
-// api asks the API server two questions as this process ends; a whole client would be most of its memory, on every node.
+// api asks the API server two questions: which container runtime the node has, and, as this process ends, whether it is to be there no more. A
+// whole client would be most of its memory, on every node.
 type api struct {
 	base, token string
 	client      *http.Client

@@ -97,7 +97,8 @@ func kernel() string {
 // load is how many wanted to run on the machine lately: of the cores that it has the benchmark wants two.
 func load() string {
 	b, _ := os.ReadFile("/proc/loadavg")
-	return strings.Join(slices.Concat(strings.Fields(string(b)))[:min(3, len(strings.Fields(string(b))))], ", ")
+	f := strings.Fields(string(b))
+	return strings.Join(f[:min(3, len(f))], ", ")
 }
 
 const (

@@ -1,9 +1,9 @@
-// Package legacy is what a proxy leaves for the one that comes after it, so that this one needs no control plane to begin: the last good
+// Package saved is what a proxy leaves for the one that comes after it, so that this one needs no control plane to begin: the last good
 // configuration, and a certificate with its key, because without one it would have to refuse every call. It is in a file, or told by a
 // process to the one that takes its place.
 //
 // An error of Parse says that nothing of it is to be used; one of Write, that the file is as it was.
-package legacy
+package saved
 
 import (
 	"crypto"
@@ -16,8 +16,8 @@ import (
 	"github.com/weft-mesh/weft/stream"
 )
 
-// Legacy is what is left.
-type Legacy struct {
+// State is what is left.
+type State struct {
 	Resources []stream.Resource
 	Chain     [][]byte // of the certificate, DER, leaf first; none: there is no certificate
 	Key       crypto.Signer
@@ -30,35 +30,35 @@ type written struct {
 }
 
 // Bytes are what Parse reads.
-func (l *Legacy) Bytes() []byte {
-	w := written{Resources: l.Resources}
-	if len(l.Chain) > 0 {
-		if key, err := x509.MarshalPKCS8PrivateKey(l.Key); err == nil {
-			w.Chain, w.Key = l.Chain, key
+func (s *State) Bytes() []byte {
+	w := written{Resources: s.Resources}
+	if len(s.Chain) > 0 {
+		if key, err := x509.MarshalPKCS8PrivateKey(s.Key); err == nil {
+			w.Chain, w.Key = s.Chain, key
 		}
 	}
 	return config.Append(nil, &w)
 }
 
 // Parse reads Bytes, which stay in use.
-func Parse(b []byte) (*Legacy, error) {
+func Parse(b []byte) (*State, error) {
 	var w written
 	if err := config.Parse(b, &w); err != nil {
 		return nil, err
 	}
-	l := &Legacy{Resources: w.Resources, Chain: w.Chain}
+	s := &State{Resources: w.Resources, Chain: w.Chain}
 	if len(w.Chain) == 0 {
-		return l, nil
+		return s, nil
 	}
 	key, err := x509.ParsePKCS8PrivateKey(w.Key)
 	if err != nil {
 		return nil, err
 	}
 	var ok bool
-	if l.Key, ok = key.(crypto.Signer); !ok {
+	if s.Key, ok = key.(crypto.Signer); !ok {
 		return nil, errors.New("its key cannot sign")
 	}
-	return l, nil
+	return s, nil
 }
 
 // Write has a whole new file take the place of the one at path. Nobody but its user reads it.

@@ -1,4 +1,4 @@
-package legacy
+package saved
 
 import (
 	"bytes"
@@ -16,7 +16,7 @@ func TestThereAndBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &Legacy{Resources: []stream.Resource{{Name: "a", Body: []byte("b")}, {Name: "c", Gone: true}}, Chain: [][]byte{{1}, {2}}, Key: key}
+	l := &State{Resources: []stream.Resource{{Name: "a", Body: []byte("b")}, {Name: "c", Gone: true}}, Chain: [][]byte{{1}, {2}}, Key: key}
 	got, err := Parse(l.Bytes())
 	if err != nil || len(got.Resources) != 2 || !got.Resources[1].Gone || string(got.Resources[0].Body) != "b" || len(got.Chain) != 2 || !key.Equal(got.Key) {
 		t.Errorf("%+v, %v", got, err)
@@ -29,7 +29,7 @@ func TestThereAndBack(t *testing.T) {
 	if got, err := Parse(l.Bytes()); err != nil || len(got.Chain) > 0 {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if _, err := Parse([]byte("no legacy")); err == nil {
+	if _, err := Parse([]byte("no state")); err == nil {
 		t.Error("anything is taken")
 	}
 }
