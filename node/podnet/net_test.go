@@ -251,6 +251,15 @@ func TestApplyAgain(t *testing.T) {
 	}
 }
 
+// TestMost: as many rules as a Spec may name can be loaded.
+func TestMost(t *testing.T) {
+	pod := newSpace(t)
+	apply(t, pod, `{"excludeOutboundCIDRs":["fd00::/8"`+strings.Repeat(`,"fd00:1::/32"`, 999)+`]}`)
+	if n := rules(t, pod); n < 1000 {
+		t.Errorf("%d rules", n)
+	}
+}
+
 // From outside of the namespace, as a CNI plugin does it.
 func TestApplyFromOutside(t *testing.T) {
 	pod, outside := world(t)

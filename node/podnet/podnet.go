@@ -19,6 +19,7 @@ import (
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
+	"github.com/mdlayher/netlink" // to size the socket that nftables sends rules by
 
 	"github.com/weft-mesh/weft/internal/sys"
 	"github.com/weft-mesh/weft/node/nft"
@@ -68,6 +69,10 @@ func (p Ports) MarshalJSON() ([]byte, error) {
 	return fmt.Appendf(nil, `"%d-%d"`, p.First, p.Last), nil
 }
 
+// most is how many users, ports and addresses a Spec names. Each is a rule that every new connection is compared with, and who writes a pod's
+// annotation has the CNI plugin make them, in memory of the node's and not of the pod's.
+const most = 1000
+
 // Parse reads a Spec as the injector writes it. A field that is not known is an error: what it excludes would be redirected.
 func Parse(text string) (*Spec, error) {
 	s := new(Spec)
@@ -75,6 +80,9 @@ func Parse(text string) (*Spec, error) {
 	d.DisallowUnknownFields()
 	if err := d.Decode(s); err != nil {
 		return nil, fmt.Errorf("what is to be redirected: %w", err)
+	}
+	if n := len(s.ExcludeUIDs) + len(s.IncludeInboundPorts) + len(s.ExcludeInboundPorts) + len(s.ExcludeOutboundPorts) + len(s.ExcludeOutboundCIDRs); n > most {
+		return nil, fmt.Errorf("what is to be redirected: it names %d users, ports and addresses, and %d are the most: write ranges, as 8000-8010", n, most)
 	}
 	for i, p := range s.ExcludeOutboundCIDRs {
 		if !p.IsValid() {
@@ -122,8 +130,14 @@ func (s *Spec) Apply(netns int) error {
 	return nil
 }
 
+// buffers is the room for the rules and their acknowledgements in a netlink socket, in bytes: all go at once. What a socket has otherwise is
+// enough for fewer than 256 rules of the longer kind.
+const buffers = 4 << 20
+
 func open(netns int) (*nftables.Conn, error) {
-	var o []nftables.ConnOption
+	o := []nftables.ConnOption{nftables.WithSockOptions(func(c *netlink.Conn) error {
+		return errors.Join(c.SetReadBuffer(buffers), c.SetWriteBuffer(buffers))
+	})}
 	if netns > 0 {
 		o = append(o, nftables.WithNetNSFd(netns))
 	}

@@ -31,6 +31,7 @@ func TestParse(t *testing.T) {
 		{text: `{"excludeInboundPorts":[65536]}`, says: "neither a port nor a range"},
 		{text: `{"excludeOutboundCIDRs":["10.0.0.1"]}`, says: "10.0.0.1"},
 		{text: `{"excludeOutboundCIDRs":[""]}`, says: "excludeOutboundCIDRs[0]"},
+		{text: `{"excludeUIDs":[1],"excludeOutboundPorts":[1` + strings.Repeat(",1", 999) + `]}`, says: "1001 users, ports and addresses"},
 	} {
 		got, err := podnet.Parse(x.text)
 		switch {
