@@ -132,12 +132,11 @@ func (r *reader) edge(namespace string, selector map[string]string, own *gateway
 
 // gateway reads a Gateway beside the object that is read; nil: it is none.
 func (r *reader) gateway(o *dialect.Object) *gateway {
-	other := newReader(o, r.View)
-	g := &gateway{object: o, spec: &networking.Gateway{}}
-	if !other.decode(g.spec) {
+	g := &gateway{object: o, spec: gatewaySpec(o, r.View)}
+	if g.spec == nil {
 		return nil
 	}
-	other.readServers(g)
+	newReader(o, r.View).readServers(g)
 	return g
 }
 
