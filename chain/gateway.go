@@ -112,7 +112,11 @@ func (b *builder) hosted(c *mesh.Hosted) *hosted {
 // AtGateway is the way of a call into a gateway, in order: who may come is judged before where it goes is looked for, as in front of a
 // workload. Mutual TLS is not asked of callers from outside. w is a workload that NewInbound has readied.
 func AtGateway(w *config.Workload, way traffic.Handler) traffic.Handler {
-	return traffic.Chain(way, authz.With(w.Inbound.Authz))
+	var told traffic.Wrap
+	if !w.Datagrams && len(w.Inbound.Authz)+len(w.Egress) > 0 {
+		told = authz.WithoutDatagrams
+	}
+	return traffic.Chain(way, told, authz.With(w.Inbound.Authz))
 }
 
 // Opens says whether the gateway listens on a port of TCP, and whether connections begin with TLS there.

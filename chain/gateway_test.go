@@ -6,6 +6,8 @@ import (
 
 	"github.com/weft-mesh/weft/chain"
 	"github.com/weft-mesh/weft/config"
+	"github.com/weft-mesh/weft/decision"
+	"github.com/weft-mesh/weft/feature/authz"
 	"github.com/weft-mesh/weft/feature/route"
 	"github.com/weft-mesh/weft/mesh"
 	"github.com/weft-mesh/weft/traffic"
@@ -44,6 +46,30 @@ func TestHosts(t *testing.T) {
 		c.Proto, c.Authority = traffic.HTTP1, authority
 		if err := g.Serve(c); err != nil || c.Target.Service != "l "+want {
 			t.Errorf("%q: %q %v", authority, c.Target.Service, err)
+		}
+	}
+}
+
+// TestRulesThatKnowNoDatagrams: an older control plane's rules do not tell UDP from TCP, and neither do those of a proxy that has not been
+// one of a gateway with a port for UDP: by such rules nothing comes in over UDP. Where there are none, it does.
+func TestRulesThatKnowNoDatagrams(t *testing.T) {
+	all := []authz.Engine{{Dialect: decision.Cilium, Tiers: []authz.Tier{{Rules: []authz.Rule{{}}}}}}
+	for _, x := range []struct {
+		name   string
+		w      config.Workload
+		status int
+	}{
+		{"no rules", config.Workload{}, 200},
+		{"rules that do not", config.Workload{Inbound: mesh.Inbound{Authz: all}}, 403},
+		{"rules for calls out that do not", config.Workload{Egress: all}, 403},
+		{"rules that do", config.Workload{Inbound: mesh.Inbound{Authz: all}, Datagrams: true}, 200},
+	} {
+		for _, udp := range []bool{false, true} {
+			c := &traffic.Call{}
+			c.Begin(&traffictest.Host{}, &traffic.Conn{Original: at80, Datagrams: udp})
+			if err := chain.AtGateway(&x.w, answers{}).Serve(c); err != nil || c.Response.Status != x.status && (udp || c.Response.Status != 200) {
+				t.Errorf("%s, UDP %v: %d %v", x.name, udp, c.Response.Status, err)
+			}
 		}
 	}
 }

@@ -91,7 +91,7 @@ func Workload(s *mesh.Snapshot, key string) *config.Workload {
 	}
 	out := &config.Workload{Name: w.Name, Namespace: w.Namespace, ID: w.ID, Addr: w.Addr, Labels: w.Labels,
 		Also:    w.Also,
-		Inbound: s.Inbound(w), Egress: s.Egress(w), Trusted: w.Trusted}
+		Inbound: s.Inbound(w), Egress: s.Egress(w), Trusted: w.Trusted, Datagrams: s.TakesDatagrams(w)}
 	out.Ports = ports(s, w)
 	out.Labelled = slices.ContainsFunc(out.Inbound.Authz, func(e authz.Engine) bool { return e.Labelled() })
 	return out

@@ -113,6 +113,7 @@ type Workload struct {
 	Labelled  bool           `pb:"9"`  // Inbound reads labels of callers: the proxy asks for peers
 	Trusted   []netip.Prefix `pb:"10"` // proxies in front of the mesh whose x-forwarded-* counts
 	Also      []netip.Addr   `pb:"11"` // further addresses
+	Datagrams bool           `pb:"12"` // Inbound and Egress tell UDP from TCP: the proxy is that of a gateway with a listener for it
 }
 
 // Has says whether the workload has an address.

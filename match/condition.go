@@ -18,7 +18,19 @@ const (
 	SourcePrincipal
 	DestinationIP
 	DestinationPort
+	Transport // OverTCP or OverUDP
 )
+
+// What a call goes over, as a condition on Transport has it.
+const (
+	OverTCP = "tcp"
+	OverUDP = "udp"
+)
+
+// Over is the condition that calls go over a transport.
+func Over(transport string) Condition {
+	return Condition{Key: Transport, Values: []String{{Value: transport}}}
+}
 
 // Condition is one key of a rule and what it may be; an address is compared with Networks, a port with Ports, all else with
 // Values (Istio's AuthorizationPolicy.rules[].when).
@@ -38,7 +50,7 @@ func (c *Condition) http() bool { return c.Key == RequestHeader || c.Key == Remo
 
 // Compile readies the condition.
 func (c *Condition) Compile() error {
-	if c.Key > DestinationPort {
+	if c.Key > Transport {
 		return unknown("key of a condition", uint8(c.Key))
 	}
 	if err := compile("when", c.Values); err != nil {
@@ -76,6 +88,11 @@ func (c *Condition) value(a *traffic.Attrs) (string, bool) {
 	switch c.Key {
 	case RequestHeader:
 		return a.Header.Joined(c.Name)
+	case Transport:
+		if a.Datagrams {
+			return OverUDP, true
+		}
+		return OverTCP, true
 	case SourceNamespace:
 		return id.Namespace, !id.IsZero()
 	case SourceAccount:

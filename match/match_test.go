@@ -189,6 +189,8 @@ func TestCondition(t *testing.T) {
 		{"destination port", Condition{Key: DestinationPort, Ports: []Range{OnePort(9080)}}, true},
 		{"destination port, not", Condition{Key: DestinationPort, NotPorts: []Range{OnePort(9080)}}, false},
 		{"remote address", Condition{Key: RemoteIP, Networks: nets("192.0.2.0/24")}, true},
+		{"over TCP", Over(OverTCP), true},
+		{"over UDP", Over(OverUDP), false},
 	} {
 		a := attrs("end-user=jason", "x-forwarded-for=203.0.113.9, 192.0.2.7")
 		a.Source = traffic.Peer{Addr: netip.MustParseAddrPort("10.0.0.7:1"), ID: identity.Of("td", "default", "frontend")}
@@ -338,7 +340,7 @@ func BenchmarkSource(b *testing.B) {
 func TestUnknownIsRefused(t *testing.T) {
 	for name, err := range map[string]error{
 		"kind":     (&Request{NotPaths: []String{{Kind: Regex + 1}}}).Compile(),
-		"key":      (&Condition{Key: DestinationPort + 1}).Compile(),
+		"key":      (&Condition{Key: Transport + 1}).Compile(),
 		"operator": (&Source{Selectors: []Selector{{Exprs: []Requirement{{Op: NotExists + 1}}}}}).Compile(),
 	} {
 		if err == nil || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), "older") {

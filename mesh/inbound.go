@@ -19,14 +19,26 @@ func (s *Snapshot) Inbound(w *Workload) Inbound {
 // Egress merges all that is said of calls out of w.
 func (s *Snapshot) Egress(w *Workload) []authz.Engine { return s.engines(w, true) }
 
+// TakesDatagrams says whether w's proxy is that of a gateway with a listener for UDP. The rules of other workloads say nothing
+// of it: to them all is TCP, and a proxy that is older than the condition, and refuses it, has its rules all the same.
+func (s *Snapshot) TakesDatagrams(w *Workload) bool {
+	for _, g := range s.Gateways.All() {
+		if g.Runs(w) && slices.ContainsFunc(g.Listeners, func(l Listener) bool { return l.Entry.Datagrams() }) {
+			return true
+		}
+	}
+	return false
+}
+
 // engines makes an engine of each dialect, and of each port that a dialect names; tiers of one stage are joined.
 func (s *Snapshot) engines(w *Workload, out bool) (engines []authz.Engine) {
 	taken := map[slot]bool{} // of exclusive authorizations
+	datagrams := s.TakesDatagrams(w)
 	for _, a := range s.authorizations(w.Namespace) {
 		if a.Out != out || !a.selects(w) {
 			continue
 		}
-		ports, ok := portRange(w, a.Port)
+		ports, ok := portRange(w.Ports, a.Port)
 		if !ok {
 			continue
 		}
@@ -47,7 +59,7 @@ func (s *Snapshot) engines(w *Workload, out bool) (engines []authz.Engine) {
 			i = len(engines)
 			engines = append(engines, authz.Engine{Dialect: a.Ref.Dialect, Ports: ports})
 		}
-		engines[i] = join(engines[i], a, w)
+		engines[i] = join(engines[i], a, w, datagrams)
 	}
 	slices.SortStableFunc(engines, func(a, b authz.Engine) int { return cmp.Compare(a.Dialect, b.Dialect) })
 	return engines
@@ -59,15 +71,15 @@ type slot struct {
 	ports   match.Range
 }
 
-// portRange resolves a port's number or name on w; false: w has no such port.
-func portRange(w *Workload, port string) ([]match.Range, bool) {
+// portRange resolves a port's number, or its name among those of a workload; false: there is no such port.
+func portRange(named []WorkloadPort, port string) ([]match.Range, bool) {
 	if port == "" {
 		return nil, true
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err == nil {
 		return []match.Range{match.OnePort(uint16(n))}, true
 	}
-	for _, p := range w.Ports {
+	for _, p := range named {
 		if p.Name == port {
 			return []match.Range{match.OnePort(p.Number)}, true
 		}
@@ -89,7 +101,11 @@ func within(in, not []string, v string) bool {
 func (a *Authorization) tiers(w *Workload) []authz.Tier {
 	tiers := slices.Clip(a.Tiers)
 	for _, n := range a.Named {
-		if ports, ok := portRange(w, n.Port); ok {
+		named := w.Ports
+		if n.Datagrams {
+			named = w.Datagrams
+		}
+		if ports, ok := portRange(named, n.Port); ok {
 			n.Rule.To = onPorts(n.Rule.To, ports)
 			tiers = append(tiers, authz.Tier{Effect: n.Effect, Rules: []authz.Rule{n.Rule}})
 		}
@@ -108,11 +124,16 @@ func onPorts(requests []match.Request, ports []match.Range) []match.Request {
 	return out
 }
 
-func join(e authz.Engine, a *Authorization, w *Workload) authz.Engine {
+func join(e authz.Engine, a *Authorization, w *Workload, datagrams bool) authz.Engine {
 	if e.Closed == nil {
 		e.Closed = a.Closes
 	}
 	for _, t := range a.tiers(w) {
+		if !datagrams {
+			if t.Rules = authz.OverTCP(t.Rules); len(t.Rules) == 0 {
+				continue
+			}
+		}
 		at, same := slices.BinarySearchFunc(e.Tiers, t, authz.Order)
 		if !same {
 			e.Tiers = slices.Insert(e.Tiers, at, authz.Tier{Effect: t.Effect})

@@ -108,6 +108,7 @@ type Workload struct {
 	Tunnel    netip.AddrPort // of its proxy; zero: it has none
 	Labels    []string       // "key=value", sorted
 	Ports     []WorkloadPort
+	Datagrams []WorkloadPort // over UDP, those that have a name: policies may say it
 	Trusted   []netip.Prefix // proxies in front of the mesh whose x-forwarded-* counts
 	Zone      string
 	Node      string // that it runs on
@@ -256,9 +257,10 @@ type Authorization struct {
 
 // Named is a rule for calls to the port that a workload calls by a name. A workload without such a port has no such rule.
 type Named struct {
-	Port   string
-	Effect authz.Effect
-	Rule   authz.Rule
+	Port      string
+	Datagrams bool // it is a port of UDP
+	Effect    authz.Effect
+	Rule      authz.Rule
 }
 
 // PeerMode is one object's word on mutual TLS.

@@ -51,3 +51,35 @@ func TestNamedPorts(t *testing.T) {
 		t.Errorf("a workload without the port: %+v", tiers)
 	}
 }
+
+// TestTransportsAtGateways: rules say what they go over where a proxy takes datagrams, which is that of a gateway with a listener for
+// them; to all others everything is TCP. Whoever becomes such a proxy is touched.
+func TestTransportsAtGateways(t *testing.T) {
+	over := func(transport string) authz.Rule { return authz.Rule{When: []match.Condition{match.Over(transport)}} }
+	a := mesh.Authorization{Ref: ref(decision.Cilium, "shop", "a"), Tiers: []authz.Tier{{Effect: authz.Deny, Rules: []authz.Rule{over(match.OverUDP)}},
+		{Rules: []authz.Rule{over(match.OverTCP), over(match.OverUDP)}}},
+		Named: []mesh.Named{{Port: "dns", Rule: over(match.OverTCP)}, {Port: "dns", Datagrams: true, Rule: over(match.OverUDP)}, {Port: "web", Datagrams: true}}}
+	w := mesh.Workload{Name: "w", Namespace: "shop", ID: identity.Of("td", "shop", "edge"), Ports: []mesh.WorkloadPort{{Name: "dns", Number: 5300}, {Name: "web", Number: 80}},
+		Datagrams: []mesh.WorkloadPort{{Name: "dns", Number: 53}}}
+	gateway := mesh.Gateway{Name: "edge", Namespace: "shop", Account: "edge", Listeners: []mesh.Listener{{Port: 53, Entry: mesh.EntryTCP}}}
+	before, _ := snapshot(mesh.Part{Workloads: []mesh.Workload{w}}, mesh.Part{Authorizations: []mesh.Authorization{a}})
+	connections := &mesh.Part{Gateways: []mesh.Gateway{gateway}}
+	gateway.Listeners = []mesh.Listener{{Port: 53, Entry: mesh.EntryTCP}, {Port: 53, Entry: mesh.EntryUDP}}
+	between, _ := before.With([]mesh.Change{{New: connections}})
+	after, touched := between.With([]mesh.Change{{Old: connections, New: &mesh.Part{Gateways: []mesh.Gateway{gateway}}}})
+	for _, s := range []*mesh.Snapshot{before, between} {
+		tiers := s.Inbound(&w).Authz[0].Tiers
+		if len(tiers) != 1 || len(tiers[0].Rules) != 2 || len(tiers[0].Rules[0].When)+len(tiers[0].Rules[1].When) > 0 || s.TakesDatagrams(&w) {
+			t.Errorf("%+v", tiers)
+		}
+	}
+	tiers := after.Inbound(&w).Authz[0].Tiers
+	if len(tiers) != 2 || len(tiers[0].Rules) != 1 || len(tiers[1].Rules) != 4 || !after.TakesDatagrams(&w) || !touched.Namespaces["shop"] {
+		t.Fatalf("%+v, touched %+v", tiers, touched)
+	}
+	for i, port := range []uint16{5300, 53} {
+		if r := tiers[1].Rules[2+i]; r.To[0].Ports[0] != match.OnePort(port) || len(r.When) != 1 {
+			t.Errorf("%+v", r)
+		}
+	}
+}

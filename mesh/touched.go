@@ -52,6 +52,7 @@ func (t *Touched) add(s *Snapshot, p *Part) {
 	}
 	for i := range p.Gateways {
 		t.Gateways[p.Gateways[i].Key()] = true
+		t.Namespaces[p.Gateways[i].Namespace] = true // its proxies are told of UDP in rules
 	}
 	for i := range p.GatewayRoutes {
 		t.Gateways[p.GatewayRoutes[i].Gateway] = true

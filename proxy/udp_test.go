@@ -11,6 +11,7 @@ import (
 	"github.com/weft-mesh/weft/feature/authz"
 	"github.com/weft-mesh/weft/feature/route"
 	"github.com/weft-mesh/weft/internal/sys"
+	"github.com/weft-mesh/weft/match"
 	"github.com/weft-mesh/weft/mesh"
 	"github.com/weft-mesh/weft/observe"
 	"github.com/weft-mesh/weft/proxy"
@@ -131,9 +132,13 @@ func TestDatagramsFailClosed(t *testing.T) {
 	for name, x := range map[string]struct {
 		secure *traffic.Secure
 		authz  []authz.Engine
+		older  bool // the control plane
 		target func(*mesh.Backend)
 		why    decision.Reason
 	}{
+		"TCP alone may come":         {authz: []authz.Engine{allowing(match.Over(match.OverTCP))}, why: decision.NoRuleAllows},
+		"UDP is denied":              {authz: []authz.Engine{denying(match.Over(match.OverUDP))}, why: decision.Matched},
+		"rules that know no UDP":     {authz: []authz.Engine{allowing()}, older: true, why: decision.NoRuleAllows},
 		"a policy wants TLS":         {secure: &traffic.Secure{Mode: traffic.Simple}, why: decision.ConnectFailed},
 		"a policy wants mutual TLS":  {secure: &traffic.Secure{Mode: traffic.Required}, why: decision.ConnectFailed},
 		"nobody may come":            {authz: []authz.Engine{tight}, why: decision.NoRuleAllows},
@@ -147,7 +152,7 @@ func TestDatagramsFailClosed(t *testing.T) {
 				x.target(&to)
 			}
 			e, at := w.datagrams(to)
-			e.cfg.Inbound.Authz = x.authz
+			e.cfg.Inbound.Authz, e.cfg.Datagrams = x.authz, !x.older
 			e.apply()
 			c := sender(t, at)
 			for range 5 {
@@ -163,6 +168,29 @@ func TestDatagramsFailClosed(t *testing.T) {
 	}
 }
 
+// allowing lets pass what all conditions hold of, and nothing else.
+func allowing(when ...match.Condition) authz.Engine {
+	e := closed("some")
+	e.Tiers[0].Rules = []authz.Rule{{Ref: ref("AuthorizationPolicy", "some"), When: when}}
+	return e
+}
+
+// denying lets pass what the condition does not hold of.
+func denying(when match.Condition) authz.Engine {
+	return authz.Engine{Dialect: decision.Cilium, Tiers: []authz.Tier{{Effect: authz.Deny, Rules: []authz.Rule{{Ref: ref("CiliumNetworkPolicy", "none"), When: []match.Condition{when}}}}}}
+}
+
+// TestDatagramsAllowed by what is said of UDP, whatever is said of TCP.
+func TestDatagramsAllowed(t *testing.T) {
+	w := newWorld(t)
+	e, at := w.datagrams(w.names("names", answering(t, "re: "), nil))
+	e.cfg.Inbound.Authz, e.cfg.Datagrams = []authz.Engine{allowing(match.Over(match.OverUDP)), denying(match.Over(match.OverTCP))}, true
+	e.apply()
+	if got := query(t, sender(t, at), "x", bound); got != "re: x" {
+		t.Fatalf("%q", got)
+	}
+}
+
 // TestDatagramsTightened: a session that a new policy does not allow ends, and its sender is not heard.
 func TestDatagramsTightened(t *testing.T) {
 	w := newWorld(t)
@@ -171,7 +199,7 @@ func TestDatagramsTightened(t *testing.T) {
 	if got := query(t, c, "x", bound); got != "re: x" {
 		t.Fatalf("%q", got)
 	}
-	e.cfg.Inbound.Authz = []authz.Engine{closed("friends-only", "friend")}
+	e.cfg.Inbound.Authz, e.cfg.Datagrams = []authz.Engine{closed("friends-only", "friend")}, true
 	e.apply()
 	r := e.records.wait(t, 1)[0]
 	if r.Received != 5 || r.Reason() != decision.NoRuleAllows {

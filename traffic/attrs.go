@@ -23,7 +23,7 @@ const (
 	HTTP2
 	GRPC
 	Detect // of a port: not declared, the first bytes decide; never of a call
-	UDP    // of a port and of a record; a call that datagrams make is TCP's to whoever judges it, see Conn.Datagrams
+	UDP    // of a port and of a record; a call that datagrams make is TCP's here, and Conn.Datagrams tells them apart
 )
 
 func (p Proto) String() string {

@@ -221,7 +221,7 @@ spec:
     image: x
     ports: [{containerPort: 9080, name: http}, {containerPort: 9090}]
   - name: more
-    ports: [{containerPort: 53, protocol: UDP}, {containerPort: 8080}]
+    ports: [{containerPort: 53, protocol: UDP, name: dns}, {containerPort: 8080}]
 status:
   phase: Running
   podIP: 10.1.0.7
@@ -237,7 +237,8 @@ metadata: {name: node-a, labels: {topology.kubernetes.io/zone: east-1}}
 		Ref: decision.Ref{Dialect: decision.Core, Kind: "Pod", Namespace: "shop", Name: "reviews-1"}, Name: "reviews-1", Namespace: "shop",
 		ID: identity.Of(td, "shop", "bookinfo-reviews"), Addr: netip.MustParseAddr("10.1.0.7"), Tunnel: netip.MustParseAddrPort("127.64.0.1:15008"),
 		Labels: []string{"app=reviews", "version=v1"}, Node: "node-a", Zone: "east-1", Ready: true,
-		Ports: []mesh.WorkloadPort{{Name: "http", Number: 9080, Proto: traffic.HTTP1}, {Number: 9090, Proto: traffic.TCP}, {Number: 8080, Proto: traffic.Detect}, {Number: 7000, Proto: traffic.TCP}},
+		Ports:     []mesh.WorkloadPort{{Name: "http", Number: 9080, Proto: traffic.HTTP1}, {Number: 9090, Proto: traffic.TCP}, {Number: 8080, Proto: traffic.Detect}, {Number: 7000, Proto: traffic.TCP}},
+		Datagrams: []mesh.WorkloadPort{{Name: "dns", Number: 53, Proto: traffic.UDP}},
 	}
 	if got := parts[0].Workloads; len(got) != 1 || !reflect.DeepEqual(got[0], want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)

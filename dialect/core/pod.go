@@ -190,7 +190,13 @@ func (r *reader) podPorts(spec *corev1.PodSpec, opaque opaque, w *mesh.Workload)
 	for i, c := range spec.Containers {
 		for j, p := range c.Ports {
 			at := dialect.Index(dialect.Index("spec.containers", i)+".ports", j)
-			if !r.isPort(at+".containerPort", p.ContainerPort) || !r.isServed(at+".protocol", p.Protocol) || p.Protocol == corev1.ProtocolUDP {
+			if !r.isPort(at+".containerPort", p.ContainerPort) || !r.isServed(at+".protocol", p.Protocol) {
+				continue
+			}
+			if p.Protocol == corev1.ProtocolUDP {
+				if p.Name != "" {
+					w.Datagrams = append(w.Datagrams, mesh.WorkloadPort{Name: p.Name, Number: uint16(p.ContainerPort), Proto: traffic.UDP})
+				}
 				continue
 			}
 			out := mesh.WorkloadPort{Name: p.Name, Number: uint16(p.ContainerPort), Proto: protoOfName(p.Name)}

@@ -131,6 +131,77 @@ func TestDestOfACallIn(t *testing.T) {
 	}
 }
 
+// transports are a deny and two allow rules of port 53, over one transport each, and one of port 80 over any.
+func transports() Engine {
+	dns, web := match.Request{Ports: []match.Range{match.OnePort(53)}}, match.Request{Ports: []match.Range{match.OnePort(80)}}
+	over := func(transport string, r Rule) Rule { r.When = []match.Condition{match.Over(transport)}; return r }
+	return Engine{Closed: closed, Tiers: []Tier{
+		{Effect: Deny, Rules: []Rule{over(match.OverUDP, rule("no-udp", []match.Source{{Networks: []netip.Prefix{netip.MustParsePrefix("10.0.0.1/32")}}}, dns)),
+			over(match.OverTCP, rule("no-tcp", []match.Source{{Networks: []netip.Prefix{netip.MustParsePrefix("10.0.0.2/32")}}}, dns))}},
+		{Rules: []Rule{over(match.OverUDP, rule("udp", nil, dns)), over(match.OverTCP, rule("tcp", nil, dns)), rule("any", nil, web)}}}}
+}
+
+// TestTransports: a rule of UDP says nothing of TCP to the same port number, and the other way around, whether it denies or allows; of
+// how a call goes nothing is asked where a rule does not say.
+func TestTransports(t *testing.T) {
+	for _, x := range []struct {
+		from string
+		port uint16
+		udp  bool
+		by   string
+	}{
+		{"10.0.0.1", 53, true, "no-udp"}, {"10.0.0.1", 53, false, "tcp"},
+		{"10.0.0.2", 53, true, "udp"}, {"10.0.0.2", 53, false, "no-tcp"},
+		{"10.0.0.3", 53, true, "udp"}, {"10.0.0.3", 53, false, "tcp"},
+		{"10.0.0.3", 80, true, "any"}, {"10.0.0.3", 80, false, "any"},
+		{"10.0.0.3", 54, true, "closed"}, {"10.0.0.3", 54, false, "closed"},
+	} {
+		for _, wrap := range []func([]Engine) traffic.Wrap{With, WithEgress} {
+			c := (&traffictest.Host{}).Call()
+			at := netip.AddrPortFrom(netip.MustParseAddr("10.0.0.9"), x.port)
+			c.Proto, c.Source.Addr, c.Original, c.Datagrams = traffic.TCP, netip.AddrPortFrom(netip.MustParseAddr(x.from), 1), at, x.udp
+			c.To = &traffic.Endpoint{Addr: at}
+			e := transports()
+			if err := e.Compile(); err != nil {
+				t.Fatal(err)
+			}
+			_ = traffic.Chain(traffic.Forward{}, wrap([]Engine{e})).Serve(c)
+			if v := traffictest.Last(c); v.Ref == nil || v.Ref.Name != x.by {
+				t.Errorf("%+v: %v", x, v)
+			}
+		}
+	}
+}
+
+// TestOverTCP: what is left where there is no UDP judges as the rules did.
+func TestOverTCP(t *testing.T) {
+	e := transports()
+	for i := range e.Tiers {
+		e.Tiers[i].Rules = OverTCP(e.Tiers[i].Rules)
+	}
+	if d, a := e.Tiers[0].Rules, e.Tiers[1].Rules; len(d) != 1 || d[0].Ref.Name != "no-tcp" || len(d[0].When) > 0 || len(a) != 2 || a[0].Ref.Name != "tcp" || len(a[0].When) > 0 {
+		t.Errorf("%+v", e.Tiers)
+	}
+	if before := transports().Tiers[1].Rules; len(OverTCP(before)) != 2 || len(before) != 3 || len(before[1].When) != 1 {
+		t.Errorf("the rules that it is given are changed: %+v", before)
+	}
+	conditions := []match.Condition{{Key: match.SourceIP}, match.Over(match.OverTCP)}
+	if got := OverTCP([]Rule{{When: conditions}}); len(got[0].When) != 1 || got[0].When[0].Key != match.SourceIP || conditions[1].Key != match.Transport {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestWithoutDatagrams(t *testing.T) {
+	for _, udp := range []bool{false, true} {
+		c := (&traffictest.Host{}).Call()
+		c.Proto, c.Datagrams = traffic.TCP, udp
+		_ = traffic.Chain(traffic.Forward{}, WithoutDatagrams).Serve(c)
+		if want := map[bool]int{false: 200, true: 403}[udp]; c.Response.Status != want {
+			t.Errorf("UDP %v: %d", udp, c.Response.Status)
+		}
+	}
+}
+
 func TestTrailSaysWhatWasPassedOver(t *testing.T) {
 	c := (&traffictest.Host{}).Call()
 	c.Trail = &decision.Trail{}

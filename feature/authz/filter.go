@@ -31,6 +31,21 @@ func (h *inbound) Serve(c *traffic.Call) error {
 	return h.next.Serve(c)
 }
 
+type connections struct{ next traffic.Handler }
+
+// WithoutDatagrams refuses what comes over UDP. It is for rules that do not tell it from TCP: those of an older control plane, and those that
+// a gateway's proxy has until it hears of its first listener for UDP from whoever makes its rules.
+func WithoutDatagrams(next traffic.Handler) traffic.Handler { return &connections{next} }
+
+func (h *connections) Serve(c *traffic.Call) error {
+	if !c.Datagrams {
+		return h.next.Serve(c)
+	}
+	v := decision.Verdict{Outcome: decision.Deny, Reason: decision.NoRuleAllows}
+	c.Trail.Took("authz", v, "the rules that the proxy has do not tell UDP from TCP")
+	return c.Reply(403, v)
+}
+
 // ambiguous says whether an application may read a call in another way than rules do: some take a method in lower case for the one in
 // capitals, and some end a path at a null byte. Istio refuses both where it normalizes paths. What else has two ways of writing was
 // made one before (traffic.NormalPath).

@@ -106,7 +106,9 @@ func (r *Rule) match(a *traffic.Attrs, peer *traffic.Peer, e Effect) bool {
 			a.Trail.Passed("authz", &r.Ref, r.To[0].Miss(a))
 		}
 	case !r.when(a, wide):
-		a.Trail.Passed("authz", &r.Ref, "a condition does not hold")
+		if a.Trail != nil {
+			a.Trail.Passed("authz", &r.Ref, r.unmet(a))
+		}
 	default:
 		return true
 	}
@@ -147,6 +149,16 @@ func (r *Rule) when(a *traffic.Attrs, wide bool) bool {
 		}
 	}
 	return true
+}
+
+// unmet says in words why the conditions do not hold.
+func (r *Rule) unmet(a *traffic.Attrs) string {
+	for i := range r.When {
+		if c := &r.When[i]; c.Key == match.Transport && !c.Match(a, false) {
+			return "the rule is for another transport"
+		}
+	}
+	return "a condition does not hold"
 }
 
 // On says whether the engine judges calls to a port.
@@ -258,6 +270,25 @@ func (r *Rule) compile() error {
 		}
 	}
 	return nil
+}
+
+// OverTCP are the rules that calls over TCP can match, without the condition that they go over it: what is asked where there is nothing
+// else, at no cost.
+func OverTCP(rules []Rule) []Rule {
+	speaks := func(c match.Condition) bool { return c.Key == match.Transport }
+	if !slices.ContainsFunc(rules, func(r Rule) bool { return slices.ContainsFunc(r.When, speaks) }) {
+		return rules
+	}
+	tcp := traffic.Attrs{Conn: &traffic.Conn{}}
+	var out []Rule
+	for _, r := range rules {
+		never := func(c match.Condition) bool { return speaks(c) && !c.Match(&tcp, false) }
+		if !slices.ContainsFunc(r.When, never) {
+			r.When = slices.DeleteFunc(slices.Clone(r.When), speaks)
+			out = append(out, r)
+		}
+	}
+	return out
 }
 
 // Order compares tiers by when they are asked: those that deny, those that allow, those that deny the rest.

@@ -117,8 +117,8 @@ func (r Random) selector() match.Selector {
 
 // Condition is a predicate on one key.
 func (r Random) Condition() match.Condition {
-	all := slices.Concat(values, words, []string{"a/b", "td/ns/a/sa/b"})
-	return match.Condition{Key: match.Key(r.IntN(int(match.DestinationPort) + 1)), Name: r.one(names), Values: r.texts(all), NotValues: r.seldom(all),
+	all := slices.Concat(values, words, []string{"a/b", "td/ns/a/sa/b", match.OverTCP, match.OverUDP})
+	return match.Condition{Key: match.Key(r.IntN(int(match.Transport) + 1)), Name: r.one(names), Values: r.texts(all), NotValues: r.seldom(all),
 		Networks: some(r, 2, r.prefix), NotNetworks: some(r, 1, r.prefix), Ports: some(r, 2, r.ports), NotPorts: some(r, 1, r.ports)}
 }
 
@@ -136,6 +136,7 @@ func (r Random) Peer() traffic.Peer {
 func (r Random) Attrs() *traffic.Attrs {
 	a := &traffic.Attrs{Conn: &traffic.Conn{Source: r.Peer(), Original: netip.AddrPortFrom(netip.MustParseAddr(r.one(addrs)), uint16(r.IntN(4))), Secure: r.IntN(2) == 0}}
 	if r.IntN(6) == 0 {
+		a.Datagrams = r.IntN(2) == 0
 		return a
 	}
 	a.Proto, a.Method, a.Scheme, a.Authority = traffic.HTTP1, r.one(methods), "http", r.one(hosts)
