@@ -1,6 +1,8 @@
 package transcript
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -177,5 +179,23 @@ func TestDatagrams(t *testing.T) {
 	}
 	if _, err := Parse("t", []byte(shop+"from frontend UDP shop:53 => ok\n")); err == nil || !strings.Contains(err.Error(), "gateways alone") {
 		t.Error(err)
+	}
+}
+
+// TestDatagramsAreJudged: what policies of each dialect say of UDP and TCP to the same port number of a gateway. By decisions alone: meshtest
+// sends no datagrams; proxy's own tests do.
+func TestDatagramsAreJudged(t *testing.T) {
+	files, err := filepath.Glob("../../feature/authz/testdata/datagrams/*.txtar")
+	if err != nil || len(files) < 4 {
+		t.Fatal(files, err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, x := range run(t, string(text)) {
+			t.Errorf("%s: %s", file, x.String())
+		}
 	}
 }

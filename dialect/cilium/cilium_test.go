@@ -62,7 +62,7 @@ func ref(rule string) decision.Ref {
 
 // web is the workload whose policies are judged: of the namespace shop, with the port http at 8080.
 var web = mesh.Workload{Name: "web", Namespace: "shop", ID: identity.Of("cluster.local", "shop", "web"), Labels: []string{"app=web"},
-	Ports: []mesh.WorkloadPort{{Name: "http", Number: 8080}}}
+	Ports: []mesh.WorkloadPort{{Name: "http", Number: 8080}}, Datagrams: []mesh.WorkloadPort{{Name: "names", Number: 53}, {Name: "http", Number: 443}}}
 
 // Peers.
 var (
@@ -81,6 +81,13 @@ func call(port uint16) *traffic.Attrs {
 	return &traffic.Attrs{Conn: &traffic.Conn{Original: netip.AddrPortFrom(netip.MustParseAddr("10.0.0.9"), port)}}
 }
 
+// datagrams is what is sent to a port by UDP.
+func datagrams(port uint16) *traffic.Attrs {
+	a := call(port)
+	a.Conn.Datagrams = true
+	return a
+}
+
 // get is "METHOD PATH" to port 8080, with headers in pairs.
 func get(head string, headers ...string) *traffic.Attrs {
 	a := call(8080)
@@ -96,7 +103,19 @@ func get(head string, headers ...string) *traffic.Attrs {
 // engine merges what policies say of calls into web, or out of it. The zero Engine: nothing.
 func engine(t *testing.T, out bool, docs ...string) *authz.Engine {
 	t.Helper()
-	changes := []mesh.Change{{New: &mesh.Part{Workloads: []mesh.Workload{web}}}}
+	return engineOf(t, mesh.Part{Workloads: []mesh.Workload{web}}, out, docs...)
+}
+
+// engineAtGateway is engine where web is the proxy of a gateway that listens for UDP.
+func engineAtGateway(t *testing.T, out bool, docs ...string) *authz.Engine {
+	t.Helper()
+	g := mesh.Gateway{Name: "edge", Namespace: web.Namespace, Account: web.ID.ServiceAccount, Listeners: []mesh.Listener{{Port: 53, Entry: mesh.EntryUDP}}}
+	return engineOf(t, mesh.Part{Workloads: []mesh.Workload{web}, Gateways: []mesh.Gateway{g}}, out, docs...)
+}
+
+func engineOf(t *testing.T, world mesh.Part, out bool, docs ...string) *authz.Engine {
+	t.Helper()
+	changes := []mesh.Change{{New: &world}}
 	for _, doc := range docs {
 		part, found := lower(t, doc)
 		if slices.ContainsFunc(found, func(f mesh.Finding) bool { return f.Level == mesh.Error }) {

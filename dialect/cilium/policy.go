@@ -142,17 +142,20 @@ func (t *tier) add(ref decision.Ref, p peers, out bool, q requests) {
 	if out {
 		base.From, base.Dest = nil, p.list
 	}
-	if len(q.numbered) > 0 {
+	for o, list := range q.numbered {
+		if len(list) == 0 {
+			continue
+		}
 		x := base
-		if !slices.ContainsFunc(q.numbered, every) {
-			x.To = q.numbered
+		if x.When = over(o).when(); !slices.ContainsFunc(list, every) {
+			x.To = list
 		}
 		t.rules = append(t.rules, x)
 	}
 	for _, n := range q.named {
 		x := base
-		x.To = n.requests
-		t.named = append(t.named, mesh.Named{Port: n.port, Effect: t.effect, Rule: x})
+		x.To, x.When = n.requests, n.over.when()
+		t.named = append(t.named, mesh.Named{Port: n.port, Datagrams: n.over == overUDP, Effect: t.effect, Rule: x})
 	}
 }
 
@@ -251,7 +254,7 @@ func (r *reader) section(s *section, into, last *tier) {
 	ref := r.Rule(s.field)
 	if len(s.ports) == 0 {
 		if s.icmps == 0 && s.limited() && !p.nobody() {
-			into.add(ref, p, s.out, requests{numbered: []match.Request{{}}})
+			into.add(ref, p, s.out, requests{numbered: [transports][]match.Request{{{}}}})
 		}
 		return
 	}

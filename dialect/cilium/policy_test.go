@@ -35,7 +35,7 @@ egress:
 				{Effect: authz.Allow, Rules: []authz.Rule{{Ref: ref("ingress[0]"),
 					From: []match.Source{{Authenticated: true, Namespaces: in, Selectors: []match.Selector{{Labels: []string{"app=front"}}}}},
 					To: []match.Request{{Ports: []match.Range{match.OnePort(8080)}, Methods: []match.String{{Value: "GET"}},
-						Targets: []match.String{{Kind: match.Regex, Value: "/a.*"}}}}}}}}},
+						Targets: []match.String{{Kind: match.Regex, Value: "/a.*"}}}}, When: []match.Condition{match.Over(match.OverTCP)}}}}}},
 		{Ref: policy, Created: dialecttest.Created, Out: true, Namespaces: []string{"shop"}, Selector: match.Selector{Labels: []string{"app=web"}}, Closes: &policy,
 			Tiers: []authz.Tier{{Effect: authz.Allow, Rules: []authz.Rule{{Ref: ref("egress[0]"),
 				Dest: []match.Source{{Authenticated: true, Namespaces: in, Selectors: []match.Selector{{Labels: []string{"app=db"}}}}},
@@ -223,7 +223,7 @@ func TestUnsupported(t *testing.T) {
 		{"toGroups: [{aws: {region: a}}]", ".toGroups", "allows nothing by it"},
 		{"toNodes: [{matchLabels: {a: b}}]", ".toNodes", "nothing is meant"},
 		{"icmps: [{fields: [{type: 8, family: IPv4}]}]", ".icmps", "neither allowed nor denied"},
-		{"toPorts: [{ports: [{port: \"80\", protocol: UDP}]}]", ".toPorts[0].ports[0].protocol", "UDP does not go through proxies"},
+		{"toPorts: [{ports: [{port: \"80\", protocol: SCTP}]}]", ".toPorts[0].ports[0].protocol", "SCTP does not go through proxies"},
 		{"toPorts: [{ports: [{port: \"80\"}], serverNames: [a.example]}]", ".toPorts[0].serverNames", "allows nothing on these ports"},
 		{"toPorts: [{ports: [{port: \"80\"}], listener: {name: a, envoyConfig: {name: b}}}]", ".toPorts[0].listener", "not Envoy"},
 		{"toPorts: [{ports: [{port: \"80\", protocol: TCP}], terminatingTLS: {secret: {name: a}}}]", ".toPorts[0].terminatingTLS", "not opened"},
@@ -244,6 +244,7 @@ func TestUnsupported(t *testing.T) {
 		{"toServices: [{k8sService: {serviceName: a, namespace: b}}]", ".toServices", "denies everybody by it"},
 		{"toGroups: [{aws: {region: a}}]", ".toGroups", "denies everybody by it"},
 		{"toPorts: [{ports: [{port: http}]}]", ".toPorts[0].ports[0].port", "denies calls to every port"},
+		{"toPorts: [{ports: [{port: \"80\", protocol: UDP}, {port: \"80\"}]}]", ".toPorts[0].ports[0].protocol", "denies nothing but at gateways"},
 	} {
 		doc := cnp("endpointSelector: {}\nenableDefaultDeny: {egress: false}\negressDeny:\n- " + x.rule)
 		_, found := lower(t, doc)
@@ -259,10 +260,18 @@ func TestUnsupported(t *testing.T) {
 	}
 }
 
-// TestDNSIsNotJudged: a rule that lets names be looked up is right, and has no effect here.
-func TestDNSIsNotJudged(t *testing.T) {
-	_, found := lower(t, out("- toPorts: [{ports: [{port: \"53\", protocol: UDP}]}]"))
-	dialecttest.Want(t, found, mesh.Info, "spec.egress[0].toPorts[0].ports[0]", "not needed")
+// TestDatagramsAreOfGateways: a rule for UDP is right, and has an effect at gateways alone.
+func TestDatagramsAreOfGateways(t *testing.T) {
+	for _, x := range []struct{ doc, field, says string }{
+		{out("- toPorts: [{ports: [{port: \"53\", protocol: UDP}]}]"), "spec.egress[0].toPorts[0].ports[0]", "not needed for that"},
+		{in("- toPorts: [{ports: [{port: \"53\", protocol: UDP}]}]"), "spec.ingress[0].toPorts[0].ports[0].protocol", "counts at gateways alone"},
+	} {
+		_, found := lower(t, x.doc)
+		dialecttest.Want(t, found, mesh.Info, x.field, x.says)
+		if len(found) != 1 {
+			t.Error(dialecttest.Show(found))
+		}
+	}
 }
 
 // TestAuthenticatedFromOutside: nobody has shown an identity and has none, so that no rule is left.

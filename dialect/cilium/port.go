@@ -3,6 +3,7 @@ package cilium
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -10,19 +11,42 @@ import (
 	"github.com/weft-mesh/weft/match"
 )
 
+// over is the transport of a port.
+type over uint8
+
+const (
+	anyhow over = iota // TCP or UDP
+	overTCP
+	overUDP
+	transports // how many there are above
+)
+
+// when are the conditions that a call goes so.
+func (o over) when() []match.Condition {
+	switch o {
+	case overTCP:
+		return []match.Condition{match.Over(match.OverTCP)}
+	case overUDP:
+		return []match.Condition{match.Over(match.OverUDP)}
+	}
+	return nil
+}
+
 // requests are what a rule matches: on ports by number, and on ports that have a name only.
 type requests struct {
-	numbered []match.Request
+	numbered [transports][]match.Request
 	named    []namedRequests
 }
 
 type namedRequests struct {
 	port     string
+	over     over // overTCP or overUDP: a workload may call ports of either so
 	requests []match.Request
 }
 
-// ports are those of one element of toPorts.
+// ports are those of one element of toPorts, over one transport.
 type ports struct {
+	over   over
 	all    bool
 	ranges []match.Range
 	names  []string
@@ -31,18 +55,27 @@ type ports struct {
 func (p *ports) none() bool { return !p.all && len(p.ranges)+len(p.names) == 0 }
 
 // add puts requests on ports.
-func (q *requests) add(p *ports, list []match.Request) {
+func (q *requests) add(on []ports, list []match.Request) {
+	for i := range on {
+		q.put(&on[i], list)
+	}
+}
+
+func (q *requests) put(p *ports, list []match.Request) {
 	if p.all || len(p.ranges) > 0 {
 		for _, x := range list {
 			if !p.all {
 				x.Ports = p.ranges
 			}
-			q.numbered = append(q.numbered, x)
+			q.numbered[p.over] = append(q.numbered[p.over], x)
 		}
 	}
 	for _, name := range p.names {
-		if !p.all {
-			q.named = append(q.named, namedRequests{name, list})
+		if p.over != overUDP && !p.all {
+			q.named = append(q.named, namedRequests{name, overTCP, list})
+		}
+		if p.over != overTCP && !p.all {
+			q.named = append(q.named, namedRequests{name, overUDP, list})
 		}
 	}
 }
@@ -52,30 +85,31 @@ func (q *requests) add(p *ports, list []match.Request) {
 func (r *reader) requests(s *section) (q, rest requests) {
 	for i := range s.ports {
 		x, field := &s.ports[i], dialect.Index(s.field+".toPorts", i)
-		p := r.ports(field+".ports", s, x.Ports)
+		on := r.ports(field+".ports", s, x.Ports)
 		if len(x.Ports) == 0 {
 			r.Warn(field+".ports", "no port is named, so that the rule matches nothing by it, in Cilium neither", `write port: "0" for all ports`)
 		}
 		looks := r.checkRules(field, s, x)
-		switch {
-		case p.none():
-			continue
-		case !looks && !x.unknowable():
-			q.add(&p, []match.Request{{}})
+		on = slices.DeleteFunc(on, func(p ports) bool { return p.none() })
+		if !looks && !x.unknowable() {
+			q.add(on, []match.Request{{}})
 			continue
 		}
-		if rest.add(&p, []match.Request{{}}); x.unknowable() {
-			continue
+		if rest.add(on, []match.Request{{}}); !x.unknowable() && len(on) > 0 {
+			q.add(on, r.asked(field+".rules.http", x.Rules.HTTP))
 		}
-		var list []match.Request
-		for j := range x.Rules.HTTP {
-			if h, ok := r.http(dialect.Index(field+".rules.http", j), &x.Rules.HTTP[j]); ok {
-				list = append(list, h)
-			}
-		}
-		q.add(&p, list)
 	}
 	return q, rest
+}
+
+// asked lowers rules for HTTP.
+func (r *reader) asked(field string, list []http) (out []match.Request) {
+	for j := range list {
+		if h, ok := r.http(dialect.Index(field, j), &list[j]); ok {
+			out = append(out, h)
+		}
+	}
+	return out
 }
 
 // unknowable says whether an element asks for what weft cannot look at, so that it must allow nothing.
@@ -132,37 +166,45 @@ var portName = regexp.MustCompile(`^([a-zA-Z0-9]-?)*[a-zA-Z](-?[a-zA-Z0-9])*$`)
 // maxPorts is how many ports Cilium's agent takes in one element of toPorts (PortRule, "too many ports").
 const maxPorts = 40
 
-// ports lowers ports of TCP. Names are those of the workload that is called.
-func (r *reader) ports(field string, s *section, list []port) (out ports) {
+// ports lowers ports, by their transport. Names are those of the workload that is called.
+func (r *reader) ports(field string, s *section, list []port) []ports {
+	on := make([]ports, transports)
+	for o := range on {
+		on[o].over = over(o)
+	}
 	if len(list) > maxPorts {
 		r.Refuse(field, fmt.Sprintf("%d ports, and Cilium takes %d at most", len(list), maxPorts), "write further elements of toPorts, or ranges by endPort")
 	}
 	for i := range list {
 		p, at := &list[i], dialect.Index(field, i)
-		if !r.isTCP(at, p) {
-			continue
-		}
-		name := len(p.Port) <= 15 && portName.MatchString(p.Port)
-		n, err := strconv.ParseUint(p.Port, 0, 16)
-		switch {
-		case p.Port == "":
-			r.Refuse(at+".port", "required, and not there", `write port: "0" for all ports`)
-		case name && s.out:
-			r.outName(at+".port", s, &out)
-		case name:
-			out.names = append(out.names, strings.ToLower(p.Port))
-		case err != nil:
-			r.Refuse(at+".port", fmt.Sprintf("%q is neither a port nor the name of one", p.Port), "")
-		case n == 0:
-			out.all = true
-		default:
-			out.ranges = append(out.ranges, r.span(at, p, uint16(n)))
-			if p.EndPort == 0 {
-				r.tellTranslation(at+".port", s, uint16(n))
-			}
+		if o, ok := r.transport(at, s, p); ok {
+			r.port(at, s, p, &on[o])
 		}
 	}
-	return out
+	return on
+}
+
+// port lowers one.
+func (r *reader) port(at string, s *section, p *port, out *ports) {
+	name := len(p.Port) <= 15 && portName.MatchString(p.Port)
+	n, err := strconv.ParseUint(p.Port, 0, 16)
+	switch {
+	case p.Port == "":
+		r.Refuse(at+".port", "required, and not there", `write port: "0" for all ports`)
+	case name && s.out:
+		r.outName(at+".port", s, out)
+	case name:
+		out.names = append(out.names, strings.ToLower(p.Port))
+	case err != nil:
+		r.Refuse(at+".port", fmt.Sprintf("%q is neither a port nor the name of one", p.Port), "")
+	case n == 0:
+		out.all = true
+	default:
+		out.ranges = append(out.ranges, r.span(at, p, uint16(n)))
+		if p.EndPort == 0 && out.over != overUDP {
+			r.tellTranslation(at+".port", s, uint16(n))
+		}
+	}
 }
 
 // outName: a proxy does not know how other workloads call their ports.
@@ -187,19 +229,24 @@ func (r *reader) span(at string, p *port, first uint16) match.Range {
 	return match.OnePort(first)
 }
 
-// isTCP says whether calls go through proxies by a port's protocol.
-func (r *reader) isTCP(at string, p *port) bool {
+// transport reads a port's protocol: none, or ANY, is every one. false: calls go through proxies by none of it.
+func (r *reader) transport(at string, s *section, p *port) (o over, ok bool) {
 	switch strings.ToUpper(p.Protocol) {
-	case "", "ANY", "TCP":
-		return true
+	case "", "ANY":
+		return anyhow, true
+	case "TCP":
+		return overTCP, true
 	case "UDP":
-		if p.Port == "53" || p.Port == "dns" {
-			r.Info(at, "names are looked up at the workload's own proxy, which no policy judges: this has no effect, and is not needed", "")
-			return false
+		switch {
+		case s.out && (p.Port == "53" || p.Port == "dns"):
+			r.Info(at, "names are looked up at the workload's own proxy, which no policy judges: this is not needed for that, and counts at gateways alone", "")
+		case s.deny:
+			r.Warn(at+".protocol", "what is sent over UDP goes through gateways, and between services past the mesh: this denies nothing but at gateways", "")
+		default:
+			r.Info(at+".protocol", "what is sent over UDP goes through gateways, and between services past the mesh: this counts at gateways alone", "")
 		}
-		r.Warn(at+".protocol", "UDP does not go through proxies: it is neither allowed nor denied. What comes to a gateway by it is judged by the rules for TCP", "")
-		return false
+		return overUDP, true
 	}
 	r.Warn(at+".protocol", p.Protocol+" does not go through proxies: it is neither allowed nor denied", "")
-	return false
+	return 0, false
 }

@@ -2,6 +2,7 @@ package istio
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 
 	security "istio.io/api/security/v1beta1"
@@ -99,7 +100,9 @@ func (r *authorization) authorization(ap *security.AuthorizationPolicy) mesh.Aut
 		tier.Effect, a.Closes = authz.Allow, &r.Ref
 	}
 	for i, rule := range ap.Rules {
-		tier.Rules = append(tier.Rules, r.judge(i, rule)...)
+		for _, x := range r.judge(i, rule) {
+			tier.Rules = append(tier.Rules, r.datagrams(x)...)
+		}
 	}
 	if r.Strays(schemaOf[*security.AuthorizationPolicy](), "spec", "it denies every call", "rules") { // even the action may be another than was meant
 		tier.Rules, a.Closes = nil, &r.Ref
@@ -142,6 +145,35 @@ func (r *authorization) judge(i int, rule *security.Rule) (rules []authz.Rule) {
 		rules = append(rules, plain)
 	}
 	return rules
+}
+
+// datagrams adds what a rule means for what is sent over UDP. Istio's proxies take none, and its ports are those of TCP: a datagram is to
+// none of them. So a rule that allows calls to ports, or to all ports but some, allows none; one that denies all ports but some denies those
+// some over UDP too; and one that denies ports denies them over UDP as well, as what cannot be judged counts as matching there.
+func (r *authorization) datagrams(rule authz.Rule) []authz.Rule {
+	has := func(of func([]match.Range, []match.Range) bool) bool {
+		return slices.ContainsFunc(rule.To, func(q match.Request) bool { return of(q.Ports, q.NotPorts) }) ||
+			slices.ContainsFunc(rule.When, func(c match.Condition) bool { return of(c.Ports, c.NotPorts) })
+	}
+	switch {
+	case !r.deny && has(func(in, not []match.Range) bool { return len(in)+len(not) > 0 }):
+		rule.When = append(slices.Clip(rule.When), match.Over(match.OverTCP))
+	case r.deny && has(func(_, not []match.Range) bool { return len(not) > 0 }):
+		return []authz.Rule{rule, overUDP(rule)}
+	}
+	return []authz.Rule{rule}
+}
+
+// overUDP is a rule that denies, for datagrams alone and on all ports that it excepts.
+func overUDP(rule authz.Rule) authz.Rule {
+	rule.To, rule.When = slices.Clone(rule.To), append(slices.Clone(rule.When), match.Over(match.OverUDP))
+	for i := range rule.To {
+		rule.To[i].NotPorts = nil
+	}
+	for i := range rule.When {
+		rule.When[i].NotPorts = nil
+	}
+	return rule
 }
 
 // checkLists refuses lists that are there and empty, which might be read as anybody or as nobody.

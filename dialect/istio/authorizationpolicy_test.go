@@ -229,6 +229,50 @@ func TestHTTPFieldsOnTCP(t *testing.T) {
 	dialecttest.None(t, found)
 }
 
+// TestDatagrams: Istio's ports are those of TCP, and what is sent over UDP goes to none of them: "ports: [53]" allows none of it. A rule
+// that denies takes in what it cannot tell.
+func TestDatagrams(t *testing.T) {
+	const all = "rules: [{}]"
+	for _, x := range []struct {
+		name, deny, allow string
+		tcp, udp          bool // to port 53 pass
+	}{
+		{"all", "", all, true, true},
+		{"nothing", "", "{}", false, false},
+		{"by address", "", "rules: [{from: [{source: {ipBlocks: [10.1.2.0/24]}}]}]", true, true},
+		{"by another address", "", "rules: [{from: [{source: {ipBlocks: [10.9.0.0/16]}}]}]", false, false},
+		{"by namespace: datagrams have no identity", "", "rules: [{from: [{source: {namespaces: [shop]}}]}]", true, false},
+		{"ports", "", "rules: [{to: [{operation: {ports: ['53']}}]}]", true, false},
+		{"not ports", "", "rules: [{to: [{operation: {notPorts: ['80']}}]}]", true, false},
+		{"when ports", "", "rules: [{when: [{key: destination.port, values: ['53']}]}]", true, false},
+		{"when not ports", "", "rules: [{when: [{key: destination.port, notValues: ['80']}]}]", true, false},
+		{"requests", "", "rules: [{to: [{operation: {methods: [GET]}}]}]", false, false},
+		{"ports, and all", "", "rules: [{to: [{operation: {ports: ['53']}}]}, {}]", true, true},
+		{"deny all", all, all, false, false},
+		{"deny ports", "rules: [{to: [{operation: {ports: ['53']}}]}]", all, false, false},
+		{"deny other ports", "rules: [{to: [{operation: {ports: ['80']}}]}]", all, true, true},
+		{"deny all ports but this", "rules: [{to: [{operation: {notPorts: ['53']}}]}]", all, true, false},
+		{"deny when not to this", "rules: [{when: [{key: destination.port, notValues: ['53']}]}]", all, true, false},
+		{"deny all ports but this, to others", "rules: [{from: [{source: {ipBlocks: [10.9.0.0/16]}}], to: [{operation: {notPorts: ['53']}}]}]", all, true, true},
+		{"deny by a method", "rules: [{to: [{operation: {methods: [GET]}}]}]", all, false, false},
+	} {
+		docs := []string{authorizationPolicy(x.allow)}
+		if x.deny != "" {
+			docs = append(docs, authorizationPolicy("action: DENY\n"+x.deny))
+		}
+		e := engine(t, docs...)
+		tcp, udp := by(frontend, stream()), by("", stream())
+		tcp.Original = netip.MustParseAddrPort("10.0.0.9:53")
+		udp.Original, udp.Datagrams = tcp.Original, true
+		if got := passes(e, tcp); got != x.tcp {
+			t.Errorf("%s: TCP passes: %v", x.name, got)
+		}
+		if got := passes(e, udp); got != x.udp {
+			t.Errorf("%s: UDP passes: %v", x.name, got)
+		}
+	}
+}
+
 // TestWhatCannotBeJudged fails closed: it narrows what allows and widens what denies.
 func TestWhatCannotBeJudged(t *testing.T) {
 	for _, part := range []string{"from: [{source: {requestPrincipals: ['*'], namespaces: [shop]}}]", "from: [{source: {notRequestPrincipals: ['*'], namespaces: [shop]}}]",

@@ -59,6 +59,9 @@ func (r *reader) server() (part mesh.Part) {
 	if r.strays() {
 		rules = nil
 	}
+	for i := range rules { // a Server's port is one of TCP, all that Linkerd's proxies take: a datagram to its number is let pass by nobody
+		rules[i].When = []match.Condition{match.Over(match.OverTCP)}
+	}
 	if len(rules) == 0 {
 		r.Info("", "no policy lets anybody pass: every call to the port is denied", "")
 	} else {

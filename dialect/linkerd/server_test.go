@@ -33,15 +33,15 @@ requiredAuthenticationRefs:
 		serverAuthorization("all", "server: {name: books}\nclient: {unauthenticated: true, networks: [{cidr: '::/0'}]}"))
 	expect(t, found, "")
 	srv := ref("Server", "books", "")
-	web := []match.String{{Value: "cluster.local/ns/shop/sa/web"}}
+	web, tcp := []match.String{{Value: "cluster.local/ns/shop/sa/web"}}, []match.Condition{match.Over(match.OverTCP)}
 	want := []mesh.Authorization{{Ref: srv, Created: dialecttest.Created, Namespaces: []string{"shop"}, Port: "http", Exclusive: true, Closes: &srv,
 		Selector: match.Selector{Labels: []string{"app=books"}, Exprs: []match.Requirement{
 			{Key: "track", Op: match.NotIn, Values: []string{"canary", "old"}}, {Key: "tier", Op: match.Exists}}},
 		Tiers: []authz.Tier{{Effect: authz.Allow, Rules: []authz.Rule{
-			{Ref: ref("ServerAuthorization", "all", ""), From: []match.Source{{Networks: prefixes("::/0")}}},
+			{Ref: ref("ServerAuthorization", "all", ""), From: []match.Source{{Networks: prefixes("::/0")}}, When: tcp},
 			{Ref: ref("AuthorizationPolicy", "web", ""), From: []match.Source{
 				{Principals: web, Networks: prefixes("10.1.0.0/16", "10.3.0.1/32")},
-				{Principals: web, Networks: prefixes("10.2.0.0/16"), NotNetworks: prefixes("10.2.3.0/24")}}},
+				{Principals: web, Networks: prefixes("10.2.0.0/16"), NotNetworks: prefixes("10.2.3.0/24")}}, When: tcp},
 		}}}}}
 	if d := dialecttest.Diff(want, part.Authorizations); d != "" {
 		t.Error(d)
