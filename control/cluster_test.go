@@ -657,6 +657,14 @@ func TestRootsAreInEveryMeshedNamespace(t *testing.T) {
 	}
 }
 
+// TestAppliedAgain: what was applied is applied again when it is to be something else, and after a while, since somebody may have undone it.
+func TestAppliedAgain(t *testing.T) {
+	a := applied{[]byte("roots"), noon}
+	if !a.holds([]byte("roots"), noon.Add(time.Minute)) || a.holds([]byte("others"), noon) || a.holds([]byte("roots"), noon.Add(leadAgain)) {
+		t.Error("it is applied again too soon, or not at all")
+	}
+}
+
 func TestWebhookIsBelieved(t *testing.T) {
 	p := run(t, newCity().options(t, 0, newFeed(synced(nil))))
 	hook := func(name, bundle string) map[string]any {

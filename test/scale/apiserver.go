@@ -46,15 +46,14 @@ var plain = []served{{group: "apiextensions.k8s.io", version: "v1", kind: "Custo
 
 func newAPIServer(c *objects) *apiServer {
 	s := &apiServer{objects: c, revision: 1, watchers: map[*watcher]bool{}, written: map[string]map[string]any{}}
-	all := func(f func(i, revision int) any) func(i, revision int) any { return f }
 	s.kinds = []*served{
-		{version: "v1", kind: "Namespace", resource: "namespaces", cluster: true, protobuf: true, count: c.spaces(), at: all(func(i, r int) any { return c.namespaceAt(i, r) })},
-		{version: "v1", kind: "Node", resource: "nodes", cluster: true, protobuf: true, count: c.nodes(), at: all(func(i, r int) any { return c.nodeAt(i, r) })},
-		{version: "v1", kind: "ServiceAccount", resource: "serviceaccounts", protobuf: true, count: c.Services, at: all(func(i, r int) any { return c.accountAt(i, r) })},
-		{version: "v1", kind: "Service", resource: "services", protobuf: true, count: c.Services, at: all(func(i, r int) any { return c.serviceAt(i, r) })},
-		{version: "v1", kind: "Pod", resource: "pods", protobuf: true, count: c.Pods, at: all(func(i, r int) any { return c.podAt(i, r) })},
+		{version: "v1", kind: "Namespace", resource: "namespaces", cluster: true, protobuf: true, count: c.spaces(), at: func(i, r int) any { return c.namespaceAt(i, r) }},
+		{version: "v1", kind: "Node", resource: "nodes", cluster: true, protobuf: true, count: c.nodes(), at: func(i, r int) any { return c.nodeAt(i, r) }},
+		{version: "v1", kind: "ServiceAccount", resource: "serviceaccounts", protobuf: true, count: c.Services, at: func(i, r int) any { return c.accountAt(i, r) }},
+		{version: "v1", kind: "Service", resource: "services", protobuf: true, count: c.Services, at: func(i, r int) any { return c.serviceAt(i, r) }},
+		{version: "v1", kind: "Pod", resource: "pods", protobuf: true, count: c.Pods, at: func(i, r int) any { return c.podAt(i, r) }},
 		{group: "discovery.k8s.io", version: "v1", kind: "EndpointSlice", resource: "endpointslices", protobuf: true, count: c.Services,
-			at: all(func(i, r int) any { return c.sliceAt(i, r) })},
+			at: func(i, r int) any { return c.sliceAt(i, r) }},
 	}
 	for i := range plain {
 		s.kinds = append(s.kinds, &plain[i])

@@ -212,8 +212,8 @@ const lostTime = 5 * time.Second
 type mix struct {
 	next   func() int
 	wanted func(service int) int
-	rate   float64
-	for_   time.Duration
+	rate   float64 // changes a second
+	window time.Duration
 }
 
 // run changes endpoints at a steady rate: a pod of a service becomes ready or unready, in its Pod and in its service's EndpointSlice.
@@ -228,7 +228,7 @@ func (b *bench) run(ctx context.Context, f *fleet, m mix) (out churn, err error)
 	received, messages := f.received.Load(), f.messages.Load()
 	var all []*change
 	wanted, begun := 0, time.Now()
-	for out.Changes = 0; time.Since(begun) < m.for_; {
+	for out.Changes = 0; time.Since(begun) < m.window; {
 		service := m.next()
 		n := m.wanted(service)
 		c, free := f.expect(b.objects.hostOf(service), n)
