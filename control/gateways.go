@@ -168,7 +168,7 @@ func (x *Gateways) note(key string, owners []mesh.Owner, taken []string) error {
 	for _, o := range owners {
 		var found []mesh.Finding
 		if len(taken) > 0 {
-			found = append(found, mesh.Finding{Ref: o.Ref, Field: "metadata.name", Level: mesh.Warning, Text: "no proxy of it is deployed: " + takenText(taken),
+			found = append(found, mesh.Finding{Ref: o.Ref, Field: mesh.FieldTaken, Level: mesh.Warning, Text: "no proxy of it is deployed: " + takenText(taken),
 				Remedy: "give the gateway another name, or delete that"})
 		}
 		errs = append(errs, x.Note(o.Ref, found))

@@ -95,6 +95,9 @@ func ParseReplicas(text string) (r Replicas, err error) {
 	return Replicas{Min: uint16(a), Max: uint16(b)}, nil
 }
 
+// FieldTaken is the field of a finding by which the object of a gateway hears that a name that its proxies need is somebody else's.
+const FieldTaken = "metadata.name"
+
 // OwnPort says whether a gateway's proxies have a port of TCP open for the mesh itself: a listener there would keep them from being ready.
 func OwnPort(port uint16) bool {
 	return port == traffic.TunnelPort || port == traffic.MetricsPort || port == traffic.ReadyPort

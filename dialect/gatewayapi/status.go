@@ -138,7 +138,7 @@ func (g *gateway) accepted(found []mesh.Finding) verdict {
 // taken is why weft does not deploy the Gateway's proxies, as control.Gateways has noted it: what they need to be called is somebody else's.
 func taken(found []mesh.Finding) verdict {
 	for _, f := range found {
-		if f.Field == "metadata.name" && f.Level == mesh.Warning {
+		if f.Field == mesh.FieldTaken && f.Level == mesh.Warning {
 			return verdict{string(v1.GatewayReasonInvalid), f.Text, f.Remedy}
 		}
 	}
