@@ -107,9 +107,7 @@ func (s *Store) Get(ctx context.Context, name string, now time.Time) (*Entry, an
 	drop := s.evicted
 	s.evicted = nil
 	s.mu.Unlock()
-	if len(drop) > 0 {
-		s.o.Want.Drop(drop...)
-	}
+	s.drop(drop)
 	if fresh {
 		s.o.Want.Want(name)
 	}
@@ -467,8 +465,20 @@ func (s *Store) Idle(since time.Time) {
 	}
 	s.forget(drop)
 	s.mu.Unlock()
-	if len(drop) > 0 {
-		s.o.Want.Drop(drop...)
+	s.drop(drop)
+}
+
+// drop unsubscribes from what was forgotten. Who has asked for some of it since may have done so before that was said, and would wait for ever.
+func (s *Store) drop(names []string) {
+	if len(names) == 0 {
+		return
+	}
+	s.o.Want.Drop(names...)
+	s.mu.Lock()
+	again := slices.DeleteFunc(names, func(n string) bool { return s.entries[n] == nil })
+	s.mu.Unlock()
+	if len(again) > 0 {
+		s.o.Want.Want(again...)
 	}
 }
 

@@ -178,6 +178,42 @@ func TestIdle(t *testing.T) {
 	}
 }
 
+// crossing is a subscription that is asked for anew just before it is told to be dropped.
+type crossing struct {
+	wanted map[string]bool
+	before func()
+}
+
+func (c *crossing) Restore(string, []byte) {}
+
+func (c *crossing) Want(names ...string) {
+	for _, n := range names {
+		c.wanted[n] = true
+	}
+}
+
+func (c *crossing) Drop(names ...string) {
+	c.before()
+	for _, n := range names {
+		delete(c.wanted, n)
+	}
+}
+
+// TestAskedWhileDropped: what is asked for again just as it is forgotten is subscribed to.
+func TestAskedWhileDropped(t *testing.T) {
+	c := &crossing{wanted: map[string]bool{}}
+	f := &fixture{t: t, Store: New(options(c))}
+	for _, h := range []string{"a", "b"} {
+		f.ask(h)
+		f.gets(h, "1")
+	}
+	c.before = func() { f.ask("a") }
+	f.Idle(noon.Add(time.Hour))
+	if !c.wanted["service/a"] || c.wanted["service/b"] || f.state("a", "b") != "? ?" {
+		t.Errorf("%v is subscribed to; a and b are %s", c.wanted, f.state("a", "b"))
+	}
+}
+
 // TestMadeUpNames: an application that asks for names without end makes those be forgotten that do not exist.
 func TestMadeUpNames(t *testing.T) {
 	f := newFixture(t)
