@@ -28,13 +28,13 @@ type Conn struct {
 func (c *Conn) Keys(in, out *record.Key) (raw net.Conn, err error) {
 	state := c.ConnectionState()
 	t := c.raw
+	defer t.secrets.forget()
 	switch {
 	case !state.HandshakeComplete || state.Version != tls.VersionTLS13:
 		return nil, fmt.Errorf("%w: %s", record.ErrUnsupported, tls.VersionName(state.Version))
 	case t.have > 0:
 		return nil, errors.New("cert: crypto/tls has read a part of a record")
 	}
-	defer t.secrets.forget()
 	client, server := in, out
 	if t.client {
 		client, server = out, in

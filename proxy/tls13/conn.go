@@ -19,7 +19,8 @@ type Conn struct {
 	asked    atomic.Bool // the peer wants a KeyUpdate
 }
 
-// Take carries on what c has begun; c must not be used any more. Connections that package record is not for stay with crypto/tls.
+// Take carries on what c has begun; c must not be used any more, and is closed after an error. Connections that package record is not for stay
+// with crypto/tls.
 func Take(c *cert.Conn) (net.Conn, error) {
 	n := &Conn{}
 	raw, err := c.Keys(&n.in.key, &n.out.key)
@@ -27,6 +28,7 @@ func Take(c *cert.Conn) (net.Conn, error) {
 	case errors.Is(err, record.ErrUnsupported):
 		return c, nil
 	case err != nil:
+		c.Close()
 		return nil, err
 	}
 	n.Conn, n.in.client = raw, c.Client()

@@ -606,6 +606,24 @@ func BenchmarkConn(b *testing.B) {
 	}
 }
 
+// TestTakeFails: a connection that cannot be carried on is closed, since nobody has it any more.
+func TestTakeFails(t *testing.T) {
+	w := newWorld(t)
+	a, b := sockets(t)
+	theirs := w.goTLS(b, false)
+	go func() { _, _ = theirs.Write([]byte("x")) }()
+	c, _, err := w.store.Client(t.Context(), a, peerID, alpn)
+	must(t, err)
+	_, err = c.NetConn().Read(make([]byte, 1)) // a part of a record, as crypto/tls never leaves one
+	must(t, err)
+	if nc, err := Take(c); nc != nil || err == nil || errors.Is(err, record.ErrUnsupported) {
+		t.Fatalf("%v, %v", nc, err)
+	}
+	if _, err := a.Write([]byte("x")); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("it is open still: %v", err)
+	}
+}
+
 // TestFIPS: in FIPS 140-3 mode, where package record makes no keys, a connection stays with crypto/tls and works.
 func TestFIPS(t *testing.T) {
 	if os.Getenv("GODEBUG") != "fips140=on" {
