@@ -187,6 +187,26 @@ func TestIdleEnds(t *testing.T) {
 	}
 }
 
+// TestIdleWithoutDescriptors: a connection that begins to idle when there are no descriptors left goes on.
+func TestIdleWithoutDescriptors(t *testing.T) {
+	w := newWorld(t)
+	callee := w.start("callee-1", map[uint16]string{80: answers(t)}, func(n *node, o *proxy.Options) { n.publish(o, 80) })
+	callee.cfg.Ports[0].Proto = traffic.HTTP1
+	at := settled(t)
+	open, _ := dialSockets(t, callee.pub[80].Addr().String(), 1)
+	buf := make([]byte, 8<<10)
+	must(t, answered(open[0], buf))
+	var was syscall.Rlimit
+	must(t, syscall.Getrlimit(syscall.RLIMIT_NOFILE, &was))
+	free, err := syscall.Dup(0)
+	must(t, err)
+	must(t, syscall.Close(free))
+	must(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: uint64(free), Max: was.Max}))
+	eventually(t, "at rest", func() bool { return runtime.NumGoroutine() <= at+1 }) // the application serves a connection
+	must(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &was))
+	must(t, answered(open[0], buf))
+}
+
 // idleTLSBytes is what an end of a connection between proxies may hold that idles.
 const idleTLSBytes = 6 << 10
 

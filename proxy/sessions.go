@@ -239,17 +239,18 @@ func (x *slot) resume() {
 	p.attend(x)
 }
 
-// keep is await for a connection that nobody knows but the slot: what serves it next finds another one in its place.
+// keep is await for a connection that nobody knows but the slot: what serves it next finds another one in its place, if there are descriptors.
 func (x *slot) keep() error {
-	t, ok := x.Conn.(*net.TCPConn)
-	if !ok {
-		return x.await(x.until, x.resume)
+	if t, ok := x.Conn.(*net.TCPConn); ok {
+		parked, err := x.of.p.poller.Keep(t, x.until, x.revive)
+		if err == nil {
+			x.parked, x.Conn = parked, nil
+		}
+		if !sys.Short(err) {
+			return err
+		}
 	}
-	parked, err := x.of.p.poller.Keep(t, x.until, x.revive)
-	if err == nil {
-		x.parked, x.Conn = parked, nil
-	}
-	return err
+	return x.await(x.until, x.resume)
 }
 
 func (x *slot) revive(c *net.TCPConn, err error) {

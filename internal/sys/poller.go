@@ -21,6 +21,7 @@ type Poller struct {
 
 	mu     sync.Mutex
 	parked []*Parked // by descriptor
+	late   []func()  // what Expire tries again
 	closed bool
 }
 
@@ -67,8 +68,9 @@ func (p *Poller) Park(c Conn, until time.Time, wake func()) (*Parked, error) {
 }
 
 // Keep is Park for a connection of which the descriptor alone is kept: c is closed, though its peer sees nothing of that, and wake is given
-// another in its place. Go has 1 KB for a connection, half of which it never gives back, and a few system calls make one. An error: there
-// is none, and the peer sees it closed.
+// another in its place. Go has 1 KB for a connection, half of which it never gives back, and a few system calls make one. They need a
+// descriptor more for a moment: where there is none c stays as it is (see Short), and one that is kept waits for Expire to try again. Another
+// error: there is no connection, and the peer sees it closed.
 func (p *Poller) Keep(c *net.TCPConn, until time.Time, wake func(*net.TCPConn, error)) (*Parked, error) {
 	fd, err := Duplicate(c)
 	if err != nil {
@@ -86,10 +88,28 @@ func (p *Poller) Keep(c *net.TCPConn, until time.Time, wake func(*net.TCPConn, e
 	return w, nil
 }
 
-// tcpConn makes a connection of a descriptor, which is its own from now on.
-func tcpConn(fd int) (*net.TCPConn, error) {
-	f := os.NewFile(uintptr(fd), "connection")
-	defer f.Close()
+// revive gives back a connection of which f was kept.
+func (w *Parked) revive(f *os.File) {
+	c, err := tcpConn(f)
+	if Short(err) && w.p.postpone(func() { w.revive(f) }) {
+		return
+	}
+	f.Close()
+	w.kept(c, err)
+}
+
+// postpone has Expire do something; false: it will not be called any more.
+func (p *Poller) postpone(do func()) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.closed {
+		p.late = append(p.late, do)
+	}
+	return !p.closed
+}
+
+// tcpConn makes a connection of a file, which stays open.
+func tcpConn(f *os.File) (*net.TCPConn, error) {
 	c, err := net.FileConn(f)
 	if err != nil {
 		return nil, err
@@ -158,10 +178,10 @@ func (w *Parked) end() {
 		go w.wake()
 		return
 	}
-	go func() { w.kept(tcpConn(fd)) }()
+	go w.revive(os.NewFile(uintptr(fd), "connection"))
 }
 
-// Expire wakes those whose time has passed.
+// Expire wakes those whose time has passed, and those for which there was no descriptor.
 func (p *Poller) Expire(now time.Time) {
 	p.wake(func(w *Parked) bool { return w.until > 0 && now.Unix() >= w.until })
 }
@@ -174,6 +194,10 @@ func (p *Poller) wake(which func(*Parked) bool) {
 			w.end()
 		}
 	}
+	for _, do := range p.late {
+		go do()
+	}
+	p.late = nil
 }
 
 // Run waits until ctx ends; then all who are parked are woken, and the poller is closed.

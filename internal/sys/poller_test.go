@@ -207,6 +207,77 @@ func TestKept(t *testing.T) {
 	}
 }
 
+// TestKeptWithoutDescriptors: where there is none to spare for a moment, who is to be kept stays as it is, and who was kept is given back once
+// there is one.
+func TestKeptWithoutDescriptors(t *testing.T) {
+	p := poller(t)
+	far, near := ends(t)
+	woken := make(chan *net.TCPConn, 2)
+	kept := func(c *net.TCPConn, err error) {
+		if err != nil {
+			t.Error(err)
+		}
+		woken <- c
+	}
+	again := noDescriptors(t)
+	_, err := p.Keep(near, time.Time{}, kept)
+	again()
+	if !Short(err) {
+		t.Fatal(err)
+	}
+	if _, err := near.Write([]byte("x")); err != nil {
+		t.Fatal("a connection that was not kept is closed:", err)
+	}
+	w, err := p.Keep(near, time.Time{}, kept)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again = noDescriptors(t)
+	w.Wake()
+	for late := 0; late == 0 && len(woken) == 0; time.Sleep(time.Millisecond) {
+		p.mu.Lock()
+		late = len(p.late)
+		p.mu.Unlock()
+	}
+	again()
+	p.Expire(time.Unix(1, 0))
+	if near = <-woken; near == nil {
+		return
+	}
+	defer near.Close()
+	if _, err := near.Write([]byte("y")); err != nil {
+		t.Error(err)
+	}
+	b := make([]byte, 2)
+	if _, err := io.ReadFull(far, b); string(b) != "xy" || err != nil {
+		t.Errorf("its peer reads %q, %v", b, err)
+	}
+}
+
+// noDescriptors lets the process open none until the function that it returns is called.
+func noDescriptors(t *testing.T) (again func()) {
+	t.Helper()
+	var was unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &was); err != nil {
+		t.Fatal(err)
+	}
+	free, err := unix.FcntlInt(0, unix.F_DUPFD_CLOEXEC, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unix.Close(free)
+	none := was
+	none.Cur = uint64(free)
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &none); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &was); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // keepIdle is TCP_KEEPIDLE, in seconds.
 func keepIdle(c *net.TCPConn) (n int, err error) {
 	err = control(c, func(fd int) (err error) {
