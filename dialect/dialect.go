@@ -62,6 +62,27 @@ func (o *Object) Ref(d decision.Dialect) decision.Ref {
 type View interface {
 	Get(group, kind, namespace, name string) *Object
 	List(group, kind, namespace string) []*Object // namespace "": all; sorted by creation, namespace and name
+	Find(x *Lookup, key string) []*Object         // those of a List of all namespaces that are under a key, in that order
+}
+
+// Lookup finds objects of a kind by what stands in them, so that each of many who look for a few does not read them all. It is a package's
+// variable.
+type Lookup struct {
+	Group, Kind string
+	Keys        func(*Object) []string // of one that may not be well formed; a key that is there twice counts once
+}
+
+// By puts objects under their keys, in the order that they have.
+func (x *Lookup) By(list []*Object) map[string][]*Object {
+	by := map[string][]*Object{}
+	for _, o := range list {
+		for _, k := range x.Keys(o) {
+			if there := by[k]; len(there) == 0 || there[len(there)-1] != o {
+				by[k] = append(there, o)
+			}
+		}
+	}
+	return by
 }
 
 // Kind is a kind of object, and how it is read.

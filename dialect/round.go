@@ -93,6 +93,9 @@ func (r *round) show(e *entry, o *Object) {
 		return
 	}
 	e.shown = o
+	maps.DeleteFunc(r.set.indexed, func(x *Lookup, _ map[string][]*Object) bool {
+		return x.Group == e.key().Group && x.Kind == e.key().Kind
+	})
 	for _, d := range append(listed(e.key()), dependency{Key: e.key()}) {
 		delete(r.set.lists, d)
 		if asked := r.set.asked[d]; asked != nil {

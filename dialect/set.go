@@ -22,6 +22,7 @@ type Set struct {
 	strange map[decision.Ref]Key               // objects whose kind nobody knows
 	byKind  map[dependency]map[*entry]struct{} // by kind and namespace
 	lists   map[dependency][]*Object           // answers of List, until an object of the kind changes
+	indexed map[*Lookup]map[string][]*Object   // answers of Find, as long
 	asked   map[dependency]*askers             // who asked for what
 	reports map[string][]Located
 	stirred map[Key]bool        // objects whose status may have changed
@@ -175,7 +176,7 @@ type askers struct {
 // NewSet returns an empty set of objects of these kinds, which stay as they are from now on.
 func NewSet(kinds []Kind) *Set {
 	s := &Set{kinds: kinds, fields: map[*Kind]*field{}, entries: entries{}, strange: map[decision.Ref]Key{},
-		byKind: map[dependency]map[*entry]struct{}{}, lists: map[dependency][]*Object{}, asked: map[dependency]*askers{},
+		byKind: map[dependency]map[*entry]struct{}{}, lists: map[dependency][]*Object{}, indexed: map[*Lookup]map[string][]*Object{}, asked: map[dependency]*askers{},
 		reports: map[string][]Located{}, stirred: map[Key]bool{}}
 	for i := range kinds {
 		s.fields[&kinds[i]] = fieldsOf(&kinds[i])

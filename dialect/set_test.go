@@ -191,7 +191,7 @@ func TestSetLowersDependentsOnly(t *testing.T) {
 	for i := range 100 {
 		all = append(all, thing(t, fmt.Sprintf("t%d", i), fmt.Sprintf("{host: h%d}", i)))
 	}
-	s.Apply(append(all, thing(t, "x", "{host: of:t7}"), thing(t, "y", "{host: of:t8}")), nil)
+	s.Apply(append(all, thing(t, "x", "{host: of:t7}"), thing(t, "w", "{host: of:t8}")), nil)
 	clear(lowered)
 	s.Put(thing(t, "t7", "{host: h7, rules: [{name: r}]}"))
 	if want := map[string]int{"t7": 1, "x": 1}; !maps.Equal(lowered, want) {
@@ -410,3 +410,54 @@ func TestSetRestored(t *testing.T) {
 }
 
 func every(dialect.Key) bool { return true }
+
+// TestSetFinds: who looks for the objects of a key finds those that are in force, in the order of a list; each version is read for its keys
+// once, whoever looks; and who looked is read again when there are others.
+func TestSetFinds(t *testing.T) {
+	read := 0
+	byRule := &dialect.Lookup{Group: "things.example.com", Kind: "Thing", Keys: func(o *dialect.Object) (keys []string) {
+		read++
+		spec, _ := o.Tree["spec"].(map[string]any)
+		rules, _ := spec["rules"].([]any)
+		for _, r := range rules {
+			m, _ := r.(map[string]any)
+			name, _ := m["name"].(string)
+			keys = append(keys, name)
+		}
+		return keys
+	}}
+	asking := kinds()
+	for i := range asking {
+		if k := &asking[i]; k.Name == "Thing" {
+			k.Lower = func(o *dialect.Object, v dialect.View) (p mesh.Part, _ []mesh.Finding) {
+				host := ""
+				for _, x := range v.Find(byRule, "a") {
+					host += x.Name
+				}
+				return mesh.Part{Services: []mesh.Service{{Host: o.Name + ":" + host}}}, nil
+			}
+		}
+	}
+	s := dialect.NewSet(asking)
+	hosts := func() string {
+		var out []string
+		for _, p := range s.Parts() {
+			out = append(out, p.Services[0].Host)
+		}
+		slices.Sort(out)
+		return strings.Join(out, " ")
+	}
+	three := []*dialect.Object{thing(t, "z", "{host: h, rules: [{name: a}, {name: a}]}"), thing(t, "w", "{host: h, rules: [{name: b}]}"), thing(t, "x", "{host: h, rules: [{name: b}, {name: a}]}")}
+	s.Apply(three, nil)
+	if got := hosts(); got != "w:xz x:xz z:xz" || read != 3 {
+		t.Errorf("%s, after %d objects were read", got, read)
+	}
+	s.Put(thing(t, "w", "{host: h, rules: [{name: a}]}"))
+	if got := hosts(); got != "w:wxz x:wxz z:wxz" || read != 6 {
+		t.Errorf("%s, after %d objects were read", got, read)
+	}
+	s.Delete(key("x"))
+	if got := hosts(); got != "w:wz z:wz" || read != 8 {
+		t.Errorf("%s, after %d objects were read", got, read)
+	}
+}

@@ -41,6 +41,17 @@ func (v view) List(group, kind, namespace string) []*Object {
 	return list
 }
 
+// Find notes that all of the kind were asked for: which of them have the key is not known before they change.
+func (v view) Find(x *Lookup, key string) []*Object {
+	list := v.List(x.Group, x.Kind, "")
+	by, ok := v.set.indexed[x]
+	if !ok {
+		by = x.By(list)
+		v.set.indexed[x] = by
+	}
+	return by[key]
+}
+
 // note: an object asks for few things, and for one thing, as a namespace, ask many.
 func (v view) note(d dependency) {
 	a := v.set.asked[d]

@@ -19,6 +19,11 @@ func (v View) Get(group, kind, namespace, name string) *dialect.Object {
 	return nil
 }
 
+// Find returns the objects of the kind that are under a key.
+func (v View) Find(x *dialect.Lookup, key string) []*dialect.Object {
+	return x.By(v.List(x.Group, x.Kind, ""))[key]
+}
+
 // List returns all objects of a kind, in one namespace or in all.
 func (v View) List(group, kind, namespace string) (out []*dialect.Object) {
 	for _, o := range v {

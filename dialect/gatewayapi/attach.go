@@ -110,7 +110,7 @@ func (r *reader) outdone(x *routeOf, a attachment) attachment {
 	if other == "" || len(a.entries) == 0 {
 		return a
 	}
-	for _, o := range r.View.List(group, other, "") {
+	for _, o := range r.routesOf(other, a.gateway) {
 		if !goesBefore(o, x.object) {
 			break // the oldest come first
 		}

@@ -114,27 +114,11 @@ func (r *reader) backendTarget(field string, ref *v1.LocalPolicyTargetReferenceW
 
 // older names the policy for the same target that goes before: the oldest, and then by name (GEP-713, "Conflict resolution").
 func (r *reader) older(ref *v1.LocalPolicyTargetReferenceWithSectionName) string {
-	for _, o := range r.View.List(group, "BackendTLSPolicy", r.Object.Namespace) {
-		if !goesBefore(o, r.Object) {
-			break // the oldest come first
-		}
-		if isFor(o, ref) {
-			return "BackendTLSPolicy " + o.Name
-		}
+	key := target(r.Object.Namespace, string(ref.Group), string(ref.Kind), string(ref.Name), string(ptr.Deref(ref.SectionName, "")))
+	if list := r.View.Find(byTarget, key); len(list) > 0 && goesBefore(list[0], r.Object) {
+		return "BackendTLSPolicy " + list[0].Name
 	}
 	return ""
-}
-
-// isFor says whether a policy is for the target. Every policy of a namespace asks that of all that are older, so that nothing is decoded for it:
-// of 1,000 policies each change would take seconds.
-func isFor(o *dialect.Object, ref *v1.LocalPolicyTargetReferenceWithSectionName) bool {
-	spec, _ := o.Tree["spec"].(map[string]any)
-	list, _ := spec["targetRefs"].([]any)
-	return slices.ContainsFunc(list, func(v any) bool {
-		x, _ := v.(map[string]any)
-		is := func(key, want string) bool { got, _ := x[key].(string); return got == want }
-		return is("group", string(ref.Group)) && is("kind", string(ref.Kind)) && is("name", string(ref.Name)) && is("sectionName", string(ptr.Deref(ref.SectionName, "")))
-	})
 }
 
 func lowerBackendTLS(o *dialect.Object, v dialect.View) (part mesh.Part, found []mesh.Finding) {
@@ -190,21 +174,13 @@ func (r *reader) checkBackendTLS(spec *v1.BackendTLSPolicySpec) {
 
 // ancestors are the Gateways of weft's with a route that leads to a Service of the policy's, as "NAMESPACE/NAME", sorted.
 func (r *reader) ancestors(p *backendTLS) (keys []string) {
+	seen := map[*dialect.Object]bool{}
 	for _, kind := range routeKinds {
-		for _, o := range r.View.List(group, kind, "") {
-			if !p.servesRoute(o) {
-				continue
-			}
-			x, ok := readRoute(o)
-			if !ok {
-				continue
-			}
-			for i := range x.parents {
-				if !isGateway(&x.parents[i]) {
-					continue
-				}
-				if a := r.enter(x, &x.parents[i]); a.gateway != nil && len(a.entries) > 0 {
-					keys = append(keys, a.gateway.key())
+		for i := range p.spec.TargetRefs {
+			for _, o := range r.View.Find(byBackend[kind], referred("", "Service", p.object.Namespace, string(p.spec.TargetRefs[i].Name))) {
+				if !seen[o] {
+					seen[o] = true
+					keys = append(keys, r.entered(o)...)
 				}
 			}
 		}
@@ -213,28 +189,21 @@ func (r *reader) ancestors(p *backendTLS) (keys []string) {
 	return slices.Compact(keys)
 }
 
-// routeKinds are those of routes that gateways have.
-var routeKinds = []string{"HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute"}
-
-// servesRoute says whether a route has a backend that the policy names.
-func (p *backendTLS) servesRoute(o *dialect.Object) bool {
-	var spec struct {
-		Rules []struct {
-			BackendRefs []v1.BackendObjectReference `json:"backendRefs"`
-		} `json:"rules"`
+// entered are the Gateways of weft's with a listener that a route is attached to.
+func (r *reader) entered(o *dialect.Object) (keys []string) {
+	x, ok := readRoute(o)
+	if !ok {
+		return nil
 	}
-	if dialect.DecodeField(o, "spec", &spec) != nil {
-		return false
-	}
-	for _, rule := range spec.Rules {
-		for _, b := range rule.BackendRefs {
-			if string(ptr.Deref(b.Namespace, v1.Namespace(o.Namespace))) == p.object.Namespace && ptr.Deref(b.Kind, "Service") == "Service" &&
-				slices.ContainsFunc(p.spec.TargetRefs, func(t v1.LocalPolicyTargetReferenceWithSectionName) bool { return t.Name == b.Name }) {
-				return true
-			}
+	for i := range x.parents {
+		if !isGateway(&x.parents[i]) {
+			continue
+		}
+		if a := r.enter(x, &x.parents[i]); a.gateway != nil && len(a.entries) > 0 {
+			keys = append(keys, a.gateway.key())
 		}
 	}
-	return false
+	return keys
 }
 
 // maxAncestors is how many a status may have (PolicyStatus.ancestors).

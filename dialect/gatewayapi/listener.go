@@ -1,7 +1,6 @@
 package gatewayapi
 
 import (
-	"cmp"
 	"fmt"
 	"net"
 	"slices"
@@ -221,9 +220,9 @@ func (r *reader) sets(g *gateway) (out []set) {
 	if from == v1.NamespacesFromNone {
 		return nil
 	}
-	for _, o := range r.View.List(group, "ListenerSet", "") { // the oldest first, then by namespace and name
+	for _, o := range r.View.Find(byParent["ListenerSet"], referred(group, "Gateway", g.object.Namespace, g.object.Name)) { // the oldest first, then by namespace and name
 		s := set{object: o}
-		if dialect.DecodeField(o, "spec", &s.spec) == nil && s.of(g.object) && r.fromNamespace(from, selector, g.object.Namespace, o.Namespace) {
+		if dialect.DecodeField(o, "spec", &s.spec) == nil && r.fromNamespace(from, selector, g.object.Namespace, o.Namespace) {
 			out = append(out, s)
 		}
 	}
@@ -235,10 +234,4 @@ func allowedSets(spec *v1.GatewaySpec) (v1.FromNamespaces, *metav1.LabelSelector
 		return ptr.Deref(a.Namespaces.From, v1.NamespacesFromNone), a.Namespaces.Selector
 	}
 	return v1.NamespacesFromNone, nil
-}
-
-func (s *set) of(g *dialect.Object) bool {
-	p := &s.spec.ParentRef
-	return ptr.Deref(p.Group, group) == group && ptr.Deref(p.Kind, "Gateway") == "Gateway" && string(p.Name) == g.Name &&
-		string(cmp.Or(ptr.Deref(p.Namespace, ""), v1.Namespace(s.object.Namespace))) == g.Namespace
 }

@@ -103,10 +103,9 @@ func refersTo(ref *v1.ParentReference) func(servicePort) bool {
 // yield takes from an HTTPRoute the ports that a GRPCRoute of the same kind, producer's or consumer's, is attached to: only one type
 // of route applies to a port, and GRPCRoute comes first (GEP-1294, "Route types").
 func (r *reader) yield(all []parent) (out []parent) {
-	routes := r.View.List(group, "GRPCRoute", "")
 	for _, p := range all {
 		taken := map[uint16]string{}
-		for _, o := range routes {
+		for _, o := range r.View.Find(byParent["GRPCRoute"], referred("", "Service", p.service.namespace, p.service.name)) {
 			p.claim(o, taken)
 		}
 		if len(taken) == 0 {

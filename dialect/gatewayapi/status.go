@@ -241,22 +241,20 @@ func (m *made) addresses() (out []any) {
 
 // attached counts the routes of each listener of a Gateway, by the listener's id.
 func (r *reader) attached(g *gateway) map[string]int64 {
-	count := map[string]int64{}
+	count, keys := map[string]int64{}, g.parents()
 	for _, kind := range routeKinds {
-		for _, o := range r.View.List(group, kind, "") {
+		for _, o := range r.routesOf(kind, g) {
 			x, ok := readRoute(o)
 			if !ok {
 				continue
 			}
 			on := map[string]bool{}
 			for i := range x.parents {
-				if !isGateway(&x.parents[i]) {
+				if !isOneOf(&x.parents[i], o, keys) {
 					continue
 				}
 				for _, e := range r.outdone(x, r.enter(x, &x.parents[i])).entries {
-					if e.gateway.key() == g.key() {
-						on[e.listener.id()] = true
-					}
+					on[e.listener.id()] = true
 				}
 			}
 			for id := range on {

@@ -164,3 +164,4 @@ type nothing struct{}
 
 func (nothing) Get(string, string, string, string) *dialect.Object { return nil }
 func (nothing) List(string, string, string) []*dialect.Object      { return nil }
+func (nothing) Find(*dialect.Lookup, string) []*dialect.Object     { return nil }
