@@ -23,13 +23,13 @@ type reader struct {
 	buf     []byte          // of the pools, all of its room
 	r, w    int             // buf[r:w] is unused
 	bulk    bool
-	hurried bool          // to wait a CrowdTick in place of a Tick
-	told    bool          // sent was called, of ask
-	room    func() []byte // space, made once
+	hurried bool // to wait a CrowdTick in place of a Tick
+	told    bool // sent was called, of ask
 
-	mu          sync.Mutex // of what follows
-	armed       time.Time  // the deadline that is set; zero: none, or it has fired
-	interrupted bool
+	interrupted bool          // of mu
+	room        func() []byte // space, made once
+	mu          sync.Mutex
+	armed       time.Time // the deadline that is set; zero: none, or it has fired; of mu
 }
 
 // past is a deadline that has passed.

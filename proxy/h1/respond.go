@@ -171,7 +171,7 @@ func (c *Conn) startResponse(call *traffic.Call, persists bool) (f http1.Framing
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.final = true
-	keep = persists && !c.draining && !c.x.body.expects && !(call.Response.Local && c.x.body.isBroken())
+	keep = persists && !c.drains() && !c.x.body.expects && !(call.Response.Local && c.x.body.isBroken())
 	at := len(c.out.buffer())
 	b, f, ok := c.appendResponse(c.out.out, call, keep)
 	if !ok { // it came from a filter or by HTTP/2, and would have become a second response

@@ -86,11 +86,13 @@ type Conn struct {
 	looks uint8  // of ahead
 	eager bool
 
-	mu       sync.Mutex // of what follows, of the body's expects, and of out until the final head is written
-	final    bool       // the final head has been begun: no interim response may follow
-	idle     bool       // waiting for the first byte of a request
-	draining bool
-	hasty    bool // draining, and closed where it would idle
+	mu    sync.Mutex // of what follows, of the body's expects, and of out until the final head is written, as long as a write takes
+	final bool       // the final head has been begun: no interim response may follow
+
+	idle     bool       // waiting for the first byte of a request; of ends, as are
+	draining bool       //
+	hasty    bool       // draining, and closed where it would idle
+	ends     sync.Mutex // held for no time, so that whoever ends connections does not wait for callers
 }
 
 // exchange is what one request needs; a connection has none between two requests.
@@ -151,8 +153,8 @@ func (c *Conn) serve() error {
 // Shutdown makes the response that is next announce the end of the connection. idle: if the connection is idle it is closed at
 // once, though a request may just be on its way.
 func (c *Conn) Shutdown(idle bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.ends.Lock()
+	defer c.ends.Unlock()
 	c.draining, c.hasty = true, c.hasty || idle
 	if c.idle && c.hasty {
 		c.in.interrupt(true)
@@ -264,18 +266,25 @@ func (c *Conn) look() error {
 
 // idles gives the connection up, unless it was told to end meanwhile.
 func (c *Conn) idles() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.ends.Lock()
+	defer c.ends.Unlock()
 	if c.hasty {
 		return errOver
 	}
 	return ErrIdle
 }
 
+// drains says whether the response that is next is the last one.
+func (c *Conn) drains() bool {
+	c.ends.Lock()
+	defer c.ends.Unlock()
+	return c.draining
+}
+
 // rest notes that the connection idles, or does no more; false: it is to be closed instead.
 func (c *Conn) rest(idle bool) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.ends.Lock()
+	defer c.ends.Unlock()
 	if c.idle = idle; !idle {
 		c.in.interrupt(false)
 	}

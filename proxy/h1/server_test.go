@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"runtime"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/traffic"
 	"github.com/weft-mesh/weft/wire/http1"
 )
@@ -361,6 +363,41 @@ func TestInterim(t *testing.T) {
 	}
 }
 
+// TestShutdownWaitsForNobody: a caller that takes no interim response does not hold up whoever ends all connections.
+func TestShutdownWaitsForNobody(t *testing.T) {
+	for name, x := range map[string]struct {
+		serve   func(*traffic.Call) error
+		request string
+	}{
+		"100": {sink, "POST / HTTP/1.1\r\nhost: h\r\nexpect: 100-continue\r\ncontent-length: 5\r\n\r\n"},
+		"103": {func(c *traffic.Call) error {
+			c.Inform(103, &traffic.Header{})
+			return c.Reply(200, decision.Verdict{})
+		}, "GET / HTTP/1.1\r\nhost: h\r\n\r\n"},
+	} {
+		nc, theirs := net.Pipe()
+		s := &Server{Serve: x.serve}
+		conn, over := s.NewConn(theirs, nil, clock{}, &traffic.Conn{}, "http"), make(chan struct{})
+		go func() { conn.Serve(); close(over) }()
+		if _, err := io.WriteString(nc, x.request); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(nc, make([]byte, 1)); err != nil { // the rest of it waits
+			t.Fatal(err)
+		}
+		told := make(chan struct{})
+		go func() { conn.Shutdown(true); close(told) }()
+		select {
+		case <-told:
+		case <-time.After(10 * time.Second):
+			t.Errorf("%s: it waits for the caller", name)
+		}
+		nc.Close()
+		<-told
+		<-over
+	}
+}
+
 // TestShutdown: idle connections close at once; a response on its way says that it is the last.
 func TestShutdown(t *testing.T) {
 	started, gate := make(chan bool), make(chan bool)
@@ -375,11 +412,11 @@ func TestShutdown(t *testing.T) {
 		n := 0
 		r.note(func() {
 			for c := range r.conns {
-				c.mu.Lock()
+				c.ends.Lock()
 				if c.idle {
 					n++
 				}
-				c.mu.Unlock()
+				c.ends.Unlock()
 			}
 		})
 		if n == 1 {
