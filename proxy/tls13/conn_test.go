@@ -122,6 +122,35 @@ func TestSuites(t *testing.T) {
 	}
 }
 
+// TestKeysUnderLoad: both ends go on with their next keys again and again while both write, and rest in between.
+func TestKeysUnderLoad(t *testing.T) {
+	for suite := range suites {
+		a, far := against(t, suite, true)
+		b := far.conn(suite, false)
+		data := pattern(400_000)
+		done := make(chan struct{})
+		var both, other sync.WaitGroup
+		other.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+					a.asked.Store(true)
+					b.asked.Store(true)
+					a.Rest()
+					b.Rest()
+				}
+			}
+		})
+		both.Go(func() { pass(t, a, b, data, 1, 100, 70_000) })
+		both.Go(func() { pass(t, b, a, data, 300, 20_000) })
+		both.Wait()
+		close(done)
+		other.Wait()
+	}
+}
+
 // TestTrickle: records that come byte by byte, with deadlines that pass in between.
 func TestTrickle(t *testing.T) {
 	for _, size := range []int{4, 30, 1 << 10, 64 << 10} {
