@@ -19,8 +19,19 @@ func Adopted(namespace Namespace, o Options) bool {
 		return v == enabled
 	}
 	p := &plan{pod: &corev1.Pod{}, namespace: namespace, o: &o}
+	return p.takes()
+}
+
+// Wants says whether a pod would get a proxy if it were made now, and nothing in it were in the way.
+func Wants(pod *corev1.Pod, namespace Namespace, o Options) bool {
+	p := &plan{pod: pod, namespace: namespace, o: &o}
+	return p.takes() && p.cannot() == ""
+}
+
+// takes says whether the word that counts asks for weft's proxy. That of a mesh whose own injector is there does not.
+func (p *plan) takes() bool {
 	w, said := p.word()
-	return said && w.yes && (w.mesh == "" || !slices.Contains(o.Foreign, w.mesh))
+	return said && w.yes && (w.mesh == "" || !slices.Contains(p.o.Foreign, w.mesh))
 }
 
 // Other meshes, by the names that findings and options have for them.

@@ -30,8 +30,20 @@ func (p *plan) conflicts() {
 		p.warn("spec.dnsPolicy", fmt.Sprintf("with %s the proxy may not find the control plane, %s, whose name the cluster's DNS alone knows", c, p.o.Control),
 			"leave dnsPolicy out, or name the cluster's DNS and search domain in dnsConfig")
 	}
+	p.ambient()
 	p.podSecurity()
 	p.quality()
+}
+
+// ambient refuses a pod whose calls Istio's proxy of the node takes: its CNI plugin leaves out only pods with a sidecar of Istio's own.
+func (p *plan) ambient() {
+	const key, mode = "istio.io/dataplane-mode", "ambient"
+	const text, remedy = "%s=%s has Istio's proxy of the node take the pod's calls, and two proxies cannot both have them", "remove the label, or give the pod the label " + key + ": none"
+	if own, ok := p.pod.Labels[key]; ok && own == mode {
+		p.refuse(dialect.Child("metadata.labels", key), fmt.Sprintf(text, key, mode), remedy)
+	} else if !ok && p.namespace.Labels[key] == mode {
+		p.refuse("", fmt.Sprintf("the namespace's label "+text, key, mode), remedy)
+	}
 }
 
 func (p *plan) container(c *corev1.Container, field string) {

@@ -145,6 +145,33 @@ func TestCheckFinds(t *testing.T) {
 	}
 }
 
+// Of pods without a proxy, those are named that would get one if they were made now: by other meshes' words too, where these are adopted
+// and nobody else injects by them.
+func TestCheckAdopted(t *testing.T) {
+	const missing = "warning: proxies: every pod that is to have one has one: not "
+	for _, x := range []struct{ name, namespace, settings, webhook, want string }{
+		{"not adopted", `"labels":{"istio-injection":"enabled"}`, "", "", ""},
+		{"Istio's", `"labels":{"istio-injection":"enabled"}`, "inject.adopt=true", "", missing + "old/web"},
+		{"Istio is still there", `"labels":{"istio-injection":"enabled"}`, "inject.adopt=true", "istio-sidecar-injector", ""},
+		{"Linkerd's", `"annotations":{"linkerd.io/inject":"enabled"}`, "inject.adopt=true", "", missing + "old/web"},
+		{"weft's", `"labels":{"weft.dev/inject":"enabled"}`, "", "istio-sidecar-injector", missing + "old/web"},
+	} {
+		f := healthy(t)
+		if x.settings != "" {
+			installed(t, f, x.settings)
+			f.trust(bundle(t, now.AddDate(5, 0, 0)))
+		}
+		f.put(object(t, `{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"old",`+x.namespace+`}}`))
+		f.put(pod(t, "old/web", "", false))
+		if x.webhook != "" {
+			f.put(object(t, `{"apiVersion":"admissionregistration.k8s.io/v1","kind":"MutatingWebhookConfiguration","metadata":{"name":"`+x.webhook+`"}}`))
+		}
+		if got := check(t, f); x.want == "" && strings.Contains(got, missing) || !strings.Contains(got, x.want+"\n") {
+			t.Errorf("%s: want %q:\n%s", x.name, x.want, got)
+		}
+	}
+}
+
 // With the CNI plugin, every node is to have it.
 func TestCheckNodes(t *testing.T) {
 	set := dialect.Key{Group: "apps", Kind: "DaemonSet", Namespace: DefaultNamespace, Name: daemon}

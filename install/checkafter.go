@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/weft-mesh/weft/dialect"
 	"github.com/weft-mesh/weft/inject"
 )
@@ -53,11 +55,7 @@ func (r *checks) controlPlane(ctx context.Context, d map[string]any) {
 // nodes looks at what redirects pods that have no container for it.
 func (r *checks) nodes(ctx context.Context) {
 	const what = "weft-node is available on every node"
-	o, err := r.c.Get(ctx, dialect.Key{Kind: "ConfigMap", Namespace: r.o.Namespace, Name: injector})
-	var options inject.Options
-	if err == nil {
-		options, err = inject.ParseOptions([]byte(text(o, "data", "inject.yaml")))
-	}
+	options, err := r.options(ctx)
 	if err != nil {
 		r.fail(nodes, what, err.Error(), "weft upgrade, or weft install | kubectl apply -f -, makes it anew")
 		return
@@ -76,6 +74,19 @@ func (r *checks) nodes(ctx context.Context) {
 	} else {
 		r.ok(nodes, what, state)
 	}
+}
+
+// options are those of injection, as the cluster has them.
+func (r *checks) options(ctx context.Context) (inject.Options, error) {
+	o, err := r.c.Get(ctx, dialect.Key{Kind: "ConfigMap", Namespace: r.o.Namespace, Name: injector})
+	if err != nil {
+		return inject.Options{}, err
+	}
+	options, err := inject.ParseOptions([]byte(text(o, "data", "inject.yaml")))
+	if err == nil && options.Adopt {
+		options.Foreign, err = Foreign(ctx, r.c)
+	}
+	return options, err
 }
 
 // leader is the replica that writes.
@@ -171,26 +182,46 @@ func (r *checks) reach(ctx context.Context, available bool) {
 func (r *checks) proxies(ctx context.Context) {
 	pods, err := r.c.List(ctx, dialect.Key{Kind: "Pod"}, "")
 	if err == nil {
-		var asks map[string]bool
-		if asks, err = r.asking(ctx); err == nil {
-			r.pods(pods, asks)
+		var wants func(p map[string]any) bool
+		if wants, err = r.wants(ctx); err == nil {
+			r.pods(pods, wants)
 			return
 		}
 	}
 	r.fail(proxies, "pods can be read", err.Error(), "")
 }
 
-// asking are the namespaces that ask for the mesh.
-func (r *checks) asking(ctx context.Context) (map[string]bool, error) {
-	list, err := r.c.List(ctx, dialect.Key{Kind: "Namespace"}, inject.Label+"=enabled")
-	out := map[string]bool{}
-	for _, n := range list {
-		out[text(n, "metadata", "name")] = true
+// wants returns what says whether a pod is to have a proxy.
+func (r *checks) wants(ctx context.Context) (func(pod map[string]any) bool, error) {
+	o, err := r.options(ctx)
+	if err != nil {
+		o = inject.Options{Namespace: r.o.Namespace} // nodes says what is wrong with them
 	}
-	return out, err
+	list, err := r.c.List(ctx, dialect.Key{Kind: "Namespace"}, "")
+	namespaces := map[string]inject.Namespace{}
+	for _, n := range list {
+		name := text(n, "metadata", "name")
+		namespaces[name] = inject.Namespace{Name: name, Labels: texts(n, "metadata", "labels"), Annotations: texts(n, "metadata", "annotations")}
+	}
+	return func(p map[string]any) bool {
+		var pod corev1.Pod
+		pod.Labels, pod.Annotations = texts(p, "metadata", "labels"), texts(p, "metadata", "annotations")
+		pod.Spec.HostNetwork, _ = at[bool](p, "spec", "hostNetwork")
+		return inject.Wants(&pod, namespaces[text(p, "metadata", "namespace")], o)
+	}, err
 }
 
-func (r *checks) pods(pods []map[string]any, asks map[string]bool) {
+// texts are the texts of a map at a path.
+func texts(tree any, path ...string) map[string]string {
+	m, _ := at[map[string]any](tree, path...)
+	out := make(map[string]string, len(m))
+	for k, v := range m {
+		out[k], _ = v.(string)
+	}
+	return out
+}
+
+func (r *checks) pods(pods []map[string]any, wants func(map[string]any) bool) {
 	var all, old, down, without []string
 	for _, p := range pods {
 		name := text(p, "metadata", "namespace") + "/" + text(p, "metadata", "name")
@@ -199,7 +230,7 @@ func (r *checks) pods(pods []map[string]any, asks map[string]bool) {
 		switch {
 		case phase == "Succeeded" || phase == "Failed" || text(p, "metadata", "deletionTimestamp") != "":
 		case by == "":
-			if wants(p, asks) {
+			if wants(p) {
 				without = append(without, name)
 			}
 		default:
@@ -230,13 +261,6 @@ func (r *checks) list(state State, what string, bad []string, otherwise, remedy 
 		detail += fmt.Sprintf(" and %d more", n-shown)
 	}
 	r.out = append(r.out, Result{Part: proxies, What: what, State: state, Detail: "not " + detail, Remedy: remedy})
-}
-
-// wants says whether a pod without a proxy is to have one. One with hostNetwork never is.
-func wants(p map[string]any, asks map[string]bool) bool {
-	host, _ := at[bool](p, "spec", "hostNetwork")
-	word := text(p, "metadata", "labels", inject.Label)
-	return !host && (word == "enabled" || word == "" && asks[text(p, "metadata", "namespace")])
 }
 
 // started says whether a pod's proxy has become ready once.
