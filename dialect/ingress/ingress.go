@@ -103,12 +103,18 @@ func (r *reader) classOf(o *dialect.Object, spec *networkingv1.IngressSpec) (c c
 		c = class{r.View.Get(group, "IngressClass", "", name)}
 		return c, ours(c.object)
 	}
+	c = r.defaultClass()
+	return c, c.object != nil && ours(c.object)
+}
+
+// defaultClass is that of Ingresses that name none; one without an object: there is none.
+func (r *reader) defaultClass() (c class) {
 	for _, x := range r.View.List(group, "IngressClass", "") {
 		if x.Annotations[classAnnotation] == "true" { // of several the newest, as the API server has it
 			c = class{x}
 		}
 	}
-	return c, c.object != nil && ours(c.object)
+	return c
 }
 
 func lowerClass(o *dialect.Object, v dialect.View) (part mesh.Part, found []mesh.Finding) {

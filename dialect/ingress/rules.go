@@ -1,6 +1,7 @@
 package ingress
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -58,9 +59,11 @@ func lowerIngress(o *dialect.Object, v dialect.View) (part mesh.Part, found []me
 		x, field := &spec.Rules[i], dialect.Index("spec.rules", i)
 		r.checkHost(field+".host", x.Host)
 		host := strings.ToLower(x.Host)
+		r.tellOthers(field+".host", host, c)
 		add(host, r.rules(field, host, x.HTTP, spec.DefaultBackend))
 	}
 	if b := spec.DefaultBackend; b != nil {
+		r.tellOthers("spec.defaultBackend", "", c)
 		add("", []mesh.Rule{r.rule("spec.defaultBackend", match.Request{}, b)})
 	}
 	if r.Refused() {
@@ -88,6 +91,39 @@ func (r *reader) tellAnnotations() {
 		domain, _, _ := strings.Cut(key, "/")
 		if key != oldAnnotation && (strings.Contains(domain, "ingress") || strings.HasPrefix(domain, "haproxy") || strings.HasPrefix(domain, "traefik") || strings.HasPrefix(domain, "alb.")) {
 			r.Warn(dialect.Child("metadata.annotations", key), "it is another controller's word: weft does not act on it", "write an HTTPRoute of the Gateway API, which can say more than an Ingress")
+		}
+	}
+}
+
+// byHost finds the Ingresses with rules for a host: as the class that they name, which may be empty, a blank, and the host, which may be too.
+var byHost = &dialect.Lookup{Group: group, Kind: "Ingress", Keys: func(o *dialect.Object) (keys []string) {
+	var spec networkingv1.IngressSpec
+	if dialect.DecodeField(o, "spec", &spec) != nil {
+		return nil
+	}
+	name := nameOf(o, &spec) + " "
+	for i := range spec.Rules {
+		keys = append(keys, name+strings.ToLower(spec.Rules[i].Host))
+	}
+	if spec.DefaultBackend != nil {
+		keys = append(keys, name)
+	}
+	return keys
+}}
+
+// tellOthers warns of a host that another namespace's Ingress of the class has too: whoever may write one there decides about calls to it.
+func (r *reader) tellOthers(field, host string, c class) {
+	names := []string{c.object.Name}
+	if d := r.defaultClass(); d.object != nil && d.object.Key() == c.object.Key() {
+		names = append(names, "")
+	}
+	for _, name := range names {
+		for _, o := range r.View.Find(byHost, name+" "+host) {
+			if o.Namespace != r.Object.Namespace {
+				r.Warn(field, fmt.Sprintf("the Ingress %s/%s, of another namespace, has rules for %s too: each call goes by the longest path of both, and of two that are alike by the older one's",
+					o.Namespace, o.Name, cmp.Or(host, "all hosts")), "have one namespace alone write Ingresses for a host")
+				return
+			}
 		}
 	}
 }
