@@ -50,7 +50,7 @@ Exit code: 0 nothing worse than a warning, 1 errors: an object is not in force, 
 		Example: "  weft analyze mesh/\n  weft analyze -q mesh/ other.yaml\n  weft analyze -o json mesh/ | jq '.[] | select(.accepted | not)'",
 		Args:    atLeast("files or directories"),
 		RunE: func(c *cobra.Command, paths []string) error {
-			v, err := loadPaths(paths, nil)
+			v, err := loadPaths(paths, nil, func(*dialect.Object) {})
 			if err != nil {
 				return err
 			}
@@ -71,14 +71,17 @@ Exit code: 0 nothing worse than a warning, 1 errors: an object is not in force, 
 	return c
 }
 
-// loadPaths makes a mesh of files and of workloads as if they ran.
-func loadPaths(paths []string, workloads []*control.Workload) (*control.View, error) {
+// loadPaths makes a mesh of files and of workloads as if they ran. change sees each object before it counts.
+func loadPaths(paths []string, workloads []*control.Workload, change func(*dialect.Object)) (*control.View, error) {
 	if err := readable(paths); err != nil {
 		return nil, err
 	}
 	objects, found := files.Load(files.Options{Paths: paths, Kinds: all.Kinds(defaultTrustDomain)})
 	if len(objects) == 0 && len(found) == 0 {
 		return nil, errors.New("there is no object in " + fmt.Sprint(paths) + "; files end in .yaml, .yml or .json")
+	}
+	for _, o := range objects {
+		change(o)
 	}
 	return control.Load(defaultTrustDomain, objects, found, workloads), nil
 }

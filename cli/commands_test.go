@@ -85,6 +85,7 @@ func TestWrongUse(t *testing.T) {
 		"explain --from a --to b":               "--to",
 		"explain --from a --to ftp://b":         "http, grpc or tcp",
 		"explain --from a --to http://b -H bad": "-H",
+		"explain --injected --from a --to http://b": "name these by -f",
 	} {
 		code, out, errs := weft(t, strings.Fields(args)...)
 		if code != 2 || out != "" || !strings.HasPrefix(errs, "weft: ") || !strings.Contains(errs, says) || strings.Count(errs, "\n") != 1 {
@@ -247,6 +248,41 @@ reviews
 		t.Fatalf("exit code %d: %s", code, errs)
 	}
 	contains(t, "explain", out, "25% of calls: 418 reviews because", "75% of calls: 200 reviews because")
+}
+
+// Of a cluster whose pods are not in the mesh yet, explain says on request what would be if they were; not of those that decline.
+func TestExplainInjected(t *testing.T) {
+	pod := func(name, more string) string {
+		return fmt.Sprintf("---\napiVersion: v1\nkind: Pod\nmetadata: {name: %s, labels: {app: %s%s}}\nspec: {containers: [{name: app, ports: [{containerPort: 80}]}]}\n"+
+			"status: {phase: Running, podIP: 10.1.0.%d, conditions: [{type: Ready, status: \"True\"}]}\n", name, name, more, len(name))
+	}
+	yaml := write(t, filepath.Join(t.TempDir(), "cluster.yaml"), `apiVersion: v1
+kind: Service
+metadata: {name: api}
+spec: {clusterIP: 10.0.0.1, selector: {app: api}, ports: [{name: http, port: 80}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: aside}
+spec: {clusterIP: 10.0.0.2, selector: {app: aside}, ports: [{name: http, port: 80}]}
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: api}
+spec: {selector: {matchLabels: {app: api}}, rules: [{from: [{source: {namespaces: [default]}}]}]}
+`+pod("api", "")+pod("web1", "")+pod("aside", ", weft.dev/inject: disabled"))
+	for _, x := range []struct {
+		to   string
+		args []string
+		want string
+	}{
+		{"api", nil, "it has no proxy, so nothing judges the call"},
+		{"api", []string{"--injected"}, "200 api because AuthorizationPolicy default/api"},
+		{"aside", []string{"--injected"}, "it has no proxy, so nothing judges the call"},
+	} {
+		_, out, errs := weft(t, append([]string{"explain", "-f", yaml, "--from", "web1", "--to", "http://" + x.to + "/"}, x.args...)...)
+		contains(t, x.to+strings.Join(x.args, ""), out+errs, x.want)
+	}
 }
 
 // Explain says the same of a call, whoever it asks: a transcript, files with Pods in them, or the running control plane.

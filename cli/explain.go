@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"net/url"
 	"os"
@@ -17,14 +18,16 @@ import (
 	"github.com/weft-mesh/weft/compile"
 	"github.com/weft-mesh/weft/control"
 	"github.com/weft-mesh/weft/decision"
+	"github.com/weft-mesh/weft/dialect"
 	"github.com/weft-mesh/weft/explain"
+	"github.com/weft-mesh/weft/inject"
 	"github.com/weft-mesh/weft/traffic"
 )
 
 type explainFlags struct {
 	state, output, from, to, method, at, gateway string
 	files, header                                []string
-	considered                                   bool
+	considered, injected                         bool
 }
 
 func explainCommand() *cobra.Command {
@@ -34,10 +37,12 @@ func explainCommand() *cobra.Command {
 		Short: "Say what would happen to a call, and which object and rule decides each step",
 		Long: `Explain runs a call that is not made through the code that proxies run, and prints what is decided on its way: route,
 rule, backend, timeouts and retries, the policies of both sides. Without -f it asks the running control plane; with -f it reads
-a transcript, which says which workloads are taken to run, or files and directories with Pods among them.`,
+a transcript, which says which workloads are taken to run, or files and directories with Pods among them, as kubectl get -o yaml
+prints them.`,
 		Example: `  weft explain --from productpage --to http://reviews:9080/reviews/1 -H 'end-user: jason'
   weft explain --from productpage --to http://reviews:9080/ --considered
   weft explain -f mesh.txtar --from frontend --to http://backend/api
+  weft explain -f cluster.yaml --injected --from shop/web --to http://api.shop/
   weft explain --from orders --to tcp://database:5432
   weft explain --from outside --at 192.0.2.7 --to http://productpage:9080/productpage
   weft explain --from outside --gateway default/shop --to https://shop.example/`,
@@ -57,6 +62,7 @@ a transcript, which says which workloads are taken to run, or files and director
 	c.Flags().StringArrayVarP(&f.header, "header", "H", nil, "header, as 'name: value'; may be given again")
 	c.Flags().StringArrayVarP(&f.files, "file", "f", nil, "transcript (.txtar), or files and directories, to read instead of asking the control plane; may be given again")
 	c.Flags().BoolVar(&f.considered, "considered", false, "also print the rules that were looked at and passed over")
+	c.Flags().BoolVar(&f.injected, "injected", false, "with -f: take Pods that have no proxy to have one, as after they are put into the mesh")
 	c.Flags().StringVar(&f.at, "at", "", "address that a call from outside comes from; it is to be said where a policy asks for it")
 	required(c, "from", "to")
 	stateFlag(c, &f.state)
@@ -139,6 +145,9 @@ func (f *explainFlags) run(c *cobra.Command) ([]explain.Branch, error) {
 	if err != nil {
 		return nil, err
 	}
+	if f.injected && len(f.files) == 0 {
+		return nil, errors.New("--injected is for the Pods of files: name these by -f")
+	}
 	if len(f.files) > 0 {
 		return f.offline(call)
 	}
@@ -162,7 +171,7 @@ func (f *explainFlags) offline(call *transcript.Call) ([]explain.Branch, error) 
 // load reads a transcript, which says which workloads are taken to run, or configuration with Pods in it.
 func (f *explainFlags) load() (*control.View, error) {
 	if !slices.ContainsFunc(f.files, func(path string) bool { return strings.HasSuffix(path, ".txtar") }) {
-		return loadPaths(f.files, f.proxies())
+		return loadPaths(f.files, f.proxies(), f.asIf)
 	}
 	if len(f.files) > 1 {
 		return nil, errors.New("-f takes one transcript, or files and directories of configuration")
@@ -176,6 +185,20 @@ func (f *explainFlags) load() (*control.View, error) {
 		return nil, err
 	}
 	return t.Load(), nil
+}
+
+// asIf gives Pods the proxy that they are to be taken to have.
+func (f *explainFlags) asIf(o *dialect.Object) {
+	if !f.injected || o.Group != "" || o.Kind != "Pod" || o.Labels[inject.Label] == "disabled" || o.Annotations[dialect.Tunnel] != "" {
+		return
+	}
+	spec, _ := o.Tree["spec"].(map[string]any)
+	if host, _ := spec["hostNetwork"].(bool); host {
+		return
+	}
+	notes := map[string]string{dialect.Tunnel: fmt.Sprintf(":%d", traffic.TunnelPort)}
+	maps.Copy(notes, o.Annotations)
+	o.Annotations = notes
 }
 
 // proxies is one of the gateway that the call comes to, as if it ran.
