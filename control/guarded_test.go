@@ -16,16 +16,17 @@ import (
 
 // bad are objects of each kind that says who may call, each with a mistake, and the field that it is in.
 var bad = map[string]string{
-	`{apiVersion: security.istio.io/v1, kind: AuthorizationPolicy, metadata: {name: x}, spec: {action: DENY, rules: many}}`:                                    "spec.rules",
-	`{apiVersion: security.istio.io/v1, kind: PeerAuthentication, metadata: {name: x}, spec: {mtls: {mode: STRICTEST}}}`:                                       "spec.mtls.mode",
-	`{apiVersion: policy.linkerd.io/v1beta3, kind: Server, metadata: {name: x}, spec: {podSelector: {}}}`:                                                      "spec.port",
-	`{apiVersion: policy.linkerd.io/v1alpha1, kind: AuthorizationPolicy, metadata: {name: x}, spec: {requiredAuthenticationRefs: []}}`:                         "spec.targetRef",
-	`{apiVersion: policy.linkerd.io/v1beta1, kind: ServerAuthorization, metadata: {name: x}, spec: {server: {name: a}}}`:                                       "spec.client",
-	`{apiVersion: policy.linkerd.io/v1alpha1, kind: MeshTLSAuthentication, metadata: {name: x}, spec: {}}`:                                                     "spec",
-	`{apiVersion: policy.linkerd.io/v1alpha1, kind: NetworkAuthentication, metadata: {name: x}, spec: {networks: [{cidr: everywhere}]}}`:                       "spec.networks[0].cidr",
-	`{apiVersion: cilium.io/v2, kind: CiliumNetworkPolicy, metadata: {name: x}, spec: {endpointSelector: {}, ingressDeny: [{fromEntities: many}]}}`:            "spec.ingressDeny[0].fromEntities",
-	`{apiVersion: cilium.io/v2, kind: CiliumClusterwideNetworkPolicy, metadata: {name: x}, spec: {endpointSelector: {}, ingressDeny: [{fromEntities: many}]}}`: "spec.ingressDeny[0].fromEntities",
-	`{apiVersion: cilium.io/v2, kind: CiliumCIDRGroup, metadata: {name: x}, spec: {externalCIDRs: [everywhere]}}`:                                              "spec.externalCIDRs[0]",
+	`{apiVersion: security.istio.io/v1, kind: AuthorizationPolicy, metadata: {name: x}, spec: {action: DENY, rules: many}}`:                                            "spec.rules",
+	`{apiVersion: security.istio.io/v1, kind: PeerAuthentication, metadata: {name: x}, spec: {mtls: {mode: STRICTEST}}}`:                                               "spec.mtls.mode",
+	`{apiVersion: policy.linkerd.io/v1beta3, kind: Server, metadata: {name: x}, spec: {podSelector: {}}}`:                                                              "spec.port",
+	`{apiVersion: policy.linkerd.io/v1alpha1, kind: AuthorizationPolicy, metadata: {name: x}, spec: {requiredAuthenticationRefs: []}}`:                                 "spec.targetRef",
+	`{apiVersion: policy.linkerd.io/v1beta1, kind: ServerAuthorization, metadata: {name: x}, spec: {server: {name: a}}}`:                                               "spec.client",
+	`{apiVersion: policy.linkerd.io/v1alpha1, kind: MeshTLSAuthentication, metadata: {name: x}, spec: {}}`:                                                             "spec",
+	`{apiVersion: policy.linkerd.io/v1alpha1, kind: NetworkAuthentication, metadata: {name: x}, spec: {networks: [{cidr: everywhere}]}}`:                               "spec.networks[0].cidr",
+	`{apiVersion: policy.linkerd.io/v1beta3, kind: HTTPRoute, metadata: {name: x}, spec: {parentRefs: [{group: policy.linkerd.io, kind: Server, name: a, port: 80}]}}`: "spec.parentRefs[0].port",
+	`{apiVersion: cilium.io/v2, kind: CiliumNetworkPolicy, metadata: {name: x}, spec: {endpointSelector: {}, ingressDeny: [{fromEntities: many}]}}`:                    "spec.ingressDeny[0].fromEntities",
+	`{apiVersion: cilium.io/v2, kind: CiliumClusterwideNetworkPolicy, metadata: {name: x}, spec: {endpointSelector: {}, ingressDeny: [{fromEntities: many}]}}`:         "spec.ingressDeny[0].fromEntities",
+	`{apiVersion: cilium.io/v2, kind: CiliumCIDRGroup, metadata: {name: x}, spec: {externalCIDRs: [everywhere]}}`:                                                      "spec.externalCIDRs[0]",
 	// Of a kind that is misspelled.
 	`{apiVersion: security.istio.io/v1, kind: AuthorizationPolic, metadata: {name: x}, spec: {}}`:   "did you mean AuthorizationPolicy?",
 	`{apiVersion: security.istio.oi/v1, kind: AuthorizationPolicy, metadata: {name: x}, spec: {}}`:  "did you mean apiVersion: security.istio.io/v1",

@@ -43,6 +43,11 @@ func (c *Conditions) Set(kind string, holds bool, reason, message string) {
 	c.put(kind, holds, map[string]any{"reason": reason, "message": message, "observedGeneration": c.generation})
 }
 
+// Say is Set for kinds whose conditions have no field for the generation.
+func (c *Conditions) Say(kind string, holds bool, reason, message string) {
+	c.put(kind, holds, map[string]any{"reason": reason, "message": message})
+}
+
 func (c *Conditions) put(kind string, holds bool, now map[string]any) {
 	status := map[bool]string{true: "True", false: "False"}[holds]
 	now["type"], now["status"], now["lastTransitionTime"] = kind, status, c.now
@@ -90,7 +95,7 @@ func (d Verdict) Status(o *Object, _ View, found []mesh.Finding) Status {
 			c.Set(d.Condition, holds, reason, message)
 			status["observedGeneration"] = max(c.generation, integer(was["observedGeneration"]))
 		} else {
-			c.put(d.Condition, holds, map[string]any{"reason": reason, "message": message})
+			c.Say(d.Condition, holds, reason, message)
 		}
 		status["conditions"] = c.List
 		return status

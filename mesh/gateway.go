@@ -260,7 +260,7 @@ func (s *Snapshot) Entering(g *Gateway, l *Listener) (out []Hosted) {
 			slices.SortStableFunc(out[i].Rules, func(a, b Rule) int { return yes(!a.Everything(), !b.Everything()) })
 			continue
 		}
-		slices.SortStableFunc(out[i].Rules, moreSpecific)
+		slices.SortStableFunc(out[i].Rules, MoreSpecific)
 	}
 	slices.SortStableFunc(out, func(a, b Hosted) int { return MoreSpecificHost(a.Host, b.Host) })
 	return out

@@ -134,6 +134,10 @@ func join(e authz.Engine, a *Authorization, w *Workload, datagrams bool) authz.E
 				continue
 			}
 		}
+		if a.Exclusive { // it has the port for itself, and may say in which order its tiers are asked
+			e.Tiers = append(e.Tiers, t)
+			continue
+		}
 		at, same := slices.BinarySearchFunc(e.Tiers, t, authz.Order)
 		if !same {
 			e.Tiers = slices.Insert(e.Tiers, at, authz.Tier{Effect: t.Effect})

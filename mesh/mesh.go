@@ -47,6 +47,8 @@ type Rule struct {
 
 	Caller *match.Caller // whose calls; compile evaluates it for each class of callers, so it stays at home
 	Port   uint16        // of the service; 0: all; likewise
+
+	Hostname string // of its route, which its Matches ask for; of rules that are sorted, those for a narrower one come first; likewise
 }
 
 // Backend is a weighted destination of a rule. A target without a port means the port that was called.
@@ -249,7 +251,7 @@ type Authorization struct {
 	NotAccounts   []string
 	Selector      match.Selector
 	Port          string // number or name of the workload's port; set: an engine for that port alone
-	Exclusive     bool   // of those that select the same port, the oldest alone counts
+	Exclusive     bool   // of those that select the same port, the oldest alone counts, and its tiers are asked in their order
 	Tiers         []authz.Tier
 	Named         []Named       // further rules, each for calls to one port
 	Closes        *decision.Ref // what denies when no tier decides

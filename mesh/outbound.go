@@ -107,7 +107,7 @@ func rulesFor(routes []*Route, port uint16, c Caller) (rules []Rule) {
 		rules = append(rules, rulesOf(r.Rules, port, c)...)
 	}
 	if routes[0].Pooled {
-		slices.SortStableFunc(rules, moreSpecific)
+		slices.SortStableFunc(rules, MoreSpecific)
 	}
 	return rules
 }
@@ -121,11 +121,11 @@ func rulesOf(all []Rule, port uint16, c Caller) (rules []Rule) {
 	return rules
 }
 
-// moreSpecific is the precedence of the Gateway API among rules of one match each (HTTPRouteRule.matches): an exact path, the
-// longer prefix, a method, more headers, more query parameters. A regular expression comes after every prefix.
-func moreSpecific(a, b Rule) int {
+// MoreSpecific is the precedence of the Gateway API among rules of one match each (HTTPRouteRule.matches): the narrower hostname of a route,
+// an exact path, the longer prefix, a method, more headers, more query parameters. A regular expression comes after every prefix.
+func MoreSpecific(a, b Rule) int {
 	x, y := specificity(&a), specificity(&b)
-	return slices.Compare(y[:], x[:])
+	return cmp.Or(MoreSpecificHost(a.Hostname, b.Hostname), slices.Compare(y[:], x[:]))
 }
 
 func specificity(r *Rule) (s [5]int) {

@@ -168,6 +168,9 @@ func (r *reader) entries(refs []v1.ParentReference, hostnames []v1.Hostname) (ou
 	for i := range hostnames {
 		r.checkHost(dialect.Index("spec.hostnames", i), string(hostnames[i]))
 	}
+	if r.policy {
+		return nil // Gateways take the Gateway API's routes alone: see parent
+	}
 	for i := range refs {
 		if !isGateway(&refs[i]) {
 			continue

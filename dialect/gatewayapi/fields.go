@@ -54,7 +54,7 @@ func filterFields(path string) []string {
 func httpRouteKind() dialect.Kind {
 	k := kind[v1.HTTPRoute]("HTTPRoute", "v1", "v1beta1", "v1alpha2")
 	common(&k)
-	k.Lower, k.Status = httpRoute, statusOfRoute
+	k.Lower, k.Status, k.Annotations = httpRoute, statusOfRoute, dialect.CallNotes(true, false)
 	path := []string{"path.type", "path.replaceFullPath", "path.replacePrefixMatch"}
 	k.Fields = slices.Concat(k.Fields,
 		dialect.Below(rules+".matches[]", "path.type", "path.value", "method"),
@@ -86,7 +86,7 @@ func httpRouteKind() dialect.Kind {
 func grpcRouteKind() dialect.Kind {
 	k := kind[v1.GRPCRoute]("GRPCRoute", "v1", "v1alpha2")
 	common(&k)
-	k.Lower, k.Status = grpcRoute, statusOfRoute
+	k.Lower, k.Status, k.Annotations = grpcRoute, statusOfRoute, dialect.CallNotes(false, true)
 	k.Fields = slices.Concat(k.Fields, dialect.Below(rules+".matches[].method", "type", "service", "method"),
 		dialect.Below(rules+".matches[].headers[]", "type", "name", "value"))
 	k.Schema.SetEnum(rules+".matches[].method.type", "Exact", "RegularExpression").

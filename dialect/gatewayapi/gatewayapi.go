@@ -22,9 +22,13 @@ type reader struct {
 	dialect.Reader
 	entering bool                // what is lowered is for calls that come by a gateway: backends in other namespaces need a grant
 	read     map[string]*gateway // Gateways that were looked at
+	policy   bool                // the object is a route of Linkerd's own
 	lost     verdict             // why the first of the backends that cannot be had cannot, in the reasons of ResolvedRefs
 }
 
 func newReader(o *dialect.Object, v dialect.View) *reader {
+	if o.Group == policyGroup {
+		return &reader{Reader: dialect.NewReader(decision.Linkerd, o, v), policy: true}
+	}
 	return &reader{Reader: dialect.NewReader(decision.GatewayAPI, o, v)}
 }

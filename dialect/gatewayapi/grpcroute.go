@@ -18,13 +18,17 @@ func grpcRoute(o *dialect.Object, v dialect.View) (part mesh.Part, found []mesh.
 	if !r.Spec(&spec) {
 		return part, r.Found
 	}
-	var list []rule
 	parents := r.attach(spec.ParentRefs)
-	for i := range spec.Rules {
-		list = append(list, r.grpcRule(dialect.Index("spec.rules", i), &spec.Rules[i]))
-	}
+	list := r.noted(r.grpcRules(spec.Rules), len(parents) > 0)
 	part = r.part(parents, r.entries(spec.ParentRefs, spec.Hostnames), spec.Hostnames, list)
 	return part, r.Found
+}
+
+func (r *reader) grpcRules(rules []v1.GRPCRouteRule) (list []rule) {
+	for i := range rules {
+		list = append(list, r.grpcRule(dialect.Index("spec.rules", i), &rules[i]))
+	}
+	return list
 }
 
 func (r *reader) grpcRule(field string, x *v1.GRPCRouteRule) rule {

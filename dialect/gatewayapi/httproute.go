@@ -24,13 +24,20 @@ func httpRoute(o *dialect.Object, v dialect.View) (part mesh.Part, found []mesh.
 		return part, r.Found
 	}
 	parents := r.yield(r.attach(spec.ParentRefs))
-	var list []rule
-	for i := range spec.Rules {
-		list = append(list, r.httpRule(dialect.Index("spec.rules", i), &spec.Rules[i]))
-	}
+	list := r.noted(r.httpRules(spec.Rules), len(parents) > 0)
 	r.tellOrder(spec.Rules)
 	part = r.part(parents, r.entries(spec.ParentRefs, spec.Hostnames), spec.Hostnames, list)
 	return part, r.Found
+}
+
+func (r *reader) httpRules(rules []v1.HTTPRouteRule) (list []rule) {
+	if len(rules) == 0 && r.policy {
+		rules = []v1.HTTPRouteRule{{}} // as an API server fills it in
+	}
+	for i := range rules {
+		list = append(list, r.httpRule(dialect.Index("spec.rules", i), &rules[i]))
+	}
+	return list
 }
 
 func (r *reader) httpRule(field string, x *v1.HTTPRouteRule) rule {
@@ -187,6 +194,9 @@ func (r *reader) duration(field string, d *v1.Duration) time.Duration {
 		return 0
 	}
 	v, err := time.ParseDuration(string(*d))
+	if r.policy && err == nil && v >= 0 {
+		return v // Linkerd takes what Go takes
+	}
 	if err != nil || !duration.MatchString(string(*d)) {
 		r.Refuse(field, fmt.Sprintf("%q is not a duration of the Gateway API: whole numbers of h, m, s and ms", *d), `write 1500ms, say`)
 	}

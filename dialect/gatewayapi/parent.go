@@ -24,10 +24,13 @@ func (p parent) same(o parent) bool {
 // attach returns the parents that are Services.
 func (r *reader) attach(list []v1.ParentReference) (out []parent) {
 	if len(list) == 0 {
-		r.Warn("spec.parentRefs", "the route has no parent, so it has no effect", "name a Service, with group: \"\" and kind: Service, or a Gateway")
+		r.Warn("spec.parentRefs", "the route has no parent, so it has no effect", r.aParent())
+	}
+	if r.policy {
+		list = asLinkerd(list)
 	}
 	for i := range list {
-		if isGateway(&list[i]) {
+		if isGateway(&list[i]) && !r.policy {
 			continue // see entries
 		}
 		field := dialect.Index("spec.parentRefs", i)
@@ -50,14 +53,26 @@ func (r *reader) parent(field string, ref *v1.ParentReference) (p parent, ok boo
 	switch {
 	case g == "" && k == "Service":
 		return r.serviceParent(field, ref)
+	case isServer(ref) && (r.Object.Kind == "HTTPRoute" || r.Object.Kind == "GRPCRoute"):
+		if r.serverParent(field, ref) {
+			r.tellServed()
+		}
 	case k == "Service" && g == group:
 		r.Warn(field+".group", "without a group the parent is a Service of "+group+", which there is none: the route is not attached to it",
 			`write group: ""`)
 	default:
-		r.Warn(field, fmt.Sprintf("weft attaches routes to Services and Gateways alone: the route has no effect by the %s %s of %q", k, ref.Name, g),
-			`name a Service, with group: "" and kind: Service, or a Gateway`)
+		r.Warn(field, fmt.Sprintf("weft attaches routes to Services, Gateways and Linkerd's Servers alone: the route has no effect by the %s %s of %q", k, ref.Name, g),
+			r.aParent())
 	}
 	return p, false
+}
+
+// aParent says what a route of the object's kind can be attached to.
+func (r *reader) aParent() string {
+	if r.policy {
+		return "name a Service, with group: core and kind: Service, or a Server; a Gateway takes an HTTPRoute of gateway.networking.k8s.io"
+	}
+	return `name a Service, with group: "" and kind: Service, or a Gateway`
 }
 
 // serviceParent resolves a Service's port, by number, name, or both, which must agree then. "Headless" Services and those of
@@ -101,11 +116,16 @@ func refersTo(ref *v1.ParentReference) func(servicePort) bool {
 }
 
 // yield takes from an HTTPRoute the ports that a GRPCRoute of the same kind, producer's or consumer's, is attached to: only one type
-// of route applies to a port, and GRPCRoute comes first (GEP-1294, "Route types").
+// of route applies to a port, and GRPCRoute comes first (GEP-1294, "Route types"). That of Linkerd's gives way to the Gateway API's HTTPRoutes
+// too, as mesh would have it: here its status can say so.
 func (r *reader) yield(all []parent) (out []parent) {
 	for _, p := range all {
-		taken := map[uint16]string{}
-		for _, o := range r.View.Find(byParent["GRPCRoute"], referred("", "Service", p.service.namespace, p.service.name)) {
+		taken, key := map[uint16]string{}, referred("", "Service", p.service.namespace, p.service.name)
+		routes := r.View.Find(byParent["GRPCRoute"], key)
+		if r.policy {
+			routes = append(slices.Clip(routes), r.View.Find(byParent["HTTPRoute"], key)...)
+		}
+		for _, o := range routes {
 			p.claim(o, taken)
 		}
 		if len(taken) == 0 {
@@ -114,7 +134,7 @@ func (r *reader) yield(all []parent) (out []parent) {
 		}
 		for _, port := range p.each() {
 			if by, lost := taken[port]; lost {
-				r.Warn("spec.parentRefs", fmt.Sprintf("the GRPCRoute %s is attached to port %d of %v too, and comes first: this route has no effect there",
+				r.Warn("spec.parentRefs", fmt.Sprintf("the %s is attached to port %d of %v too, and comes first: this route has no effect there",
 					by, port, p.service), "")
 				continue
 			}
@@ -127,12 +147,12 @@ func (r *reader) yield(all []parent) (out []parent) {
 
 // claim notes the ports of p's Service that a GRPCRoute is attached to in the same role.
 func (p *parent) claim(o *dialect.Object, taken map[uint16]string) {
-	var spec v1.GRPCRouteSpec
-	if dialect.DecodeField(o, "spec", &spec) != nil {
+	x, ok := readRoute(o)
+	if !ok {
 		return
 	}
-	for i := range spec.ParentRefs {
-		ref := &spec.ParentRefs[i]
+	for i := range x.parents {
+		ref := &x.parents[i]
 		namespace := string(ptr.Deref(ref.Namespace, v1.Namespace(o.Namespace)))
 		consumer := ""
 		if namespace != o.Namespace {
@@ -144,7 +164,9 @@ func (p *parent) claim(o *dialect.Object, taken map[uint16]string) {
 		}
 		for _, port := range p.service.ports {
 			if refersTo(ref)(port) {
-				taken[port.number] = o.Namespace + "/" + o.Name
+				if taken[port.number] == "" {
+					taken[port.number] = o.Kind + " " + o.Namespace + "/" + o.Name
+				}
 			}
 		}
 	}

@@ -33,7 +33,7 @@ func TestParents(t *testing.T) {
 		{"a Gateway", `[{name: gateway}]`, nil, 0, "", mesh.Warning, "spec.parentRefs[0]", "there is no Gateway shop/gateway"},
 		{"a Gateway and a Service", `[{name: gateway}, {group: "", kind: Service, name: reviews}]`, []string{reviews}, 0, "",
 			mesh.Warning, "spec.parentRefs[0]", "there is no Gateway shop/gateway"},
-		{"something else", `[{group: example.io, kind: Mesh, name: m}]`, nil, 0, "", mesh.Warning, "spec.parentRefs[0]", "Services and Gateways alone"},
+		{"something else", `[{group: example.io, kind: Mesh, name: m}]`, nil, 0, "", mesh.Warning, "spec.parentRefs[0]", "Services, Gateways and Linkerd's Servers alone"},
 		// ""Headless" Services SHOULD NOT be supported as a parentRef"
 		{"headless", `[{group: "", kind: Service, name: headless}]`, nil, 0, "", mesh.Warning, "spec.parentRefs[0]", "no address of its own"},
 		{"outside", `[{group: "", kind: Service, name: outside}]`, nil, 0, "", mesh.Warning, "spec.parentRefs[0]", "ExternalName"},

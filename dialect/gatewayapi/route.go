@@ -49,17 +49,24 @@ func (r *reader) part(parents []parent, entries []entry, hostnames []v1.Hostname
 func (r *reader) serviceRoutes(parents []parent, hostnames []v1.Hostname, list []rule) (out []mesh.Route) {
 	before := len(r.Found)
 	lowered := r.rules(list)
+	if r.policy {
+		lowered = r.onHosts(lowered, hostnames)
+	}
 	if len(parents) == 0 {
 		r.Found = append(r.Found[:before], refusals(r.Found[before:])...)
 		return nil
 	}
-	if len(hostnames) > 0 { // GEP-1294, "hostnames field": "SHOULD NOT infer any functionality" from it
+	if len(hostnames) > 0 && !r.policy { // GEP-1294, "hostnames field": "SHOULD NOT infer any functionality" from it
 		r.Info("spec.hostnames", "for calls between services it has no meaning: the rules are for calls of any host",
 			"match on the header Host to tell hosts apart")
 	}
 	for _, p := range parents {
-		out = append(out, mesh.Route{Ref: r.Ref, Created: r.Object.Created, Host: p.service.host(), Port: p.port,
-			Rank: mesh.RankGatewayAPI, Consumer: p.consumer, Pooled: true, Rules: lowered})
+		x := mesh.Route{Ref: r.Ref, Created: r.Object.Created, Host: p.service.host(), Port: p.port,
+			Rank: mesh.RankGatewayAPI, Consumer: p.consumer, Pooled: true, Rules: lowered}
+		if r.policy {
+			x.Rank, x.Rules = mesh.RankLinkerdRoute, toParent(lowered, x.Host)
+		}
+		out = append(out, x)
 	}
 	return out
 }
@@ -132,6 +139,8 @@ func (r *reader) backends(x *rule, redirects bool) (list []mesh.Backend) {
 	switch {
 	case redirects && len(x.backends) > 0:
 		r.Refuse(x.field+".backendRefs", "a rule that redirects has no backends", "leave out one of them")
+	case !redirects && len(x.backends) == 0 && r.policy:
+		return []mesh.Backend{theParent}
 	case !redirects && len(x.backends) == 0:
 		r.Warn(x.field, "it has no backend: calls that match get 500", "add backendRefs")
 	case !redirects && total == 0:

@@ -356,6 +356,7 @@ func setAccepted(mine []*listener, found []mesh.Finding) verdict {
 // parentVerdict is what weft has to say of a parent of a route.
 type parentVerdict struct {
 	tree               map[string]any // the reference
+	served             bool           // by a Server, to whose calls a route's backends mean nothing
 	accepted, resolved verdict
 }
 
@@ -401,7 +402,7 @@ func judgeParent(x *routeOf, ref *v1.ParentReference, v dialect.View, found []me
 	}
 	r.lost, r.entering = verdict{}, isGateway(ref)
 	r.resolve()
-	p.tree, p.resolved = treeOf(ref), r.lost
+	p.tree, p.served, p.resolved = treeOf(ref), isServer(ref) || r.policy && isServer(&asLinkerd([]v1.ParentReference{*ref})[0]), r.lost
 	return p, true
 }
 
@@ -414,28 +415,57 @@ func (p *parentVerdict) status(o *dialect.Object, was []any, now time.Time) map[
 	}
 	c := dialect.ConditionsOf(o, before["conditions"], now)
 	judged(c, string(v1.RouteConditionAccepted), p.accepted, string(v1.RouteReasonAccepted), "the route is attached")
-	judged(c, string(v1.RouteConditionResolvedRefs), p.resolved, string(v1.RouteReasonResolvedRefs), "all that it refers to is there")
+	if !p.served {
+		judged(c, string(v1.RouteConditionResolvedRefs), p.resolved, string(v1.RouteReasonResolvedRefs), "all that it refers to is there")
+	}
 	return map[string]any{"parentRef": p.tree, "controllerName": Controller, "conditions": c.List}
 }
 
 // accepts says why a parent does not take the route; ours: it is weft's to say.
 func (r *reader) accepts(x *routeOf, ref *v1.ParentReference) (why verdict, ours bool) {
-	if isGateway(ref) {
+	if r.policy {
+		ref = &asLinkerd([]v1.ParentReference{*ref})[0]
+	}
+	if isGateway(ref) && !r.policy {
 		a := r.outdone(x, r.enter(x, ref))
 		return a.why, a.gateway != nil
 	}
-	if ptr.Deref(ref.Group, group) != "" || ptr.Deref(ref.Kind, "") != "Service" || x.object.Kind != "HTTPRoute" && x.object.Kind != "GRPCRoute" {
+	service := ptr.Deref(ref.Group, group) == "" && ptr.Deref(ref.Kind, "") == "Service"
+	if !service && !isServer(ref) || x.object.Kind != "HTTPRoute" && x.object.Kind != "GRPCRoute" {
 		return verdict{}, false
 	}
-	p, ok := r.parent("", ref)
-	if ok && x.object.Kind == "HTTPRoute" {
-		ok = len(r.yield([]parent{p})) > 0
+	if isServer(ref) {
+		if r.serverParent("", ref) {
+			return verdict{}, true
+		}
+		if x.object.Kind == "HTTPRoute" && r.heldByGRPC(string(ref.Name)) {
+			return r.unattached(conflicted), true
+		}
+		return r.unattached(v1.RouteReasonNoMatchingParent), true
 	}
-	if !ok && len(r.Found) > 0 {
-		f := r.Found[len(r.Found)-1]
-		return verdict{string(v1.RouteReasonNoMatchingParent), f.Text, f.Remedy}, true
+	p, ok := r.parent("", ref)
+	if !ok {
+		return r.unattached(v1.RouteReasonNoMatchingParent), true
+	}
+	if x.object.Kind == "HTTPRoute" && len(r.yield([]parent{p})) == 0 {
+		if r.policy {
+			return r.unattached(conflicted), true
+		}
+		return r.unattached(v1.RouteReasonNoMatchingParent), true
 	}
 	return verdict{}, true
+}
+
+// conflicted is Linkerd's word for that another kind of route comes first (policy-controller/k8s/status).
+const conflicted v1.RouteConditionReason = "RouteReasonConflicted"
+
+// unattached is why a parent does not take the route: the last that was found of it.
+func (r *reader) unattached(reason v1.RouteConditionReason) verdict {
+	if len(r.Found) == 0 {
+		return verdict{}
+	}
+	f := r.Found[len(r.Found)-1]
+	return verdict{string(reason), f.Text, f.Remedy}
 }
 
 // resolve looks for all that the route's rules refer to: lost says then what is not there.

@@ -2,10 +2,12 @@ package linkerd
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/dialect"
+	"github.com/weft-mesh/weft/dialect/gatewayapi"
 	"github.com/weft-mesh/weft/match"
 	"github.com/weft-mesh/weft/mesh"
 )
@@ -40,11 +42,14 @@ func authorizationPolicyKind(trustDomain string) dialect.Kind {
 
 // scope is what an AuthorizationPolicy is for.
 type scope struct {
-	server    string // its name
-	namespace bool   // every Server of the namespace
+	server    string      // its name
+	route     dialect.Key // a route that is attached to Servers; zero: none
+	namespace bool        // every Server of the namespace
 }
 
-func (s *scope) covers(server *dialect.Object) bool { return s.namespace || s.server == server.Name }
+func (s *scope) covers(server *dialect.Object) bool {
+	return s.namespace || s.server != "" && s.server == server.Name
+}
 
 // lowerPolicy finds what is wrong with an AuthorizationPolicy. What it allows is part of the Servers that it is for.
 func (r *reader) lowerPolicy() mesh.Part {
@@ -52,6 +57,8 @@ func (r *reader) lowerPolicy() mesh.Part {
 	servers := r.View.List(policyGroup, "Server", r.Object.Namespace)
 	switch {
 	case !ok || r.Refused():
+	case to.route != dialect.Key{}:
+		r.tellRoute(to.route)
 	case to.namespace && len(servers) == 0:
 		r.Warn("spec.targetRef", "there is no Server in the namespace "+r.Object.Namespace+": the policy has no effect", "a Server selects pods and one of their ports")
 	case !to.namespace && r.View.Get(policyGroup, "Server", r.Object.Namespace, to.server) == nil:
@@ -75,6 +82,23 @@ func (r *reader) authorizationPolicy() (to scope, from []match.Source, ok bool) 
 	return to, from, ok && found && some && !r.strays()
 }
 
+// tellRoute says why a policy for a route has no effect.
+func (r *reader) tellRoute(k dialect.Key) {
+	o := r.View.Get(k.Group, k.Kind, k.Namespace, k.Name)
+	if o == nil {
+		r.Warn("spec.targetRef.name", fmt.Sprintf("there is no %s %s of %s in the namespace %s: the policy has no effect", k.Kind, k.Name, k.Group, k.Namespace), "")
+		return
+	}
+	for _, s := range r.View.List(policyGroup, "Server", k.Namespace) {
+		list, _ := gatewayapi.ServedBy(r.View, s)
+		if slices.ContainsFunc(list, func(x gatewayapi.Served) bool { return x.Route.Key() == k }) {
+			return
+		}
+	}
+	r.Warn("spec.targetRef", fmt.Sprintf("the %s %s is attached to no Server: the policy has no effect", k.Kind, k.Name),
+		"name a Server among its parentRefs, with group: "+policyGroup+" and kind: Server")
+}
+
 func (r *reader) scope(t *target) (to scope, ok bool) {
 	switch {
 	case t.is(policyGroup, "Server"):
@@ -84,16 +108,19 @@ func (r *reader) scope(t *target) (to scope, ok bool) {
 			r.Refuse("spec.targetRef.name", fmt.Sprintf("a policy in the namespace %s can't be for %s", r.Object.Namespace, t.Name), "put the policy there")
 		}
 		return scope{namespace: true}, true
-	case t.is(policyGroup, "HTTPRoute"), t.is("gateway.networking.k8s.io", "HTTPRoute"), t.is("gateway.networking.k8s.io", "GRPCRoute"):
-		r.Warn("spec.targetRef", "not supported yet: a policy for a route lets nobody pass", "target the route's Server")
-		return to, false
+	case t.is(policyGroup, "HTTPRoute"):
+		return scope{route: dialect.Key{Group: policyGroup, Kind: "HTTPRoute", Namespace: r.Object.Namespace, Name: t.Name}}, true
+	case t.is(gatewayGroup, "HTTPRoute"):
+		return scope{route: dialect.Key{Group: gatewayGroup, Kind: "HTTPRoute", Namespace: r.Object.Namespace, Name: t.Name}}, true
+	case t.is(gatewayGroup, "GRPCRoute"):
+		return scope{route: dialect.Key{Group: gatewayGroup, Kind: "GRPCRoute", Namespace: r.Object.Namespace, Name: t.Name}}, true
 	case strings.EqualFold(t.Kind, "Server"):
 		r.Refuse("spec.targetRef.group", t.String()+" is not known", "write group: "+policyGroup)
 	case strings.EqualFold(t.Kind, "Service"):
 		r.Refuse("spec.targetRef.kind", "a policy is not for a Service", "write a Server that selects the pods of "+t.Name+
 			" and the port, and target it: {group: "+policyGroup+", kind: Server, name: "+t.Name+"}")
 	default:
-		r.Refuse("spec.targetRef.kind", "a policy is not for a "+t.String(), "it is for a Server of "+policyGroup+", or for a Namespace without a group")
+		r.Refuse("spec.targetRef.kind", "a policy is not for a "+t.String(), "it is for a Server of "+policyGroup+", for a route that is attached to one, or for a Namespace without a group")
 	}
 	return to, false
 }

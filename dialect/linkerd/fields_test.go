@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/weft-mesh/weft/dialect/dialecttest"
+	"github.com/weft-mesh/weft/dialect/linkerd"
 )
 
 // TestFieldsHaveTheEffectThatIsClaimed: every field that a kind lists changes what is made of the object, or of the Server that
@@ -14,5 +15,5 @@ func TestFieldsHaveTheEffectThatIsClaimed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dialecttest.CheckFields(t, kinds, string(sample))
+	dialecttest.CheckFields(t, linkerd.Kinds(td), string(sample))
 }

@@ -1,7 +1,7 @@
 // Package linkerd reads Linkerd's objects: ServiceProfiles of linkerd.io, and the inbound policy of policy.linkerd.io.
 //
-// A Server is the unit of authorization: its part holds all that the policies and authorizations which target it let pass, so
-// that one engine judges one port. Those other objects have no part of their own; reading them only finds what is wrong.
+// A Server is the unit of authorization: its part holds all that the policies and authorizations let pass which target it, or a route that
+// is attached to it, so that one engine judges one port. Those other objects have no part of their own; reading them only finds what is wrong.
 //
 // What Linkerd's admission refuses is an error, and the object is not in force. What it takes and then does not act on, as a
 // policy whose authentication is missing, is a warning, and grants nothing here either. Linkerd lets through what a pod sends to
@@ -15,12 +15,14 @@ import (
 
 	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/dialect"
+	"github.com/weft-mesh/weft/dialect/gatewayapi"
 	"github.com/weft-mesh/weft/mesh"
 )
 
 const (
 	profileGroup      = "linkerd.io"
 	policyGroup       = "policy.linkerd.io"
+	gatewayGroup      = "gateway.networking.k8s.io"
 	workloadGroup     = "workload.linkerd.io"
 	multiclusterGroup = "multicluster.linkerd.io"
 )
@@ -35,11 +37,10 @@ func Kinds(trustDomain string) []dialect.Kind {
 		dialect.Guard(meshTLSKind(trustDomain)),
 		dialect.Guard(networkKind(trustDomain)),
 
-		later(policyGroup, "HTTPLocalRateLimitPolicy", shape[rateLimitSpec](), "v1alpha1", "no calls are limited by it"),
-		later(policyGroup, "EgressNetwork", shape[egressSpec](), "v1alpha1",
-			"services outside of the mesh cannot be added yet, so calls to these addresses are neither routed nor restricted by it"),
-		later(policyGroup, "HTTPRoute", nil, "v1beta3 v1beta2 v1beta1 v1alpha1",
-			"routes of this group are not read; a service's can be written as HTTPRoute of gateway.networking.k8s.io"),
+		accepted(later(policyGroup, "HTTPLocalRateLimitPolicy", shape[rateLimitSpec](), "v1alpha1", "no calls are limited by it"), "targetRef"),
+		accepted(later(policyGroup, "EgressNetwork", shape[egressSpec](), "v1alpha1",
+			"services outside of the mesh cannot be added yet, so calls to these addresses are neither routed nor restricted by it")),
+		dialect.Guard(gatewayapi.LinkerdRoute()),
 		later(workloadGroup, "ExternalWorkload", nil, "v1beta1 v1alpha1", "workloads outside of the cluster cannot be added by it; weft run starts and registers them"),
 		later(multiclusterGroup, "Link", nil, "v1alpha3 v1alpha2 v1alpha1", "weft has one cluster yet"),
 	}

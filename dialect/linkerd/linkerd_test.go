@@ -2,12 +2,14 @@ package linkerd_test
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/dialect"
 	"github.com/weft-mesh/weft/dialect/dialecttest"
+	"github.com/weft-mesh/weft/dialect/gatewayapi"
 	"github.com/weft-mesh/weft/dialect/linkerd"
 	"github.com/weft-mesh/weft/identity"
 	"github.com/weft-mesh/weft/mesh"
@@ -16,8 +18,8 @@ import (
 
 const td = "cluster.local"
 
-// kinds are Linkerd's, and the core's Service, which is not lowered here.
-var kinds = append(linkerd.Kinds(td), dialect.Kind{Name: "Service", Versions: []string{"v1"}})
+// kinds are Linkerd's, the Gateway API's, whose routes Servers take, and the core's Service, which is not lowered here.
+var kinds = slices.Concat(linkerd.Kinds(td), gatewayapi.Kinds(td), []dialect.Kind{{Name: "Service", Versions: []string{"v1"}}})
 
 // books is the service of the tests' profiles.
 const books = "apiVersion: v1\nkind: Service\nmetadata: {name: books, namespace: shop}\n---\n"

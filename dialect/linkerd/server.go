@@ -13,6 +13,7 @@ import (
 
 	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/dialect"
+	"github.com/weft-mesh/weft/dialect/gatewayapi"
 	"github.com/weft-mesh/weft/feature/authz"
 	"github.com/weft-mesh/weft/match"
 	"github.com/weft-mesh/weft/mesh"
@@ -38,7 +39,7 @@ func serverKind(trustDomain string) dialect.Kind {
 		Lower: lowering(trustDomain, (*reader).server),
 		Unsupported: map[string]string{
 			"spec.externalWorkloadSelector": "workloads outside of the cluster cannot be added yet, so the Server selects none",
-			"spec.proxyProtocol":            "what the port is declared to speak by its name or appProtocol, else the first bytes of each connection, decides",
+			"spec.proxyProtocol":            "what the port is declared to speak by its name or appProtocol, else the first bytes of each connection, decides; it says only which routes count at the Server",
 		},
 		Renamed: map[string]string{"spec.selector": "podSelector", "spec.ports": "port: a Server has one", "spec.podSelector.labels": "matchLabels",
 			"spec.defaultPolicy": "accessPolicy", "spec.protocol": "proxyProtocol"}}
@@ -56,17 +57,24 @@ func (r *reader) server() (part mesh.Part) {
 	r.overlaps(&spec, a.Selector)
 	rules := append(r.serverAuthorizations(), r.policies()...)
 	rules = append(rules, r.access(spec.AccessPolicy)...)
+	tiers := []authz.Tier{{Effect: authz.Allow, Rules: rules}}
+	if served, attached := gatewayapi.ServedBy(r.View, r.Object); attached {
+		tiers = r.byRoute(served, rules)
+	}
 	if r.strays() {
-		rules = nil
+		tiers = nil
 	}
-	for i := range rules { // a Server's port is one of TCP, all that Linkerd's proxies take: a datagram to its number is let pass by nobody
-		rules[i].When = []match.Condition{match.Over(match.OverTCP)}
+	for _, t := range tiers {
+		for i := range t.Rules { // a Server's port is one of TCP, all that Linkerd's proxies take: a datagram to its number is let pass by nobody
+			t.Rules[i].When = []match.Condition{match.Over(match.OverTCP)}
+		}
 	}
-	if len(rules) == 0 {
+	tiers = slices.DeleteFunc(tiers, func(t authz.Tier) bool { return len(t.Rules) == 0 })
+	if !slices.ContainsFunc(tiers, func(t authz.Tier) bool { return t.Effect == authz.Allow }) {
 		r.Info("", "no policy lets anybody pass: every call to the port is denied", "")
-	} else {
-		a.Tiers = []authz.Tier{{Effect: authz.Allow, Rules: rules}}
+		tiers = nil
 	}
+	a.Tiers = tiers
 	part.Authorizations = []mesh.Authorization{a}
 	return part
 }

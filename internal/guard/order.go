@@ -14,6 +14,7 @@ var House = strings.Fields(`internal/sys wire decision identity traffic match fe
 var inside = map[[2]string]string{
 	{"feature/balance", "feature/outlier"}:                "an endpoint is chosen among those that are not ejected",
 	{"dialect/all", "dialect/*"}:                          "it is their list",
+	{"dialect/linkerd", "dialect/gatewayapi"}:             "its HTTPRoute is the Gateway API's, and its Servers have routes of both",
 	{"proxy", "proxy/*"}:                                  "its protocols and its start have folders of their own",
 	{"proxy/plane", "proxy/h2"}:                           "the control plane is reached over the same HTTP/2 as everything else",
 	{"proxy/h1", "proxy/buffer"}:                          "bytes on their way take from one set of pools, whatever the protocol",
