@@ -355,6 +355,50 @@ func TestBreaches(t *testing.T) {
 	}
 }
 
+// TestBreachWhileWriting: who breaks the protocol and takes nothing does not keep the connection: a write that waits is given a bound.
+func TestBreachWhileWriting(t *testing.T) {
+	below := &stuck{writing: make(chan struct{}), bounded: make(chan struct{})}
+	c := &Conn{Conn: below}
+	set(t, 0x1301, &c.in.key, &c.out.key)
+	wrote := make(chan error)
+	go func() {
+		_, err := c.Write([]byte("x"))
+		wrote <- err
+	}()
+	if _, err := c.Read(make([]byte, 100)); !errors.As(err, new(*record.Error)) {
+		t.Error(err)
+	}
+	if err := <-wrote; !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error(err)
+	}
+}
+
+// stuck is a connection to a peer that takes nothing, and sends what is no record once it is written to.
+type stuck struct {
+	net.Conn
+	writing, bounded chan struct{}
+}
+
+func (s *stuck) Read(b []byte) (int, error) {
+	<-s.writing
+	return copy(b, "GET / HTTP/1.1\r\n\r\n"), nil
+}
+
+func (s *stuck) Write([]byte) (int, error) {
+	close(s.writing)
+	select {
+	case <-s.bounded:
+		return 0, os.ErrDeadlineExceeded
+	case <-time.After(10 * time.Second):
+		return 0, errors.New("nobody has bounded it")
+	}
+}
+
+func (s *stuck) SetWriteDeadline(time.Time) error {
+	close(s.bounded)
+	return nil
+}
+
 // readAll reads with buffers of a size to the end, which is an error.
 func readAll(r io.Reader, size int) (got []byte, err error) {
 	for p := make([]byte, size); err == nil; {

@@ -174,7 +174,9 @@ func set(t testing.TB, suite uint16, a, b *record.Key) {
 func against(t testing.TB, suite uint16, client bool) (*Conn, *end) {
 	t.Helper()
 	raw, far := sockets(t)
-	must(t, far.SetReadDeadline(time.Now().Add(30*time.Second))) // a test that fails does not hang
+	for _, nc := range []net.Conn{raw, far} { // a test that fails does not hang
+		must(t, nc.SetReadDeadline(time.Now().Add(30*time.Second)))
+	}
 	c, e := &Conn{Conn: raw}, &end{t: t, raw: far}
 	c.in.client = client
 	set(t, suite, &c.in.key, &c.out.key)
