@@ -58,7 +58,7 @@ func (p *Proxy) ServeAdmin(l net.Listener, a *Admin, private bool) {
 	srv := &h1.Server{Serve: func(c *traffic.Call) error { return c.Host.(*admin).serve(c) }, Done: p.done, Idle: time.Minute}
 	p.admins.accept(l, nil, func(s *slot) {
 		c := srv.NewConn(s.Conn, nil, &admin{engine{p}, a, private, s}, &traffic.Conn{}, "http")
-		s.becomes(c.Shutdown, nil)
+		s.becomes(c.Shutdown)
 		_ = c.Serve()
 	})
 }

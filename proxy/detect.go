@@ -46,7 +46,7 @@ const (
 
 // converse serves a connection in the protocol that its port declares, else in the one that its first bytes show.
 func (p *Proxy) converse(s *slot, t *talk) {
-	s.becomes(s.closeIdle, nil) // until something is under way
+	s.becomes(s.closeIdle) // until something is under way
 	switch t.proto {
 	case traffic.TCP:
 		p.tunnel(s, nil, t)
@@ -89,7 +89,7 @@ func (p *Proxy) http(s *slot, read []byte, t *talk, proto traffic.Proto) {
 			so.Admit, so.Closing = p.gate.Enter, func() { s.leaves() }
 		}
 		srv := h2.NewServer(tunnel.WithRead(t.over(s), read), so, t.h2)
-		s.becomes(func(bool) { srv.Drain() }, nil)
+		s.becomes(func(bool) { srv.Drain() })
 		s.serves(srv, func(error) {}) // breaches were reported
 		return
 	}
@@ -98,7 +98,7 @@ func (p *Proxy) http(s *slot, read []byte, t *talk, proto traffic.Proto) {
 
 func (p *Proxy) http1(s *slot, read []byte, t *talk) {
 	c := t.h1.NewConn(t.over(s), read, t.host, t.info, "http")
-	s.becomes(c.Shutdown, nil)
+	s.becomes(c.Shutdown)
 	if err := c.Serve(); err == h1.ErrIdle { // what the caller did wrong was reported
 		s.rests(t.h1.Idle, func() { p.http1(s, nil, t) })
 	}
@@ -156,7 +156,7 @@ func (p *Proxy) try(s *slot, t *talk) (read []byte, proto traffic.Proto, err err
 	answered := f.call.Response.Body != nil
 	var gate *entrance.Gate
 	if answered {
-		s.becomes(nil, nil)
+		s.becomes(nil)
 		gate = s.leaves() // while it is a tunnel
 		f.pump()
 	}

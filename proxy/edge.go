@@ -45,6 +45,7 @@ func (p *Proxy) useGateway(cfg *config.Gateway) (use func(), err error) {
 		connections, datagrams := g.Ports()
 		p.ports.Set(connections)
 		p.datagrams.Set(datagrams)
+		p.tasks.Go(p.sessions.retire) // who would not be let in now
 	}, nil
 }
 
@@ -71,7 +72,7 @@ func (p *Proxy) serveEdge(s *slot, port uint16) {
 	_, secure := g.Opens(port)
 	switch l := g.Listener(port, ""); {
 	case secure:
-		s.becomes(s.closeIdle, nil)
+		s.becomes(s.closeIdle)
 		p.serveTLS(s, g, t)
 	case l != nil && l.Entry == mesh.EntryTCP:
 		t.proto = traffic.TCP
@@ -104,7 +105,9 @@ func (p *Proxy) serveTLS(s *slot, g *gateway.Gateway, t *talk) {
 		_ = s.Conn.SetDeadline(time.Time{})
 		p.tunnel(s, read, t)
 	default:
-		tc, err := p.endTLS(s, g.TLS(l), read)
+		ctx, cancel := context.WithTimeout(p.ctx, handshakeTime)
+		defer cancel()
+		tc, err := g.End(ctx, tunnel.WithRead(sys.Quicken(s.Conn), read), l)
 		if err != nil {
 			p.opts.Refused("tls-handshake")
 			return
@@ -114,23 +117,14 @@ func (p *Proxy) serveTLS(s *slot, g *gateway.Gateway, t *talk) {
 	}
 }
 
-// endTLS shakes hands with a caller from outside.
-func (p *Proxy) endTLS(s *slot, c *tls.Config, read []byte) (*tls.Conn, error) {
-	ctx, cancel := context.WithTimeout(p.ctx, handshakeTime)
-	defer cancel()
-	tc := tls.Server(tunnel.WithRead(sys.Quicken(s.Conn), read), c)
-	if err := tc.HandshakeContext(ctx); err != nil {
-		return nil, err
-	}
-	return tc, s.Conn.SetDeadline(time.Time{})
-}
-
 // serveEnded serves what comes by TLS that has ended here.
 func (p *Proxy) serveEnded(s *slot, t *talk, l *chain.Listener) {
+	tc := t.conn.(*tls.Conn)
+	s.holds(func() bool { return !p.entry.Load().Lets(t.info.Original.Port(), tc.ConnectionState(), p.now()) })
 	switch {
 	case l.Entry == mesh.EntryTLS:
 		p.tunnel(s, nil, t)
-	case t.conn.(*tls.Conn).ConnectionState().NegotiatedProtocol == "h2":
+	case tc.ConnectionState().NegotiatedProtocol == "h2":
 		p.http(s, nil, t, traffic.HTTP2)
 	default:
 		t.h1 = &p.edgeTLS

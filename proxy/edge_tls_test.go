@@ -1,12 +1,14 @@
 package proxy_test
 
 import (
+	"bufio"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"errors"
 	"fmt"
 	"io"
 	"math/big"
@@ -14,12 +16,14 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
 	"testing"
 	"time"
 
 	"github.com/weft-mesh/weft/config"
 	"github.com/weft-mesh/weft/mesh"
 	"github.com/weft-mesh/weft/traffic"
+	"github.com/weft-mesh/weft/wire/http2"
 )
 
 // issuer vouches for servers and callers outside of the mesh.
@@ -109,6 +113,54 @@ func TestCallersWithCertificates(t *testing.T) {
 	if s, err := calls(at, "valid.example", certs["good"]); err == nil {
 		t.Errorf("the old authority's word counts: %d", s)
 	}
+}
+
+// TestMoreIsAskedOfCallers: a connection ends once its caller would not be let in any more, whatever it speaks; others go on.
+func TestMoreIsAskedOfCallers(t *testing.T) {
+	w := newWorld(t)
+	backend := w.start("backend-1", map[uint16]string{80: says(t)}, nil)
+	w.serve("backend", "240.0.0.1", 80, traffic.HTTP1, backend.endpoint(80))
+	ca, other := newIssuer(t), newIssuer(t)
+	l := ends(443, "a.example", mesh.EntryHTTPS, host("backend"), shown(t, "a", "a.example"))
+	l.Callers = &mesh.Callers{Roots: append(ca.roots(), other.roots()...), Ask: mesh.AskIfShown}
+	cfg := &config.Gateway{Ref: ref("Gateway", "edge"), Listeners: []config.Listener{l}}
+	at := (<-w.edge(cfg).open).Addr().String()
+	connect := func(proto string, mine *tls.Certificate) *tls.Conn {
+		c, err := tls.Dial("tcp", at, &tls.Config{ServerName: "a.example", InsecureSkipVerify: true, NextProtos: []string{proto}, //nolint:gosec // as in calls
+			GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return mine, nil }})
+		must(t, err)
+		t.Cleanup(func() { c.Close() })
+		must(t, c.SetDeadline(time.Now().Add(bound)))
+		return c
+	}
+	asks := func(c *tls.Conn) {
+		t.Helper()
+		_, err := io.WriteString(c, "GET / HTTP/1.1\r\nhost: a.example\r\n\r\n")
+		must(t, err)
+		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+		must(t, err)
+		_, err = io.Copy(io.Discard, resp.Body)
+		must(t, err)
+	}
+	none, bad, good := &tls.Certificate{}, other.issue("the.client"), ca.issue("the.client")
+	stays := connect("http/1.1", good)
+	asks(stays)
+	var leave []*tls.Conn
+	for _, mine := range []*tls.Certificate{none, bad} {
+		one, two := connect("http/1.1", mine), connect("h2", mine)
+		asks(one)
+		_, err := two.Write(http2.AppendSettings([]byte(http2.Preface)))
+		must(t, err)
+		leave = append(leave, one, two)
+	}
+	cfg.Listeners[0].Callers = &mesh.Callers{Roots: ca.roots()}
+	w.set(config.KindGateway, "default/edge", cfg)
+	for i, c := range leave {
+		if _, err := io.Copy(io.Discard, c); errors.Is(err, os.ErrDeadlineExceeded) { // one that does not answer is reset
+			t.Errorf("connection %d: %v, want its end", i, err)
+		}
+	}
+	asks(stays)
 }
 
 // secured is a server that ends TLS with a certificate, and tells what it was asked by.

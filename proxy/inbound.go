@@ -85,9 +85,9 @@ func (p *Proxy) servePeer(s *slot, nc net.Conn, peer cert.Peer, alpn string) {
 	o.Rest = s.rest
 	srv := h2.NewServer(nc, h2.ServerOptions{Options: o, MaxStreams: maxStreams, Trailer: chain.FromPeer, Host: in,
 		Conn: &traffic.Conn{Source: in.from, Secure: true}, Admit: p.gate.Enter, Closing: func() { s.leaves() }}, in.serveStream)
-	s.becomes(func(bool) { srv.Drain() }, func() bool { return !p.opts.Cert.Trusts(peer) })
+	s.becomes(func(bool) { srv.Drain() })
+	s.holds(func() bool { return !p.opts.Cert.Trusts(peer) })
 	expiry := time.AfterFunc(peer.NotAfter.Sub(p.now()), srv.Drain) // whoever has no newer certificate makes no new calls
-	s.retire(p.opts.Grace)                                          // the root may have gone while the handshake ran
 	s.serves(srv, func(err error) {
 		expiry.Stop()
 		if err != nil && p.ctx.Err() == nil {

@@ -156,7 +156,7 @@ func (p *Proxy) Ready() error {
 // Run serves until ctx ends, and then closes what is left at once: Drain comes first where calls are to end by themselves.
 // When it returns, nothing of the proxy runs any more.
 func (p *Proxy) Run(ctx context.Context) error {
-	defer p.opts.Cert.OnChange(p.trustChanged)()
+	defer p.opts.Cert.OnChange(func() { p.sessions.retire(); p.links.retire() })() // what rests on a root that is not believed any more
 	for _, l := range p.opts.Outbound {
 		p.sessions.accept(l, nil, func(s *slot) { p.serveOut(s, l) })
 	}
@@ -175,7 +175,7 @@ func (p *Proxy) Run(ctx context.Context) error {
 	}
 	for _, l := range p.opts.DNSStream {
 		p.sessions.accept(l, nil, func(s *slot) {
-			s.becomes(s.closeIdle, nil)
+			s.becomes(s.closeIdle)
 			names.ServeConn(p.ctx, s.Conn)
 		})
 	}

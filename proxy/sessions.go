@@ -24,7 +24,7 @@ type slot struct {
 	// session is what speaks on the connection, as soon as that is known. drain lets its calls end and takes no more; idle: what
 	// idles is closed, though its next call may just be on its way. nil: it ends by itself.
 	drain func(idle bool)
-	stale func() bool // it must not go on, because a root was retired
+	stale func() bool // it must not go on, because a root was retired, or more is asked of callers
 	bound bool        // its end is near
 	ended bool        // end was called
 
@@ -174,7 +174,7 @@ func (x *slot) rests(idle time.Duration, next func()) {
 		if idle {
 			x.wake()
 		}
-	}, nil)
+	})
 }
 
 // continues has next serve the connection on a fresh goroutine: a handshake has made the stack of this one large, and the connection may
@@ -208,13 +208,12 @@ func (x *slot) shut() {
 	}
 }
 
-func (x *slot) wake() (rested bool) {
+func (x *slot) wake() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if rested = x.parked != nil; rested {
+	if x.parked != nil {
 		x.parked.Wake()
 	}
-	return rested
 }
 
 // park waits for the connection in the poller; false: it cannot be waited for there, or nobody wants it.
@@ -300,13 +299,21 @@ func (x *slot) serves(srv *h2.Server, ended func(error)) {
 }
 
 // becomes says how the connection is drained from now on. A proxy that drains already does so at once.
-func (x *slot) becomes(drain func(idle bool), stale func() bool) {
+func (x *slot) becomes(drain func(idle bool)) {
 	x.mu.Lock()
-	x.drain, x.stale = drain, stale
+	x.drain = drain
 	x.mu.Unlock()
 	if at := x.at(); drain != nil && at >= leaving {
 		drain(at >= ending)
 	}
+}
+
+// holds says when the connection must not go on any more: whatever has changed that since its handshake began counts at once.
+func (x *slot) holds(stale func() bool) {
+	x.mu.Lock()
+	x.stale = stale
+	x.mu.Unlock()
+	x.retire(x.of.p.opts.Grace)
 }
 
 // closeIdle is how a connection ends that nothing has come by so far.
@@ -483,11 +490,9 @@ func (p *Proxy) attend(x *slot) {
 	}
 }
 
-// trustChanged closes what rests on a root that is not believed any more: new calls get new connections at once, those under way
-// have a moment to end.
-func (p *Proxy) trustChanged() {
-	for _, x := range p.sessions.all() {
-		x.retire(p.opts.Grace)
+// retire ends the connections that must not go on: new calls get new ones at once, those under way have a moment to end.
+func (s *sessions) retire() {
+	for _, x := range s.all() {
+		x.retire(s.p.opts.Grace)
 	}
-	p.links.retire()
 }

@@ -40,7 +40,7 @@ func newFlow(p *Proxy, s *slot, t *talk, read []byte) *flow {
 // tunnel serves a connection as TCP.
 func (p *Proxy) tunnel(s *slot, read []byte, t *talk) {
 	f := newFlow(p, s, t, read)
-	s.becomes(nil, nil)
+	s.becomes(nil)
 	t.tcp(&f.call)
 	s.leaves()
 	if f.call.Response.Body != nil {

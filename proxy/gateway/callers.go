@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/weft-mesh/weft/mesh"
 	"github.com/weft-mesh/weft/proxy/origin"
@@ -47,4 +48,26 @@ func ask(c *tls.Config, x *mesh.Callers) error {
 		}
 	}
 	return nil
+}
+
+// Lets says whether a caller who has shaken hands at a port, by an earlier configuration maybe, would be let in now. Where no listener ends TLS for
+// him, his calls find none.
+func (g *Gateway) Lets(port uint16, st tls.ConnectionState, now time.Time) bool {
+	l := g.Listener(port, st.ServerName)
+	if l == nil || g.tls[l.Listener] == nil {
+		return true
+	}
+	c := g.tls[l.Listener]
+	switch {
+	case c.ClientAuth < tls.VerifyClientCertIfGiven:
+		return true
+	case len(st.PeerCertificates) == 0:
+		return c.ClientAuth == tls.VerifyClientCertIfGiven
+	}
+	o := x509.VerifyOptions{Roots: c.ClientCAs, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}, Intermediates: x509.NewCertPool()}
+	for _, x := range st.PeerCertificates[1:] {
+		o.Intermediates.AddCert(x)
+	}
+	_, err := st.PeerCertificates[0].Verify(o)
+	return err == nil && (c.VerifyConnection == nil || c.VerifyConnection(st) == nil)
 }

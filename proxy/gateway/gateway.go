@@ -5,12 +5,15 @@
 package gateway
 
 import (
+	"context"
 	"crypto"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
+	"time"
 
 	"github.com/weft-mesh/weft/chain"
 	"github.com/weft-mesh/weft/config"
@@ -75,8 +78,14 @@ func (g *Gateway) Shown() *tls.Certificate {
 // Ports are those to listen on, of TCP and of UDP.
 func (g *Gateway) Ports() (connections, datagrams []uint16) { return g.ports, g.datagrams }
 
-// TLS is how TLS ends at a listener; nil: it does not.
-func (g *Gateway) TLS(l *chain.Listener) *tls.Config { return g.tls[l.Listener] }
+// End ends TLS with a caller of a listener. Deadlines that the connection had for the handshake are gone then.
+func (g *Gateway) End(ctx context.Context, c net.Conn, l *chain.Listener) (*tls.Conn, error) {
+	tc := tls.Server(c, g.tls[l.Listener])
+	if err := tc.HandshakeContext(ctx); err != nil {
+		return nil, err
+	}
+	return tc, tc.SetDeadline(time.Time{})
+}
 
 // protocols are those of HTTPS, as ALPN names. A caller that offers none of them speaks HTTP/1.1, or is told that there is none.
 var protocols = []string{"h2", "http/1.1"}
