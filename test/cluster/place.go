@@ -46,9 +46,15 @@ var (
 	// Services and Pods are the ranges of their addresses, API is the API server's in the first, and DNS where the cluster's names are answered.
 	Services, Pods = fmt.Sprintf("10.%d.0.0/16", 96+Number), fmt.Sprintf("10.%d.0.0/16", 244+Number)
 	API, DNS       = fmt.Sprintf("10.%d.0.1", 96+Number), fmt.Sprintf("10.%d.0.10", 96+Number)
+	// HostIP6, Services6 and Pods6 are the same by IPv6. Addresses of the cluster are unique local ones (RFC 4193).
+	HostIP6          = network6 + ":1"
+	Services6, Pods6 = fmt.Sprintf("fd77:%d:96::/112", Number), fmt.Sprintf("fd77:%d:244::/48", Number)
 	// Balanced begins the addresses of Services of type LoadBalancer, of which there are 254.
 	Balanced = fmt.Sprintf("10.%d.1.", 77+Number)
 )
+
+// network6 begins the addresses of nodes and of what they reach the machine by.
+var network6 = fmt.Sprintf("fd77:%d:", Number)
 
 const (
 	// MaxNodes is how many nodes there can be: their addresses are made of one digit.
@@ -67,6 +73,12 @@ func NodeIP(n int) string { return fmt.Sprintf("10.%d.0.1%d", 77+Number, n) }
 
 // NodePods is the range of the addresses of a node's pods.
 func NodePods(n int) string { return fmt.Sprintf("10.%d.%d.0/24", 244+Number, n) }
+
+// NodeIP6 is a node's address by IPv6.
+func NodeIP6(n int) string { return fmt.Sprintf("%s:1%d", network6, n) }
+
+// NodePods6 is the range of its pods' addresses by IPv6.
+func NodePods6(n int) string { return fmt.Sprintf("fd77:%d:244:%d::/64", Number, n) }
 
 // State is what a running cluster tells of itself, in StateFile.
 type State struct {

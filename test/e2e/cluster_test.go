@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -30,6 +32,24 @@ func TestCluster(t *testing.T) {
 	}
 	if len(nodes) != 2 {
 		t.Errorf("answers came from %v, not from both nodes", nodes)
+	}
+
+	// Each pod has an address of either family, by which pods of both nodes reach it, and so does the test.
+	addresses := strings.Fields(c.Kubectl("-n", ns, "get", "pods", "-l", "app=echo", "-o", "jsonpath={.items[*].status.podIPs[*].ip}"))
+	if len(addresses) != 4 {
+		t.Errorf("two pods have the addresses %v", addresses)
+	}
+	for _, ip := range addresses {
+		url := "http://" + net.JoinHostPort(ip, "8080") + "/"
+		if a := c.Call(ns, "deploy/client", url); a.Status != 200 {
+			t.Errorf("%s: %+v", url, a)
+		}
+		resp, err := http.Get(url)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		resp.Body.Close()
 	}
 
 	// What is not there has no name.

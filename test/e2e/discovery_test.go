@@ -54,6 +54,9 @@ func TestDiscovery(t *testing.T) {
 	reaches("http://named-1.named:8080/", "named-1")
 	reaches("http://named-0.named."+ns+".svc.cluster.local:8080/", "named-0")
 	reaches("http://unready/", "named-0", "named-1")
+	// A Service that does not want them has none of them, beside pods that are ready.
+	c.Kubectl("-n", ns, "label", "pods", "-l", "app in (callee, named)", "mixed=yes")
+	reaches("http://mixed/", pods[0], pods[2])
 	// Another name of a Service in the cluster is under that Service's rules.
 	reaches("http://alias/", pods[0], pods[2])
 
@@ -83,6 +86,13 @@ metadata: {name: unready}
 spec:
   publishNotReadyAddresses: true
   selector: {app: named}
+  ports: [{name: http, port: 80, targetPort: 8080}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: mixed}
+spec:
+  selector: {mixed: "yes"}
   ports: [{name: http, port: 80, targetPort: 8080}]
 ---
 apiVersion: v1

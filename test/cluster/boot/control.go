@@ -40,7 +40,7 @@ func (k *keeper) startServers(context.Context) error {
 		"--proxy-client-cert-file", pki("front-proxy-client.crt"), "--proxy-client-key-file", pki("front-proxy-client.key"),
 		"--enable-aggregator-routing",
 		"--authorization-mode", "Node,RBAC", "--enable-admission-plugins", "NodeRestriction",
-		"--service-cluster-ip-range", cluster.Services, "--allow-privileged", "--endpoint-reconciler-type", "master-count")
+		"--service-cluster-ip-range", cluster.Services+","+cluster.Services6, "--allow-privileged", "--endpoint-reconciler-type", "master-count")
 	return err
 }
 

@@ -146,7 +146,8 @@ func (f *first) mountGroups(hs []hierarchy) error {
 
 // set sets what belongs to the node's network, and has kubelet see what it insists on rather than change the machine's kernel.
 func (f *first) set() error {
-	for name, value := range map[string]string{"ipv4/ip_forward": "1", "bridge/bridge-nf-call-iptables": "1"} {
+	for name, value := range map[string]string{"ipv4/ip_forward": "1", "bridge/bridge-nf-call-iptables": "1",
+		"ipv6/conf/all/forwarding": "1", "bridge/bridge-nf-call-ip6tables": "1"} {
 		if err := os.WriteFile("/proc/sys/net/"+name, []byte(value), 0o644); err != nil {
 			return err
 		}
@@ -185,7 +186,7 @@ func (f *first) start() error {
 			return err
 		}
 		if err := f.children.start("kubelet", f.kube, "kubelet", "--config", f.at("kubelet.yaml"), "--kubeconfig", pki(cluster.NodeName(f.n)+".kubeconfig"),
-			"--node-ip", cluster.NodeIP(f.n), "--hostname-override", cluster.NodeName(f.n), "--v=2"); err != nil {
+			"--node-ip", cluster.NodeIP(f.n)+","+cluster.NodeIP6(f.n), "--hostname-override", cluster.NodeName(f.n), "--v=2"); err != nil {
 			return err
 		}
 	}

@@ -13,7 +13,7 @@ import (
 // configure writes what the node's programs are configured by.
 func (f *first) configure() error {
 	values := map[string]string{
-		"NODE": cluster.NodeName(f.n), "DIR": f.at(""), "PKI": pki(""), "PODS": cluster.NodePods(f.n), "ALL": cluster.Pods, "SOCKET": containerd,
+		"NODE": cluster.NodeName(f.n), "DIR": f.at(""), "PKI": pki(""), "PODS": cluster.NodePods(f.n), "PODS6": cluster.NodePods6(f.n), "ALL": cluster.Pods + "," + cluster.Pods6, "SOCKET": containerd,
 		"PAUSE": cluster.PauseImage, "DNS": cluster.DNS, "HOST": cluster.HostIP,
 	}
 	for name, text := range map[string]string{
@@ -58,7 +58,7 @@ func plugins() (string, error) {
 
 const cniConfig = `{"cniVersion": "1.0.0", "name": "weft", "plugins": [
   {"type": "bridge", "bridge": "cni0", "isGateway": true, "hairpinMode": true, "ipMasq": false,
-   "ipam": {"type": "host-local", "dataDir": "/run/cni-ipam", "ranges": [[{"subnet": "$PODS"}]], "routes": [{"dst": "0.0.0.0/0"}]}},
+   "ipam": {"type": "host-local", "dataDir": "/run/cni-ipam", "ranges": [[{"subnet": "$PODS"}], [{"subnet": "$PODS6"}]], "routes": [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}]}},
   {"type": "portmap", "capabilities": {"portMappings": true}}
 ]}
 `

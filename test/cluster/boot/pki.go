@@ -113,7 +113,7 @@ func identities(nodes int) []identity {
 	}
 	for n := 1; n <= nodes; n++ {
 		name := cluster.NodeName(n)
-		all = append(all, identity{file: name, name: "system:node:" + name, groups: []string{"system:nodes"}, names: []string{name, cluster.NodeIP(n)}, config: true})
+		all = append(all, identity{file: name, name: "system:node:" + name, groups: []string{"system:nodes"}, names: []string{name, cluster.NodeIP(n), cluster.NodeIP6(n)}, config: true})
 	}
 	return all
 }
