@@ -38,11 +38,60 @@ var adopted = map[string]bool{
 	"config.linkerd.io/skip-inbound-ports": true, "config.linkerd.io/skip-outbound-ports": true, "config.linkerd.io/proxy-cpu-request": true,
 	"config.linkerd.io/proxy-cpu-limit": true, "config.linkerd.io/proxy-memory-request": true, "config.linkerd.io/proxy-memory-limit": true,
 	"config.linkerd.io/shutdown-grace-period": true, "config.linkerd.io/access-log": true, "config.linkerd.io/default-inbound-policy": true,
-	"traffic.sidecar.istio.io/includeInboundPorts": true, "traffic.sidecar.istio.io/excludeInboundPorts": true,
+	"config.linkerd.io/proxy-ephemeral-storage-request": true, "config.linkerd.io/proxy-ephemeral-storage-limit": true,
+	"config.linkerd.io/proxy-require-identity-inbound-ports": true,
+	"traffic.sidecar.istio.io/includeInboundPorts":           true, "traffic.sidecar.istio.io/excludeInboundPorts": true,
 	"traffic.sidecar.istio.io/excludeOutboundPorts": true, "traffic.sidecar.istio.io/excludeOutboundIPRanges": true,
 	"sidecar.istio.io/proxyCPU": true, "sidecar.istio.io/proxyCPULimit": true, "sidecar.istio.io/proxyMemory": true,
 	"sidecar.istio.io/proxyMemoryLimit": true,
 }
+
+// Needless are annotations of Linkerd that ask for what weft's proxies always do, or for what they have no need of.
+var Needless = whyNot{
+	nativeSidecar: "config.linkerd.io/proxy-enable-native-sidecar config.beta.linkerd.io/proxy-enable-native-sidecar config.alpha.linkerd.io/proxy-enable-native-sidecar",
+	"the application starts once the proxy is ready":        "config.linkerd.io/proxy-await",
+	"the proxy ends after the application":                  "config.alpha.linkerd.io/proxy-wait-before-exit-seconds",
+	"what is known of a service is kept while it is called": "config.linkerd.io/proxy-outbound-discovery-cache-unused-timeout config.linkerd.io/proxy-inbound-discovery-cache-unused-timeout",
+	"Linkerd's injector writes it":                          "config.linkerd.io/pod-inbound-ports",
+}.byKey()
+
+const nativeSidecar = "the proxy is a native sidecar"
+
+// Unheeded are annotations of Linkerd for its own proxy that weft's has no use for, and why.
+var Unheeded = whyNot{
+	"the proxy is weft's own, of the version that is installed":                             "config.linkerd.io/proxy-image config.linkerd.io/proxy-version config.linkerd.io/image-pull-policy",
+	"there is no debug container: kubectl debug adds one":                                   "config.linkerd.io/enable-debug-sidecar config.linkerd.io/debug-image config.linkerd.io/debug-image-version config.linkerd.io/debug-image-pull-policy",
+	"the proxy has ports of its own, which cannot be changed":                               "config.linkerd.io/control-port config.linkerd.io/inbound-port config.linkerd.io/admin-port config.linkerd.io/outbound-port",
+	"the proxy has a user of its own, which cannot be changed":                              "config.linkerd.io/proxy-uid config.linkerd.io/proxy-gid",
+	"what comes from these addresses goes by the proxy as all else does":                    "config.linkerd.io/skip-subnets",
+	"config.linkerd.io/proxy-cpu-limit bounds the proxy":                                    "config.linkerd.io/proxy-cpu-ratio-limit",
+	"config.linkerd.io/access-log has calls logged; what the proxy logs of itself is fixed": "config.linkerd.io/proxy-log-level config.linkerd.io/proxy-log-format config.linkerd.io/proxy-log-http-headers",
+	"nothing ends the proxy but the end of its pod":                                         "config.linkerd.io/proxy-admin-shutdown",
+	"every profile counts that is in the service's namespace or the caller's":               "config.linkerd.io/enable-external-profiles",
+	"the proxy's metrics have no such labels":                                               "config.linkerd.io/proxy-metrics-hostname-labels",
+	"a DestinationRule says how long a connection may take to be made":                      "config.linkerd.io/proxy-outbound-connect-timeout config.linkerd.io/proxy-inbound-connect-timeout",
+	"a port whose protocol is known, by its name or appProtocol, is not waited for":         "config.linkerd.io/proxy-disable-outbound-protocol-detect-timeout config.linkerd.io/proxy-disable-inbound-protocol-detect-timeout",
+	"a pod is no gateway of several clusters":                                               "config.linkerd.io/enable-gateway",
+	"the node's settings for connections stay as they are":                                  "config.linkerd.io/close-wait-timeout",
+	"the proxy takes no environment of others":                                              "config.linkerd.io/proxy-additional-env",
+	"timeout.linkerd.io/request bounds the whole call":                                      "timeout.linkerd.io/response timeout.linkerd.io/idle",
+}.byKey()
+
+// whyNot is annotations, with spaces between, by why they have no effect.
+type whyNot map[string]string
+
+func (n whyNot) byKey() map[string]string {
+	out := map[string]string{}
+	for why, keys := range n {
+		for key := range strings.FieldsSeq(keys) {
+			out[key] = why
+		}
+	}
+	return out
+}
+
+// Adopted are the annotations of other meshes that injection reads, sorted.
+func Adopted() []string { return slices.Sorted(maps.Keys(adopted)) }
 
 // commands are labels that tell a mesh to do something; other labels are for selectors.
 var commands = []string{"istio.io/use-waypoint", "istio.io/use-waypoint-namespace", "istio.io/ingress-use-waypoint",
@@ -55,6 +104,10 @@ func (c *checker) annotations(at *place, o *Object) {
 		case !ofMesh(key) || enrolment[key] || slices.Contains(c.kind.Annotations, key):
 		case adopted[key]:
 			c.add(mesh.Info, at.child("annotations").child(key), "it has an effect on pods that are injected by a mesh that adopts them: weft install --adopt", "")
+		case Needless[key] != "":
+			c.add(mesh.Info, at.child("annotations").child(key), "it has no effect, and needs none: "+Needless[key], "")
+		case Unheeded[key] != "":
+			c.add(mesh.Warning, at.child("annotations").child(key), "the annotation has no effect: "+Unheeded[key], "")
 		default:
 			c.add(mesh.Warning, at.child("annotations").child(key), "not supported yet: the annotation has no effect", c.likeAnnotation(key))
 		}

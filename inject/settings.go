@@ -91,15 +91,18 @@ var table = slices.Concat(
 		"pre-stop-sleep":         preStop,
 	}),
 	named(linkerd, true, "config.linkerd.io/", map[string]func(*settings, string) error{
-		"skip-inbound-ports":     excludeInbound,
-		"skip-outbound-ports":    excludeOutbound,
-		"proxy-cpu-request":      request(corev1.ResourceCPU),
-		"proxy-cpu-limit":        limit(corev1.ResourceCPU),
-		"proxy-memory-request":   request(corev1.ResourceMemory),
-		"proxy-memory-limit":     limit(corev1.ResourceMemory),
-		"shutdown-grace-period":  drain,
-		"access-log":             linkerdLog,
-		"default-inbound-policy": openInbound,
+		"skip-inbound-ports":                   excludeInbound,
+		"skip-outbound-ports":                  excludeOutbound,
+		"proxy-cpu-request":                    request(corev1.ResourceCPU),
+		"proxy-cpu-limit":                      limit(corev1.ResourceCPU),
+		"proxy-memory-request":                 request(corev1.ResourceMemory),
+		"proxy-memory-limit":                   limit(corev1.ResourceMemory),
+		"proxy-ephemeral-storage-request":      request(corev1.ResourceEphemeralStorage),
+		"proxy-ephemeral-storage-limit":        limit(corev1.ResourceEphemeralStorage),
+		"proxy-require-identity-inbound-ports": identityPorts,
+		"shutdown-grace-period":                drain,
+		"access-log":                           linkerdLog,
+		"default-inbound-policy":               openInbound,
 	}),
 	named(istio, false, "traffic.sidecar.istio.io/", map[string]func(*settings, string) error{
 		"includeInboundPorts":     includeInbound,
@@ -168,19 +171,28 @@ func (p *plan) read(s *settings, pod bool, mesh string) {
 func (p *plan) unread() {
 	domains := []string{"weft.dev/"}
 	if p.o.Adopt {
-		domains = append(domains, "config.linkerd.io/", "config.alpha.linkerd.io/", "traffic.sidecar.istio.io/", "sidecar.istio.io/", "proxy.istio.io/")
+		domains = append(domains, "config.linkerd.io/", "config.alpha.linkerd.io/", "config.beta.linkerd.io/", "traffic.sidecar.istio.io/", "sidecar.istio.io/", "proxy.istio.io/")
 	}
 	for _, key := range slices.Sorted(maps.Keys(p.pod.Annotations)) {
 		known := slices.ContainsFunc(table, func(x setting) bool { return x.key == key }) || slices.Contains(elsewhere, key)
+		at := dialect.Child("metadata.annotations", key)
+		switch {
+		case p.o.Adopt && dialect.Needless[key] != "":
+			p.info(at, "it has no effect, and needs none: "+dialect.Needless[key], "")
+			continue
+		case p.o.Adopt && dialect.Unheeded[key] != "":
+			p.warn(at, "the annotation has no effect: "+dialect.Unheeded[key], "")
+			continue
+		}
 		if !known && slices.ContainsFunc(domains, func(d string) bool { return strings.HasPrefix(key, d) }) {
-			p.warn(dialect.Child("metadata.annotations", key), "weft's proxy has no such setting: the annotation has no effect", "")
+			p.warn(at, "weft's proxy has no such setting: the annotation has no effect", "")
 		}
 	}
 }
 
 // sized refuses requests above limits, as the API server would, which names no annotation then.
 func (p *plan) sized(s *settings) {
-	for _, name := range []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory} {
+	for _, name := range []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory, corev1.ResourceEphemeralStorage} {
 		ask, asked := s.resources.Requests[name]
 		bound, bounded := s.resources.Limits[name]
 		if asked && bounded && ask.Cmp(bound) > 0 {
@@ -324,6 +336,14 @@ func openInbound(_ *settings, text string) error {
 		return errors.New("not supported: all callers would get in; write a Server with an AuthorizationPolicy for the pod's ports, and remove the annotation")
 	}
 	return nil
+}
+
+// identityPorts refuses, likewise, what lets in only callers of the mesh at some ports.
+func identityPorts(_ *settings, text string) error {
+	if strings.TrimSpace(text) == "" {
+		return nil
+	}
+	return errors.New("not supported: callers that are not of the mesh would get in; write a Server with accessPolicy: all-authenticated for each port, and remove the annotation")
 }
 
 // jsonText is the JSON of a value of this package, which has one.

@@ -3,6 +3,7 @@ package all
 import (
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
@@ -20,8 +21,31 @@ func WriteSupport(w io.Writer, kinds []dialect.Kind) error {
 			writeDialect(&b, d, own)
 		}
 	}
+	writeAdopted(&b)
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// writeAdopted writes what becomes of annotations that other meshes have for their proxies.
+func writeAdopted(b *strings.Builder) {
+	b.WriteString("\n## Annotations of injection\n\nWhat Istio and Linkerd have for their own proxies, on pods; Linkerd's on namespaces too. `weft install --adopt` has them count.\n" +
+		"\n| | annotations | why |\n|---|---|---|\n")
+	line := func(state dialect.State, keys []string, why string) {
+		fmt.Fprintf(b, "| %s | `%s` | %s |\n", state, strings.Join(keys, "` `"), cell(why))
+	}
+	line(dialect.Works, dialect.Adopted(), "a value that would shut a door which weft leaves open refuses the pod: `default-inbound-policy`, `proxy-require-identity-inbound-ports`")
+	for _, x := range []struct {
+		state dialect.State
+		why   map[string]string
+	}{{dialect.NotYet, dialect.Unheeded}, {dialect.NotOurs, dialect.Needless}} {
+		keys := map[string][]string{}
+		for _, key := range slices.Sorted(maps.Keys(x.why)) {
+			keys[x.why[key]] = append(keys[x.why[key]], key)
+		}
+		for _, why := range slices.Sorted(maps.Keys(keys)) {
+			line(x.state, keys[why], why)
+		}
+	}
 }
 
 const preface = `# What works
