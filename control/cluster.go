@@ -11,9 +11,9 @@ import (
 )
 
 // Cluster says what is other on Kubernetes. Workloads are Pods, which come from a source as all objects do; their proxies prove
-// themselves by tokens. Services have the addresses that the cluster gave them. The authority is kept where all replicas find it. Of the
-// state directory only the last good versions of configuration are used: it may be empty at each start, though policies that are refused
-// then close their namespace, or keep the control plane from starting (see Options.Unguarded).
+// themselves by tokens. Services have the addresses that the cluster gave them. The authority and the last good versions of configuration are
+// kept where all replicas find them, and there is no state directory. Policies that are refused, and have no earlier version there, close
+// their namespace, or keep the control plane from starting (see Options.Unguarded).
 type Cluster struct {
 	// Attest says whose token it is, by the API server's word. Errors for a token that proves nothing wrap ErrToken.
 	Attest func(ctx context.Context, token string) (Proof, error)
@@ -25,6 +25,8 @@ type Cluster struct {
 	// Expired is a time: a root that was made here before it is replaced. The zero time: none is. Somebody asks for a rotation so, once,
 	// however often that is read.
 	Expired func() (time.Time, error)
+	// Good has the last good versions of configuration.
+	Good Pieces
 	// Ask asks another replica how far its proxies are.
 	Ask func(ctx context.Context, replica netip.Addr, q *stream.StandingRequest) ([]string, error)
 
@@ -36,8 +38,8 @@ type Cluster struct {
 }
 
 func (o *Cluster) check() error {
-	if o.Attest == nil || o.CA == nil || o.Brought == nil || o.Expired == nil || o.Ask == nil || o.Namespace == "" || o.Account == "" {
-		return errors.New("control: a cluster needs Attest, CA, Brought, Expired, Ask, Namespace and Account")
+	if o.Attest == nil || o.CA == nil || o.Brought == nil || o.Expired == nil || o.Good == nil || o.Ask == nil || o.Namespace == "" || o.Account == "" {
+		return errors.New("control: a cluster needs Attest, CA, Brought, Expired, Good, Ask, Namespace and Account")
 	}
 	if o.Reach == 0 {
 		o.Reach = 2 * time.Minute

@@ -77,6 +77,7 @@ func (v *view) save(data []byte) error {
 // city is what a cluster's API server says: the pods whose tokens it knows.
 type city struct {
 	secret  secret
+	drawers drawers
 	tokens  map[string]Proof
 	away    bool // it answers nobody
 	brought atomic.Pointer[ca.Root]
@@ -108,11 +109,12 @@ func (c *city) attest(_ context.Context, token string) (Proof, error) {
 
 // options of the replica with a number.
 func (c *city) options(t testing.TB, n int, sources ...source.Source) Options {
-	o := options(t, state(t), sources...)
+	o := options(t, "", sources...)
 	o.Allow = nil
 	pod := fmt.Sprint("weft-control-", n)
 	o.Cluster = &Cluster{Attest: c.attest, CA: &view{of: &c.secret}, Brought: func() (*ca.Root, error) { return c.brought.Load(), nil },
 		Expired:   func() (time.Time, error) { return *c.expired.Load(), nil },
+		Good:      &c.drawers,
 		Namespace: "weft-system", Account: "weft-control", Pod: pod,
 		Ask: func(ctx context.Context, at netip.Addr, q *stream.StandingRequest) ([]string, error) {
 			p := c.replicas[at]
@@ -352,8 +354,10 @@ func TestOnlyConfigurationIsKept(t *testing.T) {
 	p := run(t, newCity().options(t, 0, newFeed(synced(parse(t, twoServices+"---"+virtualService+reviewsPod)))))
 	var kinds []string
 	_ = p.do(func() {
-		for _, o := range p.good() {
-			kinds = append(kinds, o.Kind)
+		for _, piece := range p.goodPieces() {
+			for _, o := range piece {
+				kinds = append(kinds, o.Kind)
+			}
 		}
 	})
 	if !slices.Equal(kinds, []string{"VirtualService"}) {

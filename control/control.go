@@ -27,7 +27,7 @@ import (
 
 // Options configures a control plane.
 type Options struct {
-	State        string          // directory that is private to the user; made if missing; required
+	State        string          // directory that is private to the user; made if missing; required, but for a Cluster, which has none
 	Sources      []source.Source // of configuration
 	TrustDomain  string          // [cluster.local]
 	CertLifetime time.Duration   // of workloads' certificates [24 h]
@@ -45,7 +45,7 @@ type Options struct {
 }
 
 func (o Options) defaults() (Options, error) {
-	if o.State == "" {
+	if o.State == "" && o.Cluster == nil {
 		return o, errors.New("control: no state directory")
 	}
 	if o.TrustDomain == "" {
@@ -80,13 +80,14 @@ type Control struct {
 	unread    map[string][]string        // by source, files and directories that can't be read; of the owner
 	unheard   map[string]bool            // workloads of an earlier run whose proxies have not said yet what they hold; of the owner
 
-	work   chan func()
-	done   chan struct{}        // closed when the owner has stopped
-	synced chan struct{}        // closed when all sources have given what they have
-	view   atomic.Pointer[View] // nil: something has changed, and nobody has asked since
-	news   chan struct{}        // holds one: there is something to tell
-	told   told                 // who is to be told
-	unkept chan struct{}        // holds one: the objects are others than those in the state directory
+	work    chan func()
+	done    chan struct{}        // closed when the owner has stopped
+	synced  chan struct{}        // closed when all sources have given what they have
+	view    atomic.Pointer[View] // nil: something has changed, and nobody has asked since
+	news    chan struct{}        // holds one: there is something to tell
+	told    told                 // who is to be told
+	unkept  chan struct{}        // holds one: the objects are others than those in the state directory
+	changes atomic.Uint64        // of objects whose last good versions are kept
 
 	ackMu    sync.Mutex
 	ackWait  chan struct{} // closed and made anew whenever a proxy acknowledges, or is gone
@@ -106,7 +107,7 @@ type View struct {
 	Objects  []*dialect.Object // the newest version of each
 }
 
-// New reads the state directory. Nothing runs before Run.
+// New reads the state directory, or what a cluster keeps in its place. Nothing runs before Run.
 func New(opts Options) (*Control, error) {
 	opts, err := opts.defaults()
 	if err != nil {
@@ -117,8 +118,10 @@ func New(opts Options) (*Control, error) {
 		restored: map[dialect.Key]string{}, unread: map[string][]string{}, unheard: map[string]bool{}, hearing: map[string]*hearing{}, meshed: map[string]map[string]bool{}, reach: handshakeTime,
 		news: make(chan struct{}, 1), unkept: make(chan struct{}, 1)}
 	c.count()
-	if err := c.state.prepare(); err != nil {
-		return nil, err
+	if c.opts.Cluster == nil {
+		if err := c.state.prepare(); err != nil {
+			return nil, err
+		}
 	}
 	if err := c.openAuthority(); err != nil {
 		return nil, err
@@ -136,8 +139,14 @@ func (c *Control) restore() error {
 	var addrs map[string]netip.Addr
 	var workloads []*Workload
 	var objects []*dialect.Object
-	if err := errors.Join(c.state.load("addresses.json", &addrs), c.state.load("workloads.json", &workloads),
-		c.state.load("objects.json", &objects)); err != nil {
+	var found []dialect.Located
+	var err error
+	if cl := c.opts.Cluster; cl != nil {
+		objects, found, err = readPieces(cl.Good, c.kept)
+	} else {
+		err = errors.Join(c.state.load("addresses.json", &addrs), c.state.load("workloads.json", &workloads), c.state.load("objects.json", &objects))
+	}
+	if err != nil {
 		return err
 	}
 	h := fnv.New32a()
@@ -154,6 +163,11 @@ func (c *Control) restore() error {
 		c.restored[o.Key()] = o.Source.File
 	}
 	c.apply(objects, nil)
+	c.model.objects.WasGood(objects)
+	c.model.objects.Report("kept", found)
+	for _, f := range found {
+		c.opts.Log.Error("last good versions of configuration are lost", "why", f.String())
+	}
 	var runs []*dialect.Object
 	for _, w := range workloads {
 		c.registry.byKey[w.Key()], c.unheard[w.Key()] = w, true
@@ -194,14 +208,15 @@ func (c *Control) Run(ctx context.Context) error {
 	}
 	if len(c.opts.Sources) == 0 {
 		c.change(nil, c.outdated())
-		c.save("objects.json", c.good())
+		c.saveGood(c.good())
 		close(c.synced)
 	}
 	grace := time.AfterFunc(c.opts.Grace, func() { c.expire() })
 	running.Go(func() { c.tell(ctx) })
-	running.Go(func() { c.keeper(ctx) })
 	if c.opts.Cluster != nil {
 		running.Go(func() { c.follow(ctx) })
+	} else {
+		running.Go(func() { c.keeper(ctx) })
 	}
 	c.own(ctx)
 	c.look()
@@ -209,7 +224,7 @@ func (c *Control) Run(ctx context.Context) error {
 	grace.Stop()
 	close(c.done)
 	running.Wait()
-	c.save("objects.json", good)
+	c.saveGood(good)
 	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
 		return err
 	}
@@ -283,7 +298,7 @@ func (c *Control) take(source string, e source.Event) error {
 	if err := c.guarded(); err != nil {
 		return err
 	}
-	c.save("objects.json", c.good())
+	c.saveGood(c.good())
 	close(c.synced)
 	return nil
 }
@@ -327,6 +342,7 @@ func (c *Control) change(put []*dialect.Object, gone []dialect.Key) {
 	}
 	c.apply(put, gone)
 	if slices.ContainsFunc(put, func(o *dialect.Object) bool { return c.kept(o.Key()) }) || slices.ContainsFunc(gone, c.kept) {
+		c.changes.Add(1)
 		stir(c.unkept)
 	}
 }
@@ -358,12 +374,22 @@ func (c *Control) keeper(ctx context.Context) {
 		if c.do(func() { good = c.good() }) != nil {
 			return
 		}
+		c.saveGood(good)
+	}
+}
+
+// saveGood writes what good says to the state directory. A cluster has none, and a leader that writes it elsewhere, see GoodTask.
+func (c *Control) saveGood(good []*dialect.Object) {
+	if c.opts.Cluster == nil {
 		c.save("objects.json", good)
 	}
 }
 
-// good is the last good version of each object that came from a file, or from a cluster but for its own kinds.
+// good is the last good version of each object that came from a file; none on a cluster, see goodPieces.
 func (c *Control) good() []*dialect.Object {
+	if c.opts.Cluster != nil {
+		return nil
+	}
 	return slices.DeleteFunc(c.model.objects.Good(c.kept), func(o *dialect.Object) bool { return o.Source.File == runFile })
 }
 
@@ -380,6 +406,7 @@ func (c *Control) apply(put []*dialect.Object, gone []dialect.Key) {
 		c.save("addresses.json", c.model.vips.ByHost)
 	}
 	c.publisher.update(c.model.snap, touched)
+	c.sayShut()
 	c.heard(put, gone)
 	c.view.Store(nil)
 	c.stirNews()

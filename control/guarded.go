@@ -14,7 +14,7 @@ import (
 var ErrUnguarded = errors.New("calls would pass that the configuration may forbid, for this is refused and no earlier version of it is known:")
 
 // guarded looks at what all sources have given: nil if the mesh may begin. Who may write policies into one namespace of a cluster must not
-// keep the mesh of all others from beginning: what is refused of them closes that namespace.
+// keep the mesh of all others from beginning: what is refused of them closes that namespace, now and from now on.
 func (c *Control) guarded() error {
 	all := c.model.objects.All()
 	if c.opts.Unguarded {
@@ -25,28 +25,40 @@ func (c *Control) guarded() error {
 	for _, f := range c.unknown() {
 		lines = append(lines, f.String())
 	}
-	var closing []*dialect.Object
+	closes := c.closes()
 	for _, o := range all {
-		why := c.model.objects.Unguarded(o.Key())
-		alone := c.opts.Cluster != nil && !kinds.Wide(o)
-		for _, f := range why {
-			if alone {
-				c.opts.Log.Error("all calls of the namespace are denied: a policy is refused, and no earlier version of it is known", "namespace", o.Namespace, "why", f.String())
-				continue
-			}
+		if closes != nil && closes(o) {
+			continue
+		}
+		for _, f := range c.model.objects.Unguarded(o.Key()) {
 			lines = append(lines, f.String())
 		}
-		if alone && len(why) > 0 {
-			closing = append(closing, o)
-		}
 	}
-	if len(lines) == 0 {
-		touched := c.model.close(closing)
-		c.publisher.update(c.model.snap, touched)
-		c.view.Store(nil)
+	if len(lines) > 0 {
+		return fmt.Errorf("%w\n%s", ErrUnguarded, strings.Join(lines, "\n"))
+	}
+	c.model.closes = closes
+	c.apply(nil, nil) // which closes what is to be closed
+	return nil
+}
+
+// closes says in whose place all calls of a namespace are denied, of policies that are refused and have no earlier version. On one machine
+// there is no such thing: nothing begins there with one.
+func (c *Control) closes() func(*dialect.Object) bool {
+	if c.opts.Cluster == nil {
 		return nil
 	}
-	return fmt.Errorf("%w\n%s", ErrUnguarded, strings.Join(lines, "\n"))
+	return func(o *dialect.Object) bool { return !kinds.Wide(o) }
+}
+
+// sayShut logs for which policies all calls of their namespaces are denied from now on.
+func (c *Control) sayShut() {
+	for _, o := range c.model.shut {
+		for _, f := range c.model.objects.Unguarded(o.Key()) {
+			c.opts.Log.Error("all calls of the namespace are denied: a policy is refused, and no earlier version of it is known", "namespace", o.Namespace, "why", f.String())
+		}
+	}
+	c.model.shut = nil
 }
 
 // unknown is what could not be read and may be a policy, where nothing that an earlier run read stands for it, and policies that
@@ -70,13 +82,16 @@ func (c *Control) remembered(at string) bool {
 	return false
 }
 
-// warn logs those policies among objects that are not in force. While the mesh runs, what was in force stays, and that is all
-// that can be done.
+// warn logs those policies among objects that are not in force, and in whose place nothing is denied: on one machine, and of those that may be
+// about all namespaces. What was in force before stays.
 func (c *Control) warn(objects []*dialect.Object) {
 	if c.syncing > 0 {
 		return
 	}
 	for _, o := range objects {
+		if c.model.closed[o.Key()] != nil {
+			continue
+		}
 		for _, f := range c.model.objects.Unguarded(o.Key()) {
 			c.opts.Log.Error("a policy is refused, and no earlier version of it is known: calls pass that it forbids", "why", f.String())
 		}

@@ -181,3 +181,71 @@ func TestKindsThatGuard(t *testing.T) {
 		}
 	}
 }
+
+// A policy that comes while the mesh runs, is refused and has no earlier version closes its namespace, as it does at a start, and its status
+// says so; one that may be about all namespaces is said and closes nothing.
+func TestRefusedPolicyClosesWhileItRuns(t *testing.T) {
+	var log bytes.Buffer
+	mistake := strings.Replace(strings.ReplaceAll(strict, "name: x", "name: x, namespace: shop"), "STRICT", "STRICTEST", 1)
+	c := newCity()
+	f := newFeed(synced(parse(t, reviewsPod+podOf("other", "a", "u", "a", "10.0.0.7"))))
+	o := c.options(t, 0, f)
+	o.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelError}))
+	p := run(t, o)
+	check := func(what string, v *View, in, out int) {
+		t.Helper()
+		for workload, want := range map[string]int{"shop/reviews-1": in, "other/a": out} {
+			n, w := 0, v.Mesh.Workloads.Get(workload)
+			for _, e := range append(v.Mesh.Inbound(w).Authz, v.Mesh.Egress(w)...) {
+				n += len(e.Tiers)
+			}
+			if n != want {
+				t.Errorf("%s: %d tiers of %s, want %d", what, n, workload, want)
+			}
+		}
+	}
+	f.emit(t, source.Event{Put: parse(t, mistake)})
+	check("refused", p.View(), 2, 0)
+	said := func(v *View) (n int) {
+		for _, f := range v.Findings {
+			if strings.Contains(f.String(), "PeerAuthentication shop/x") && strings.Contains(f.Text, "all calls into namespace shop and out of it are denied") {
+				n++
+			}
+		}
+		return n
+	}
+	if n := said(p.View()); n != 1 {
+		t.Errorf("findings %v", p.View().Findings)
+	}
+	if got := log.String(); strings.Count(got, "level=ERROR") != 1 || !strings.Contains(got, "all calls of the namespace are denied") || !strings.Contains(got, "spec.mtls.mode") {
+		t.Errorf("log %q", got)
+	}
+	again := run(t, c.options(t, 1, newFeed(synced(parse(t, mistake+"\n"+reviewsPod+podOf("other", "a", "u", "a", "10.0.0.7"))))))
+	check("after a restart", again.View(), 2, 0)
+	if n := said(again.View()); n != 1 {
+		t.Errorf("findings %v", again.View().Findings)
+	}
+	f.emit(t, source.Event{Put: parse(t, strings.ReplaceAll(mistake, "STRICTEST", "LOOSEST"))})
+	check("refused again", p.View(), 2, 0)
+	f.emit(t, source.Event{Put: parse(t, strings.ReplaceAll(mistake, "STRICTEST", "STRICT"))})
+	check("mended", p.View(), 0, 0)
+	if n := said(p.View()); n != 0 {
+		t.Errorf("findings of what is mended: %v", p.View().Findings)
+	}
+	f.emit(t, source.Event{Put: parse(t, mistake)})
+	check("refused, with a version of before", p.View(), 0, 0)
+	f.emit(t, source.Event{Delete: []dialect.Key{parse(t, mistake)[0].Key()}})
+	f.emit(t, source.Event{Put: parse(t, mistake)})
+	check("made anew", p.View(), 2, 0)
+	f.emit(t, source.Event{Delete: []dialect.Key{parse(t, mistake)[0].Key()}})
+	check("gone", p.View(), 0, 0)
+	log.Reset()
+	f.emit(t, source.Event{Put: parse(t, strings.Replace(mistake, "namespace: shop", "namespace: istio-system", 1))})
+	check("one for all", p.View(), 0, 0)
+	if got := log.String(); !strings.Contains(got, "calls pass that it forbids") {
+		t.Errorf("log %q", got)
+	}
+	o = c.options(t, 2, newFeed(synced(parse(t, mistake+"\n"+reviewsPod+podOf("other", "a", "u", "a", "10.0.0.7")))))
+	o.Unguarded = true
+	check("and its author wants it so", run(t, o).View(), 0, 0)
+}

@@ -20,7 +20,11 @@ type model struct {
 	vips    *vips                      // nil: services have the addresses that they come with
 	parts   map[dialect.Key]*mesh.Part // what each object says, virtual addresses assigned; where vips is nil the Set has it all
 	closed  map[dialect.Key]*mesh.Part // in the place of policies that nobody can read
+	shut    []*dialect.Object          // such as have been closed for since somebody looked
 	snap    *mesh.Snapshot
+
+	// closes says whether calls are denied in the place of an object that guards some, is refused, and has no earlier version. Nil: of none.
+	closes func(*dialect.Object) bool
 }
 
 // newModel makes one of a mesh without objects; vips nil: services have the addresses that they come with.
@@ -44,32 +48,41 @@ func (m *model) apply(put []*dialect.Object, gone []dialect.Key) (touched *mesh.
 			delete(m.parts, key)
 		}
 	}
-	for key, part := range m.closed {
-		if len(m.objects.Unguarded(key)) == 0 { // it is gone, or can be read now
-			changes = append(changes, mesh.Change{Old: part})
-			delete(m.closed, key)
-		}
-	}
+	changes = append(changes, m.guard()...)
 	m.snap, touched = m.snap.With(changes)
 	return touched, fresh
 }
 
-// close has all calls into a namespace, and out of it, be denied in the place of policies there that are refused: nobody knows what they
+// guard has all calls into a namespace, and out of it, be denied in the place of policies there that are refused: nobody knows what they
 // forbid. It lasts until each is gone, or has a version that can be read.
-func (m *model) close(policies []*dialect.Object) (touched *mesh.Touched) {
-	var changes []mesh.Change
-	for _, o := range policies {
-		part := &mesh.Part{}
+func (m *model) guard() (changes []mesh.Change) {
+	if m.closes == nil {
+		return nil
+	}
+	open := m.objects.Open()
+	for key, part := range m.closed {
+		if !slices.Contains(open, key) { // it is gone, or can be read now
+			changes = append(changes, mesh.Change{Old: part})
+			delete(m.closed, key)
+			m.objects.NoteOn(key, nil)
+		}
+	}
+	for _, key := range open {
+		o := m.objects.Get(key.Group, key.Kind, key.Namespace, key.Name)
+		if m.closed[key] != nil || !m.closes(o) {
+			continue
+		}
+		ref, part := o.Ref(decision.Core), &mesh.Part{} // an engine of its own, beside those of all dialects
 		for _, out := range []bool{false, true} {
-			ref := o.Ref(decision.Core)
 			part.Authorizations = append(part.Authorizations, mesh.Authorization{Ref: ref, Created: o.Created, Namespaces: []string{o.Namespace}, Out: out,
 				Tiers: []authz.Tier{{Effect: authz.Deny, Rules: []authz.Rule{{Ref: ref}}}}})
 		}
-		m.closed[o.Key()] = part
+		m.closed[key], m.shut = part, append(m.shut, o)
 		changes = append(changes, mesh.Change{New: part})
+		m.objects.NoteOn(key, []mesh.Finding{{Ref: m.objects.Unguarded(key)[0].Ref.At(""), Level: mesh.Warning, Remedy: "mend it, or delete it",
+			Text: "all calls into namespace " + o.Namespace + " and out of it are denied: no earlier version is known that could be in force"}})
 	}
-	m.snap, touched = m.snap.With(changes)
-	return touched
+	return changes
 }
 
 // addressed gives services without a virtual address one.

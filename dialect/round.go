@@ -42,6 +42,7 @@ func (r *round) delete(k Key) {
 	s.count(e.all(), -1)
 	s.entries.delete(k)
 	delete(r.dirty, k)
+	delete(s.open, k)
 	if ref := s.ref(e); e.kind == nil && s.strange[ref] == k {
 		delete(s.strange, ref)
 	}
@@ -117,6 +118,7 @@ func (r *round) settle() {
 			if e := r.set.entries.get(k); e != nil {
 				r.remember(k)
 				r.lower(e)
+				r.set.watch(k)
 			}
 		}
 	}

@@ -26,6 +26,7 @@ type Set struct {
 	asked   map[dependency]*askers             // who asked for what
 	reports map[string][]Located
 	stirred map[Key]bool        // objects whose status may have changed
+	open    map[Key]bool        // objects of which Unguarded says something
 	said    [mesh.Error + 1]int // findings about objects, by level
 
 	// Adopts says whether weft writes the statuses of objects that do not name who is to, by their Namespace, which is not nil. Nil: of none.
@@ -177,7 +178,7 @@ type askers struct {
 func NewSet(kinds []Kind) *Set {
 	s := &Set{kinds: kinds, fields: map[*Kind]*field{}, entries: entries{}, strange: map[decision.Ref]Key{},
 		byKind: map[dependency]map[*entry]struct{}{}, lists: map[dependency][]*Object{}, indexed: map[*Lookup]map[string][]*Object{}, asked: map[dependency]*askers{},
-		reports: map[string][]Located{}, stirred: map[Key]bool{}}
+		reports: map[string][]Located{}, stirred: map[Key]bool{}, open: map[Key]bool{}}
 	for i := range kinds {
 		s.fields[&kinds[i]] = fieldsOf(&kinds[i])
 	}
@@ -225,7 +226,15 @@ func (s *Set) Status(k Key) Status {
 // Note keeps what is found of an object by others than its reader, as by who acts on what it says, in place of what was noted before. It is
 // no Error: the object is in force. changed: it is other than before.
 func (s *Set) Note(r decision.Ref, found []mesh.Finding) (changed bool) {
-	e := s.entryOf(r.At(""))
+	return s.note(s.entryOf(r.At("")), found)
+}
+
+// NoteOn is Note of a key.
+func (s *Set) NoteOn(k Key, found []mesh.Finding) (changed bool) {
+	return s.note(s.entries.get(k), found)
+}
+
+func (s *Set) note(e *entry, found []mesh.Finding) (changed bool) {
 	if e == nil || slices.Equal(e.noted(), found) {
 		return false
 	}
@@ -273,14 +282,35 @@ func (s *Set) All() []*Object {
 	return s.collect(func(e *entry) *Object { return e.object })
 }
 
-// Good returns the last good version of every object that has one and that is kept, sorted by position: what to keep over a restart.
+// Good returns the last good version of every object that has one and is of a kind that is kept, sorted by position: what to keep over a
+// restart. kept is asked of groups and kinds alone.
 func (s *Set) Good(kept func(Key) bool) []*Object {
+	keeps := map[*Kind]bool{nil: false} // nobody knows it: no version of it is good
 	return s.collect(func(e *entry) *Object {
-		if e.good == nil || !kept(e.key()) {
+		if e.good == nil {
+			return nil
+		}
+		keep, known := keeps[e.kind]
+		if !known {
+			keep = kept(Key{Group: e.kind.Group, Kind: e.kind.Name})
+			keeps[e.kind] = keep
+		}
+		if !keep {
 			return nil
 		}
 		return e.good
 	})
+}
+
+// WasGood says of objects, which have been applied, that an earlier run had these versions in force. They are the last good ones, also where
+// what they need to be in force again is not there yet; such as do not fit their kind are not.
+func (s *Set) WasGood(objects []*Object) {
+	for _, o := range objects {
+		e := s.entries.get(o.Key())
+		if e != nil && e.kind != nil && e.good == nil && !anyError(e.flaws()) {
+			e.good = e.object
+		}
+	}
 }
 
 func (s *Set) collect(version func(*entry) *Object) (out []*Object) {
@@ -319,6 +349,24 @@ func (s *Set) Unguarded(k Key) (why []Located) {
 		}
 	}
 	return why
+}
+
+// Open returns the objects of which Unguarded says something, sorted. What it costs grows with them alone.
+func (s *Set) Open() []Key { return slices.SortedFunc(maps.Keys(s.open), Key.Compare) }
+
+// watch keeps account of those.
+func (s *Set) watch(k Key) {
+	if len(s.Unguarded(k)) > 0 {
+		s.open[k] = true
+	} else {
+		delete(s.open, k)
+	}
+}
+
+// Guards says whether an object is of a kind that guards calls.
+func (s *Set) Guards(k Key) bool {
+	e := s.entries.get(k)
+	return e != nil && e.kind != nil && e.kind.Guards
 }
 
 // Lost returns why something that guards calls is not in force of which no object tells: what sources reported of objects that

@@ -461,3 +461,22 @@ func TestSetFinds(t *testing.T) {
 		t.Errorf("%s, after %d objects were read", got, read)
 	}
 }
+
+// What an earlier run had in force stays the last good version, also where it is not in force until another object comes, but not where it
+// does not fit its kind.
+func TestSetWasGood(t *testing.T) {
+	s := dialect.NewSet(kinds())
+	restored := []*dialect.Object{thing(t, "a", "{host: bad}"), thing(t, "b", "7")}
+	s.Apply(restored, nil)
+	if good := s.Good(every); len(good) != 0 {
+		t.Fatal(good)
+	}
+	s.WasGood(restored)
+	if good := s.Good(every); len(good) != 1 || good[0].Name != "a" {
+		t.Error(good)
+	}
+	s.Put(thing(t, "a", "7"))
+	if good := s.Good(every); len(good) != 1 || good[0] != restored[0] {
+		t.Error(good)
+	}
+}

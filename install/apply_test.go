@@ -27,6 +27,7 @@ func TestUninstall(t *testing.T) {
 		object(t, `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"mine","namespace":"shop"}}`),
 		object(t, `{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"weaving","labels":{"app.kubernetes.io/part-of":"weft"}}}`),
 		object(t, `{"apiVersion":"v1","kind":"Secret","metadata":{"name":"weft-ca","namespace":"weft-system"}}`),
+		object(t, `{"apiVersion":"v1","kind":"Secret","metadata":{"name":"weft-good-3","namespace":"weft-system","labels":{"app.kubernetes.io/part-of":"weft","app.kubernetes.io/managed-by":"weft"}}}`),
 		object(t, `{"apiVersion":"coordination.k8s.io/v1","kind":"Lease","metadata":{"name":"weft-control","namespace":"weft-system"}}`),
 		object(t, `{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"edge","namespace":"shop","labels":{"app.kubernetes.io/part-of":"weft"}}}`),
 		object(t, `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"web","namespace":"shop","annotations":{"`+inject.Injected+`":"v1"}}}`),

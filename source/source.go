@@ -3,6 +3,7 @@ package source
 
 import (
 	"context"
+	"errors"
 
 	"github.com/weft-mesh/weft/dialect"
 )
@@ -22,3 +23,6 @@ type Event struct {
 	Findings []dialect.Located // all that there is to say now of what could not be read; it replaces what the last event said
 	Synced   bool              // all that was there at the start has been given
 }
+
+// ErrForeign is of a place for something of weft's that has something else.
+var ErrForeign = errors.New("it is somebody else's")

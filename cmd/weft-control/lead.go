@@ -56,6 +56,7 @@ func (r *replica) tasks() []control.Task {
 		r.control.RootTask(r.cluster.Apply),
 		r.control.HookTask(inject.Config, r.get, r.cluster.Apply),
 		{Name: "statuses", Do: statuses.Do},
+		r.control.GoodTask(),
 	}
 	if r.gatewayClass != "" {
 		c := class{name: r.gatewayClass, serves: r.cluster.Serves, apply: r.cluster.Apply, group: "gateway.networking.k8s.io", kind: "GatewayClass",

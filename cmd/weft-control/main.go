@@ -12,7 +12,6 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"runtime/debug"
 	"slices"
 	"syscall"
@@ -43,16 +42,16 @@ const (
 )
 
 type flags struct {
-	kubeconfig, context                string
-	namespace, pod, account, service   string
-	trustDomain, dir, token, authority string
-	gatewayService, gatewayClass       string
-	gatewayReplicas, gatewayCPU        string
-	replicas                           mesh.Replicas // as those two say
-	inject                             string
-	streams, health, webhook           string
-	lifetime, reach                    time.Duration
-	unguarded, verbose                 bool
+	kubeconfig, context              string
+	namespace, pod, account, service string
+	trustDomain, token, authority    string
+	gatewayService, gatewayClass     string
+	gatewayReplicas, gatewayCPU      string
+	replicas                         mesh.Replicas // as those two say
+	inject                           string
+	streams, health, webhook         string
+	lifetime, reach                  time.Duration
+	unguarded, verbose               bool
 }
 
 func main() {
@@ -74,7 +73,6 @@ func parse(args []string) (*flags, error) {
 	s.StringVar(&f.service, "service", "weft-control", "Service by which proxies and the API server find it")
 	s.StringVar(&f.trustDomain, "trust-domain", "cluster.local", "trust domain of the identities")
 	s.DurationVar(&f.lifetime, "cert-lifetime", 24*time.Hour, "lifetime of certificates; they are renewed at half of it")
-	s.StringVar(&f.dir, "state", "/var/lib/weft", "directory for the last good versions of configuration; it may be empty at each start")
 	s.StringVar(&f.token, "token", "/var/run/secrets/weft/token", "file with the token, of audience weft, by which replicas know each other")
 	s.StringVar(&f.authority, "authority", "weft-ca", "Secret of the authority: made if there is none, or brought as cert-manager lays it out, with tls.crt, tls.key and ca.crt")
 	s.StringVar(&f.inject, "inject", "", "file with the options of injection; without it there is no webhook")
@@ -163,8 +161,8 @@ func (f *flags) names() []string {
 
 func (r *replica) options() control.Options {
 	cl := &control.Cluster{Attest: r.attest, CA: r.state, Brought: r.brought, Expired: r.expired, Ask: r.ask,
-		Namespace: r.namespace, Account: r.account, Pod: r.pod, Reach: r.reach}
-	return control.Options{State: filepath.Join(r.dir, "control"), Sources: []source.Source{r.cluster.Source(all.Kinds(r.trustDomain))},
+		Good: r.cluster.Pieces(r.namespace), Namespace: r.namespace, Account: r.account, Pod: r.pod, Reach: r.reach}
+	return control.Options{Sources: []source.Source{r.cluster.Source(all.Kinds(r.trustDomain))},
 		TrustDomain: r.trustDomain, CertLifetime: r.lifetime, Log: r.log, Unguarded: r.unguarded, Adopts: r.adoption.adopts, Cluster: cl}
 }
 

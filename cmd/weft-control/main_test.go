@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -19,8 +20,10 @@ import (
 	"time"
 
 	"github.com/weft-mesh/weft/control"
+	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/identity/ca"
 	"github.com/weft-mesh/weft/inject"
+	"github.com/weft-mesh/weft/install"
 	"github.com/weft-mesh/weft/source"
 	"github.com/weft-mesh/weft/stream"
 	"github.com/weft-mesh/weft/stream/server"
@@ -64,7 +67,7 @@ func start(t *testing.T, sources ...source.Source) *replica {
 		t.Fatal(err)
 	}
 	r := &replica{flags: f, log: slog.New(slog.DiscardHandler)}
-	cl := &control.Cluster{CA: ca.Dir(filepath.Join(t.TempDir(), "ca")), Brought: func() (*ca.Root, error) { return nil, nil }, Ask: r.ask,
+	cl := &control.Cluster{CA: ca.Dir(filepath.Join(t.TempDir(), "ca")), Brought: func() (*ca.Root, error) { return nil, nil }, Ask: r.ask, Good: empty{},
 		Expired:   func() (time.Time, error) { return time.Time{}, nil },
 		Namespace: "weft-system", Account: "weft-control",
 		Attest: func(_ context.Context, token string) (control.Proof, error) {
@@ -73,7 +76,7 @@ func start(t *testing.T, sources ...source.Source) *replica {
 			}
 			return control.Proof{Namespace: "weft-system", Account: "weft-control", Pod: "a", PodUID: "u"}, nil
 		}}
-	if r.control, err = control.New(control.Options{State: filepath.Join(t.TempDir(), "state"), Cluster: cl, Sources: sources, Log: r.log}); err != nil {
+	if r.control, err = control.New(control.Options{Cluster: cl, Sources: sources, Log: r.log}); err != nil {
 		t.Fatal(err)
 	}
 	if r.certificate, err = r.control.CA().Serving(f.names(), time.Now); err != nil {
@@ -82,6 +85,13 @@ func start(t *testing.T, sources ...source.Source) *replica {
 	goes(t, func(ctx context.Context) error { return r.control.Run(ctx) })
 	return r
 }
+
+// empty has no piece.
+type empty struct{}
+
+func (empty) Load(context.Context, string) ([]byte, error) { return nil, nil }
+func (empty) Save(context.Context, string, []byte) error   { return nil }
+func (empty) Ref(name string) decision.Ref                 { return decision.Ref{Name: name} }
 
 // goes runs f until the test ends.
 func goes(t *testing.T, f func(context.Context) error) {
@@ -237,5 +247,36 @@ func TestWebhook(t *testing.T) {
 	resp.Body.Close()
 	if resp.StatusCode != http.StatusBadRequest {
 		t.Errorf("%d to a review that is none", resp.StatusCode)
+	}
+}
+
+// The chart lets the control plane read and write the last good versions where they are kept, and no other Secret by that.
+func TestRoleForGood(t *testing.T) {
+	objects, err := install.Render(install.Options{Version: "v1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []any
+	for _, o := range objects {
+		if o.Key.Kind != "Role" || o.Key.Name != "weft-control" {
+			continue
+		}
+		rules, _ := o.Tree["rules"].([]any)
+		for _, r := range rules {
+			r, _ := r.(map[string]any)
+			if list, _ := r["resourceNames"].([]any); len(list) > 0 && strings.HasPrefix(list[0].(string), "weft-good-") {
+				names = list
+				if !reflect.DeepEqual(r["verbs"], []any{"get", "create", "patch"}) || !reflect.DeepEqual(r["resources"], []any{"secrets"}) {
+					t.Error(r)
+				}
+			}
+		}
+	}
+	var want []any
+	for _, name := range control.PieceNames() {
+		want = append(want, name)
+	}
+	if !reflect.DeepEqual(names, want) {
+		t.Errorf("%v, want %v", names, want)
 	}
 }
