@@ -9,7 +9,8 @@ import (
 )
 
 // Somebody changes objects that work, and makes a mistake that the API server does not see. What was in force stays, in every proxy, also in
-// one that starts later, and the object's status says what is wrong; once it is mended, the new version counts.
+// one that starts later, and although no replica of the control plane is there any more that saw it, and the object's status says what is
+// wrong; once it is mended, the new version counts.
 func TestBadObject(t *testing.T) {
 	c := cluster.Shared(t)
 	c.Install("--crds", "gateway-api,istio")
@@ -38,9 +39,6 @@ func TestBadObject(t *testing.T) {
 	c.Ready(ns, "deploy/caller")
 	settled(c, ns)
 	answers("the last good route is in force for a proxy that starts", "/new", 200, "other")
-	c.Apply(ns, route(`{type: RegularExpression, value: "/(newer)"}`))
-	answers("the mended route counts", "/newer", 200, "other")
-	status(c, ns, "httproute/callee", `{.status.parents[*].conditions[?(@.type=="Accepted")]}`, "True")
 
 	// An AuthorizationPolicy that denies a path.
 	policy := func(path string) string { return strings.ReplaceAll(badPolicy, "PATH", path) }
@@ -49,10 +47,46 @@ func TestBadObject(t *testing.T) {
 	c.Apply(ns, policy("/a/{*}/b/{**}/c{x"))
 	status(c, ns, "authorizationpolicy/forbidden", reconciled, "False", "Refused", "spec.rules[0].to[0].operation.paths[0]")
 	answers("the last good policy stays in force", "/forbidden", 403, "")
+
+	// All pods of the control plane go. Meanwhile somebody takes a status away, and makes a mistake in another policy. The pods that come know what
+	// was in force, have a proxy that starts do so, and say why.
+	c.Apply(ns, strings.ReplaceAll(policy("/also"), "name: forbidden", "name: also"))
+	answers("another policy is in force", "/also", 403, "")
+	c.Kubectl("-n", "weft-system", "scale", "deploy/weft-control", "--replicas=0")
+	settled(c, "weft-system")
+	for object, none := range map[string]string{"httproute/callee": `{"status": {"parents": []}}`, "authorizationpolicy/forbidden": `{"status": {"conditions": []}}`} {
+		c.Kubectl("-n", ns, "patch", object, "--subresource=status", "--type=merge", "-p", none)
+	}
+	c.Apply(ns, strings.ReplaceAll(policy("/a/{*}/b/{**}/c{x"), "name: forbidden", "name: also"))
+	c.Kubectl("-n", "weft-system", "scale", "deploy/weft-control", "--replicas=2")
+	c.Ready("weft-system", "deploy/weft-control")
+	status(c, ns, "httproute/callee", `{.status.parents[*].conditions[?(@.type=="Accepted")]}`, "False", "spec.rules[0].matches[0].path", "stays in force")
+	for _, name := range []string{"forbidden", "also"} {
+		status(c, ns, "authorizationpolicy/"+name, reconciled, "False", "Refused", "spec.rules[0].to[0].operation.paths[0]", "stays in force")
+	}
+	c.Kubectl("-n", ns, "rollout", "restart", "deploy/caller", "deploy/callee")
+	c.Ready(ns, "deploy/caller", "deploy/callee")
+	settled(c, ns)
+	answers("the last good route is in force", "/new", 200, "other")
+	answers("the last good policy is in force", "/forbidden", 403, "")
+	answers("and the one that was changed while nobody was there", "/also", 403, "")
+	answers("and no more", "/", 200, "callee")
+	c.Kubectl("-n", ns, "delete", "authorizationpolicy", "also")
+
+	c.Apply(ns, route(`{type: RegularExpression, value: "/(newer)"}`))
+	answers("the mended route counts", "/newer", 200, "other")
+	status(c, ns, "httproute/callee", `{.status.parents[*].conditions[?(@.type=="Accepted")]}`, "True")
 	c.Apply(ns, policy("/other"))
 	status(c, ns, "authorizationpolicy/forbidden", reconciled, "True", "InForce")
 	answers("the mended policy counts", "/other", 403, "")
 	answers("and the one before no more", "/forbidden", 200, "callee")
+
+	// A policy that never was in force: nobody knows what it forbids.
+	c.Apply(ns, strings.ReplaceAll(policy("/a/{*}/b/{**}/c{x"), "name: forbidden", "name: never"))
+	status(c, ns, "authorizationpolicy/never", reconciled, "False", "Refused", "all calls into namespace "+ns+" and out of it are denied")
+	answers("the namespace is closed", "/", 403, "")
+	c.Kubectl("-n", ns, "delete", "authorizationpolicy", "never")
+	answers("and open again", "/", 200, "callee")
 }
 
 const reconciled = `{.status.conditions[?(@.type=="Reconciled")]}`
