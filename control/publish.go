@@ -17,15 +17,37 @@ import (
 type publisher struct {
 	snap     *mesh.Snapshot
 	trust    config.Trust
-	sessions map[string][]*session                    // by workload, in the order of their coming; none is empty
-	wanted   map[string]map[*session]bool             // by resource name
-	services map[string]map[compile.Class]stream.Body // by host; what was encoded and is still true
-	scratch  []byte                                   // for encoding: what is kept has the size that it needs
+	sessions map[string][]*session        // by workload, in the order of their coming; none is empty
+	wanted   map[string]map[*session]bool // by resource name
+	services map[string]*encodings        // by host; what was encoded and is still true
+	scratch  []byte                       // for encoding: what is kept has the size that it needs
+}
+
+// encodings are those of a service, by class. Most services have one class, and a map has room for eight at least, of 104 bytes each.
+type encodings struct {
+	class compile.Class
+	body  stream.Body
+	more  map[compile.Class]stream.Body
+}
+
+func (e *encodings) get(c compile.Class) (stream.Body, bool) {
+	if c == e.class {
+		return e.body, true
+	}
+	b, ok := e.more[c]
+	return b, ok
+}
+
+func (e *encodings) add(c compile.Class, b stream.Body) {
+	if e.more == nil {
+		e.more = map[compile.Class]stream.Body{}
+	}
+	e.more[c] = b
 }
 
 func newPublisher() *publisher {
 	return &publisher{snap: mesh.New(), sessions: map[string][]*session{}, wanted: map[string]map[*session]bool{},
-		services: map[string]map[compile.Class]stream.Body{}}
+		services: map[string]*encodings{}}
 }
 
 // subscribe notes that s wants a resource of which it has version held, and sends it if it has another.
@@ -98,7 +120,7 @@ func (p *publisher) update(now *mesh.Snapshot, t *mesh.Touched) {
 	old := p.snap
 	p.snap = now
 	if t.AllHosts {
-		p.services = map[string]map[compile.Class]stream.Body{}
+		p.services = map[string]*encodings{}
 	}
 	for host := range t.Hosts {
 		delete(p.services, host)
@@ -259,13 +281,17 @@ func (p *publisher) service(host, workload string) stream.Body {
 		return stream.Body{}
 	}
 	class := compile.ClassOf(p.snap, svc, p.snap.Workloads.Get(workload))
-	b, ok := p.services[host][class]
-	if !ok {
-		b = encode(p, compile.Service(p.snap, host, class))
-		if p.services[host] == nil {
-			p.services[host] = map[compile.Class]stream.Body{}
+	known := p.services[host]
+	if known != nil {
+		if b, ok := known.get(class); ok {
+			return b
 		}
-		p.services[host][class] = b
+	}
+	b := encode(p, compile.Service(p.snap, host, class))
+	if known == nil {
+		p.services[host] = &encodings{class: class, body: b}
+	} else {
+		known.add(class, b)
 	}
 	return b
 }

@@ -236,7 +236,7 @@ func TestEachClassIsEncodedOnce(t *testing.T) {
 	if a.Ports[0].Pools[0].Policy.Breaker != nil || c.Ports[0].Pools[0].Policy.Breaker == nil {
 		t.Errorf("a rule of namespace other is seen in default: %+v, or not in other: %+v", a.Ports[0].Pools[0].Policy, c.Ports[0].Pools[0].Policy)
 	}
-	if n := len(p.publisher.services["ratings.default.svc.cluster.local"]); n != 2 {
+	if n := 1 + len(p.publisher.services["ratings.default.svc.cluster.local"].more); n != 2 {
 		t.Errorf("%d encodings are kept, want 2", n)
 	}
 }

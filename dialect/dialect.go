@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unique"
 
@@ -169,7 +170,7 @@ func Find(kinds []Kind, group, name string) *Kind {
 	return &kinds[i]
 }
 
-// Labels turns a map into sorted "key=value".
+// Labels turns a map into sorted "key=value", which nobody changes: pods of a deployment, which come one after the other, have the same list.
 func Labels(m map[string]string) []string {
 	if len(m) == 0 {
 		return nil
@@ -178,5 +179,11 @@ func Labels(m map[string]string) []string {
 	for _, k := range slices.Sorted(maps.Keys(m)) {
 		out = append(out, unique.Make(k+"="+m[k]).Value()) // 100,000 pods have some thousands of them
 	}
+	if last := lastLabels.Load(); last != nil && slices.Equal(*last, out) {
+		return *last
+	}
+	lastLabels.Store(&out)
 	return out
 }
+
+var lastLabels atomic.Pointer[[]string] // that Labels has returned

@@ -33,7 +33,7 @@ func (o *Object) Pack() *Object {
 	return &packed
 }
 
-// often is in the text of many objects: a control character, of which JSON has none, stands for each.
+// often is in the text of many objects: a byte stands for each that no JSON has.
 var often = []string{
 	`{"metadata":{"generation":1,"uid":"`, `{"metadata":{"uid":"`, `"},"spec":{"containers":[{"ports":[{"containerPort":`, `,"protocol":"TCP"}`, `,"name":"`, `]}],"nodeName":"`,
 	`","serviceAccountName":"`, `"},"status":{"conditions":[{"status":"True","type":"Ready"}],"phase":"Running","podIP":"`,
@@ -41,10 +41,13 @@ var often = []string{
 	`{"addressType":"IPv4","endpoints":[{"addresses":["`, `"],"conditions":{"ready":true,"serving":true,"terminating":false},"targetRef":{"kind":"Pod","name":"`,
 	`"}},{"addresses":["`, `"}}],"metadata":{"`, `"],"conditions":{"ready":`, `"targetRef":{"kind":"Pod","name":"`, `"ports":[{"`, `"appProtocol":"`, `"targetPort":`,
 	`"spec":{"clusterIP":"`, `"clusterIPs":["`, `"selector":{"`, `"type":"ClusterIP"`, `"generation":`, `"uid":"`,
+	`"},"zone":"`, `"},{"addresses":["`, `"}],"metadata":{"generation":`, `"],"conditions":{"ready":false,"serving":false,"terminating":false},"targetRef":{"kind":"Pod","name":"`,
+	`"internalTrafficPolicy":"Cluster","ipFamilies":["IPv4"],"ipFamilyPolicy":"SingleStack",`, `,"protocol":"TCP","targetPort":`, `","port":`,
+	`},"sessionAffinity":"None","type":"ClusterIP"},"status":{"loadBalancer":{}}}`,
 }
 
-// marks are the control characters, but for those that a text file may have.
-const marks = "\x01\x02\x03\x04\x05\x06\x07\x08\x0b\x0c\x0e\x0f\x10\x11\x12\x13\x14\x15\x16\x17\x18\x19\x1a\x1b"
+// marks are the control characters, but for those that a text file may have, and bytes that are not of UTF-8.
+const marks = "\x01\x02\x03\x04\x05\x06\x07\x08\x0b\x0c\x0e\x0f\x10\x11\x12\x13\x14\x15\x16\x17\x18\x19\x1a\x1b\x1c\x1d\x1e\x1f\xf8\xf9\xfa\xfb"
 
 var abridge, amplify = abridging()
 

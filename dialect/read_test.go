@@ -308,7 +308,14 @@ func TestDecode(t *testing.T) {
 }
 
 func TestLabels(t *testing.T) {
-	if got := dialect.Labels(map[string]string{"b": "2", "a": "1"}); !reflect.DeepEqual(got, []string{"a=1", "b=2"}) {
-		t.Error(got)
+	one := dialect.Labels(map[string]string{"b": "2", "a": "1"})
+	if !reflect.DeepEqual(one, []string{"a=1", "b=2"}) {
+		t.Error(one)
+	}
+	if next := dialect.Labels(map[string]string{"a": "1", "b": "2"}); &one[0] != &next[0] {
+		t.Error("pods with the same labels, one after the other, have a list each")
+	}
+	if other := dialect.Labels(map[string]string{"a": "1", "b": "3"}); !reflect.DeepEqual(other, []string{"a=1", "b=3"}) {
+		t.Error(other)
 	}
 }

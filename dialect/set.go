@@ -20,7 +20,7 @@ type Set struct {
 	fields  map[*Kind]*field
 	entries entries
 	strange map[decision.Ref]Key               // objects whose kind nobody knows
-	byKind  map[dependency]map[*entry]struct{} // by kind and namespace
+	byKind  map[dependency]map[*entry]struct{} // by kind and namespace; all of a kind are in entries
 	lists   map[dependency][]*Object           // answers of List, until an object of the kind changes
 	indexed map[*Lookup]map[string][]*Object   // answers of Find, as long
 	asked   map[dependency]*askers             // who asked for what
@@ -69,8 +69,9 @@ func (e *entry) part() mesh.Part {
 func (e *entry) says(p mesh.Part) {
 	e.workloads, e.rest = p.Workloads, nil
 	if p.Workloads = nil; !p.Empty() {
-		p.Workloads = e.workloads
-		e.workloads, e.rest = nil, &p
+		all := p // p itself would be on the heap for every Pod too
+		all.Workloads = e.workloads
+		e.workloads, e.rest = nil, &all
 	}
 }
 

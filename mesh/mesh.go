@@ -105,8 +105,6 @@ type Workload struct {
 	ID        identity.ID
 	Addr      netip.Addr
 	Also      []netip.Addr   // further addresses
-	Shared    bool           // its addresses are its node's, so they do not tell whose a call is
-	Claimed   bool           // its addresses are its author's word: of a Pod's they are the kubelet's
 	Tunnel    netip.AddrPort // of its proxy; zero: it has none
 	Labels    []string       // "key=value", sorted
 	Ports     []WorkloadPort
@@ -117,6 +115,8 @@ type Workload struct {
 	Weight    uint32 // [1]
 	Ready     bool
 	Draining  bool
+	Shared    bool // its addresses are its node's, so they do not tell whose a call is
+	Claimed   bool // its addresses are its author's word: of a Pod's they are the kubelet's
 }
 
 // WorkloadPort is a port that a workload declares.

@@ -183,6 +183,7 @@ func (r *replica) run(ctx context.Context) error {
 	select {
 	case <-r.control.Synced():
 		if now := r.control.Mesh(); now != nil {
+			allowGarbage(steady)
 			debug.FreeOSMemory() // to read it all took more than to know it
 			r.log.Info("the cluster is read", "services", now.Services.Len(), "workloads", now.Workloads.Len(), "version", version)
 		}

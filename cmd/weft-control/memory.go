@@ -12,9 +12,10 @@ import (
 )
 
 const (
-	// garbage is how much of it there may be, in percent of what is in use, where nobody says another GOGC: most of what a control plane has
-	// in memory stays for long, and little is made anew for each change.
-	garbage = 40
+	// How much garbage there may be, in percent of what is in use, where nobody says another GOGC: while the cluster is read, and once it is.
+	// Most of what a control plane has in memory stays for long, and little is made anew for each change.
+	reading = 40
+	steady  = 15
 	// share of the pod's memory that the heap may have, in percent, where nobody says another GOMEMLIMIT. Near it garbage is collected more
 	// often, rather than that the kernel ends the process.
 	share = 90
@@ -22,9 +23,7 @@ const (
 
 // limitMemory has the collector know how much memory there is: cgroup is the directory of the process' own.
 func limitMemory(cgroup string) error {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(garbage)
-	}
+	allowGarbage(reading)
 	if os.Getenv("GOMEMLIMIT") != "" {
 		return nil
 	}
@@ -33,6 +32,13 @@ func limitMemory(cgroup string) error {
 		debug.SetMemoryLimit(most / 100 * share)
 	}
 	return err
+}
+
+// allowGarbage is debug.SetGCPercent where nobody says another GOGC.
+func allowGarbage(percent int) {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(percent)
+	}
 }
 
 // mostMemory is how many bytes a cgroup may have; 0: as many as there are, or nothing says.

@@ -22,6 +22,20 @@ func TestMemoryOfThePod(t *testing.T) {
 	}
 }
 
+// Once the cluster is read there is to be less garbage, unless somebody says how much.
+func TestAllowGarbage(t *testing.T) {
+	was := debug.SetGCPercent(100)
+	defer debug.SetGCPercent(was)
+	for said, want := range map[string]int{"": steady, "100": 100} {
+		debug.SetGCPercent(100)
+		t.Setenv("GOGC", said)
+		allowGarbage(steady)
+		if got := debug.SetGCPercent(100); got != want {
+			t.Errorf("%q: %d", said, got)
+		}
+	}
+}
+
 // Nine tenths are for the heap, unless somebody says what else.
 func TestLimitMemory(t *testing.T) {
 	t.Setenv("GOGC", "100")

@@ -90,8 +90,8 @@ func endpointSlice() dialect.Kind {
 		"endpoints[].conditions.terminating", "endpoints[].targetRef.kind", "endpoints[].targetRef.name", "ports[].name", "ports[].port", "ports[].protocol",
 		"ports[].appProtocol", "endpoints[].hints.forZones[].name", "endpoints[].hints.forNodes[].name"}
 	k.Ignored["endpoints[].targetRef.*"] = "kind and name say which pod it is"
-	k.Ignored["endpoints[].nodeName"] = "it says where the endpoint is; hints say whose callers are to call it"
-	k.Ignored["endpoints[].zone"] = k.Ignored["endpoints[].nodeName"]
+	k.Ignored["endpoints[].nodeName.*"] = "it says where the endpoint is; hints say whose callers are to call it"
+	k.Ignored["endpoints[].zone"] = k.Ignored["endpoints[].nodeName.*"]
 	k.Ignored["endpoints[].hostname"] = "it is for the cluster's DNS, which gives the endpoint a name by it; a call to that name is one to the endpoint's address"
 	return k
 }

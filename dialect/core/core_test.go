@@ -6,9 +6,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
+	"unsafe"
 
 	"github.com/weft-mesh/weft/decision"
-
+	"github.com/weft-mesh/weft/dialect"
 	"github.com/weft-mesh/weft/dialect/core"
 	"github.com/weft-mesh/weft/dialect/dialecttest"
 	"github.com/weft-mesh/weft/identity"
@@ -242,6 +244,17 @@ metadata: {name: node-a, labels: {topology.kubernetes.io/zone: east-1}}
 	}
 	if got := parts[0].Workloads; len(got) != 1 || !reflect.DeepEqual(got[0], want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+// All pods of a node have its name, and one string of it is kept.
+func TestNodeNameOnce(t *testing.T) {
+	nodes := dialect.NewObject(nil, "v1", "Node", map[string]any{"metadata": map[string]any{"name": "node-a"}}, time.Time{})
+	pod := dialect.NewObject(nil, "v1", "Pod", map[string]any{"metadata": map[string]any{"name": "p", "namespace": "shop"}, "spec": map[string]any{"nodeName": strings.Clone("node-a")},
+		"status": map[string]any{"podIP": "10.0.0.1"}}, time.Time{})
+	part, _ := dialect.Read(kinds, pod, dialecttest.View{nodes})
+	if len(part.Workloads) != 1 || unsafe.StringData(part.Workloads[0].Node) != unsafe.StringData(nodes.Name) {
+		t.Errorf("%+v", part)
 	}
 }
 

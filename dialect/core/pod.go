@@ -61,7 +61,8 @@ func lowerPod(trustDomain string, o *dialect.Object, v dialect.View) (mesh.Part,
 		return mesh.Part{}, r.Found
 	}
 	w := mesh.Workload{Ref: r.Ref, Name: o.Name, Namespace: o.Namespace, Addr: addr, Also: also, Shared: p.Spec.HostNetwork, Labels: dialect.Labels(o.Labels),
-		ID: r.account(trustDomain, o, &p.Spec), Tunnel: r.tunnel(o, &p.Spec, addr), Zone: zone(o, &p.Spec, v), Node: p.Spec.NodeName, Ready: ready(&p.Status), Draining: deleted(o)}
+		ID: r.account(trustDomain, o, &p.Spec), Tunnel: r.tunnel(o, &p.Spec, addr), Ready: ready(&p.Status), Draining: deleted(o)}
+	w.Node, w.Zone = place(o, &p.Spec, v)
 	w.Trusted = r.trusted(o)
 	r.podPorts(&p.Spec, r.opaqueOf(o, v), &w)
 	return mesh.Part{Workloads: []mesh.Workload{w}}, r.Found
@@ -161,15 +162,17 @@ func (r *reader) trusted(o *dialect.Object) (out []netip.Prefix) {
 	return out
 }
 
-// zone is that of the pod's own label, which newer clusters copy there, else of its node's.
-func zone(o *dialect.Object, spec *corev1.PodSpec, v dialect.View) string {
-	if z := o.Labels[corev1.LabelTopologyZone]; z != "" || spec.NodeName == "" {
-		return z
+// place is the pod's node and zone. The zone is that of the pod's own label, which newer clusters copy there, else of its node's. The name is
+// the node's own, where it is known: a hundred pods say it, and one string is kept.
+func place(o *dialect.Object, spec *corev1.PodSpec, v dialect.View) (node, zone string) {
+	node, zone = spec.NodeName, o.Labels[corev1.LabelTopologyZone]
+	if node == "" || zone != "" {
+		return node, zone
 	}
-	if n := v.Get("", "Node", "", spec.NodeName); n != nil {
-		return n.Labels[corev1.LabelTopologyZone]
+	if n := v.Get("", "Node", "", node); n != nil {
+		return n.Name, n.Labels[corev1.LabelTopologyZone]
 	}
-	return ""
+	return node, ""
 }
 
 func ready(s *corev1.PodStatus) bool {

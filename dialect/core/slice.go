@@ -3,6 +3,7 @@ package core
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -33,6 +34,7 @@ func lowerSlice(o *dialect.Object, v dialect.View) (part mesh.Part, found []mesh
 	for i, p := range s.Ports {
 		r.slicePort(dialect.Index("ports", i), p, &set)
 	}
+	set.Addrs = slices.Grow(set.Addrs, len(s.Endpoints)) // of most services they are all
 	for i, e := range s.Endpoints {
 		r.endpoint(dialect.Index("endpoints", i), s.AddressType, e, &set)
 	}

@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -34,6 +35,10 @@ type reading struct {
 
 // name is an object's among those of its kind.
 type name struct{ namespace, name string }
+
+func (n name) compare(o name) int {
+	return cmp.Or(cmp.Compare(n.namespace, o.namespace), cmp.Compare(n.name, o.name))
+}
 
 func nameOf(o *dialect.Object) name { return name{o.Namespace, o.Name} }
 

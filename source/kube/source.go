@@ -3,6 +3,7 @@ package kube
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -243,12 +244,12 @@ func (r *run) first() {
 			if now == nil || w.kind.Cluster != cluster {
 				continue
 			}
-			for _, o := range now.known {
+			for _, n := range slices.SortedFunc(maps.Keys(now.known), name.compare) { // neighbours have much in common, which who reads them keeps once
 				if len(r.event.Put) == piece {
 					r.emit(r.event)
 					r.event = source.Event{}
 				}
-				r.event.Put = append(r.event.Put, o)
+				r.event.Put = append(r.event.Put, now.known[n])
 			}
 		}
 	}

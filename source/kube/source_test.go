@@ -232,6 +232,30 @@ func TestSyncedOnce(t *testing.T) {
 	})
 }
 
+// Neighbours are told of together, in whatever order they came: they have strings in common, which readers keep once.
+func TestFirstInOrder(t *testing.T) {
+	s := newServer(pods())
+	var want []string
+	for i := range 20 {
+		s.put(podOf("shop", fmt.Sprintf("a%02d", 19-i)))
+		want = append(want, fmt.Sprintf("a%02d", i))
+	}
+	inBubble(t, s, func(t *testing.T, _ *Cluster, l *listener) {
+		synctest.Wait()
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		var got []string
+		for _, e := range l.events {
+			for _, o := range e.Put {
+				got = append(got, o.Name)
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%q", got)
+		}
+	})
+}
+
 // An API server that is away at the start is waited for.
 func TestAway(t *testing.T) {
 	s := newServer(pods())

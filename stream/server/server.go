@@ -77,7 +77,7 @@ const (
 
 	mostStreams = 4        // of one connection; a proxy has one
 	mostHeaders = 16 << 10 // bytes
-	readBuffer  = 4 << 10  // of each connection; gRPC's own is 32 KiB, and what proxies say is short
+	readBuffer  = 1 << 10  // of each connection; gRPC's own is 32 KiB, and what proxies say is short: an acknowledgement has some bytes
 )
 
 // service is a plane as it is served.
