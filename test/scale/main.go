@@ -90,6 +90,7 @@ type results struct {
 	Clusters    []cluster `json:"clusters"`
 	Sizes       []point   `json:"sizes"`       // the same changes in clusters of other sizes
 	Subscribers []point   `json:"subscribers"` // in one cluster, changes of services that more or fewer proxies want
+	Sidecars    []sidecar `json:"sidecars"`    // a real proxy in clusters of other sizes
 	Verdicts    []verdict `json:"verdicts"`
 }
 
@@ -125,9 +126,10 @@ var cases = []benchCase{
 	}},
 	{"size", "the same changes in clusters of 100 to 10,000 services", sizes},
 	{"subscribers", "1 to 1,000 subscribers in a cluster of 1,000 services", subscribers},
+	{"proxy", "a real proxy that calls 20 services, in clusters of 100 to 10,000", sidecars},
 }
 
-func caseNames() []string { return []string{"10000", "1000", "size", "subscribers"} }
+func caseNames() []string { return []string{"10000", "1000", "size", "subscribers", "proxy"} }
 
 func (f *flags) chosen(name string) bool {
 	return f.cases == "" || strings.Contains(","+f.cases+",", ","+name+",")
@@ -260,7 +262,8 @@ func subscribers(ctx context.Context, f *flags, r *results) error {
 	return nil
 }
 
-func mb(n int) string { return fmt.Sprintf("%.0f MB", float64(n)/1e6) }
+func mb(n int) string   { return fmt.Sprintf("%.0f MB", float64(n)/1e6) }
+func mb10(n int) string { return fmt.Sprintf("%.1f MB", float64(n)/1e6) }
 
 func (c *churn) String() string {
 	return fmt.Sprintf("%.0f changes/s, %.1f subscribers each: p50 %.1f ms, p99 %.1f, worst %.1f; %.2f ms CPU a change (%.3f of a core at rest), %.0f bytes sent in %.1f messages; %d lost, %d skipped",

@@ -73,7 +73,9 @@ func podUID(pod int) types.UID {
 	return types.UID(fmt.Sprintf("%08x-8a3d-4c55-9f4e-%012x", uint32(pod)*2654435761, pod))
 }
 
-func podIP(pod int) string { return fmt.Sprintf("10.%d.%d.%d", 64+pod>>16, pod>>8&255, pod&255) }
+// podIP is one of those set aside for benchmarks (RFC 2544, appendix C.2.2): nobody is there.
+func podIP(pod int) string { return fmt.Sprintf("198.%d.%d.%d", 18+pod>>16, pod>>8&255, pod&255) }
+
 func nodeName(n int) string {
 	return fmt.Sprintf("ip-10-0-%d-%d.eu-central-1.compute.internal", n>>8, n&255)
 }

@@ -33,6 +33,7 @@ func (v verdict) String() string {
 const (
 	mostRSS = 400_000_000
 	mostP99 = 100 * time.Millisecond
+	same    = 1.1 // RSS of two processes that do the same
 	flat    = 1.5 // work in the largest cluster by that in the smallest: "independent", with room for caches that hold less of it
 )
 
@@ -54,6 +55,11 @@ func (r *results) judge() {
 		ratio := float64(last.CPU) / float64(first.CPU)
 		r.Verdicts = append(r.Verdicts, verdict{ratio <= float64(last.Of)/float64(first.Of), fmt.Sprintf("a change for %d subscribers costs %.1f times what it does for %d: less than in proportion", last.Of, ratio, first.Of)})
 	}
+	if n := len(r.Sidecars); n > 1 {
+		first, last := &r.Sidecars[0], &r.Sidecars[n-1]
+		ratio := float64(max(last.RSS, last.After)) / float64(first.RSS)
+		r.Verdicts = append(r.Verdicts, verdict{ratio <= same, fmt.Sprintf("a proxy that calls %d services has %.2f times the RSS in a cluster of %d services that it has in one of %d; %.2f are bearable: chance", last.Services, ratio, last.Of, first.Of, same)})
+	}
 }
 
 //go:embed control-performance.md.tmpl
@@ -61,7 +67,7 @@ var pageText string
 
 // write writes the page, its picture and the figures.
 func (r *results) write(f *flags) error {
-	page, err := template.New("page").Funcs(template.FuncMap{"ms": ms, "mb": mb, "seconds": time.Duration.Seconds}).Parse(pageText)
+	page, err := template.New("page").Funcs(template.FuncMap{"ms": ms, "mb": mb, "mb10": mb10, "seconds": time.Duration.Seconds}).Parse(pageText)
 	if err != nil {
 		return err
 	}

@@ -70,7 +70,7 @@ func begin(ctx context.Context, f *flags, s shape) (b *bench, out start, err err
 		}
 	}
 	begun := time.Now()
-	argv := []string{filepath.Join(f.bin, "weft-control"), "-kubeconfig", config, "-state", b.dir, "-pod", "weft-control-0", "-streams", b.streams, "-health", b.health}
+	argv := []string{filepath.Join(f.bin, "weft-control"), "-kubeconfig", config, "-state", b.dir, "-service", host, "-pod", "weft-control-0", "-streams", b.streams, "-health", b.health}
 	if b.control, err = proctest.Start("weft-control", f.log(), nil, argv...); err != nil {
 		return b, out, err
 	}
@@ -91,6 +91,9 @@ func begin(ctx context.Context, f *flags, s shape) (b *bench, out start, err err
 	out.Settled, _, err = memory(b.control.Pid())
 	return b, out, err
 }
+
+// host is what the control plane is called on this machine, in its certificate too.
+const host = "localhost"
 
 const kubeconfig = `apiVersion: v1
 kind: Config
@@ -167,11 +170,7 @@ func (b *bench) fleet(ctx context.Context, proxies int, wants func(proxy int) []
 	if err != nil {
 		return nil, err
 	}
-	host, port, err := net.SplitHostPort(b.streams)
-	if err != nil {
-		return nil, err
-	}
-	return connect(ctx, plane.Plane{Address: net.JoinHostPort(host, port), Name: "weft-control.weft-system.svc", RootsPEM: func() []byte { return roots }}, list)
+	return connect(ctx, plane.Plane{Address: b.streams, Name: host, RootsPEM: func() []byte { return roots }}, list)
 }
 
 // roots waits for the leader to have published them.
