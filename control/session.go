@@ -21,10 +21,16 @@ type session struct {
 	mu      sync.Mutex
 	held    map[string]held
 	waiting map[string]stream.Body
-	flying  map[uint64]map[string]uint64 // versions by nonce and name, not yet acknowledged
+	flying  map[uint64][]flight // by nonce; not yet acknowledged
 	nonce   uint64
 	wake    chan struct{}
 	err     error // why it ended
+}
+
+// flight is a version of a resource on its way. Most messages have one.
+type flight struct {
+	name    string
+	version uint64
 }
 
 // held is the version of a resource that was sent last and the one that is in use.
@@ -32,7 +38,7 @@ type held struct{ sent, acked uint64 }
 
 func newSession(c *Control, m *member) *session {
 	return &session{c: c, member: m, held: map[string]held{}, waiting: map[string]stream.Body{},
-		flying: map[uint64]map[string]uint64{}, wake: make(chan struct{}, 1)}
+		flying: map[uint64][]flight{}, wake: make(chan struct{}, 1)}
 }
 
 // Open lets a proxy in that proves to speak for a workload.
@@ -115,21 +121,26 @@ func (s *session) acknowledge(up *stream.Up) {
 	if up.Ack == 0 {
 		return
 	}
+	var refused map[string]bool
+	if len(up.Refused) > 0 {
+		refused = map[string]bool{}
+		for _, n := range up.Refused {
+			refused[n.Name] = true
+		}
+	}
 	s.mu.Lock()
 	taken := s.flying[up.Ack]
 	delete(s.flying, up.Ack)
-	for _, n := range up.Refused {
-		delete(taken, n.Name)
-	}
-	for name, version := range taken {
-		if h, ok := s.held[name]; ok {
-			h.acked = version
-			s.held[name] = h
+	taken = slices.DeleteFunc(taken, func(x flight) bool { return refused[x.name] })
+	for _, x := range taken {
+		if h, ok := s.held[x.name]; ok {
+			h.acked = x.version
+			s.held[x.name] = h
 		}
 	}
 	s.mu.Unlock()
-	for name := range taken {
-		s.c.nacks.clear(s.workload, name)
+	for _, x := range taken {
+		s.c.nacks.clear(s.workload, x.name)
 	}
 	s.stir()
 	s.c.acknowledged()
@@ -160,14 +171,14 @@ func (s *session) take() (*stream.Down, error) {
 	}
 	s.nonce++
 	down := &stream.Down{Nonce: s.nonce}
-	versions := map[string]uint64{}
+	sent := make([]flight, 0, len(s.waiting))
 	for _, name := range slices.Sorted(maps.Keys(s.waiting)) {
 		b := s.waiting[name]
 		down.Resources = append(down.Resources, stream.Resource{Name: name, Version: b.Version, Body: b.Bytes, Gone: b.Version == 0})
-		versions[name] = b.Version
+		sent = append(sent, flight{name, b.Version})
 		s.c.counters.pushes.Add(kindOf(name))
 	}
-	s.flying[s.nonce] = versions
+	s.flying[s.nonce] = sent
 	clear(s.waiting)
 	return down, nil
 }

@@ -12,6 +12,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"syscall"
@@ -183,8 +184,10 @@ func (r *replica) run(ctx context.Context) error {
 	select {
 	case <-r.control.Synced():
 		if now := r.control.Mesh(); now != nil {
-			allowGarbage(steady)
 			debug.FreeOSMemory() // to read it all took more than to know it
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			allowGarbage(steadyGarbage(m.HeapAlloc))
 			r.log.Info("the cluster is read", "services", now.Services.Len(), "workloads", now.Workloads.Len(), "version", version)
 		}
 		g.Go(func() error {

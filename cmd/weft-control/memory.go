@@ -12,10 +12,12 @@ import (
 )
 
 const (
-	// How much garbage there may be, in percent of what is in use, where nobody says another GOGC: while the cluster is read, and once it is.
-	// Most of what a control plane has in memory stays for long, and little is made anew for each change.
+	// reading is how much garbage there may be while the cluster is read, in percent of what is in use, where nobody says another GOGC.
 	reading = 40
-	steady  = 15
+	// steady is how many bytes of it there may be, about, once that is so: most of what a control plane has in memory stays for long, and what a
+	// change costs does not grow with the cluster. In percent it is no less than leastGarbage and no more than Go's own 100.
+	steady       = 40 << 20
+	leastGarbage = 15
 	// share of the pod's memory that the heap may have, in percent, where nobody says another GOMEMLIMIT. Near it garbage is collected more
 	// often, rather than that the kernel ends the process.
 	share = 90
@@ -40,6 +42,9 @@ func allowGarbage(percent int) {
 		debug.SetGCPercent(percent)
 	}
 }
+
+// steadyGarbage is steady in percent of the bytes that are in use.
+func steadyGarbage(used uint64) int { return int(min(max(steady*100/max(used, 1), leastGarbage), 100)) }
 
 // mostMemory is how many bytes a cgroup may have; 0: as many as there are, or nothing says.
 func mostMemory(cgroup string) (int64, error) {

@@ -26,12 +26,20 @@ func TestMemoryOfThePod(t *testing.T) {
 func TestAllowGarbage(t *testing.T) {
 	was := debug.SetGCPercent(100)
 	defer debug.SetGCPercent(was)
-	for said, want := range map[string]int{"": steady, "100": 100} {
+	for said, want := range map[string]int{"": 20, "100": 100} {
 		debug.SetGCPercent(100)
 		t.Setenv("GOGC", said)
-		allowGarbage(steady)
+		allowGarbage(20)
 		if got := debug.SetGCPercent(100); got != want {
 			t.Errorf("%q: %d", said, got)
+		}
+	}
+}
+
+func TestSteadyGarbage(t *testing.T) {
+	for used, want := range map[uint64]int{0: 100, 5 << 20: 100, 80 << 20: 50, 200 << 20: 20, 1 << 30: 15} {
+		if got := steadyGarbage(used); got != want {
+			t.Errorf("%d bytes: %d", used, got)
 		}
 	}
 }
