@@ -70,7 +70,7 @@ func begin(ctx context.Context, f *flags, s shape) (b *bench, out start, err err
 		}
 	}
 	begun := time.Now()
-	argv := []string{filepath.Join(f.bin, "weft-control"), "-kubeconfig", config, "-state", b.dir, "-service", host, "-pod", "weft-control-0", "-streams", b.streams, "-health", b.health}
+	argv := []string{filepath.Join(f.bin, "weft-control"), "-kubeconfig", config, "-service", host, "-pod", "weft-control-0", "-streams", b.streams, "-health", b.health}
 	if b.control, err = proctest.Start("weft-control", f.log(), nil, argv...); err != nil {
 		return b, out, err
 	}
