@@ -46,7 +46,7 @@ func TestEveryFieldTravels(t *testing.T) {
 }
 
 // stayHome are fields of what travels that are for the control plane alone, or made anew by Compile.
-var stayHome = []string{"mesh.Rule.Caller", "mesh.Rule.Port", "traffic.Secure.Key"}
+var stayHome = []string{"mesh.Rule.Caller", "mesh.Rule.Port", "mesh.Rule.Hostname", "traffic.Secure.Key"}
 
 // A field that is added without a tag would be lost on its way to the proxies, in silence.
 func TestFieldsThatStayHome(t *testing.T) {

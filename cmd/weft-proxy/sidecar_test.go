@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/weft-mesh/weft/control"
+	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/dialect/all"
 	"github.com/weft-mesh/weft/identity/ca"
 	"github.com/weft-mesh/weft/internal/proctest"
@@ -134,7 +135,7 @@ func controls(t *testing.T) (socket string, o objects, c *control.Control) {
 	o = make(objects)
 	tokens := map[string]control.Proof{"token of caller": {Namespace: "shop", Account: "caller", Pod: "caller", PodUID: "u1"},
 		"token of callee": {Namespace: "shop", Account: "callee", Pod: "callee", PodUID: "u2"}}
-	c, err := control.New(control.Options{State: filepath.Join(t.TempDir(), "state"), Sources: []source.Source{o}, Log: slog.New(slog.DiscardHandler), Cluster: &control.Cluster{
+	c, err := control.New(control.Options{Sources: []source.Source{o}, Log: slog.New(slog.DiscardHandler), Cluster: &control.Cluster{
 		Attest: func(_ context.Context, token string) (p control.Proof, err error) {
 			p, ok := tokens[token]
 			if !ok {
@@ -142,7 +143,7 @@ func controls(t *testing.T) (socket string, o objects, c *control.Control) {
 			}
 			return p, err
 		},
-		CA: ca.Dir(filepath.Join(t.TempDir(), "ca")), Brought: func() (*ca.Root, error) { return nil, nil }, Expired: func() (time.Time, error) { return time.Time{}, nil },
+		CA: ca.Dir(filepath.Join(t.TempDir(), "ca")), Brought: func() (*ca.Root, error) { return nil, nil }, Expired: func() (time.Time, error) { return time.Time{}, nil }, Good: empty{},
 		Ask: func(context.Context, netip.Addr, *stream.StandingRequest) ([]string, error) {
 			return nil, errors.New("there is no other")
 		},
@@ -324,6 +325,13 @@ func (p *place) ready(from *place, ip string) {
 	}
 	p.t.Fatalf("the proxy at %s is not ready: %s", ip, got)
 }
+
+// empty has no piece of what was good before.
+type empty struct{}
+
+func (empty) Load(context.Context, string) ([]byte, error) { return nil, nil }
+func (empty) Save(context.Context, string, []byte) error   { return nil }
+func (empty) Ref(name string) decision.Ref                 { return decision.Ref{Name: name} }
 
 // TestSidecar is a cluster of network namespaces with real proxies in its pods: what their applications say passes them, whether they
 // want it or not.
