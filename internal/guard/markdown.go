@@ -14,6 +14,7 @@ import (
 //	txtar FILE            written to FILE
 //	console [background]  "$ command" lines, each followed by what it prints, in which "..." stands for anything;
 //	                      background: it is left running once it has printed that
+//	console cluster       the same on a Kubernetes, by TestRealPages
 //	sh                    make targets, and programs that the page only speaks of
 //	go FILE               a quotation from a file of this repository, in which a line "..." leaves something out
 type Block struct {

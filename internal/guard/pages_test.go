@@ -91,7 +91,7 @@ func checkPage(t *testing.T, name, makefile string) {
 		}
 	}()
 	for _, b := range Blocks(string(text)) {
-		if b.Lang == "console" && programs() != nil {
+		if b.Lang == "console" && !b.Has(onCluster) && programs() != nil {
 			t.Fatal("go build fails")
 		}
 		checkBlock(ctx, t, s, b, makefile)
@@ -111,6 +111,9 @@ func checkBlock(ctx context.Context, t *testing.T, s *session, b Block, makefile
 			t.Errorf("line %d: %v", b.Line, err)
 		}
 	case "console":
+		if b.Has(onCluster) {
+			return
+		}
 		for _, c := range b.Commands() {
 			do := s.do
 			if b.Has("background") {
@@ -133,6 +136,44 @@ func checkBlock(ctx context.Context, t *testing.T, s *session, b Block, makefile
 	}
 	for _, x := range broken {
 		t.Error(x)
+	}
+}
+
+// onCluster marks what a page does on a Kubernetes.
+const onCluster = "cluster"
+
+// TestRealPages does what a page does on a Kubernetes: on that of WEFT_KUBECONFIG, with the programs in PATH, WEFT_PAGE. test/e2e makes the
+// cluster be as the page's reader is taken to have it.
+func TestRealPages(t *testing.T) {
+	page, kubeconfig := os.Getenv("WEFT_PAGE"), os.Getenv("WEFT_KUBECONFIG")
+	if page == "" || kubeconfig == "" {
+		t.Skip("no cluster: test/e2e runs this")
+	}
+	weft, err := exec.LookPath("weft")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := fs.ReadFile(root, page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("KUBECONFIG", kubeconfig)
+	s := newSession(t.TempDir(), filepath.Dir(weft))
+	for _, b := range Blocks(string(text)) {
+		switch {
+		case b.Lang == "yaml" && b.File() != "":
+			if err := s.write(b.File(), b.Text); err != nil {
+				t.Fatal(err)
+			}
+		case b.Lang == "console" && b.Has(onCluster):
+			for _, c := range b.Commands() {
+				began := time.Now()
+				if err := s.do(t.Context(), c); err != nil {
+					t.Fatal(err)
+				}
+				t.Logf("%6.1f s  $ %s", time.Since(began).Seconds(), c.Text)
+			}
+		}
 	}
 }
 

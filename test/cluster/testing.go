@@ -290,19 +290,15 @@ func (c *Test) run(ctx context.Context, input string, args ...string) (string, e
 func (c *Cluster) stopped() bool { return c.keeper != nil && c.keeper.ProcessState != nil }
 
 // Install has weft be on the cluster as its user would, by weft install with these flags, and waits until weft check finds nothing wrong.
-// At the end of the test it is taken away, with the kinds that it brought.
+// At the end of the test it is taken away: see Uninstall.
 func (c *Test) Install(flags ...string) {
 	c.t.Helper()
 	c.InstallBy(c.Weft, flags...)
 }
 
-// InstallBy is Install by another version's program.
-func (c *Test) InstallBy(weft string, flags ...string) {
+// Uninstall takes weft away at the end of the test, whoever has installed it by then, with the kinds that it brought.
+func (c *Test) Uninstall() {
 	c.t.Helper()
-	objects, err := c.RunAs(weft, append([]string{"install"}, flags...)...)
-	if err != nil {
-		c.t.Fatal(err)
-	}
 	c.t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), limit)
 		defer cancel()
@@ -325,6 +321,16 @@ func (c *Test) InstallBy(weft string, flags ...string) {
 			}
 		}
 	})
+}
+
+// InstallBy is Install by another version's program.
+func (c *Test) InstallBy(weft string, flags ...string) {
+	c.t.Helper()
+	objects, err := c.RunAs(weft, append([]string{"install"}, flags...)...)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.Uninstall()
 	ctx, cancel := c.step()
 	defer cancel()
 	if _, err := c.kubectl(ctx, objects, "apply", "-f", "-"); err != nil {
