@@ -12,7 +12,6 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"runtime"
 	"runtime/debug"
 	"slices"
 	"syscall"
@@ -185,9 +184,6 @@ func (r *replica) run(ctx context.Context) error {
 	case <-r.control.Synced():
 		if now := r.control.Mesh(); now != nil {
 			debug.FreeOSMemory() // to read it all took more than to know it
-			var m runtime.MemStats
-			runtime.ReadMemStats(&m)
-			allowGarbage(steadyGarbage(m.HeapAlloc))
 			r.log.Info("the cluster is read", "services", now.Services.Len(), "workloads", now.Workloads.Len(), "version", version)
 		}
 		g.Go(func() error {

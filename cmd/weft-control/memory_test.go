@@ -22,28 +22,6 @@ func TestMemoryOfThePod(t *testing.T) {
 	}
 }
 
-// Once the cluster is read there is to be less garbage, unless somebody says how much.
-func TestAllowGarbage(t *testing.T) {
-	was := debug.SetGCPercent(100)
-	defer debug.SetGCPercent(was)
-	for said, want := range map[string]int{"": 20, "100": 100} {
-		debug.SetGCPercent(100)
-		t.Setenv("GOGC", said)
-		allowGarbage(20)
-		if got := debug.SetGCPercent(100); got != want {
-			t.Errorf("%q: %d", said, got)
-		}
-	}
-}
-
-func TestSteadyGarbage(t *testing.T) {
-	for used, want := range map[uint64]int{0: 100, 5 << 20: 100, 80 << 20: 50, 200 << 20: 20, 1 << 30: 15} {
-		if got := steadyGarbage(used); got != want {
-			t.Errorf("%d bytes: %d", used, got)
-		}
-	}
-}
-
 // Nine tenths are for the heap, unless somebody says what else.
 func TestLimitMemory(t *testing.T) {
 	t.Setenv("GOGC", "100")
