@@ -40,7 +40,9 @@ type Options struct {
 	Changed      func(*View)     // hears of changes since Run, soon after them; it may be nil
 	Applied      func(Applied)   // hears of each change of configuration since Synced, in its turn, which waits for it; it may be nil
 	// Adopts says of a Namespace whether weft acts for objects there that do not say who is to [of none].
-	Adopts  func(namespace *dialect.Object) bool
+	Adopts func(namespace *dialect.Object) bool
+	// Seek hears which Secrets objects name, there or not, whenever these are others: sources need not read the rest [nobody hears].
+	Seek    func(secrets []dialect.Key)
 	Cluster *Cluster // workloads are the Pods of a cluster, and the control plane has replicas; nil: all is on this machine
 }
 
@@ -153,6 +155,9 @@ func (c *Control) restore() error {
 	h.Write([]byte(c.state))
 	c.model = newModel(c.opts.TrustDomain, newVIPs(addrs))
 	c.model.objects.Adopts = c.opts.Adopts
+	if c.opts.Seek != nil {
+		c.model.objects.Seek("", "Secret")
+	}
 	c.registry = &registry{byKey: map[string]*Workload{}, rules: c.opts.Allow, trustDomain: c.opts.TrustDomain, cursor: h.Sum32() % addresses,
 		free: free, flaws: newTrial(c.opts.TrustDomain).flaws}
 	c.members = c.registry
@@ -402,6 +407,9 @@ func (c *Control) kept(k dialect.Key) bool {
 // apply changes objects, and tells proxies what follows.
 func (c *Control) apply(put []*dialect.Object, gone []dialect.Key) {
 	touched, fresh := c.model.apply(put, gone)
+	if secrets, anew := c.model.objects.Sought(); anew {
+		c.opts.Seek(secrets)
+	}
 	if fresh {
 		c.save("addresses.json", c.model.vips.ByHost)
 	}

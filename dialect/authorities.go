@@ -5,6 +5,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Authorities reads the certificates, in PEM, of authorities that vouch for others, from a key of a ConfigMap. The result is in DER.
@@ -39,4 +40,18 @@ func ReadAuthorities(name string, text []byte) (roots [][]byte, err error) {
 		return nil, errors.New(name + " holds no certificate in PEM")
 	}
 	return roots, nil
+}
+
+// SecretAuthorities is Authorities of a Secret, of the first of some keys that it has.
+func SecretAuthorities(o *Object, keys ...string) (roots [][]byte, err error) {
+	var data map[string]string
+	if err := DecodeField(o, "data", &data); err != nil {
+		return nil, errors.New("its data are no map of strings")
+	}
+	for _, key := range keys {
+		if text, err := decoded(o, data, key); err == nil {
+			return ReadAuthorities(key, text)
+		}
+	}
+	return nil, errors.New("it has no " + strings.Join(keys, " and no "))
 }

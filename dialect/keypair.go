@@ -102,3 +102,13 @@ func readKey(name string, text []byte) (crypto.Signer, error) {
 		return nil, errors.New(name + " holds no private key that can be read")
 	}
 }
+
+// SecretHas says whether a Secret has a key, and something there.
+func SecretHas(o *Object, key string) bool {
+	var data map[string]string
+	if DecodeField(o, "data", &data) != nil {
+		return false
+	}
+	text, err := decoded(o, data, key)
+	return err == nil && len(text) > 0
+}

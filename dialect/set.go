@@ -29,6 +29,10 @@ type Set struct {
 	open    map[Key]bool        // objects of which Unguarded says something
 	said    [mesh.Error + 1]int // findings about objects, by level
 
+	seeks  sort // see Seek
+	sought map[Key]struct{}
+	anew   bool
+
 	// Adopts says whether weft writes the statuses of objects that do not name who is to, by their Namespace, which is not nil. Nil: of none.
 	Adopts func(namespace *Object) bool
 }
@@ -184,6 +188,30 @@ func NewSet(kinds []Kind) *Set {
 		s.fields[&kinds[i]] = fieldsOf(&kinds[i])
 	}
 	return s
+}
+
+// Seek has it noted which objects of a kind readers ask for by name, there or not: a source need not read the others.
+func (s *Set) Seek(group, kind string) { s.seeks, s.sought = sort{group, kind}, map[Key]struct{}{} }
+
+// Sought returns the objects that Seek is about, in no order, if they may be others than when it was last asked.
+func (s *Set) Sought() (keys []Key, anew bool) {
+	if !s.anew {
+		return nil, false
+	}
+	s.anew = false
+	return slices.Collect(maps.Keys(s.sought)), true
+}
+
+func (s *Set) seek(d dependency, yes bool) {
+	switch {
+	case s.sought == nil || d.list || s.seeks != (sort{d.Group, d.Kind}):
+		return
+	case yes:
+		s.sought[d.Key] = struct{}{}
+	default:
+		delete(s.sought, d.Key)
+	}
+	s.anew = true
 }
 
 // Apply puts and deletes objects together and returns what that changes, by object. A version of an object that names no

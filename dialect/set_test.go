@@ -207,6 +207,35 @@ func TestSetLowersDependentsOnly(t *testing.T) {
 	}
 }
 
+// Which objects of a kind are asked for by name is known, there or not, and no longer than somebody asks.
+func TestSetSeeks(t *testing.T) {
+	s := dialect.NewSet(kinds())
+	s.Seek("things.example.com", "Thing")
+	expect := func(want ...string) {
+		t.Helper()
+		got, _ := s.Sought()
+		var names []string
+		for _, k := range got {
+			names = append(names, k.Name)
+		}
+		if slices.Sort(names); !slices.Equal(names, want) {
+			t.Errorf("sought %v, want %v", names, want)
+		}
+	}
+	s.Put(thing(t, "x", "{host: of:a}"))
+	s.Put(thing(t, "w", "{host: of:a}"))
+	s.Put(thing(t, "z", "{host: of:b}"))
+	expect("a", "b")
+	if _, anew := s.Sought(); anew {
+		t.Error("there is nothing new")
+	}
+	s.Put(thing(t, "z", "{host: of:c}"))
+	s.Delete(key("x"))
+	expect("a", "c")
+	s.Delete(key("w"))
+	expect("c")
+}
+
 // What an object says stands where it stood, also when it was lowered again and says the same: a mesh finds by that what it is to forget.
 func TestSetSaysTheSameInOnePlace(t *testing.T) {
 	s := dialect.NewSet(kinds())

@@ -60,6 +60,7 @@ func (v view) note(d dependency) {
 	if a == nil {
 		a = &askers{of: d, by: map[*entry]struct{}{}}
 		v.set.asked[d] = a
+		v.set.seek(d, true)
 	}
 	if _, known := a.by[v.of]; !known {
 		a.by[v.of] = struct{}{}
@@ -71,6 +72,7 @@ func (s *Set) forgetAsked(e *entry) {
 	for _, a := range e.asked {
 		if delete(a.by, e); len(a.by) == 0 {
 			delete(s.asked, a.of)
+			s.seek(a.of, false)
 		}
 	}
 	clear(e.asked)

@@ -162,7 +162,8 @@ func (f *flags) names() []string {
 func (r *replica) options() control.Options {
 	cl := &control.Cluster{Attest: r.attest, CA: r.state, Brought: r.brought, Expired: r.expired, Ask: r.ask,
 		Good: r.cluster.Pieces(r.namespace), Namespace: r.namespace, Account: r.account, Pod: r.pod, Reach: r.reach}
-	return control.Options{Sources: []source.Source{r.cluster.Source(all.Kinds(r.trustDomain))},
+	objects := r.cluster.Source(all.Kinds(r.trustDomain))
+	return control.Options{Sources: []source.Source{objects}, Seek: objects.Seek,
 		TrustDomain: r.trustDomain, CertLifetime: r.lifetime, Log: r.log, Unguarded: r.unguarded, Adopts: r.adoption.adopts, Cluster: cl}
 }
 

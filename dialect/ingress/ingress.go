@@ -197,7 +197,7 @@ func certificate(v dialect.View, namespace, name string) (c mesh.Certificate, er
 	}
 	o := v.Get("", "Secret", namespace, name)
 	if o == nil {
-		return c, fmt.Errorf("there is no Secret %s/%s of the type kubernetes.io/tls: callers get no TLS by it", namespace, name)
+		return c, fmt.Errorf("there is no Secret %s/%s: callers get no TLS by it", namespace, name)
 	}
 	if c, err = dialect.KeyPair(o, "tls.crt", "tls.key"); err != nil {
 		return c, fmt.Errorf("Secret %s/%s: %w: callers get no TLS by it", namespace, name, err)

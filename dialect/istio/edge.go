@@ -41,6 +41,8 @@ type server struct {
 	hosts []scoped
 	certs []mesh.Certificate // filled by readCertificates
 	shut  flaw               // why it is not opened; zero: it is
+
+	callers *mesh.Callers // what is asked of who calls, its authorities filled by readCertificates; nil: nothing
 }
 
 // scoped is a host of a server, for VirtualServices of one namespace or of all.
@@ -203,7 +205,7 @@ func (s *server) listener(host string) string {
 func (e *edge) listeners() (out []mesh.Listener) {
 	for s := range e.servers {
 		for _, h := range s.hosts {
-			l := mesh.Listener{Ref: s.ref(), Name: s.listener(h.host), Port: s.port(), Entry: s.entry, Certs: s.certs, TLS: versions(s.spec.GetTls())}
+			l := mesh.Listener{Ref: s.ref(), Name: s.listener(h.host), Port: s.port(), Entry: s.entry, Certs: s.certs, TLS: versions(s.spec.GetTls()), Callers: s.callers}
 			if s.entry.TLS() {
 				l.Host = h.host
 			}

@@ -15,12 +15,16 @@ import (
 	"github.com/weft-mesh/weft/mesh"
 )
 
+// unlooked: to let in who is to be kept out would be worse.
+const unlooked = "a server that asks callers for certificates and says more of them than authorities and names is not opened"
+
 func gatewayKind() dialect.Kind {
 	const server, secure = "spec.servers[]", "spec.servers[].tls"
 	return dialect.Kind{Dialect: decision.Istio, Group: networkingGroup, Name: "Gateway", Versions: networkingVersions,
 		Schema: schemaOf[*networking.Gateway](), Lower: lowerGateway, Annotations: []string{mesh.ServiceType},
 		Fields: slices.Concat([]string{"spec.selector", server + ".hosts"}, dialect.Below(server+".port", "number", "protocol"),
-			dialect.Below(secure, "httpsRedirect", "mode", "credentialName", "credentialNames", "minProtocolVersion", "maxProtocolVersion")),
+			dialect.Below(secure, "httpsRedirect", "mode", "credentialName", "credentialNames", "caCertCredentialName", "subjectAltNames",
+				"minProtocolVersion", "maxProtocolVersion")),
 		Ignored: ignored(map[string]string{
 			server + ".name":            "it names the server in Istio's logs; weft's records name the object and the server's number",
 			server + ".port.name":       "it names the port in Istio's configuration",
@@ -32,13 +36,11 @@ func gatewayKind() dialect.Kind {
 			secure + ".serverCertificate":     "certificates come from a Secret of the Gateway's namespace: name it in credentialName",
 			secure + ".privateKey":            "keys come from a Secret of the Gateway's namespace: name it in credentialName",
 			secure + ".tlsCertificates":       "certificates come from Secrets of the Gateway's namespace: name them in credentialNames",
-			secure + ".caCertificates":        "certificates of callers are not looked at yet: a server that asks for them is not opened",
-			secure + ".caCertCredentialName":  "certificates of callers are not looked at yet: a server that asks for them is not opened",
-			secure + ".caCrl":                 "certificates of callers are not looked at yet: a server that asks for them is not opened",
-			secure + ".subjectAltNames":       "certificates of callers are not looked at yet: a server that asks for them is not opened",
-			secure + ".verifyCertificateSpki": "certificates of callers are not looked at yet: a server that asks for them is not opened",
-			secure + ".verifyCertificateHash": "certificates of callers are not looked at yet: a server that asks for them is not opened",
-			secure + ".insecureSkipVerify":    "certificates of callers are not looked at yet: a server that asks for them is not opened",
+			secure + ".caCertificates":        "authorities come from a Secret of the Gateway's namespace: name it in caCertCredentialName",
+			secure + ".caCrl":                 unlooked,
+			secure + ".verifyCertificateSpki": unlooked,
+			secure + ".verifyCertificateHash": unlooked,
+			secure + ".insecureSkipVerify":    unlooked,
 			secure + ".cipherSuites":          "weft takes what Go takes for secure",
 		},
 		Renamed: map[string]string{server + ".host": "hosts", server + ".port.port": "number", server + ".tls.secretName": "credentialName", "spec.selectors": "selector"}}
@@ -200,17 +202,19 @@ func (s *server) read() {
 	}
 }
 
-// readMode shuts servers whose mode is not there. To let callers in who are to show a certificate would be worse.
+// readMode shuts servers whose mode is not there.
 func (s *server) readMode(mode networking.ServerTLSSettings_TLSmode) {
 	switch mode {
 	case networking.ServerTLSSettings_PASSTHROUGH, networking.ServerTLSSettings_SIMPLE:
+	case networking.ServerTLSSettings_MUTUAL, networking.ServerTLSSettings_OPTIONAL_MUTUAL:
+		s.readAsk(mode)
 	case networking.ServerTLSSettings_AUTO_PASSTHROUGH:
 		s.shut = flaw{"the mode AUTO_PASSTHROUGH, for calls between clusters, is not supported: the server is not opened", ""}
 	case networking.ServerTLSSettings_ISTIO_MUTUAL:
 		s.shut = flaw{"callers of the mesh come by its own mutual TLS to a gateway already, and nobody else has a certificate of it: the server is not opened",
 			"write protocol HTTP without tls, and say who may come by an AuthorizationPolicy"}
 	default:
-		s.shut = flaw{fmt.Sprintf("with the mode %s callers show a certificate, which is not looked at yet: the server is not opened", mode), "write mode: SIMPLE"}
+		s.shut = flaw{fmt.Sprintf("the mode %s is not known: the server is not opened", mode), "write mode: SIMPLE, or MUTUAL"}
 	}
 }
 
@@ -237,11 +241,14 @@ func (r *reader) readCertificates(s *server) {
 		if err == nil {
 			s.certs = append(s.certs, c)
 		} else if own {
-			r.Warn(field, fmt.Sprintf("Secret %s/%s: %v", s.of.Namespace, name, err), "make one of the type kubernetes.io/tls in the Gateway's namespace, with tls.crt, leaf first, and tls.key, both in PEM")
+			r.Warn(field, fmt.Sprintf("Secret %s/%s: %v", s.of.Namespace, name, err), "make one in the Gateway's namespace, with tls.crt, leaf first, and tls.key, both in PEM")
 		}
 	}
 	if len(s.certs) == 0 {
 		s.shut = flaw{"there is no certificate to end TLS with: the server is not opened", "name a Secret in tls.credentialName"}
+	}
+	if s.callers != nil && s.open() {
+		r.readCallers(s, names)
 	}
 }
 
@@ -258,10 +265,12 @@ func (r *reader) tellVersions(s *server, own bool) {
 	}
 }
 
+var errSlash = errors.New("a name with / is of no Secret")
+
 // credential reads a Secret, in either of the ways in which Istio lays them out.
 func (r *reader) credential(namespace, name string) (c mesh.Certificate, err error) {
 	if strings.Contains(name, "/") {
-		return c, errors.New("a name with / is of no Secret")
+		return c, errSlash
 	}
 	o := r.View.Get("", "Secret", namespace, name)
 	if o == nil {

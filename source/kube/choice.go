@@ -13,13 +13,14 @@ type Choice struct {
 	Labels      string // label selector; empty: all objects
 	Status      bool   // keep the status, of kinds that ignore it: for who writes it
 	Skip        bool   // read none
+	Sought      string // field selector of further objects, each of which is read if somebody seeks it by name; empty: none
 }
 
 // usual are the choices that a caller's replace.
 var usual = []Choice{
-	{Kind: "Pod", Fields: "status.phase!=Succeeded,status.phase!=Failed"}, // those of jobs that are over may be many
-	{Kind: "Secret", Fields: "type=kubernetes.io/tls"},                    // nobody has to do with the others
-	{Kind: "Endpoints", Skip: true},                                       // the cluster itself makes EndpointSlices of them
+	{Kind: "Pod", Fields: "status.phase!=Succeeded,status.phase!=Failed"},                 // those of jobs that are over may be many
+	{Kind: "Secret", Fields: "type=kubernetes.io/tls", Sought: "type!=kubernetes.io/tls"}, // others hold what is nobody's business, unless they are named
+	{Kind: "Endpoints", Skip: true},                                                       // the cluster itself makes EndpointSlices of them
 }
 
 // choice of a kind. One that has no part in the mesh is read if a caller asks for it.

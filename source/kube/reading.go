@@ -24,6 +24,7 @@ const page = 500
 type reading struct {
 	wanted
 	at    resource
+	only  *name // the only object that is read, of those that are sought; nil: all
 	stop  func()
 	known map[name]*dialect.Object
 
@@ -102,7 +103,11 @@ type news struct {
 
 // run reads until ctx ends.
 func (r *reading) run(ctx context.Context, c *Cluster, out chan<- news) {
-	client, err := c.lister(r.kind.Name, r.at)
+	namespace := ""
+	if r.only != nil {
+		namespace = r.only.namespace
+	}
+	client, err := c.lister(r.kind.Name, r.at, namespace)
 	if err != nil {
 		c.log.Error("objects can't be read", "kind", r.kind.Name, "error", err)
 		return
@@ -164,6 +169,9 @@ func (f *feed) watch(ctx context.Context, opts metav1.ListOptions) (watch.Interf
 
 func (f *feed) narrow(opts *metav1.ListOptions) {
 	opts.FieldSelector, opts.LabelSelector = f.reading.choice.Fields, f.reading.choice.Labels
+	if only := f.reading.only; only != nil {
+		opts.FieldSelector = f.reading.choice.Sought + ",metadata.name=" + only.name
+	}
 }
 
 func (f *feed) answered(verb string, err error) { f.send(news{from: f.reading, verb: verb, err: err}) }

@@ -20,21 +20,28 @@ import (
 
 // Source is the objects of these kinds that the API server has, also of those that it learns later, in the best version that it
 // serves. Kinds that have no part in the mesh are not read, unless a choice names them.
-func (c *Cluster) Source(kinds []dialect.Kind, choices ...Choice) source.Source {
-	return &kubeSource{cluster: c, kinds: kinds, choices: choices}
+func (c *Cluster) Source(kinds []dialect.Kind, choices ...Choice) *Source {
+	return &Source{cluster: c, kinds: kinds, choices: choices, anew: make(chan struct{}, 1)}
 }
 
-type kubeSource struct {
+// Source is a source.Source.
+type Source struct {
 	cluster *Cluster
 	kinds   []dialect.Kind
 	choices []Choice
+
+	mu     sync.Mutex
+	sought []dialect.Key
+	anew   chan struct{} // holds one: sought is other than before
 }
 
+var _ source.Source = &Source{}
+
 // Run lists and watches until ctx ends. It never returns an error: an API server that is away comes back.
-func (s *kubeSource) Run(ctx context.Context, emit func(source.Event)) error {
+func (s *Source) Run(ctx context.Context, emit func(source.Event)) error {
 	ctx, stop := context.WithCancel(ctx)
 	r := &run{cluster: s.cluster, emit: emit, news: make(chan news), looks: make(chan *served), poke: make(chan struct{}, 1),
-		readings: map[schema.GroupKind]*reading{}, odd: map[schema.GroupKind]string{}}
+		readings: map[schema.GroupKind]*reading{}, single: map[dialect.Key]*reading{}, crowded: map[dialect.Key]bool{}, odd: map[schema.GroupKind]string{}, sought: s.seeks}
 	for i := range s.kinds {
 		if c := choice(&s.kinds[i], s.choices); !c.Skip {
 			r.wanted = append(r.wanted, wanted{&s.kinds[i], c})
@@ -49,11 +56,15 @@ func (s *kubeSource) Run(ctx context.Context, emit func(source.Event)) error {
 		case <-ctx.Done():
 			return nil
 		case n := <-r.news:
-			r.take(n)
+			if r.take(n); n.verb == "" && n.from.choice.Sought != "" {
+				r.seek(ctx)
+			}
+		case <-s.anew:
+			r.seek(ctx)
 		case s := <-r.looks:
 			r.serve(ctx, s)
 		}
-		r.tell()
+		r.tell(ctx)
 	}
 }
 
@@ -71,9 +82,13 @@ type run struct {
 
 	served   *served // nil: nobody has looked yet
 	readings map[schema.GroupKind]*reading
+	single   map[dialect.Key]*reading    // of objects that are sought
+	sought   func() []dialect.Key        // which these are
+	crowded  map[dialect.Key]bool        // namespaces and kinds of which too many are, and that was said
 	odd      map[schema.GroupKind]string // why a kind that is served is not read
-	synced   bool
-	event    source.Event // what there is to tell
+	told     bool                        // of all that there was
+	synced   bool                        // and that it was all
+	event    source.Event                // what there is to tell
 	said     []dialect.Located
 }
 
@@ -119,21 +134,25 @@ func (r *run) lacks(w wanted, versions []string) {
 }
 
 func (r *run) begin(ctx context.Context, now *reading) {
-	ctx, now.stop = context.WithCancel(ctx)
 	r.readings[now.of()] = now
+	r.start(ctx, now)
+}
+
+func (r *run) start(ctx context.Context, now *reading) {
+	ctx, now.stop = context.WithCancel(ctx)
 	r.running.Go(func() { now.run(ctx, r.cluster, r.news) })
 }
 
 func (r *run) forget(gone *reading) {
-	for _, o := range gone.known {
-		r.event.Delete = append(r.event.Delete, o.Key())
+	for n := range gone.known {
+		r.gone(gone, n)
 	}
 }
 
 // take takes in what a reflector says.
 func (r *run) take(n news) {
-	now := r.readings[n.from.of()]
-	if now != n.from {
+	now := n.from
+	if now.only == nil && r.readings[now.of()] != now || now.only != nil && r.single[now.key(*now.only)] != now {
 		return // it has been stopped meanwhile
 	}
 	switch {
@@ -198,7 +217,7 @@ func (r *run) put(now *reading, o *dialect.Object) {
 		return
 	}
 	now.known[n] = o
-	if r.synced {
+	if r.told {
 		r.event.Put = append(r.event.Put, o)
 	}
 }
@@ -209,24 +228,39 @@ func (r *run) gone(now *reading, n name) {
 		return
 	}
 	delete(now.known, n)
-	if r.synced {
+	switch other := r.other(now, n); {
+	case !r.told:
+	case other != nil: // it was made anew, and is among others now
+		r.event.Put = append(r.event.Put, other)
+	default:
 		r.event.Delete = append(r.event.Delete, o.Key())
 	}
 }
 
-// tell emits what there is to tell. Before every kind has been listed there is nothing.
-func (r *run) tell() {
+// tell emits what there is to tell. Before every kind has been listed there is nothing; and who is told of all that there is may seek more
+// before it is said that this was all.
+func (r *run) tell(ctx context.Context) {
 	found := r.findings()
+	if !r.told {
+		if !r.complete() {
+			return
+		}
+		r.told, r.event = true, source.Event{}
+		if r.first(); r.seeks() {
+			r.say(found)
+			r.seek(ctx)
+		}
+	}
 	switch {
-	case !r.synced && !r.complete():
-		return
-	case !r.synced:
-		r.synced, r.event = true, source.Event{}
-		r.first()
-		r.event.Synced = true
+	case !r.synced && r.found():
+		r.synced, r.event.Synced = true, true
 	case len(r.event.Put)+len(r.event.Delete) == 0 && slices.Equal(found, r.said):
 		return
 	}
+	r.say(found)
+}
+
+func (r *run) say(found []dialect.Located) {
 	r.event.Source, r.event.Findings, r.said = "cluster "+r.cluster.Host(), found, found
 	r.emit(r.event)
 	r.event = source.Event{}

@@ -64,19 +64,29 @@ func definition(name string) string {
 type listener struct {
 	mu     sync.Mutex
 	events []source.Event
+	source *Source
 	stop   func()
 }
 
 // listen runs a source in a bubble of synctest until the test ends.
 func listen(t *testing.T, c *Cluster, choices ...Choice) *listener {
 	t.Helper()
+	l := &listener{source: c.Source(kinds, choices...)}
+	l.run(t, func(source.Event) {})
+	return l
+}
+
+// run has told hear of each event too, in the source's own time.
+func (l *listener) run(t *testing.T, told func(source.Event)) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	l, done := &listener{}, make(chan error)
+	done := make(chan error)
 	go func() {
-		done <- c.Source(kinds, choices...).Run(ctx, func(e source.Event) {
+		done <- l.source.Run(ctx, func(e source.Event) {
 			l.mu.Lock()
 			defer l.mu.Unlock()
 			l.events = append(l.events, e)
+			told(e)
 		})
 	}()
 	l.stop = sync.OnceFunc(func() {
@@ -85,7 +95,6 @@ func listen(t *testing.T, c *Cluster, choices ...Choice) *listener {
 			t.Error(err)
 		}
 	})
-	return l
 }
 
 // heard is what was said since the last time, a line for each event.

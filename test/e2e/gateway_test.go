@@ -81,6 +81,11 @@ func TestGateway(t *testing.T) {
 
 // ask calls a URL at an address, as one who trusts that certificate alone.
 func ask(by *keyPair, address, url string, code int, body string) error {
+	return askShowing(nil, by, address, url, code, body)
+}
+
+// askShowing is ask of one who shows a certificate to who asks for one.
+func askShowing(shown, by *keyPair, address, url string, code int, body string) error {
 	dialer := net.Dialer{Timeout: 5 * time.Second}
 	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, network, to string) (net.Conn, error) {
 		_, port, err := net.SplitHostPort(to)
@@ -93,6 +98,13 @@ func ask(by *keyPair, address, url string, code int, body string) error {
 		roots := x509.NewCertPool()
 		roots.AppendCertsFromPEM(by.certificate)
 		transport.TLSClientConfig = &tls.Config{RootCAs: roots}
+	}
+	if shown != nil {
+		pair, err := tls.X509KeyPair(shown.certificate, shown.key)
+		if err != nil {
+			return err
+		}
+		transport.TLSClientConfig.Certificates = []tls.Certificate{pair}
 	}
 	answer, err := (&http.Client{Transport: transport, Timeout: 10 * time.Second}).Get(url)
 	if err != nil {
@@ -131,4 +143,10 @@ func certificate(t *testing.T) *keyPair {
 func (k *keyPair) secret() string {
 	return fmt.Sprintf("---\napiVersion: v1\nkind: Secret\nmetadata: {name: shop}\ntype: kubernetes.io/tls\ndata: {tls.crt: %s, tls.key: %s}\n",
 		base64.StdEncoding.EncodeToString(k.certificate), base64.StdEncoding.EncodeToString(k.key))
+}
+
+// generic is a Secret as kubectl create secret generic makes it for Istio, with the authority that vouches for callers.
+func (k *keyPair) generic(name string, callers *keyPair) string {
+	return fmt.Sprintf("---\napiVersion: v1\nkind: Secret\nmetadata: {name: %s}\ntype: Opaque\ndata: {cert: %s, key: %s, cacert: %s}\n", name,
+		base64.StdEncoding.EncodeToString(k.certificate), base64.StdEncoding.EncodeToString(k.key), base64.StdEncoding.EncodeToString(callers.certificate))
 }

@@ -15,9 +15,9 @@ func TestIstioGateway(t *testing.T) {
 	c := cluster.Shared(t)
 	c.Install("--crds", "gateway-api,istio", "--set", "gateways.service=ClusterIP")
 	ns, shop := c.Namespace("e2e-istio-edge"), c.Namespace("e2e-istio-shop", "weft.dev/inject=enabled")
-	first, second := certificate(t), certificate(t)
+	first, second, client, other := certificate(t), certificate(t), certificate(t), certificate(t)
 	c.Apply(shop, app("callee", "echo", 1)+"---"+strict+"---"+istioRoute)
-	c.Apply(ns, istioEdge+first.secret())
+	c.Apply(ns, istioEdge+first.secret()+first.generic("mutual", client))
 	status(c, shop, "virtualservice/shop", reconciled, "True", "InForce")
 	status(c, shop, "peerauthentication/strict", reconciled, "True", "InForce")
 
@@ -48,6 +48,25 @@ func TestIstioGateway(t *testing.T) {
 	called("https", first, "https://shop.example/api/1", 200, who)
 	c.Apply(ns, second.secret())
 	called("another certificate", second, "https://shop.example/api/1", 200, who)
+
+	// Who is to show a certificate is let in by one alone that the authority in the Secret vouches for.
+	mutual := func(what string, shown *keyPair, in bool) {
+		t.Helper()
+		c.Eventually(what, func() error {
+			if err := askShowing(shown, first, address, "https://shop.example:444/api/1", 200, who); (err == nil) != in {
+				return fmt.Errorf("let in: %v, want %v: %w", err == nil, in, err)
+			}
+			return nil
+		})
+	}
+	mutual("the client", client, true)
+	mutual("nobody", nil, false)
+	mutual("another", other, false)
+	c.Apply(ns, first.generic("mutual", other))
+	mutual("another, whom the authority vouches for now", other, true)
+	mutual("the client, for whom it does not any more", client, false)
+	c.Kubectl("-n", ns, "delete", "secret", "mutual")
+	status(c, ns, "gateways.networking.istio.io/shop", reconciled, "True", "Findings", "spec.servers[2].tls.credentialName", "mutual")
 
 	// What is wrong is in the statuses.
 	c.Apply(shop, strings.ReplaceAll(istioRoute, "e2e-istio-edge/shop", "e2e-istio-edge/nobody"))
@@ -80,6 +99,9 @@ spec:
   - port: {number: 443, name: https, protocol: HTTPS}
     hosts: [shop.example]
     tls: {mode: SIMPLE, credentialName: shop}
+  - port: {number: 444, name: mutual, protocol: HTTPS}
+    hosts: [shop.example]
+    tls: {mode: MUTUAL, credentialName: mutual}
 `
 
 const istioRoute = `

@@ -1,0 +1,99 @@
+package kube
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/weft-mesh/weft/dialect"
+)
+
+// Seek says which objects somebody seeks by name, of kinds of which not all are read. Each of them that is there is read too, from now on and
+// until it is not sought any more. It does not wait.
+func (s *Source) Seek(keys []dialect.Key) {
+	s.mu.Lock()
+	s.sought = keys
+	s.mu.Unlock()
+	stir(s.anew)
+}
+
+func (s *Source) seeks() []dialect.Key {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sought
+}
+
+// mostSought bounds the objects of a namespace and kind that are read by name: each is a request that stays open. Who may write there has
+// others name as many as he likes.
+const mostSought = 100
+
+// seeks says whether there is a kind of which objects may be sought.
+func (r *run) seeks() bool {
+	for _, now := range r.readings {
+		if now.choice.Sought != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// seek begins to read the objects that are sought and that nobody reads, and ends with those that are not to be.
+func (r *run) seek(ctx context.Context) {
+	if !r.told {
+		return // nobody has been told of anything
+	}
+	due, count := map[dialect.Key]bool{}, map[dialect.Key]int{}
+	for _, k := range slices.SortedFunc(slices.Values(r.sought()), dialect.Key.Compare) {
+		all, of := r.readings[schema.GroupKind{Group: k.Group, Kind: k.Kind}], dialect.Key{Group: k.Group, Kind: k.Kind, Namespace: k.Namespace}
+		if all == nil || all.choice.Sought == "" || all.known[name{k.Namespace, k.Name}] != nil || k.Namespace == "" || k.Name == "" {
+			continue
+		}
+		if count[of]++; count[of] > mostSought {
+			if !r.crowded[of] {
+				r.crowded[of] = true
+				r.cluster.log.Warn("more objects of a namespace are named than are read; the others are as if they were not there", "kind", k.Kind,
+					"namespace", k.Namespace, "read", mostSought, "remedy", "name fewer, or have Secrets be of the type kubernetes.io/tls")
+			}
+			continue
+		}
+		if due[k] = true; r.single[k] == nil {
+			now := newReading(all.wanted, all.at, nil)
+			now.only = &name{k.Namespace, k.Name}
+			r.single[k] = now
+			r.start(ctx, now)
+		}
+	}
+	for _, k := range slices.SortedFunc(maps.Keys(r.single), dialect.Key.Compare) {
+		if gone := r.single[k]; !due[k] {
+			gone.stop()
+			delete(r.single, k)
+			r.forget(gone)
+		}
+	}
+}
+
+// found says whether all objects that are sought have been looked for.
+func (r *run) found() bool {
+	for _, now := range r.single {
+		if !now.listed && !now.excused() {
+			return false
+		}
+	}
+	return true
+}
+
+func (r *reading) key(n name) dialect.Key {
+	return dialect.Key{Group: r.kind.Group, Kind: r.kind.Name, Namespace: n.namespace, Name: n.name}
+}
+
+// other is an object that another reading knows by the same name; nil: none does.
+func (r *run) other(than *reading, n name) *dialect.Object {
+	for _, now := range []*reading{r.readings[than.of()], r.single[than.key(n)]} {
+		if now != nil && now != than && now.known[n] != nil {
+			return now.known[n]
+		}
+	}
+	return nil
+}

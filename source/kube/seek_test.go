@@ -1,0 +1,75 @@
+package kube
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/weft-mesh/weft/dialect"
+	"github.com/weft-mesh/weft/source"
+)
+
+func secretOf(namespace, name, kind string) string {
+	return fmt.Sprintf(`{"apiVersion": "v1", "kind": "Secret", "metadata": {"namespace": %q, "name": %q}, "type": %q, "data": {"tls.crt": "eA=="}}`, namespace, name, kind)
+}
+
+func secretKeys(names ...string) (out []dialect.Key) {
+	for _, n := range names {
+		namespace, name, _ := strings.Cut(n, "/")
+		out = append(out, dialect.Key{Kind: "Secret", Namespace: namespace, Name: name})
+	}
+	return out
+}
+
+// Of Secrets that are not of the type kubernetes.io/tls those alone are read that somebody seeks by name, before it is said that all has been
+// read; and no longer than they are sought. One that is made anew with another type is never gone.
+func TestSeek(t *testing.T) {
+	s := newServer(pods(), secrets())
+	s.put(secretOf("a", "cert", "kubernetes.io/tls"))
+	for _, name := range []string{"generic", "unsought", "late"} {
+		s.put(secretOf("a", name, "Opaque"))
+	}
+	s.put(secretOf("b", "generic", "Opaque"))
+	synctest.Test(t, func(t *testing.T) {
+		l := &listener{source: s.cluster(t).Source(kinds)}
+		var once sync.Once
+		l.run(t, func(source.Event) { once.Do(func() { l.source.Seek(secretKeys("a/cert", "a/generic", "a/absent")) }) })
+		defer l.stop()
+		l.expect(t, "+v1 Secret a/cert", "+v1 Secret a/generic, synced")
+		s.put(secretOf("a", "absent", "Opaque"))
+		l.expect(t, "+v1 Secret a/absent")
+		l.source.Seek(secretKeys("a/cert", "a/late", "a/generic"))
+		l.expect(t, "-Secret a/absent", "+v1 Secret a/late")
+		s.delete("secrets", "a/generic")
+		l.expect(t, "-Secret a/generic")
+		s.put(secretOf("a", "generic", "kubernetes.io/tls"))
+		l.expect(t, "+v1 Secret a/generic")
+		s.delete("secrets", "a/cert")
+		l.expect(t, "-Secret a/cert")
+		s.put(secretOf("a", "cert", "Opaque"))
+		l.expect(t, "+v1 Secret a/cert")
+		l.source.Seek(nil)
+		l.expect(t, "-Secret a/cert, -Secret a/late")
+		s.put(secretOf("a", "late", "Opaque"))
+		l.expect(t)
+	})
+}
+
+// What may be sought in a namespace is bounded: each is a watch.
+func TestSeekMany(t *testing.T) {
+	s := newServer(secrets())
+	var names []string
+	for i := range mostSought + 20 {
+		names = append(names, fmt.Sprintf("a/s%03d", i))
+		s.put(secretOf("a", fmt.Sprintf("s%03d", i), "Opaque"))
+	}
+	inBubble(t, s, func(t *testing.T, _ *Cluster, l *listener) {
+		l.expect(t, "", "synced")
+		l.source.Seek(secretKeys(append(names, "b/other")...))
+		if got := len(l.heard()); got != mostSought {
+			t.Errorf("%d are read", got)
+		}
+	})
+}
