@@ -110,3 +110,23 @@ func TestDefinitions(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// The API server refuses a definition that says anything of the fields that every object has.
+func TestDefinitionsLeaveOutWhatAllObjectsHave(t *testing.T) {
+	for project, of := range shapeless {
+		made, err := define(of)
+		if err != nil || len(made) == 0 {
+			t.Fatal(project, len(made), err)
+		}
+		for _, o := range made {
+			for _, version := range o.Tree["spec"].(map[string]any)["versions"].([]any) {
+				schema := version.(map[string]any)["schema"].(map[string]any)["openAPIV3Schema"].(map[string]any)
+				for name := range schema["properties"].(map[string]any) {
+					if name == "apiVersion" || name == "kind" || name == "metadata" {
+						t.Errorf("%v defines %s", o.Key, name)
+					}
+				}
+			}
+		}
+	}
+}

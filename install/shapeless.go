@@ -37,6 +37,9 @@ func definition(k *dialect.Kind) map[string]any {
 	}
 	fields := map[string]any{}
 	for name := range k.Schema.Fields {
+		if name == "apiVersion" || name == "kind" || name == "metadata" {
+			continue // every object has these: the API server refuses a definition that says so otherwise
+		}
 		fields[name] = map[string]any{"type": "object", "x-kubernetes-preserve-unknown-fields": true}
 		if k.Schema.Fields[name].Type == dialect.ListType {
 			fields[name] = map[string]any{"type": "array", "items": map[string]any{"type": "object", "x-kubernetes-preserve-unknown-fields": true}}
