@@ -39,9 +39,12 @@ type Client struct {
 	Status func(error)
 
 	mu     sync.Mutex
-	wanted map[string]uint64 // version that is in use; 0: none yet
+	wanted map[string]*held
 	conn   Transport
 }
+
+// held is what is held of a resource as long as it is wanted: one that is wanted again is another one.
+type held struct{ version uint64 } // that is in use; 0: none yet
 
 // Pauses between attempts to connect: from the first to the last, doubling, so that a control plane that comes back finds its
 // proxies back within two seconds.
@@ -110,7 +113,7 @@ func (c *Client) begin(t Transport) error {
 	}
 	up := Up{Hello: &hello}
 	for _, name := range slices.Sorted(maps.Keys(c.wanted)) {
-		up.Subscribe = append(up.Subscribe, Want{name, c.wanted[name]})
+		up.Subscribe = append(up.Subscribe, Want{name, c.wanted[name].version})
 	}
 	c.conn = t
 	return t.Send(Marshal(&up))
@@ -140,6 +143,7 @@ func (c *Client) take(t Transport, b []byte) error {
 	if down.Nonce == 0 { // a greeting
 		return nil
 	}
+	before := c.holds(updates)
 	refused := c.Apply(updates)
 	up := Up{Ack: down.Nonce}
 	for _, name := range slices.Sorted(maps.Keys(refused)) {
@@ -147,12 +151,23 @@ func (c *Client) take(t Transport, b []byte) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, r := range down.Resources {
-		if _, want := c.wanted[r.Name]; want && refused[r.Name] == nil {
-			c.wanted[r.Name] = r.Version
+	for i, r := range down.Resources {
+		if h := before[i]; h != nil && refused[r.Name] == nil {
+			h.version = r.Version
 		}
 	}
 	return t.Send(Marshal(&up))
+}
+
+// holds is what is held of resources before they are applied. Who drops one and wants it again meanwhile may have forgotten what was applied,
+// and is to get it once more: to say on the next connection that it is there would be to wait for it until it changes.
+func (c *Client) holds(updates []Update) (out []*held) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, u := range updates {
+		out = append(out, c.wanted[u.Name])
+	}
+	return out
 }
 
 // Want subscribes to resources; those already wanted are left alone.
@@ -162,10 +177,7 @@ func (c *Client) Want(names ...string) {
 	var up Up
 	for _, n := range names {
 		if _, old := c.wanted[n]; !old {
-			if c.wanted == nil {
-				c.wanted = map[string]uint64{}
-			}
-			c.wanted[n] = 0
+			c.hold(n, 0)
 			up.Subscribe = append(up.Subscribe, Want{Name: n})
 		}
 	}
@@ -176,10 +188,15 @@ func (c *Client) Want(names ...string) {
 func (c *Client) Restore(name string, body []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.hold(name, VersionOf(body))
+}
+
+// hold needs the lock.
+func (c *Client) hold(name string, version uint64) {
 	if c.wanted == nil {
-		c.wanted = map[string]uint64{}
+		c.wanted = map[string]*held{}
 	}
-	c.wanted[name] = VersionOf(body)
+	c.wanted[name] = &held{version}
 }
 
 // Drop unsubscribes.

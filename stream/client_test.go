@@ -251,6 +251,83 @@ func TestWantAndDrop(t *testing.T) {
 	})
 }
 
+// TestWantedAgainWhileApplied: what is dropped and wanted again while an update of it is taken into use may have been forgotten with what came.
+// It is no longer held then: neither before nor after the connection breaks is it said to be.
+func TestWantedAgainWhileApplied(t *testing.T) {
+	for name, meanwhile := range map[string]func(c *stream.Client){
+		"dropped and wanted": func(c *stream.Client) { c.Drop("service/a"); c.Want("service/a") },
+		"wanted":             func(c *stream.Client) { c.Want("service/a") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := &plane{}
+				applied := false
+				begin(t, p, func(c *stream.Client) {
+					if name != "wanted" {
+						c.Want("service/a")
+					}
+					c.Apply = func([]stream.Update) map[string]error { // and forgotten, which its caller's lock would tell
+						if !applied {
+							meanwhile(c)
+						}
+						applied = true
+						return nil
+					}
+				})
+				w := p.next()
+				p.said(w)
+				p.send(w, stream.Down{Nonce: 1, Resources: []stream.Resource{resource("service/a", "A")}})
+				if said := p.said(w); len(said) < 2 || said[len(said)-1].Ack != 1 || wants(said[len(said)-2])["service/a"] != 0 {
+					t.Errorf("%+v", said)
+				}
+				w.Close()
+				w = p.next()
+				if got, want := wants(p.only(w)), map[string]uint64{"service/a": 0}; !maps.Equal(got, want) {
+					t.Errorf("it says that it has %v, want %v", got, want)
+				}
+				p.send(w, stream.Down{Nonce: 1, Resources: []stream.Resource{resource("service/a", "A")}})
+				w.Close()
+				w = p.next()
+				if got, want := wants(p.only(w)), map[string]uint64{"service/a": version("A")}; !maps.Equal(got, want) {
+					t.Errorf("then it says that it has %v, want %v", got, want)
+				}
+			})
+		})
+	}
+}
+
+// TestUpdatesComeInOrder: no connection is begun while an update of the last one is taken into use, which could then come after a newer one.
+func TestUpdatesComeInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &plane{}
+		goOn := make(chan bool)
+		begin(t, p, func(c *stream.Client) {
+			c.Want("service/a")
+			apply := c.Apply
+			c.Apply = func(all []stream.Update) map[string]error { <-goOn; return apply(all) }
+		})
+		w := p.next()
+		p.since(nil)
+		p.send(w, stream.Down{Nonce: 1, Resources: []stream.Resource{resource("service/a", "A1")}})
+		w.Close()
+		time.Sleep(time.Hour)
+		if again := p.since(nil); len(again) > 0 {
+			t.Error("it connects while an update is taken into use")
+		}
+		goOn <- true
+		w = p.next()
+		if got := wants(p.only(w))["service/a"]; got != version("A1") {
+			t.Errorf("it says that it has %x of what it took into use", got)
+		}
+		p.send(w, stream.Down{Nonce: 1, Resources: []stream.Resource{resource("service/a", "A2")}})
+		goOn <- true
+		synctest.Wait()
+		if want := []string{"service/a=A1", "service/a=A2"}; !slices.Equal(p.applied, want) {
+			t.Errorf("applied %q, want %q", p.applied, want)
+		}
+	})
+}
+
 func TestRefusedUpdatesKeepTheOldVersion(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &plane{}
