@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"net"
 	"net/netip"
@@ -107,7 +106,10 @@ func (p *Proxy) serveTLS(s *slot, g *gateway.Gateway, t *talk) {
 	default:
 		ctx, cancel := context.WithTimeout(p.ctx, handshakeTime)
 		defer cancel()
-		tc, err := g.End(ctx, tunnel.WithRead(sys.Quicken(s.Conn), read), l)
+		tc, err := g.End(ctx, tunnel.WithRead(sys.Quicken(s.Conn), read), l, p.opts.Record, func() {
+			p.opts.Refused("slow-record")
+			s.end()
+		})
 		if err != nil {
 			p.opts.Refused("tls-handshake")
 			return
@@ -119,7 +121,7 @@ func (p *Proxy) serveTLS(s *slot, g *gateway.Gateway, t *talk) {
 
 // serveEnded serves what comes by TLS that has ended here.
 func (p *Proxy) serveEnded(s *slot, t *talk, l *chain.Listener) {
-	tc := t.conn.(*tls.Conn)
+	tc := t.conn.(*gateway.Conn)
 	s.holds(func() bool { return !p.entry.Load().Lets(t.info.Original.Port(), tc.ConnectionState(), p.now()) })
 	switch {
 	case l.Entry == mesh.EntryTLS:

@@ -51,7 +51,7 @@ type edge struct {
 	open chan net.Listener // those that it opened, one after another
 }
 
-func (w *world) edge(cfg *config.Gateway) *edge {
+func (w *world) edge(cfg *config.Gateway, change ...func(*proxy.Options)) *edge {
 	w.t.Helper()
 	e := &edge{open: make(chan net.Listener, 100)}
 	w.set(config.KindGateway, "default/edge", cfg)
@@ -61,6 +61,9 @@ func (w *world) edge(cfg *config.Gateway) *edge {
 			l := listen(w.t)
 			e.open <- l
 			return l, nil
+		}
+		for _, f := range change {
+			f(o)
 		}
 	})
 	return e

@@ -17,11 +17,13 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/weft-mesh/weft/config"
 	"github.com/weft-mesh/weft/mesh"
+	"github.com/weft-mesh/weft/proxy"
 	"github.com/weft-mesh/weft/traffic"
 	"github.com/weft-mesh/weft/wire/http2"
 )
@@ -246,4 +248,41 @@ func TestOriginations(t *testing.T) {
 	cfg.Origins[0].Secure.Roots, cfg.Cert = ca.roots(), nil
 	w.set(config.KindGateway, "default/edge", cfg)
 	eventually(t, "without a certificate", func() bool { _, text := get("good", "text/plain"); return text == "HTTP/1.1 server.example none" })
+}
+
+// TestSlowRecord: a caller of a gateway that leaves off in the middle of a record does not hold its connection for as long as one that is
+// silent, whatever it speaks.
+func TestSlowRecord(t *testing.T) {
+	w := newWorld(t)
+	app := accept(t, listen(t), func(c net.Conn) { _, _ = io.Copy(c, c) })
+	backend := w.start("backend-1", map[uint16]string{80: app}, nil)
+	w.serve("backend", "240.0.0.1", 80, traffic.TCP, backend.endpoint(80))
+	cfg := &config.Gateway{Ref: ref("Gateway", "edge"), Listeners: []config.Listener{
+		ends(443, "http.example", mesh.EntryHTTPS, host("backend"), shown(t, "http", "http.example")),
+		ends(443, "tcp.example", mesh.EntryTLS, host("backend"), shown(t, "tcp", "tcp.example")),
+	}}
+	e := w.edge(cfg, func(o *proxy.Options) { o.Record = 50 * time.Millisecond })
+	at := (<-e.open).Addr()
+	for _, x := range []struct{ host, proto, says string }{
+		{"http.example", "http/1.1", ""},
+		{"http.example", "h2", string(http2.AppendSettings([]byte(http2.Preface)))},
+		{"tcp.example", "", "to be said again"},
+	} {
+		c, err := handshake(at, x.host, slices.DeleteFunc([]string{x.proto}, func(p string) bool { return p == "" })...)
+		must(t, err)
+		must(t, c.SetDeadline(time.Now().Add(bound)))
+		_, err = io.WriteString(c, x.says)
+		must(t, err)
+		if len(x.says) > 0 {
+			_, err = c.Read(make([]byte, 1))
+			must(t, err)
+		}
+		_, err = c.NetConn().Write([]byte{23, 3, 3, 1, 0, 42})
+		must(t, err)
+		if _, err := io.Copy(io.Discard, c); errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("%s %s: it goes on", x.host, x.proto)
+		}
+		c.Close()
+	}
+	eventually(t, "counted", func() bool { e.mu.Lock(); defer e.mu.Unlock(); return e.refused["slow-record"] == 3 })
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/weft-mesh/weft/internal/sys"
 	"github.com/weft-mesh/weft/proxy/h1"
 	"github.com/weft-mesh/weft/proxy/h2"
+	"github.com/weft-mesh/weft/proxy/stamp"
 	"github.com/weft-mesh/weft/proxy/tunnel"
 	"github.com/weft-mesh/weft/traffic"
 	"github.com/weft-mesh/weft/wire/http1"
@@ -171,7 +172,7 @@ func unreached(c *traffic.Call) error {
 	if c.Response.Status < 500 && c.Proto != traffic.GRPC {
 		return nil
 	}
-	switch why, _ := c.Response.Header.Get(errorHeader); why {
+	switch why, _ := c.Response.Header.Get(stamp.ErrorHeader); why {
 	case decision.ConnectFailed.String():
 		return drop(c, fmt.Errorf("%w: the application of %s does not take connections from its proxy", traffic.ErrConnect, c.To.Workload))
 	case decision.ResetByPeer.String():

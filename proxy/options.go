@@ -72,6 +72,7 @@ type Options struct {
 	Idle   time.Duration  // connections without calls are closed after this, but for those that a policy gives another time [1 h]
 	// IdleOutside is Idle of connections of HTTP/1.1 that come from outside of the mesh, where it is less. [1 min]
 	IdleOutside time.Duration
+	Record      time.Duration // the rest of a record of TLS from outside, of which a part has come, is waited for no longer [30 s]
 	Forget      time.Duration // services that are not called are dropped after this [10 min]
 	Grace       time.Duration // for calls on a connection that must not go on, because its root was retired [10 s]
 
@@ -158,7 +159,7 @@ func (o Options) validate() (Options, error) {
 	for _, d := range []struct {
 		d    *time.Duration
 		zero time.Duration
-	}{{&o.Lookup, 3 * time.Second}, {&o.Idle, time.Hour}, {&o.IdleOutside, time.Minute}, {&o.Forget, 10 * time.Minute}, {&o.Grace, 10 * time.Second}} {
+	}{{&o.Lookup, 3 * time.Second}, {&o.Idle, time.Hour}, {&o.IdleOutside, time.Minute}, {&o.Record, 30 * time.Second}, {&o.Forget, 10 * time.Minute}, {&o.Grace, 10 * time.Second}} {
 		if *d.d == 0 {
 			*d.d = d.zero
 		}

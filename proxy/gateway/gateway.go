@@ -78,13 +78,17 @@ func (g *Gateway) Shown() *tls.Certificate {
 // Ports are those to listen on, of TCP and of UDP.
 func (g *Gateway) Ports() (connections, datagrams []uint16) { return g.ports, g.datagrams }
 
-// End ends TLS with a caller of a listener. Deadlines that the connection had for the handshake are gone then.
-func (g *Gateway) End(ctx context.Context, c net.Conn, l *chain.Listener) (*tls.Conn, error) {
-	tc := tls.Server(c, g.tls[l.Listener])
+// End ends TLS with a caller of a listener. Deadlines that the connection had for the handshake are gone then. From then on late hears when
+// the rest of a record has been waited for that long; it has to close the connection, and may be called at any time until that is read from no
+// more.
+func (g *Gateway) End(ctx context.Context, c net.Conn, l *chain.Listener, most time.Duration, late func()) (*Conn, error) {
+	r := &records{Conn: c, most: most}
+	tc := tls.Server(r, g.tls[l.Listener])
 	if err := tc.HandshakeContext(ctx); err != nil {
 		return nil, err
 	}
-	return tc, tc.SetDeadline(time.Time{})
+	r.late, r.barren = late, 0
+	return &Conn{tc, r}, tc.SetDeadline(time.Time{})
 }
 
 // protocols are those of HTTPS, as ALPN names. A caller that offers none of them speaks HTTP/1.1, or is told that there is none.
