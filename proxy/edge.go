@@ -69,6 +69,9 @@ func (p *Proxy) serveEdge(s *slot, port uint16) {
 	e := &edge{engine: engine{p}, conn: &traffic.Conn{Source: traffic.Peer{Addr: from}, Original: netip.AddrPortFrom(me.cfg.Addr, port)}, scheme: "http"}
 	t := &talk{host: e, info: e.conn, proto: traffic.HTTP1, h1: &p.edge, h2: serveEdgeStream, tcp: e.serveTCP}
 	_, secure := g.Opens(port)
+	if !secure {
+		s.holds(func() bool { _, secure := p.entry.Load().Opens(port); return secure })
+	}
 	switch l := g.Listener(port, ""); {
 	case secure:
 		s.becomes(s.closeIdle)

@@ -2,6 +2,7 @@ package proxy_test
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -17,7 +18,9 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"os"
+	"runtime"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -155,7 +158,14 @@ func TestMoreIsAskedOfCallers(t *testing.T) {
 		must(t, err)
 		leave = append(leave, one, two)
 	}
+	older, err := tls.Dial("tcp", at, &tls.Config{ServerName: "a.example", InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12, Certificates: []tls.Certificate{*good}}) //nolint:gosec // as in calls
+	must(t, err)
+	defer older.Close()
+	must(t, older.SetDeadline(time.Now().Add(bound)))
+	asks(older)
+	leave = append(leave, older)
 	cfg.Listeners[0].Callers = &mesh.Callers{Roots: ca.roots()}
+	cfg.Listeners[0].TLS.Min = tls.VersionTLS13
 	w.set(config.KindGateway, "default/edge", cfg)
 	for i, c := range leave {
 		if _, err := io.Copy(io.Discard, c); errors.Is(err, os.ErrDeadlineExceeded) { // one that does not answer is reset
@@ -163,6 +173,104 @@ func TestMoreIsAskedOfCallers(t *testing.T) {
 		}
 	}
 	asks(stays)
+}
+
+// TestPlainBecomesTLS: who came to a port in the clear that wants TLS now does not go on so: what idles is closed, an answer under way is the
+// last one, and HTTP/2 has GOAWAY. Other ports' connections go on.
+func TestPlainBecomesTLS(t *testing.T) {
+	w := newWorld(t)
+	asked, answer := make(chan bool), make(chan bool)
+	slow := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/slow" {
+			asked <- true
+			<-answer
+		}
+	}))
+	defer slow.Close()
+	backend := w.start("backend-1", map[uint16]string{80: strings.TrimPrefix(slow.URL, "http://")}, nil)
+	w.serve("backend", "240.0.0.1", 80, traffic.HTTP1, backend.endpoint(80))
+	cfg := &config.Gateway{Ref: ref("Gateway", "edge"), Listeners: []config.Listener{
+		ends(80, "", mesh.EntryHTTP, host("backend")), ends(81, "", mesh.EntryHTTP, host("backend")),
+	}}
+	e := w.edge(cfg, func(o *proxy.Options) { o.Grace = time.Hour }) // each ends by itself
+	var at []string
+	for range cfg.Listeners {
+		at = append(at, (<-e.open).Addr().String())
+	}
+	dial := func(at string) (net.Conn, *bufio.Reader) {
+		c, err := net.Dial("tcp", at)
+		must(t, err)
+		t.Cleanup(func() { c.Close() })
+		must(t, c.SetDeadline(time.Now().Add(bound)))
+		return c, bufio.NewReader(c)
+	}
+	says := func(c net.Conn, what string) { _, err := io.WriteString(c, what); must(t, err) }
+	hears := func(r *bufio.Reader) *http.Response {
+		t.Helper()
+		resp, err := http.ReadResponse(r, nil)
+		must(t, err)
+		_, err = io.Copy(io.Discard, resp.Body)
+		must(t, err)
+		return resp
+	}
+	const get = "GET / HTTP/1.1\r\nhost: a.example\r\n\r\n"
+	other, others := dial(at[1])
+	says(other, get)
+	hears(others)
+	goroutines := runtime.NumGoroutine()
+	silent, _ := dial(at[0])
+	idle, idles := dial(at[0])
+	says(idle, get)
+	hears(idles)
+	eventually(t, "at rest", func() bool { return runtime.NumGoroutine() <= goroutines })
+	busy, busies := dial(at[0])
+	says(busy, strings.Replace(get, "/", "/slow", 1))
+	<-asked
+	two, twos := dial(at[0])
+	says(two, string(http2.AppendSettings([]byte(http2.Preface))))
+	_, err := twos.Peek(1)
+	must(t, err)
+	goAway := []byte{byte(http2.TypeGoAway), 0, 0, 0, 0, 0}
+	cfg.Listeners[0] = ends(80, "a.example", mesh.EntryHTTPS, host("backend"), shown(t, "a", "a.example"))
+	w.set(config.KindGateway, "default/edge", cfg)
+	for name, c := range map[string]net.Conn{"silent": silent, "idle": idle} {
+		if _, err := c.Read(make([]byte, 1)); err != io.EOF {
+			t.Errorf("the connection that is %s: %v, want its end", name, err)
+		}
+	}
+	close(answer)
+	if !hears(busies).Close {
+		t.Error("an answer under way does not say that it is the last one")
+	}
+	if _, err := busies.ReadByte(); err != io.EOF {
+		t.Errorf("after the last answer: %v", err)
+	}
+	if frames, err := io.ReadAll(twos); errors.Is(err, os.ErrDeadlineExceeded) || !bytes.Contains(frames, goAway) {
+		t.Errorf("HTTP/2: %v, %q", err, frames)
+	}
+	says(other, get)
+	hears(others)
+}
+
+// TestTunnelBecomesTLS: what has no end of its own is cut, as soon as calls are.
+func TestTunnelBecomesTLS(t *testing.T) {
+	w := newWorld(t)
+	backend := w.start("backend-1", map[uint16]string{80: accept(t, listen(t), func(c net.Conn) { _, _ = io.Copy(c, c) })}, nil)
+	w.serve("echo", "240.0.0.1", 80, traffic.TCP, backend.endpoint(80))
+	cfg := &config.Gateway{Ref: ref("Gateway", "edge"), Listeners: []config.Listener{ends(90, "", mesh.EntryTCP, host("echo"))}}
+	c, err := net.Dial("tcp", (<-w.edge(cfg).open).Addr().String())
+	must(t, err)
+	defer c.Close()
+	must(t, c.SetDeadline(time.Now().Add(bound)))
+	_, err = io.WriteString(c, "x")
+	must(t, err)
+	_, err = c.Read(make([]byte, 1))
+	must(t, err)
+	cfg.Listeners[0] = ends(90, "a.example", mesh.EntryTLS, host("echo"), shown(t, "a", "a.example"))
+	w.set(config.KindGateway, "default/edge", cfg)
+	if _, err := c.Read(make([]byte, 1)); errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("it goes on in the clear")
+	}
 }
 
 // secured is a server that ends TLS with a certificate, and tells what it was asked by.

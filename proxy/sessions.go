@@ -24,8 +24,8 @@ type slot struct {
 	// session is what speaks on the connection, as soon as that is known. drain lets its calls end and takes no more; idle: what
 	// idles is closed, though its next call may just be on its way. nil: it ends by itself.
 	drain func(idle bool)
-	stale func() bool // it must not go on, because a root was retired, or more is asked of callers
-	bound bool        // its end is near
+	stale func() bool // it must not go on, because a root was retired, or a gateway asks more of callers
+	bound atomic.Bool // its end is near: what idles is closed
 	ended bool        // end was called
 
 	parked *sys.Parked                   // it idles, and nobody serves it
@@ -141,6 +141,9 @@ func (x *slot) leaves() *entrance.Gate {
 
 // at is how far the connection's end has come.
 func (x *slot) at() phase {
+	if x.bound.Load() {
+		return max(ending, x.of.at())
+	}
 	if g := x.gate.Load(); g != nil && g.Shutting() {
 		return max(ending, x.of.at())
 	}
@@ -336,8 +339,10 @@ func (x *slot) finish(idle bool) {
 // retire ends the connection, within a bound, if it must not go on.
 func (x *slot) retire(grace time.Duration) {
 	x.mu.Lock()
-	due := x.stale != nil && !x.bound && x.stale()
-	x.bound = x.bound || due
+	due := x.stale != nil && !x.bound.Load() && x.stale()
+	if due {
+		x.bound.Store(true)
+	}
 	x.mu.Unlock()
 	if due {
 		x.finish(true)

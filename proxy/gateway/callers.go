@@ -59,6 +59,8 @@ func (g *Gateway) Lets(port uint16, st tls.ConnectionState, now time.Time) bool 
 	}
 	c := g.tls[l.Listener]
 	switch {
+	case st.Version < c.MinVersion || c.MaxVersion > 0 && st.Version > c.MaxVersion:
+		return false
 	case c.ClientAuth < tls.VerifyClientCertIfGiven:
 		return true
 	case len(st.PeerCertificates) == 0:
