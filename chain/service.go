@@ -173,8 +173,9 @@ func under(r, known *mesh.Rule) mesh.Rule {
 	out := *r
 	if known != nil {
 		out.Timeout = cmp.Or(r.Timeout, known.Timeout)
-		out.Attempt = cmp.Or(r.Attempt, known.Attempt)
-		out.Retry = cmp.Or(r.Retry, known.Retry)
+		if r.Retry == nil { // else how long an attempt may take is the rule's to say too
+			out.Retry, out.Attempt = known.Retry, cmp.Or(r.Attempt, known.Attempt)
+		}
 		out.Classify = cmp.Or(r.Classify, known.Classify)
 	}
 	return out

@@ -99,13 +99,13 @@ func (s *Snapshot) overridden() (out []Finding) {
 			continue
 		}
 		for _, consumer := range consumers(routes) {
-			p := firstProfile(s.profiles(host), consumer)
+			p := known(s.profiles(host), consumer)
 			if p == nil {
 				continue
 			}
 			for i := range svc.Ports {
 				for _, r := range winners(routes, svc.Ports[i].Number, consumer) {
-					out = append(append(out, p.retriesLost(r.Rules)...), p.timeoutsLost(r.Rules)...)
+					out = append(append(out, p.retriesLost(r)...), p.timeoutsLost(r)...)
 				}
 			}
 		}
@@ -113,30 +113,39 @@ func (s *Snapshot) overridden() (out []Finding) {
 	return unique(out)
 }
 
-func (p *Profile) retriesLost(rules []Rule) (out []Finding) {
+func (p *Profile) retriesLost(by *Route) (out []Finding) {
 	if !slices.ContainsFunc(p.Rules, func(r Rule) bool { return r.Retry != nil }) {
 		return nil
 	}
-	for i := range rules {
-		if x := rules[i].Retry; x != nil {
-			out = append(out, Finding{Ref: p.Ref, Level: Warning, Text: fmt.Sprintf("what it says of retries takes no effect for some calls to %s: %v says which of them are made again", p.Host, &x.Ref),
+	for i := range by.Rules {
+		if x := by.Rules[i].Retry; x != nil {
+			out = append(out, Finding{Ref: p.Ref, Level: p.lossOf(by), Text: fmt.Sprintf("what it says of retries takes no effect for some calls to %s: %v says which of them are made again", p.Host, &x.Ref),
 				Remedy: "say it there, as retries of the VirtualService"})
 		}
 	}
 	return out
 }
 
-func (p *Profile) timeoutsLost(rules []Rule) (out []Finding) {
+func (p *Profile) timeoutsLost(by *Route) (out []Finding) {
 	if !slices.ContainsFunc(p.Rules, func(r Rule) bool { return r.Timeout != nil }) {
 		return nil
 	}
-	for i := range rules {
-		if x := rules[i].Timeout; x != nil {
-			out = append(out, Finding{Ref: p.Ref, Level: Warning, Text: fmt.Sprintf("what it says of timeouts takes no effect for some calls to %s: %v says how long they may take", p.Host, &x.Ref),
+	for i := range by.Rules {
+		if x := by.Rules[i].Timeout; x != nil {
+			out = append(out, Finding{Ref: p.Ref, Level: p.lossOf(by), Text: fmt.Sprintf("what it says of timeouts takes no effect for some calls to %s: %v says how long they may take", p.Host, &x.Ref),
 				Remedy: "say it in one of the two"})
 		}
 	}
 	return out
+}
+
+// lossOf is how bad it is that a route's word counts in place of the profile's: what annotations of a Service say is for calls of which its
+// routes say nothing.
+func (p *Profile) lossOf(by *Route) Level {
+	if p.Layer == LayerAnnotation && by.Rank <= RankLinkerdRoute {
+		return Info
+	}
+	return Warning
 }
 
 // unique leaves each finding once; Conflicts sorts them.
@@ -189,11 +198,22 @@ func (s *Snapshot) subsetsLost() []Finding {
 		"its subset %[2]s takes no effect: %[1]v, which is older, has one of that name", func(x *subset) string { return x.name })
 }
 
-// profilesLost: of several profiles of one host, for the same callers, the oldest counts.
+// profilesLost: of several profiles of one host, for the same callers, the oldest counts, and goes before annotations if it has rules.
 func (s *Snapshot) profilesLost() []Finding {
-	return lost(s.profiled.All(), func(p *Profile) ([2]string, bool) { return [2]string{p.Host, p.Consumer}, true },
+	type subject struct {
+		host, consumer string
+		layer          Layer
+	}
+	out := lost(s.profiled.All(), func(p *Profile) (subject, bool) { return subject{p.Host, p.Consumer, p.Layer}, true },
 		func(p *Profile) dated { return dated{p.Created, p.Ref} },
 		"takes no effect: %v is an older profile of %s", func(p *Profile) string { return p.Host })
+	for _, all := range s.profiled.All() {
+		if p, by := firstProfile(all, "", LayerAnnotation), known(all, ""); p != nil && by != p {
+			out = append(out, Finding{Ref: p.Ref, Level: Warning, Text: fmt.Sprintf("what its annotations say of retries and timeouts takes no effect: %v has routes, which say it", &by.Ref),
+				Remedy: "say it in the routes of the ServiceProfile, or delete that"})
+		}
+	}
+	return out
 }
 
 // modesLost: of several modes for the mesh, a namespace or the same workloads of it the oldest counts.

@@ -45,6 +45,8 @@ func TestProfileUnderAnyWinner(t *testing.T) {
 	older.Created = old
 	bare := profile("bare", "")
 	bare.Budget = nil
+	notes, bare2 := profile("notes", "", rule("notes")), profile("bare2", "")
+	notes.Layer, notes.Created, notes.Budget = mesh.LayerAnnotation, old, nil
 	port := rule("port")
 	port.Port = 81
 	policy := mesh.BackendPolicy{Ref: ref(decision.Istio, "default", "dr"), Host: host, Policy: mesh.Outbound{Budget: &retry.Budget{Ref: decision.Ref{Name: "dr"}}}}
@@ -59,6 +61,9 @@ func TestProfileUnderAnyWinner(t *testing.T) {
 		{"the caller's namespace's before the owner's, however young", []mesh.Profile{older, profile("own", "shop", rule("r"))}, nil, "r", "own"},
 		{"another namespace's is not for the caller", []mesh.Profile{profile("other", "stock", rule("r")), profile("own", "shop")}, nil, "", "own"},
 		{"a profile's budget before a backend policy's", []mesh.Profile{profile("all", "")}, []mesh.BackendPolicy{policy}, "", "all"},
+		{"annotations where there is no profile", []mesh.Profile{notes}, []mesh.BackendPolicy{policy}, "notes", "dr"},
+		{"a profile's rules before those of annotations, however old", []mesh.Profile{notes, profile("all", "", rule("r"))}, nil, "r", "all"},
+		{"annotations beside a profile without rules", []mesh.Profile{bare2, notes}, nil, "notes", "bare2"},
 		{"a backend policy's where the profile has none", []mesh.Profile{bare}, []mesh.BackendPolicy{policy}, "", "dr"},
 	} {
 		s, svc := snapshot(mesh.Part{Routes: []mesh.Route{gw}, Profiles: x.profiles, Backends: x.policies})

@@ -263,6 +263,8 @@ func TestConflictsOfPolicies(t *testing.T) {
 	profile := func(name, consumer string, created time.Time) mesh.Profile {
 		return mesh.Profile{Ref: ref(decision.Linkerd, "default", name), Host: host, Consumer: consumer, Created: created}
 	}
+	noted, ruled := profile("noted", "", old), profile("ruled", "", young)
+	noted.Layer, noted.Rules, ruled.Rules = mesh.LayerAnnotation, []mesh.Rule{rule("n")}, []mesh.Rule{rule("r")}
 	mode := func(name, namespace string, created time.Time, s *match.Selector) mesh.PeerMode {
 		return mesh.PeerMode{Ref: ref(decision.Istio, namespace, name), Namespace: namespace, Created: created, Selector: s}
 	}
@@ -278,6 +280,8 @@ func TestConflictsOfPolicies(t *testing.T) {
 			"K default/v1-again (istio): its subset v1 takes no effect: K default/v1 (istio), which is older, has one of that name; join them in one object"},
 		{"profiles", mesh.Part{Profiles: []mesh.Profile{profile("a", "", old), profile("b", "", young), profile("c", "shop", young)}},
 			"K default/b (linkerd): takes no effect: K default/a (linkerd) is an older profile of " + host + "; join them in one object"},
+		{"annotations under a profile with rules", mesh.Part{Profiles: []mesh.Profile{noted, ruled}},
+			"K default/noted (linkerd): what its annotations say of retries and timeouts takes no effect: K default/ruled (linkerd) has routes, which say it; say it in the routes of the ServiceProfile, or delete that"},
 		{"modes", mesh.Part{PeerModes: []mesh.PeerMode{mode("a", "", old, nil), mode("b", "", young, nil), mode("c", "shop", young, nil), mode("d", "shop", young, app), mode("e", "shop", young, db)}},
 			"K b (istio): takes no effect: K a (istio) is older and for the mesh too; join them in one object"},
 		{"modes of workloads", mesh.Part{PeerModes: []mesh.PeerMode{mode("d", "shop", young, app), mode("e", "shop", old, app), mode("f", "stock", old, app)}},

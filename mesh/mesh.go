@@ -199,7 +199,8 @@ type Profile struct {
 	Created  time.Time
 	Host     string
 	Consumer string // as in Route
-	Rules    []Rule // Timeout, Retry and Classify
+	Layer    Layer  // rules of a lower layer count where no profile above has any
+	Rules    []Rule // Timeout, Attempt, Retry and Classify
 	Budget   *retry.Budget
 }
 
@@ -207,7 +208,7 @@ type Profile struct {
 type Layer uint8
 
 const (
-	LayerRule       Layer = iota // an object of its own: DestinationRule
+	LayerRule       Layer = iota // an object of its own: DestinationRule, ServiceProfile
 	LayerAnnotation              // annotations on the Service
 )
 

@@ -51,8 +51,11 @@ func (s *Snapshot) Calling(svc *Service, port uint16, c Caller) (out Calling) {
 			out.Route, out.Rules = won[0].Ref, rules
 		}
 	}
-	if p := firstProfile(s.profiles(svc.Host), c.Namespace); p != nil {
-		out.Profile, out.Budget = rulesOf(p.Rules, port, c), p.Budget
+	if p := firstProfile(s.profiles(svc.Host), c.Namespace, LayerRule); p != nil {
+		out.Budget = p.Budget
+	}
+	if p := known(s.profiles(svc.Host), c.Namespace); p != nil {
+		out.Profile = rulesOf(p.Rules, port, c)
 	}
 	out.Policy, out.Subsets = s.backend(svc, port, c)
 	out.Budget = cmp.Or(out.Budget, out.Policy.Budget)
@@ -144,9 +147,18 @@ func specificity(r *Rule) (s [5]int) {
 	return s
 }
 
-func firstProfile(all []*Profile, namespace string) (won *Profile) {
+// known is the profile whose rules count: by Linkerd's proxy, what annotations say where a ServiceProfile has none.
+func known(all []*Profile, namespace string) *Profile {
+	if p := firstProfile(all, namespace, LayerRule); p != nil && len(p.Rules) > 0 {
+		return p
+	}
+	return firstProfile(all, namespace, LayerAnnotation)
+}
+
+func firstProfile(all []*Profile, namespace string, layer Layer) (won *Profile) {
 	for _, p := range all {
 		switch {
+		case p.Layer != layer:
 		case p.Consumer != "" && p.Consumer != namespace:
 		case won == nil || p.Consumer > won.Consumer || p.Consumer == won.Consumer && age(p.Created, p.Ref, won.Created, won.Ref) < 0:
 			won = p

@@ -13,6 +13,7 @@ import (
 	"github.com/weft-mesh/weft/dialect"
 	"github.com/weft-mesh/weft/dialect/core"
 	"github.com/weft-mesh/weft/dialect/dialecttest"
+	"github.com/weft-mesh/weft/feature/outlier"
 	"github.com/weft-mesh/weft/identity"
 	"github.com/weft-mesh/weft/match"
 	"github.com/weft-mesh/weft/mesh"
@@ -108,8 +109,8 @@ func TestServiceForms(t *testing.T) {
 		{"no port's name", head + "{ports: [{port: 80, targetPort: a_b}]}", "error spec.ports[0].targetPort: \"a_b\" is no port's name", nil},
 		{"misspelled", head + "{slector: {app: a}, ports: [{port: 80, taregtPort: 81}]}",
 			"warning spec.ports[0].taregtPort: unknown field\nwarning spec.slector: unknown field", nil},
-		{"annotations", "apiVersion: v1\nkind: Service\nmetadata: {name: s, annotations: {balancer.linkerd.io/failure-accrual: consecutive, retry.linkerd.io/http: 5xx, prometheus.io/scrape: \"true\"}}\nspec: {ports: [{port: 80}]}",
-			"warning metadata.annotations[\"balancer.linkerd.io/failure-accrual\"]: not supported yet\nwarning metadata.annotations[\"retry.linkerd.io/http\"]: not supported yet", nil},
+		{"annotations that nobody reads", "apiVersion: v1\nkind: Service\nmetadata: {name: s, annotations: {balancer.linkerd.io/failure-acrual: consecutive, balancer.alpha.linkerd.io/penalize-failures: \"true\", prometheus.io/scrape: \"true\"}}\nspec: {ports: [{port: 80}]}",
+			"warning metadata.annotations[\"balancer.alpha.linkerd.io/penalize-failures\"]: not supported yet\nwarning metadata.annotations[\"balancer.linkerd.io/failure-acrual\"]: not supported yet", nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			parts, found := lower(t, c.yaml)
@@ -121,6 +122,64 @@ func TestServiceForms(t *testing.T) {
 				t.Errorf("%+v", parts[0].Services[0])
 			}
 		})
+	}
+}
+
+// TestServiceCalled: what Linkerd's annotations say of all calls to a service is in a layer below routes and DestinationRules.
+func TestServiceCalled(t *testing.T) {
+	const accrual = "balancer.linkerd.io/failure-accrual"
+	service := decision.Ref{Dialect: decision.Core, Kind: "Service", Namespace: "default", Name: "s"}
+	outlying := func(change func(*outlier.Policy)) *outlier.Policy {
+		p := &outlier.Policy{Ref: service.At(accrual), Consecutive: 7, Base: time.Second, Max: time.Minute, MaxPercent: 100, Doubles: true, Wary: true}
+		change(p)
+		return p
+	}
+	for _, c := range []struct {
+		notes, found string
+		outlier      *outlier.Policy
+		timeout      time.Duration
+		retries      int
+	}{
+		{notes: ""},
+		{notes: "timeout.linkerd.io/request: 3s", timeout: 3 * time.Second},
+		{notes: "retry.linkerd.io/http: 5xx, retry.linkerd.io/limit: '4'", retries: 4},
+		{notes: accrual + ": consecutive", outlier: outlying(func(*outlier.Policy) {})},
+		{notes: accrual + ": consecutive, " + accrual + "-consecutive-max-failures: '3', " + accrual + "-consecutive-min-penalty: 10s, " + accrual + "-consecutive-max-penalty: 2m, " + accrual + "-consecutive-jitter-ratio: '0'",
+			outlier: outlying(func(p *outlier.Policy) { p.Consecutive, p.Base, p.Max = 3, 10*time.Second, 2*time.Minute })},
+		{notes: accrual + ": consecutive, " + accrual + "-consecutive-jitter-ratio: '1'", outlier: outlying(func(*outlier.Policy) {}),
+			found: "info metadata.annotations[\"" + accrual + "-consecutive-jitter-ratio\"]: it has no effect"},
+		{notes: accrual + ": consecutive, " + accrual + "-consecutive-max-failures: '0'", found: "warning metadata.annotations[\"" + accrual + "-consecutive-max-failures\"]: \"0\": it is not a number of failures"},
+		{notes: accrual + ": consecutive, " + accrual + "-consecutive-min-penalty: '0'", found: "warning metadata.annotations[\"" + accrual + "-consecutive-min-penalty\"]: \"0\": an endpoint that is left out for no time"},
+		{notes: accrual + ": consecutive, " + accrual + "-consecutive-max-penalty: long", found: "warning metadata.annotations[\"" + accrual + "-consecutive-max-penalty\"]: \"long\": it is not a whole number and a unit"},
+		{notes: accrual + ": consecutive, " + accrual + "-consecutive-jitter-ratio: '101'", found: "warning metadata.annotations[\"" + accrual + "-consecutive-jitter-ratio\"]: \"101\": it is not a ratio"},
+	} {
+		parts, found := lower(t, "apiVersion: v1\nkind: Service\nmetadata: {name: s, annotations: {"+c.notes+"}}\nspec: {ports: [{port: 80}]}")
+		expect(t, found, c.found)
+		var got *outlier.Policy
+		for _, b := range parts[0].Backends {
+			if got = b.Policy.Outlier; b.Host != "s.default.svc.cluster.local" || b.Layer != mesh.LayerAnnotation {
+				t.Errorf("%s: %+v", c.notes, b)
+			}
+		}
+		if !reflect.DeepEqual(got, c.outlier) {
+			t.Errorf("%s: %+v, want %+v", c.notes, got, c.outlier)
+		}
+		var limit time.Duration
+		var retries int
+		for _, p := range parts[0].Profiles {
+			if len(p.Rules) != 1 || p.Host != "s.default.svc.cluster.local" || p.Layer != mesh.LayerAnnotation {
+				t.Fatalf("%s: %+v", c.notes, p)
+			}
+			if x := p.Rules[0].Timeout; x != nil {
+				limit = x.Limit
+			}
+			if x := p.Rules[0].Retry; x != nil {
+				retries = x.Attempts
+			}
+		}
+		if limit != c.timeout || retries != c.retries {
+			t.Errorf("%s: %v, %d retries", c.notes, limit, retries)
+		}
 	}
 }
 

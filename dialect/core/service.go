@@ -3,6 +3,7 @@ package core
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -10,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/weft-mesh/weft/dialect"
+	"github.com/weft-mesh/weft/feature/route"
 	"github.com/weft-mesh/weft/match"
 	"github.com/weft-mesh/weft/mesh"
 	"github.com/weft-mesh/weft/traffic"
@@ -20,7 +22,7 @@ func service() dialect.Kind {
 	k.Lower, k.CheckName = lowerService, validation.IsDNS1123Label
 	k.Schema.Require("spec.ports[].port").SetEnum("spec.type", "ClusterIP", "NodePort", "LoadBalancer", "ExternalName")
 	k.Schema.SetEnum("spec.ports[].protocol", "TCP", "UDP", "SCTP")
-	k.Annotations = []string{opaquePorts}
+	k.Annotations = slices.Concat([]string{opaquePorts}, dialect.CallNotes(true, true), dialect.AccrualNotes())
 	k.Fields = []string{"spec.clusterIP", "spec.clusterIPs", "spec.type", "spec.selector", "spec.ports[].name", "spec.ports[].port",
 		"spec.ports[].targetPort", "spec.ports[].protocol", "spec.ports[].appProtocol", "spec.publishNotReadyAddresses", "spec.externalName"}
 	k.Ignored["status.*"] = "it is what a controller says"
@@ -62,7 +64,21 @@ func lowerService(o *dialect.Object, v dialect.View) (mesh.Part, []mesh.Finding)
 		out.Selector = &match.Selector{Labels: dialect.Labels(s.Spec.Selector)}
 	}
 	r.ports(s.Spec.Ports, r.opaqueOf(o, v), &out)
-	return mesh.Part{Services: []mesh.Service{out}}, r.Found
+	part := mesh.Part{Services: []mesh.Service{out}}
+	r.called(&out, &part)
+	return part, r.Found
+}
+
+// called reads what annotations of Linkerd's say of all calls to a service: of requests where no route says it (convert_outbound_route in
+// policy-controller/grpc/src/outbound), and of endpoints where no DestinationRule does.
+func (r *reader) called(s *mesh.Service, part *mesh.Part) {
+	if c := r.Calls(true, true, r.Warn); c != (dialect.Calls{}) {
+		rule := mesh.Rule{Rule: route.Rule{Ref: r.Ref}, Timeout: c.Timeout, Attempt: c.Attempt, Retry: c.Retry}
+		part.Profiles = []mesh.Profile{{Ref: r.Ref, Created: s.Created, Host: s.Host, Layer: mesh.LayerAnnotation, Rules: []mesh.Rule{rule}}}
+	}
+	if p := r.Accrual(); p != nil {
+		part.Backends = []mesh.BackendPolicy{{Ref: r.Ref, Created: s.Created, Host: s.Host, Layer: mesh.LayerAnnotation, Policy: mesh.Outbound{Outlier: p}}}
+	}
 }
 
 // external says what a name for something else is: the cluster's DNS leads calls there, and what is there decides about them. A name that

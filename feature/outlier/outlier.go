@@ -89,7 +89,7 @@ func (p *Policy) eject(s *State, was int64, now time.Time) bool {
 		n -= min(n, uint32(now.Sub(time.Unix(0, was))/p.interval()))
 	}
 	span := p.max()
-	if times := time.Duration(n) + 1; times <= span/p.base() {
+	if times := p.times(n); times <= span/p.base() {
 		span = times * p.base()
 	}
 	if !s.until.CompareAndSwap(was, now.Add(span).UnixNano()) {
@@ -98,12 +98,23 @@ func (p *Policy) eject(s *State, was int64, now time.Time) bool {
 	s.ejections.Store(n + 1)
 	s.since.Store(now.UnixNano())
 	s.reset()
+	if p.Wary && p.Consecutive > 0 {
+		s.failures.Store(p.Consecutive - 1)
+	}
 	return true
+}
+
+// times is how often Base fits into the ejection after n others.
+func (p *Policy) times(n uint32) time.Duration {
+	if p.Doubles {
+		return 1 << min(n, 62)
+	}
+	return time.Duration(n) + 1
 }
 
 func (p *Policy) base() time.Duration     { return cmp.Or(p.Base, 30*time.Second) }
 func (p *Policy) interval() time.Duration { return cmp.Or(p.Interval, 10*time.Second) }
-func (p *Policy) max() time.Duration      { return max(p.base(), 300*time.Second) }
+func (p *Policy) max() time.Duration      { return max(p.base(), cmp.Or(p.Max, 300*time.Second)) }
 func (p *Policy) maxPercent() uint32      { return cmp.Or(p.MaxPercent, 10) }
 
 // Snapshot is State as a value: for explain against a live proxy, and for the admin page.

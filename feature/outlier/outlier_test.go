@@ -110,6 +110,52 @@ func TestLonger(t *testing.T) {
 	}
 }
 
+// TestDoubles: Linkerd's penalties ("the delay grows exponentially"), up to the longest.
+func TestDoubles(t *testing.T) {
+	policy := &outlier.Policy{Consecutive: 1, Base: time.Second, Max: 10 * time.Second, Doubles: true}
+	var s outlier.State
+	now := start
+	for _, want := range []time.Duration{1, 2, 4, 8, 10, 10} {
+		policy.Observe(&s, outlier.Failure, now, 2, 0)
+		if got := s.Snapshot().Until.Sub(now); got != want*time.Second {
+			t.Errorf("out for %v, want %v", got, want*time.Second)
+		}
+		now = s.Snapshot().Until
+	}
+	var often outlier.State
+	often.Restore(outlier.Snapshot{Ejections: 1 << 31})
+	if policy.Observe(&often, outlier.Failure, start, 2, 0); often.Snapshot().Until.Sub(start) != policy.Max {
+		t.Errorf("out until %v", often.Snapshot().Until)
+	}
+}
+
+// TestWary: who comes back has one failure, and after a success as many as before (Linkerd's probation).
+func TestWary(t *testing.T) {
+	policy := &outlier.Policy{Consecutive: 3, Base: time.Second, Wary: true}
+	var s outlier.State
+	observe := func(want bool, o outlier.Outcome, now time.Time) {
+		t.Helper()
+		if got := policy.Observe(&s, o, now, 2, 0); got != want {
+			t.Errorf("ejected: %v", got)
+		}
+	}
+	for i := range 3 {
+		observe(i == 2, outlier.Failure, start)
+	}
+	back := s.Snapshot().Until
+	observe(true, outlier.NoAnswer, back)
+	back = s.Snapshot().Until
+	observe(false, outlier.Success, back)
+	for i := range 3 {
+		observe(i == 2, outlier.Failure, back)
+	}
+	never := &outlier.Policy{Gateway: 1, Wary: true}
+	s = outlier.State{}
+	if never.Observe(&s, outlier.Gateway, start, 2, 0); s.Snapshot().Failures != 0 {
+		t.Errorf("%+v: 5xx are not counted", s.Snapshot())
+	}
+}
+
 // TestVeryLong: a Base that nobody lives to see ejects as long as that.
 func TestVeryLong(t *testing.T) {
 	policy := &outlier.Policy{Consecutive: 1, Base: 200 * 365 * 24 * time.Hour}

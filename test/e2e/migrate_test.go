@@ -122,7 +122,7 @@ spec: {mtls: {mode: STRICT}}
 const linkerdShop = `---
 apiVersion: v1
 kind: Service
-metadata: {name: other, annotations: {retry.linkerd.io/http: 5xx}}
+metadata: {name: other, annotations: {timeout.linkerd.io/idle: 10s}}
 spec: {selector: {app: other}, ports: [{name: http, port: 80}]}
 ---
 apiVersion: policy.linkerd.io/v1beta3
