@@ -30,7 +30,7 @@ type Gateways struct {
 	Adopted func(namespace string) bool                                      // see Control.Adopted [none is]
 
 	made  map[string]made         // by gateway
-	taken map[string][]mesh.Owner // of gateways of which something was noted
+	noted map[string][]mesh.Owner // of gateways of which something was
 }
 
 // made is what was applied last.
@@ -38,27 +38,31 @@ type made struct {
 	applied
 	namespace, name string // of its objects
 	owners          []mesh.Owner
+	apart, joined   []string // see gateway.Apart
 }
 
 // Do applies the objects of gateways that have changed, and takes away those of gateways that are weft's no more. The API server takes
 // away itself what belongs to objects that are gone.
 func (x *Gateways) Do(ctx context.Context, now *mesh.Snapshot) error {
 	if x.made == nil {
-		x.made, x.taken = map[string]made{}, map[string][]mesh.Owner{}
+		x.made, x.noted = map[string]made{}, map[string][]mesh.Owner{}
 	}
 	var errs []error
 	due := x.due(now)
+	services := beside(due, now)
 	for _, key := range slices.Sorted(maps.Keys(due)) {
 		g := due[key]
-		list, err := gateway.Objects(g, x.Options)
+		m := made{namespace: g.Namespace, name: g.Account, owners: g.Made.Owners}
+		m.apart, m.joined = gateway.Apart(g, services[g.Namespace])
+		list, err := gateway.Objects(g, x.Options, m.apart...)
 		if err == nil {
-			err = x.keep(ctx, key, made{namespace: g.Namespace, name: g.Account, owners: g.Made.Owners}, list)
+			err = x.keep(ctx, key, m, list)
 		}
 		errs = append(errs, err)
 	}
-	for key, owners := range x.taken {
+	for key, owners := range x.noted {
 		if due[key] == nil {
-			errs = append(errs, x.note(key, owners, nil))
+			errs = append(errs, x.note(key, made{owners: owners}, nil))
 		}
 	}
 	for key, m := range x.made {
@@ -83,9 +87,28 @@ func (x *Gateways) due(now *mesh.Snapshot) map[string]*mesh.Gateway {
 	return out
 }
 
+// beside are the services that select pods, by namespace, of the namespaces of gateways that ask for labels.
+func beside(due map[string]*mesh.Gateway, now *mesh.Snapshot) map[string][]*mesh.Service {
+	out := map[string][]*mesh.Service{}
+	for _, g := range due {
+		if len(g.Made.Labels) > 0 {
+			out[g.Namespace] = nil
+		}
+	}
+	if len(out) == 0 {
+		return out
+	}
+	for _, s := range now.Services.All() {
+		if list, ok := out[s.Namespace]; ok && s.Selector != nil {
+			out[s.Namespace] = append(list, s)
+		}
+	}
+	return out
+}
+
 // keep makes a gateway's objects be those of a list.
 func (x *Gateways) keep(ctx context.Context, key string, m made, list []map[string]any) error {
-	text, err := json.Marshal(list)
+	text, err := json.Marshal([]any{list, m.joined})
 	if err != nil {
 		return err
 	}
@@ -95,7 +118,7 @@ func (x *Gateways) keep(ctx context.Context, key string, m made, list []map[stri
 	}
 	taken, err := x.claim(ctx, &m, list)
 	if err == nil {
-		err = x.note(key, m.owners, taken)
+		err = x.note(key, m, taken)
 	}
 	switch {
 	case err != nil:
@@ -159,24 +182,38 @@ func (m *made) uid(o map[string]any) string {
 	return uid
 }
 
-// note tells the gateway's objects which names are taken.
-func (x *Gateways) note(key string, owners []mesh.Owner, taken []string) error {
-	if len(taken) == 0 && x.taken[key] == nil {
+// note tells the gateway's objects which names are taken, and which labels its pods do not have.
+func (x *Gateways) note(key string, m made, taken []string) error {
+	some := len(taken)+len(m.apart) > 0
+	if !some && x.noted[key] == nil {
 		return nil
 	}
 	var errs []error
-	for _, o := range owners {
+	for _, o := range m.owners {
 		var found []mesh.Finding
 		if len(taken) > 0 {
 			found = append(found, mesh.Finding{Ref: o.Ref, Field: mesh.FieldTaken, Level: mesh.Warning, Text: "no proxy of it is deployed: " + takenText(taken),
 				Remedy: "give the gateway another name, or delete that"})
 		}
+		if len(m.apart) > 0 {
+			found = append(found, mesh.Finding{Ref: o.Ref, Field: labelsField(o.Ref), Level: mesh.Warning, Text: fmt.Sprintf(
+				"its pods do not have the label %s: a Service that is not the gateway's, %s, would lead to them", strings.Join(m.apart, ", "), strings.Join(m.joined, ", ")),
+				Remedy: "use another label, or have that Service select by others"})
+		}
 		errs = append(errs, x.Note(o.Ref, found))
 	}
-	if x.taken[key] = owners; len(taken) == 0 {
-		delete(x.taken, key)
+	if x.noted[key] = m.owners; !some {
+		delete(x.noted, key)
 	}
 	return errors.Join(errs...)
+}
+
+// labelsField is the field by which a gateway's object asks for labels.
+func labelsField(r decision.Ref) string {
+	if r.Dialect == decision.Istio {
+		return "spec.selector"
+	}
+	return "spec.infrastructure.labels"
 }
 
 func takenText(taken []string) string {

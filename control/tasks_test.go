@@ -186,6 +186,48 @@ func TestGatewayNamesThatAreTaken(t *testing.T) {
 	}
 }
 
+// TestGatewayLabels: a Service of somebody else's does not come to lead to a gateway's pods by the labels that its object asks for, and the object
+// hears of that, until the two have nothing to do with each other.
+func TestGatewayLabels(t *testing.T) {
+	const payments = `
+---
+apiVersion: v1
+kind: Service
+metadata: {name: payments}
+spec: {clusterIP: 10.96.0.9, selector: {app: payments}, ports: [{name: http, port: 80}]}
+`
+	p, f, x, s, docs := keeping(t)
+	asks := strings.ReplaceAll(docs, "{gatewayClassName: weft,", "{gatewayClassName: weft, infrastructure: {labels: {app: payments, team: shop}},")
+	do := func(want string, told string) {
+		t.Helper()
+		if err := x.Do(t.Context(), p.Mesh()); err != nil {
+			t.Error(err)
+		}
+		pods := s.objects[dialect.Key{Group: "apps", Kind: "Deployment", Namespace: "default", Name: "edge-weft"}]["spec"].(map[string]any)["template"].(map[string]any)
+		labels := pods["metadata"].(map[string]any)["labels"].(map[string]any)
+		if got := fmt.Sprint(labels["app"], " ", labels["team"]); got != want {
+			t.Errorf("pods have %s, want %s", got, want)
+		}
+		const says = "a Service that is not the gateway's, default/"
+		if found := fmt.Sprint(p.View().Findings); (told != "") != strings.Contains(found, says) || told != "" && !strings.Contains(found, says+told+", would") {
+			t.Errorf("want a word of %q: %s", told, found)
+		}
+	}
+	do("<nil> <nil>", "")
+	f.emit(t, source.Event{Put: parse(t, asks)})
+	do("payments shop", "")
+	f.emit(t, source.Event{Put: parse(t, asks+payments)})
+	do("<nil> shop", "payments")
+	s.did = nil
+	if do("<nil> shop", "payments"); len(s.did) > 0 {
+		t.Errorf("did %v", s.did)
+	}
+	f.emit(t, source.Event{Put: parse(t, asks+payments+strings.Replace(payments, "name: payments", "name: refunds", 1))})
+	do("<nil> shop", "payments, default/refunds")
+	f.emit(t, source.Event{Put: parse(t, asks+strings.Replace(payments, "app: payments", "app: pay", 1)), Delete: []dialect.Key{{Kind: "Service", Namespace: "default", Name: "refunds"}}})
+	do("payments shop", "")
+}
+
 const istioEdge = `
 apiVersion: v1
 kind: Namespace

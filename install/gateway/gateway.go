@@ -57,9 +57,9 @@ const (
 )
 
 // Objects returns the objects of a gateway, in the order in which they are to be applied. One that has no open listener has no Service,
-// since a Service has a port at least.
-func Objects(g *mesh.Gateway, o Options) ([]map[string]any, error) {
-	m := maker{g, o}
+// since a Service has a port at least. Pods do not have the labels with the keys of apart, see Apart.
+func Objects(g *mesh.Gateway, o Options, apart ...string) ([]map[string]any, error) {
+	m := maker{g, o, apart}
 	list := []any{m.account()}
 	if len(g.Listeners) > 0 {
 		list = append(list, m.service())
@@ -80,8 +80,9 @@ func Objects(g *mesh.Gateway, o Options) ([]map[string]any, error) {
 }
 
 type maker struct {
-	g *mesh.Gateway
-	o Options
+	g     *mesh.Gateway
+	o     Options
+	apart []string
 }
 
 // meta is what all objects have.
@@ -99,8 +100,24 @@ func (m *maker) labels() map[string]string {
 	if out == nil {
 		out = map[string]string{}
 	}
-	maps.Copy(out, m.selector())
+	maps.Copy(out, m.marks())
+	return out
+}
+
+// marks are the labels by which weft's objects are known, whatever others are asked for.
+func (m *maker) marks() map[string]string {
+	out := m.selector()
+	if out == nil {
+		out = map[string]string{}
+	}
 	out[ManagedLabel], out["app.kubernetes.io/part-of"] = Manager, "weft"
+	return out
+}
+
+// podLabels are those of the pods that are weft's own to say.
+func (m *maker) podLabels() map[string]string {
+	out := m.marks()
+	out[inject.Label] = "disabled" // it is a proxy
 	return out
 }
 
@@ -211,11 +228,15 @@ func (m *maker) autoscaler() *autoscalingv2.HorizontalPodAutoscaler {
 }
 
 func (m *maker) pod() (t corev1.PodTemplateSpec) {
-	t.Labels, t.Annotations = m.labels(), maps.Clone(m.g.Made.Annotations)
+	t.Labels, t.Annotations = maps.Clone(m.g.Made.Labels), maps.Clone(m.g.Made.Annotations)
+	if t.Labels == nil {
+		t.Labels = map[string]string{}
+	}
+	maps.DeleteFunc(t.Labels, func(key, _ string) bool { return slices.Contains(m.apart, key) })
+	maps.Copy(t.Labels, m.podLabels())
 	if t.Annotations == nil {
 		t.Annotations = map[string]string{}
 	}
-	t.Labels[inject.Label] = "disabled" // it is a proxy
 	t.Annotations[dialect.Tunnel] = fmt.Sprintf(":%d", traffic.TunnelPort)
 	t.Annotations[inject.Injected] = m.o.Inject.Version
 	t.Spec = corev1.PodSpec{ServiceAccountName: m.g.Account, AutomountServiceAccountToken: ptr.To(false), Volumes: inject.Volumes(),
