@@ -46,9 +46,10 @@ var adopted = map[string]bool{
 	"sidecar.istio.io/proxyMemoryLimit": true,
 }
 
-// Needless are annotations of Linkerd that ask for what weft's proxies always do, or for what they have no need of.
+// Needless are annotations of Linkerd and Istio that ask for what weft's proxies always do, or for what they have no need of.
 var Needless = whyNot{
-	nativeSidecar: "config.linkerd.io/proxy-enable-native-sidecar config.beta.linkerd.io/proxy-enable-native-sidecar config.alpha.linkerd.io/proxy-enable-native-sidecar",
+	"the proxy makes the kubelet's probes": "sidecar.istio.io/rewriteAppHTTPProbers",
+	nativeSidecar: "config.linkerd.io/proxy-enable-native-sidecar config.beta.linkerd.io/proxy-enable-native-sidecar config.alpha.linkerd.io/proxy-enable-native-sidecar sidecar.istio.io/nativeSidecar",
 	"the application starts once the proxy is ready":        "config.linkerd.io/proxy-await",
 	"the proxy ends after the application":                  "config.alpha.linkerd.io/proxy-wait-before-exit-seconds",
 	"what is known of a service is kept while it is called": "config.linkerd.io/proxy-outbound-discovery-cache-unused-timeout config.linkerd.io/proxy-inbound-discovery-cache-unused-timeout",
@@ -57,9 +58,12 @@ var Needless = whyNot{
 
 const nativeSidecar = "the proxy is a native sidecar"
 
-// Unheeded are annotations of Linkerd for its own proxy that weft's has no use for, and why.
+// Templates names what Istio's injector makes of a pod.
+const Templates = "inject.istio.io/templates"
+
+// Unheeded are annotations of Linkerd and Istio for their own proxies that weft's has no use for, and why.
 var Unheeded = whyNot{
-	"the proxy is weft's own, of the version that is installed":                             "config.linkerd.io/proxy-image config.linkerd.io/proxy-version config.linkerd.io/image-pull-policy",
+	"the proxy is weft's own, of the version that is installed":                             "config.linkerd.io/proxy-image config.linkerd.io/proxy-version config.linkerd.io/image-pull-policy sidecar.istio.io/proxyImage sidecar.istio.io/proxyImageType",
 	"there is no debug container: kubectl debug adds one":                                   "config.linkerd.io/enable-debug-sidecar config.linkerd.io/debug-image config.linkerd.io/debug-image-version config.linkerd.io/debug-image-pull-policy",
 	"the proxy has ports of its own, which cannot be changed":                               "config.linkerd.io/control-port config.linkerd.io/inbound-port config.linkerd.io/admin-port config.linkerd.io/outbound-port",
 	"the proxy has a user of its own, which cannot be changed":                              "config.linkerd.io/proxy-uid config.linkerd.io/proxy-gid",
@@ -71,11 +75,48 @@ var Unheeded = whyNot{
 	"the proxy's metrics have no such labels":                                               "config.linkerd.io/proxy-metrics-hostname-labels",
 	"a DestinationRule says how long a connection may take to be made":                      "config.linkerd.io/proxy-outbound-connect-timeout config.linkerd.io/proxy-inbound-connect-timeout",
 	"a port whose protocol is known, by its name or appProtocol, is not waited for":         "config.linkerd.io/proxy-disable-outbound-protocol-detect-timeout config.linkerd.io/proxy-disable-inbound-protocol-detect-timeout",
-	"a pod is no gateway of several clusters":                                               "config.linkerd.io/enable-gateway",
-	"the node's settings for connections stay as they are":                                  "config.linkerd.io/close-wait-timeout",
-	"the proxy takes no environment of others":                                              "config.linkerd.io/proxy-additional-env",
-	"timeout.linkerd.io/request bounds the whole call":                                      "timeout.linkerd.io/response timeout.linkerd.io/idle",
+	"there are no templates: a pod gets weft's sidecar":                                     Templates,
+	"it is for Envoy and Istio's agent":                                                     "proxy.istio.io/config proxy.istio.io/overrides sidecar.istio.io/bootstrapOverride sidecar.istio.io/discoveryAddress",
+	"what the proxy logs of itself is fixed":                                                "sidecar.istio.io/logLevel sidecar.istio.io/componentLogLevel sidecar.istio.io/agentLogLevel",
+	"the proxy has no volumes of others":                                                    "sidecar.istio.io/userVolume sidecar.istio.io/userVolumeMount",
+	"the proxy's metrics are the same for every pod": "sidecar.istio.io/extraStatTags sidecar.istio.io/statsCompression sidecar.istio.io/statsEvictionInterval sidecar.istio.io/statsFlushInterval" +
+		" sidecar.istio.io/statsHistogramBins sidecar.istio.io/statsHistogramBuckets sidecar.istio.io/statsInclusionPrefixes sidecar.istio.io/statsInclusionRegexps sidecar.istio.io/statsInclusionSuffixes",
+	"the application's metrics stay at its own port": "prometheus.istio.io/merge-metrics",
+	"the proxy has a port and a probe of its own, which cannot be changed": "status.sidecar.istio.io/port readiness.status.sidecar.istio.io/applicationPorts readiness.status.sidecar.istio.io/failureThreshold" +
+		" readiness.status.sidecar.istio.io/initialDelaySeconds readiness.status.sidecar.istio.io/periodSeconds",
+	"calls are redirected in one way alone":                                      "sidecar.istio.io/interceptionMode",
+	"all that the application sends goes by the proxy, but for what is excluded": "traffic.sidecar.istio.io/includeOutboundPorts traffic.sidecar.istio.io/includeOutboundIPRanges",
+	"a pod's interfaces are not told apart":                                      "traffic.sidecar.istio.io/excludeInterfaces traffic.sidecar.istio.io/kubevirtInterfaces istio.io/reroute-virtual-interfaces",
+	"a pod is no gateway of several clusters":                                    "config.linkerd.io/enable-gateway",
+	"the node's settings for connections stay as they are":                       "config.linkerd.io/close-wait-timeout",
+	"the proxy takes no environment of others":                                   "config.linkerd.io/proxy-additional-env",
+	"timeout.linkerd.io/request bounds the whole call":                           "timeout.linkerd.io/response timeout.linkerd.io/idle",
 }.byKey()
+
+// instead says what to write in the place of some of them.
+var instead = map[string]string{
+	"proxy.istio.io/config":                            "annotations of weft.dev say how weft's proxy works: docs/kubernetes.md lists them",
+	"sidecar.istio.io/logLevel":                        "weft.dev/access-log has calls logged",
+	"traffic.sidecar.istio.io/includeOutboundPorts":    "exclude the others by weft.dev/exclude-outbound-ports",
+	"traffic.sidecar.istio.io/includeOutboundIPRanges": "exclude the others by weft.dev/exclude-outbound-cidrs",
+}
+
+// Disregarded says what becomes of an annotation by which another mesh's users set its proxy, and which weft does not obey; false: it is no
+// such annotation.
+func Disregarded(key, value string) (l mesh.Level, text, remedy string, ok bool) {
+	switch {
+	case key == Templates && value == "sidecar":
+		return mesh.Info, "it has no effect, and needs none: a pod gets weft's sidecar", "", true
+	case key == Templates && slices.Contains(strings.Split(value, ","), "gateway"):
+		return mesh.Warning, "the annotation has no effect: the pod does not become a gateway, and would get a sidecar", "delete its Deployment, and write Gateways: weft deploys" +
+			" the proxies of these itself, see docs/gateways.md", true
+	case Needless[key] != "":
+		return mesh.Info, "it has no effect, and needs none: " + Needless[key], "", true
+	case Unheeded[key] != "":
+		return mesh.Warning, "the annotation has no effect: " + Unheeded[key], instead[key], true
+	}
+	return 0, "", "", false
+}
 
 // whyNot is annotations, with spaces between, by why they have no effect.
 type whyNot map[string]string
@@ -100,14 +141,13 @@ var commands = []string{"istio.io/use-waypoint", "istio.io/use-waypoint-namespac
 // annotations adds a finding for each annotation and label that a mesh would obey and that the kind does not read.
 func (c *checker) annotations(at *place, o *Object) {
 	for _, key := range slices.Sorted(maps.Keys(o.Annotations)) {
+		level, text, remedy, disregarded := Disregarded(key, o.Annotations[key])
 		switch {
 		case !ofMesh(key) || enrolment[key] || slices.Contains(c.kind.Annotations, key):
 		case adopted[key]:
 			c.add(mesh.Info, at.child("annotations").child(key), "it has an effect on pods that are injected by a mesh that adopts them: weft install --adopt", "")
-		case Needless[key] != "":
-			c.add(mesh.Info, at.child("annotations").child(key), "it has no effect, and needs none: "+Needless[key], "")
-		case Unheeded[key] != "":
-			c.add(mesh.Warning, at.child("annotations").child(key), "the annotation has no effect: "+Unheeded[key], "")
+		case disregarded:
+			c.add(level, at.child("annotations").child(key), text, remedy)
 		default:
 			c.add(mesh.Warning, at.child("annotations").child(key), "not supported yet: the annotation has no effect", c.likeAnnotation(key))
 		}

@@ -169,26 +169,25 @@ func (p *plan) read(s *settings, pod bool, mesh string) {
 
 // unread warns of annotations that somebody wrote for a proxy, and that change nothing.
 func (p *plan) unread() {
-	domains := []string{"weft.dev/"}
-	if p.o.Adopt {
-		domains = append(domains, "config.linkerd.io/", "config.alpha.linkerd.io/", "config.beta.linkerd.io/", "traffic.sidecar.istio.io/", "sidecar.istio.io/", "proxy.istio.io/")
-	}
 	for _, key := range slices.Sorted(maps.Keys(p.pod.Annotations)) {
-		known := slices.ContainsFunc(table, func(x setting) bool { return x.key == key }) || slices.Contains(elsewhere, key)
 		at := dialect.Child("metadata.annotations", key)
+		i := slices.IndexFunc(table, func(x setting) bool { return x.key == key })
+		level, text, remedy, disregarded := dialect.Disregarded(key, p.pod.Annotations[key])
 		switch {
-		case p.o.Adopt && dialect.Needless[key] != "":
-			p.info(at, "it has no effect, and needs none: "+dialect.Needless[key], "")
-			continue
-		case p.o.Adopt && dialect.Unheeded[key] != "":
-			p.warn(at, "the annotation has no effect: "+dialect.Unheeded[key], "")
-			continue
-		}
-		if !known && slices.ContainsFunc(domains, func(d string) bool { return strings.HasPrefix(key, d) }) {
+		case i >= 0 && (table[i].mesh == "" || p.o.Adopt) || slices.Contains(elsewhere, key):
+		case i >= 0:
+			p.warn(at, "the annotation has no effect: this mesh does not adopt those of other meshes", "weft install --adopt, or write the like of weft.dev")
+		case disregarded:
+			p.note(level, at, text, remedy)
+		case slices.ContainsFunc(domains, func(d string) bool { return strings.HasPrefix(key, d) }):
 			p.warn(at, "weft's proxy has no such setting: the annotation has no effect", "")
 		}
 	}
 }
+
+// domains are those whose annotations are for proxies, weft's or another mesh's.
+var domains = []string{"weft.dev/", "config.linkerd.io/", "config.alpha.linkerd.io/", "config.beta.linkerd.io/", "traffic.sidecar.istio.io/", "sidecar.istio.io/",
+	"proxy.istio.io/", "inject.istio.io/"}
 
 // sized refuses requests above limits, as the API server would, which names no annotation then.
 func (p *plan) sized(s *settings) {
