@@ -48,8 +48,8 @@ var adopted = map[string]bool{
 
 // Needless are annotations of Linkerd and Istio that ask for what weft's proxies always do, or for what they have no need of.
 var Needless = whyNot{
-	"the proxy makes the kubelet's probes": "sidecar.istio.io/rewriteAppHTTPProbers",
-	nativeSidecar: "config.linkerd.io/proxy-enable-native-sidecar config.beta.linkerd.io/proxy-enable-native-sidecar config.alpha.linkerd.io/proxy-enable-native-sidecar sidecar.istio.io/nativeSidecar",
+	"the proxy makes the kubelet's probes":                  "sidecar.istio.io/rewriteAppHTTPProbers",
+	nativeSidecar:                                           "config.linkerd.io/proxy-enable-native-sidecar config.beta.linkerd.io/proxy-enable-native-sidecar config.alpha.linkerd.io/proxy-enable-native-sidecar sidecar.istio.io/nativeSidecar",
 	"the application starts once the proxy is ready":        "config.linkerd.io/proxy-await",
 	"the proxy ends after the application":                  "config.alpha.linkerd.io/proxy-wait-before-exit-seconds",
 	"what is known of a service is kept while it is called": "config.linkerd.io/proxy-outbound-discovery-cache-unused-timeout config.linkerd.io/proxy-inbound-discovery-cache-unused-timeout",
