@@ -91,11 +91,12 @@ type Kind struct {
 	Dialect  decision.Dialect
 	Group    string
 	Name     string
-	Versions []string // accepted, the best first
-	Cluster  bool     // objects have no namespace
-	Guards   bool     // objects say who may call, or that calls are encrypted: without one, calls may pass that it forbids
-	Hidden   bool     // findings show no values of objects
-	Schema   *Schema  // of the whole object below metadata
+	Versions []string           // accepted, the best first
+	Cluster  bool               // objects have no namespace
+	Guards   bool               // objects say who may call, or that calls are encrypted: without one, calls may pass that it forbids
+	Harmless func(*Object) bool // those of a kind that guards which do not, whatever else is wrong with them. Nil: none
+	Hidden   bool               // findings show no values of objects
+	Schema   *Schema            // of the whole object below metadata
 	// Fields have an effect: paths as "spec.http[].match[].headers{}.exact", where "[]" is a list's element and "{}" a map's;
 	// one that ends in ".*" covers all below it. The last "[]" or "{}" of a list or map of plain values may be left out.
 	Fields []string

@@ -369,7 +369,7 @@ func (s *Set) Parts() map[Key]mesh.Part {
 // none: one is, or it guards nothing.
 func (s *Set) Unguarded(k Key) (why []Located) {
 	e := s.entries.get(k)
-	if e == nil || e.kind != nil && !e.kind.Guards || e.shown != nil {
+	if e == nil || e.kind != nil && !e.kind.guards(e.object) || e.shown != nil {
 		return nil
 	}
 	for _, f := range e.found() {
@@ -392,11 +392,13 @@ func (s *Set) watch(k Key) {
 	}
 }
 
-// Guards says whether an object is of a kind that guards calls.
+// Guards says whether an object guards calls.
 func (s *Set) Guards(k Key) bool {
 	e := s.entries.get(k)
-	return e != nil && e.kind != nil && e.kind.Guards
+	return e != nil && e.kind != nil && e.kind.guards(e.object)
 }
+
+func (k *Kind) guards(o *Object) bool { return k.Guards && (k.Harmless == nil || !k.Harmless(o)) }
 
 // Lost returns why something that guards calls is not in force of which no object tells: what sources reported of objects that
 // they did not give, and of files that could not be read.

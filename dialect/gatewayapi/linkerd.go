@@ -30,6 +30,7 @@ const policyGroup = "policy.linkerd.io"
 func LinkerdRoute() dialect.Kind {
 	k := httpRouteKind()
 	k.Dialect, k.Group, k.Versions = decision.Linkerd, policyGroup, []string{"v1beta3", "v1beta2", "v1beta1", "v1alpha1"}
+	k.Harmless = routesAlone
 	delete(k.Schema.Fields["spec"].Fields, "useDefaultGateways")
 	rule, filter := k.Schema.At(rules), k.Schema.At(filters)
 	for _, name := range []string{"name", "retry", "sessionPersistence"} {
@@ -48,6 +49,14 @@ func LinkerdRoute() dialect.Kind {
 		k.Renamed["spec."+from] = to
 	}
 	return k
+}
+
+// routesAlone says whether a route, however much of it cannot be read, is certain to be attached to no Server: who may call is not its to say.
+func routesAlone(o *dialect.Object) bool {
+	x, ok := readRoute(o)
+	return ok && len(x.parents) > 0 && !slices.ContainsFunc(x.parents, func(ref v1.ParentReference) bool {
+		return !slices.Contains([]v1.Kind{"Service", "Gateway", "EgressNetwork"}, ptr.Deref(ref.Kind, ""))
+	})
 }
 
 const ofAPI = "Linkerd's HTTPRoute has no such filter; that of apiVersion: gateway.networking.k8s.io/v1 has"

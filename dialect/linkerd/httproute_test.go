@@ -51,6 +51,31 @@ func routed(t *testing.T, docs ...string) (mesh.Part, []mesh.Finding) {
 	return dialect.Read(kinds, objects[2], dialecttest.View(objects))
 }
 
+// A route that is refused closes its namespace where it may be one of a Server, and says who may call; one of Services alone is no policy.
+func TestRefusedRoute(t *testing.T) {
+	const wrong = "\nrules: [{matches: [{path: {type: Sideways, value: /}}]}]"
+	for parents, guards := range map[string]bool{
+		"parentRefs: [{group: core, kind: Service, name: books}]":                                                        false,
+		`parentRefs: [{group: "", kind: Service, name: books}]`:                                                          false,
+		"parentRefs: [{kind: Service, name: books}]":                                                                     false,
+		"parentRefs: [{group: core, kind: Service, name: books}, {group: policy.linkerd.io, kind: Server, name: books}]": true,
+		"parentRefs: [{group: policy.linkerd.io, kind: Server, name: books}]":                                            true,
+		"parentRefs: [{name: books}]":                                                                                    true,
+		"parentRefs: [{kind: Servr, name: books}]":                                                                       true,
+		"parentRefs: [{group: core, kind: [Service], name: books}]":                                                      true,
+		"parentRefs: {group: core, kind: Service, name: books}":                                                          true,
+		"parentRefs: []": true,
+		"parentRef: {group: core, kind: Service, name: books}": true,
+	} {
+		s := dialect.NewSet(kinds)
+		o := dialecttest.Objects(t, kinds, httpRoute("it", parents+wrong))[0]
+		s.Apply([]*dialect.Object{o}, nil)
+		if k := o.Key(); !s.Refused(k) || len(s.Unguarded(k)) > 0 != guards || len(s.Open()) > 0 != guards || s.Guards(k) != guards {
+			t.Errorf("%s: refused %v, guards %v, %v", parents, s.Refused(k), s.Guards(k), s.Unguarded(k))
+		}
+	}
+}
+
 // A route of Linkerd's is the Gateway API's, below it, and what names no backend goes on to the service that was called.
 func TestHTTPRoute(t *testing.T) {
 	part, found := routed(t, httpRoute("it", ofBooks+`
