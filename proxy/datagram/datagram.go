@@ -3,7 +3,8 @@
 //
 // Who sends datagrams may write any address as theirs, so that everything is bounded: the sessions of a port, what waits for a callee to be
 // chosen, and how long a session lives that nobody answers. Where there are too many, a new sender takes the place of one that may be forged:
-// of the oldest session whose sender has sent nothing since it was answered. What is over a bound is dropped, and counted by Options.Refused.
+// of the oldest session whose sender has sent nothing since it was answered. Where all senders are there for certain, it takes the idlest place of
+// who has more than a share, so that nobody keeps others out by taking all. What is over a bound is dropped, and counted by Options.Refused.
 // The errors are those of package traffic.
 package datagram
 
@@ -53,6 +54,8 @@ type Port struct {
 	mu     sync.Mutex
 	open   map[netip.AddrPort]*Session
 	doubts list.List // of those open the sessions whose sender has not sent since it was answered, the oldest first
+	sure   crowd     // of the others
+	looked time.Time // by idlest
 	closed bool
 }
 
@@ -70,7 +73,10 @@ func Serve(conn *net.UDPConn, o Options) {
 	if o.Moment == 0 {
 		o.Moment = time.Second
 	}
-	p := &Port{o: o, conn: conn, open: map[netip.AddrPort]*Session{}}
+	if o.Look == 0 {
+		o.Look = 5 * time.Millisecond
+	}
+	p := &Port{o: o, conn: conn, open: map[netip.AddrPort]*Session{}, sure: crowd{}}
 	defer p.end()
 	b := make([]byte, largest)
 	for {
@@ -99,15 +105,17 @@ func (p *Port) of(from netip.AddrPort) *Session {
 	if s := p.open[from]; s != nil {
 		if s.doubt != nil && s.answered.Load() {
 			p.doubts.Remove(s.doubt)
-			s.doubt = nil
+			s.doubt, s.sure = nil, true
+			p.sure.count(s.network, 1)
 		}
 		return s
 	}
-	if p.closed || len(p.open) >= p.o.Most && !p.makeRoom() {
+	of := network(from.Addr())
+	if p.closed || len(p.open) >= p.o.Most && !p.makeRoom(of) {
 		p.o.Refused("too-many-sessions")
 		return nil
 	}
-	s := &Session{port: p, from: from, began: time.Now()}
+	s := &Session{port: p, from: from, network: of, began: time.Now()}
 	s.touch()
 	p.open[from], s.doubt = s, p.doubts.PushBack(s)
 	p.o.Go(func() {
@@ -122,20 +130,32 @@ func (p *Port) of(from netip.AddrPort) *Session {
 	return s
 }
 
-// makeRoom ends a session that may be a forgery. It needs the lock.
-func (p *Port) makeRoom() bool {
-	oldest := p.doubts.Front()
-	if oldest == nil {
-		return false
+// makeRoom ends a session that may be a forgery, or is one too many of its sender's. It needs the lock.
+func (p *Port) makeRoom(to netip.Addr) bool {
+	now := time.Now()
+	s := p.forged(now)
+	if s == nil {
+		s = p.idlest(to, now)
 	}
-	s := oldest.Value.(*Session)
-	if time.Since(s.began) < p.o.Moment {
+	if s == nil {
 		return false
 	}
 	p.forget(s)
 	s.Interrupt(true)
 	p.o.Refused("gave-way")
 	return true
+}
+
+// forged is the oldest session that may be a forgery, if it has had its moment. It needs the lock.
+func (p *Port) forged(now time.Time) *Session {
+	oldest := p.doubts.Front()
+	if oldest == nil {
+		return nil
+	}
+	if s := oldest.Value.(*Session); now.Sub(s.began) >= p.o.Moment {
+		return s
+	}
+	return nil
 }
 
 func (p *Port) remove(s *Session) {
@@ -152,6 +172,10 @@ func (p *Port) forget(s *Session) {
 	if s.doubt != nil {
 		p.doubts.Remove(s.doubt)
 		s.doubt = nil
+	}
+	if s.sure {
+		p.sure.count(s.network, -1)
+		s.sure = false
 	}
 }
 
@@ -172,8 +196,10 @@ func (p *Port) end() {
 type Session struct {
 	port     *Port
 	from     netip.AddrPort
+	network  netip.Addr // see crowd
 	began    time.Time
-	doubt    *list.Element // in port.doubts; nil: it is not among them. Of the port's lock
+	doubt    *list.Element // in port.doubts; nil: it is not among them. Of the port's lock, as sure
+	sure     bool          // it is counted in port.sure
 	answered atomic.Bool   // the callee has
 	last     atomic.Int64  // when something passed, in ns since 1970
 

@@ -257,6 +257,94 @@ func TestForgedRefused(t *testing.T) {
 	}
 }
 
+// TestShares: who takes all places keeps nobody out, though he is there for certain: of who has more than his share the idlest gives way. Who has
+// no more than that stays, whoever comes.
+func TestShares(t *testing.T) {
+	p := serve(t, Options{Most: 6, Idle: time.Hour, Moment: time.Nanosecond, Look: time.Nanosecond}, to(t, echo(t)))
+	from := func(ip string) *net.UDPConn {
+		c, err := net.DialUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(ip), 0)), p.conn.LocalAddr().(*net.UDPAddr))
+		must(t, err)
+		t.Cleanup(func() { c.Close() })
+		must(t, c.SetDeadline(time.Now().Add(bound)))
+		return c
+	}
+	proves := func(c *net.UDPConn) {
+		t.Helper()
+		ask(t, c, "a")
+		ask(t, c, "b")
+	}
+	var greedy []*net.UDPConn
+	for range 6 {
+		greedy = append(greedy, from("127.0.0.2"))
+		proves(greedy[len(greedy)-1])
+	}
+	ask(t, greedy[0], "c") // so that it is not the idlest
+	for range 6 {
+		<-p.begun
+	}
+	gone := func(at ...int) {
+		t.Helper()
+		for _, i := range at {
+			if err := p.end(); !errors.Is(err, traffic.ErrInterrupted) {
+				t.Errorf("a session that gave way: %v", err)
+			}
+			if s := <-p.begun; s.From().Addr() == netip.MustParseAddr("127.0.0.2") {
+				t.Errorf("the greedy one begins one for %v, in place of %d", s.From(), i)
+			}
+		}
+	}
+	first := from("127.0.0.3")
+	proves(first)
+	proves(from("127.0.0.3"))
+	gone(1, 2)
+	second := from("127.0.0.4")
+	proves(second)
+	proves(from("127.0.0.4"))
+	gone(3, 4)
+	for _, c := range []*net.UDPConn{greedy[0], greedy[5], first, second} { // two are left to each
+		ask(t, c, "d")
+	}
+	if n := len(p.begun); n > 0 {
+		t.Errorf("%d sessions were ended beside those", n)
+	}
+	for _, ip := range []string{"127.0.0.2", "127.0.0.3"} {
+		before := p.count("too-many-sessions")
+		_, err := from(ip).Write([]byte("x"))
+		must(t, err)
+		p.eventually("refused", func() bool { return p.count("too-many-sessions") > before })
+	}
+	if n := p.count("gave-way"); n != 4 {
+		t.Errorf("%d gave way", n)
+	}
+}
+
+// TestNetworks: addresses that one may have many of count as one.
+func TestNetworks(t *testing.T) {
+	c := crowd{}
+	is := func(newcomer, greedy string) {
+		t.Helper()
+		got, ok := c.greedy(network(netip.MustParseAddr(newcomer)), 6)
+		if ok != (greedy != "") || ok && got != netip.MustParseAddr(greedy) {
+			t.Errorf("%v %v, want %q: %v", got, ok, greedy, c)
+		}
+	}
+	is("192.0.2.1", "")
+	for _, a := range []string{"2001:db8::1", "2001:db8::2%eth0", "2001:db8:0:0:ffff::", "2001:db8:0:1::1", "192.0.2.1", "::ffff:192.0.2.1"} {
+		c.count(network(netip.MustParseAddr(a)), 1)
+	}
+	is("2001:db8::9", "2001:db8::") // three of six, of which each of three networks has two
+	c.count(network(netip.MustParseAddr("2001:db8::7")), -1)
+	is("2001:db8::9", "")
+	c.count(network(netip.MustParseAddr("192.0.2.1")), -1)
+	is("192.0.2.2", "2001:db8::") // each of four has one
+	c.count(network(netip.MustParseAddr("2001:db8::1")), -1)
+	is("192.0.2.2", "")
+	c.count(network(netip.MustParseAddr("192.0.2.1")), -1)
+	if len(c) != 2 {
+		t.Errorf("%v", c)
+	}
+}
+
 // What comes before the callee is chosen waits, up to a bound.
 func TestWaiting(t *testing.T) {
 	callee := socket(t)
