@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"text/tabwriter"
 
@@ -44,13 +45,13 @@ func analyzeCommand() *cobra.Command {
 		Use:   "analyze PATH...",
 		Short: "Read configuration and say of every object whether it takes effect, and of every field that does not, why",
 		Long: `Analyze reads files and directories of Kubernetes-style YAML, of every dialect that weft speaks, as weft up would, and
-reports findings with file, line, field, reason and remedy. Nothing is changed, and nothing needs to run.
+reports findings with file, line, field, reason and remedy. "-" is standard input. Nothing is changed, and nothing needs to run.
 
 Exit code: 0 nothing worse than a warning, 1 errors: an object is not in force, 2 the command could not be run.`,
-		Example: "  weft analyze mesh/\n  weft analyze -q mesh/ other.yaml\n  weft analyze -o json mesh/ | jq '.[] | select(.accepted | not)'",
-		Args:    atLeast("files or directories"),
+		Example: "  weft analyze mesh/\n  weft analyze -q mesh/ other.yaml\n  weft analyze - < cluster.yaml\n  weft analyze -o json mesh/ | jq '.[] | select(.accepted | not)'",
+		Args:    atLeast("files or directories, or -"),
 		RunE: func(c *cobra.Command, paths []string) error {
-			v, err := loadPaths(paths, nil, func(*dialect.Object) {})
+			v, err := loadPaths(paths, c.InOrStdin(), nil, func(*dialect.Object) {})
 			if err != nil {
 				return err
 			}
@@ -71,12 +72,21 @@ Exit code: 0 nothing worse than a warning, 1 errors: an object is not in force, 
 	return c
 }
 
-// loadPaths makes a mesh of files and of workloads as if they ran. change sees each object before it counts.
-func loadPaths(paths []string, workloads []*control.Workload, change func(*dialect.Object)) (*control.View, error) {
-	if err := readable(paths); err != nil {
+// loadPaths makes a mesh of files, of what comes in for "-", and of workloads as if they ran. change sees each object before it counts.
+func loadPaths(paths []string, in io.Reader, workloads []*control.Workload, change func(*dialect.Object)) (*control.View, error) {
+	named := slices.DeleteFunc(slices.Clone(paths), func(p string) bool { return p == files.Stdin })
+	if err := readable(named); err != nil {
 		return nil, err
 	}
-	objects, found := files.Load(files.Options{Paths: paths, Kinds: all.Kinds(defaultTrustDomain)})
+	opts := files.Options{Paths: paths, Kinds: all.Kinds(defaultTrustDomain)}
+	if len(named) < len(paths) {
+		var err error
+		if opts.Stdin, err = readInput(files.Stdin, in); err != nil {
+			return nil, fmt.Errorf("standard input: %w", err)
+		}
+		opts.Stdin = append([]byte{}, opts.Stdin...) // not nil, if nothing came
+	}
+	objects, found := files.Load(opts)
 	if len(objects) == 0 && len(found) == 0 {
 		return nil, errors.New("there is no object in " + fmt.Sprint(paths) + "; files end in .yaml, .yml or .json")
 	}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"path/filepath"
@@ -132,6 +133,40 @@ func TestAnalyze(t *testing.T) {
 		if x.what == "quietly" && strings.Contains(out, "good.yaml") {
 			t.Errorf("%s: %s", x.what, out)
 		}
+	}
+}
+
+// What kubectl get -o yaml prints may come in by a pipe, among files, or for explain; in findings it is the file "-".
+func TestStdin(t *testing.T) {
+	good := write(t, filepath.Join(t.TempDir(), "good.yaml"), reviews)
+	bad := strings.ReplaceAll(reviews, "418", "lots")
+	pods := `{"apiVersion": "v1", "kind": "List", "items": [{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web", "namespace": "shop"}, "status": {"phase": "Running", "podIP": "10.0.0.7"}}]}`
+	for _, x := range []struct {
+		what, in string
+		args     []string
+		says     []string
+	}{
+		{"clean", reviews, []string{"analyze", "-"}, []string{"-:2: Service default/reviews: accepted", "2 objects, 2 accepted; 0 errors"}},
+		{"a List in JSON", pods, []string{"analyze", "-"}, []string{"Pod shop/web: accepted"}},
+		{"an error", bad, []string{"analyze", "-"}, []string{"-:7: VirtualService default/reviews: rejected", "-:14: error: spec.http[0].fault.abort.httpStatus"}},
+		{"not YAML", "kind: [", []string{"analyze", "-"}, []string{"-:1: error: "}},
+		{"named twice", reviews, []string{"analyze", "-", "-"}, []string{"2 objects, 2 accepted; 0 errors"}},
+		{"after a file", bad, []string{"analyze", good, "-"}, []string{good + ":2: Service default/reviews: rejected", "-:7: error: the object at " + good + ":7 has the same name, is read first"}},
+		{"before a file", reviews, []string{"analyze", "-", good}, []string{"-:2: Service default/reviews: rejected", good + ":2: error: the object at -:2 has the same name"}},
+		{"nothing", "", []string{"analyze", "-"}, []string{"there is no object in [-]"}},
+		{"too much", strings.Repeat("#", 9<<20), []string{"analyze", "-"}, []string{"error: the file has 9437184 bytes"}},
+		{"explain", pods + "\n---\n" + reviews, []string{"explain", "-f", "-", "--from", "shop/web", "--to", "http://reviews.default:9080/"}, []string{"because mesh default, no endpoint"}},
+	} {
+		var out bytes.Buffer
+		root := Root()
+		root.SetArgs(x.args)
+		root.SetIn(strings.NewReader(x.in))
+		root.SetOut(&out)
+		root.SetErr(&out)
+		if err := root.Execute(); err != nil {
+			fmt.Fprintln(&out, err)
+		}
+		contains(t, x.what, out.String(), x.says...)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/netip"
 	"net/url"
@@ -60,7 +61,7 @@ prints them.`,
 	c.Flags().StringVar(&f.gateway, "gateway", "", "the gateway that a call from outside comes to: NAMESPACE/NAME")
 	c.Flags().StringVarP(&f.method, "method", "X", "GET", "HTTP method")
 	c.Flags().StringArrayVarP(&f.header, "header", "H", nil, "header, as 'name: value'; may be given again")
-	c.Flags().StringArrayVarP(&f.files, "file", "f", nil, "transcript (.txtar), or files and directories, to read instead of asking the control plane; may be given again")
+	c.Flags().StringArrayVarP(&f.files, "file", "f", nil, "transcript (.txtar), or files, directories and - for standard input, to read instead of asking the control plane; may be given again")
 	c.Flags().BoolVar(&f.considered, "considered", false, "also print the rules that were looked at and passed over")
 	c.Flags().BoolVar(&f.injected, "injected", false, "with -f: take Pods that have no proxy to have one, as after they are put into the mesh")
 	c.Flags().StringVar(&f.at, "at", "", "address that a call from outside comes from; it is to be said where a policy asks for it")
@@ -149,14 +150,14 @@ func (f *explainFlags) run(c *cobra.Command) ([]explain.Branch, error) {
 		return nil, errors.New("--injected is for the Pods of files: name these by -f")
 	}
 	if len(f.files) > 0 {
-		return f.offline(call)
+		return f.offline(call, c.InOrStdin())
 	}
 	var b []explain.Branch
 	return b, ask(c.Context(), f.state, "POST", "/v1/explain", call.Asked(), &b)
 }
 
-func (f *explainFlags) offline(call *transcript.Call) ([]explain.Branch, error) {
-	v, err := f.load()
+func (f *explainFlags) offline(call *transcript.Call, in io.Reader) ([]explain.Branch, error) {
+	v, err := f.load(in)
 	if err != nil {
 		return nil, err
 	}
@@ -169,9 +170,9 @@ func (f *explainFlags) offline(call *transcript.Call) ([]explain.Branch, error) 
 }
 
 // load reads a transcript, which says which workloads are taken to run, or configuration with Pods in it.
-func (f *explainFlags) load() (*control.View, error) {
+func (f *explainFlags) load(in io.Reader) (*control.View, error) {
 	if !slices.ContainsFunc(f.files, func(path string) bool { return strings.HasSuffix(path, ".txtar") }) {
-		return loadPaths(f.files, f.proxies(), f.asIf)
+		return loadPaths(f.files, in, f.proxies(), f.asIf)
 	}
 	if len(f.files) > 1 {
 		return nil, errors.New("-f takes one transcript, or files and directories of configuration")

@@ -23,7 +23,13 @@ type Options struct {
 	// Within bounds where links lead: what is neither at nor below one of these paths, absolute and without links, is not read, and
 	// an Error finding says so. Who can't write below them then can't change what is read. nil: anywhere.
 	Within []string
+
+	// Stdin is the content of the path Stdin, which is read from no file then. nil: that path is one as any other.
+	Stdin []byte
 }
+
+// Stdin is the path, and in findings the file, of what comes in by standard input.
+const Stdin = "-"
 
 // Files is a Source.
 type Files struct {

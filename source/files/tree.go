@@ -49,6 +49,10 @@ func (t *tree) look(w *watcher) (e source.Event, more bool) {
 	w.begin()
 	walk := walk{enter: w.enter, seen: map[string]bool{}, within: t.opts.Within}
 	for _, p := range t.opts.Paths {
+		if p == Stdin && t.opts.Stdin != nil {
+			walk.given(p, t.opts.Stdin)
+			continue
+		}
 		walk.root(p)
 	}
 	w.end()
@@ -94,7 +98,7 @@ func (t *tree) refresh(f *file, at found, now time.Time) (more bool) {
 	if f.info != nil && !f.suspect && sameInfo(f.info, at.info) && f.read.Sub(f.info.ModTime()) > fresh {
 		return false
 	}
-	data, err := read(at.real)
+	data, err := at.content()
 	if err != nil {
 		f.found = []dialect.Located{trouble(at.name, err, len(f.objects) > 0)}
 		f.info = nil
@@ -166,6 +170,14 @@ func (t *tree) age(o *dialect.Object) {
 
 func sameInfo(a, b fs.FileInfo) bool {
 	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
+}
+
+// content is what was given, or what is in the file.
+func (f *found) content() ([]byte, error) {
+	if f.info == nil {
+		return f.text, nil
+	}
+	return read(f.real)
 }
 
 // read reads a file up to a byte over MaxSize, which Parse refuses.

@@ -23,7 +23,8 @@ type walk struct {
 type found struct {
 	name string
 	real string
-	info fs.FileInfo
+	info fs.FileInfo // nil: it is none, and text what would be in it
+	text []byte
 }
 
 // lost is a path that could not be read; what is known of the files at and below it stays.
@@ -42,6 +43,14 @@ func (w *walk) root(name string) {
 	name = filepath.Clean(name)
 	w.enter(filepath.Dir(name), filepath.Base(name))
 	w.path(name, true)
+}
+
+// given takes text for a file of that name.
+func (w *walk) given(name string, text []byte) {
+	if !w.seen[name] {
+		w.seen[name] = true
+		w.files = append(w.files, found{name: name, text: text})
+	}
 }
 
 func (w *walk) path(name string, named bool) {
@@ -66,7 +75,7 @@ func (w *walk) path(name string, named bool) {
 		if real != name {
 			w.enter(filepath.Dir(real), filepath.Base(real))
 		}
-		w.files = append(w.files, found{name, real, info})
+		w.files = append(w.files, found{name: name, real: real, info: info})
 	}
 }
 
