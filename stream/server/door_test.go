@@ -216,3 +216,54 @@ func TestRefusalsTakeTheirTime(t *testing.T) {
 		stop()
 	})
 }
+
+// What strangers are refused takes their time, and nobody else's.
+func TestRefusalsDelayNobodyElse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, stop := bubble(t, &plane{}, server.Options{Pause: time.Hour})
+		var conns []*grpc.ClientConn
+		for range 100 {
+			c, conn := connect(t, l)
+			conns = append(conns, conn)
+			c.say(stream.Up{Hello: &stream.Hello{Workload: "default/stranger"}})
+		}
+		begun := time.Now()
+		c, conn := connect(t, l)
+		c.say(stream.Up{Hello: hello})
+		if _, err := c.receive(); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(begun); took > 0 {
+			t.Errorf("it took %v", took)
+		}
+		for _, conn := range append(conns, conn) {
+			conn.Close()
+		}
+		stop()
+	})
+}
+
+// Who hangs up before he hears that he is refused, or before that is known, asks no more often than who waits.
+func TestHangingUpSavesNoTime(t *testing.T) {
+	for _, workload := range []string{"default/stranger", "default/slow"} {
+		synctest.Test(t, func(t *testing.T) {
+			p := &plane{}
+			l, stop := bubble(t, p, server.Options{Pause: time.Second})
+			_, conn := connect(t, l)
+			begun := time.Now()
+			for time.Since(begun) < 10*time.Second {
+				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+				if s, err := conn.NewStream(ctx, &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, stream.MethodStream); err == nil {
+					(&client{t, s}).say(stream.Up{Hello: &stream.Hello{Workload: workload}})
+				}
+				<-ctx.Done()
+				cancel()
+			}
+			if n := p.opens.Load(); n == 0 || n > 50 { // four at a time
+				t.Errorf("%s: asked %d times in 10 s", workload, n)
+			}
+			conn.Close()
+			stop()
+		})
+	}
+}

@@ -84,7 +84,8 @@ const (
 type service struct {
 	Plane
 	Options
-	leaving chan struct{} // closed when the server ends in good order
+	leaving chan struct{}   // closed when the server ends in good order
+	over    <-chan struct{} // closed when it ends
 }
 
 // Serve answers on l until ctx ends.
@@ -94,7 +95,7 @@ func Serve(ctx context.Context, l net.Listener, p Plane, o Options) error {
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: silent, Timeout: silent, MaxConnectionIdle: idle}),
 		grpc.ConnectionTimeout(patience), grpc.MaxConcurrentStreams(mostStreams), grpc.MaxHeaderListSize(mostHeaders),
 		grpc.ReadBufferSize(readBuffer), grpc.SharedWriteBuffer(true)) // those of connections on which nothing is written serve others
-	sv := &service{p, o, make(chan struct{})}
+	sv := &service{p, o, make(chan struct{}), ctx.Done()}
 	s.RegisterService(&grpc.ServiceDesc{
 		ServiceName: stream.Service,
 		HandlerType: (*Plane)(nil),
@@ -266,14 +267,15 @@ func answer(err error) error {
 	return status.Error(codes.Unavailable, err.Error())
 }
 
-// refuse answers an error, and who may not have what he asked for later.
+// refuse answers an error, and who may not have what he asked for later. Who does not wait for the answer holds his place all the same, and
+// who had gone before there was one, whatever it would have been: else whoever hangs up each time asks as much as he likes.
 func (sv *service) refuse(ctx context.Context, err error) error {
-	if errors.Is(err, ErrRefused) && sv.Pause > 0 {
+	if errors.Is(err, ErrRefused) || ctx.Err() != nil {
 		late := time.NewTimer(sv.Pause)
 		defer late.Stop()
 		select {
 		case <-late.C:
-		case <-ctx.Done():
+		case <-sv.over:
 		}
 	}
 	return answer(err)

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -31,6 +32,7 @@ const bound = 10 * time.Second
 // plane is a control plane that does as it is told.
 type plane struct {
 	refuse, failCertify error
+	opens               atomic.Int64
 
 	mu       sync.Mutex
 	sessions []*session
@@ -44,7 +46,15 @@ type session struct {
 	closed chan struct{}
 }
 
-func (p *plane) Open(_ context.Context, h *stream.Hello) (server.Session, error) {
+func (p *plane) Open(ctx context.Context, h *stream.Hello) (server.Session, error) {
+	p.opens.Add(1)
+	switch h.Workload {
+	case "default/stranger":
+		return nil, server.ErrRefused
+	case "default/slow": // to check
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
 	if p.refuse != nil {
 		return nil, p.refuse
 	}
