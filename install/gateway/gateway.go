@@ -203,10 +203,12 @@ func (m *maker) replicas() mesh.Replicas {
 // usualCPU is how much of a processor each proxy uses, on average, before there are more of them.
 const usualCPU = "800m"
 
-// budget lets one proxy at a time be taken away on purpose. It does not keep the only one that there is: its node could not be emptied.
+// budget lets one proxy at a time be taken away on purpose. It does not keep the only one that there is, nor any that is not ready, though another
+// is not either: its node could not be emptied.
 func (m *maker) budget() *policyv1.PodDisruptionBudget {
 	return &policyv1.PodDisruptionBudget{TypeMeta: metav1.TypeMeta{APIVersion: "policy/v1", Kind: "PodDisruptionBudget"}, ObjectMeta: m.meta(),
-		Spec: policyv1.PodDisruptionBudgetSpec{Selector: &metav1.LabelSelector{MatchLabels: m.selector()}, MaxUnavailable: ptr.To(intstr.FromInt32(1))}}
+		Spec: policyv1.PodDisruptionBudgetSpec{Selector: &metav1.LabelSelector{MatchLabels: m.selector()}, MaxUnavailable: ptr.To(intstr.FromInt32(1)),
+			UnhealthyPodEvictionPolicy: ptr.To(policyv1.AlwaysAllow)}}
 }
 
 // autoscaler follows the processor time that proxies use: an absolute one, since what they ask for at least is far below. nil: their number

@@ -122,7 +122,7 @@ func TestReplicas(t *testing.T) {
 		t.Errorf("%v", x)
 	}
 	budget := field(t, all["PodDisruptionBudget"], "spec")
-	if field(t, budget, "maxUnavailable") != 1.0 || field(t, budget, "selector", "matchLabels", "gateway.networking.k8s.io/gateway-name") != "edge" {
+	if field(t, budget, "maxUnavailable") != 1.0 || field(t, budget, "unhealthyPodEvictionPolicy") != "AlwaysAllow" || field(t, budget, "selector", "matchLabels", "gateway.networking.k8s.io/gateway-name") != "edge" {
 		t.Errorf("%v", budget)
 	}
 	spread := field(t, all["Deployment"], "spec", "template", "spec", "topologySpreadConstraints").([]any)
