@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/tools/txtar"
+
 	"github.com/weft-mesh/weft/cli"
 )
 
@@ -162,8 +164,17 @@ func TestRealPages(t *testing.T) {
 	for _, b := range Blocks(string(text)) {
 		switch {
 		case b.Lang == "yaml" && b.File() != "":
-			if err := s.write(b.File(), b.Text); err != nil {
+			if err := s.store(b.File(), b.Text); err != nil {
 				t.Fatal(err)
+			}
+		case b.Lang == "txtar":
+			for _, f := range txtar.Parse([]byte(b.Text)).Files {
+				if path.Ext(f.Name) != ".yaml" {
+					continue
+				}
+				if err := s.store(f.Name, string(f.Data)); err != nil {
+					t.Fatal(err)
+				}
 			}
 		case b.Lang == "console" && b.Has(onCluster):
 			for _, c := range b.Commands() {

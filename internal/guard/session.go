@@ -65,20 +65,25 @@ func newSession(dir, bin string) *session {
 		env: append(env, "PATH="+bin+string(filepath.ListSeparator)+os.Getenv("PATH"), "WEFT_STATE="+filepath.Join(dir, ".state"))}
 }
 
-// write stores a block's file.
+// write stores a block's file, with free ports in the place of its gateways'.
 func (s *session) write(name, text string) error {
+	if filepath.Ext(name) == ".yaml" {
+		text = listener.ReplaceAllStringFunc(text, func(at string) string {
+			_, port, _ := net.SplitHostPort(s.moved("127.0.0.1:" + listener.FindStringSubmatch(at)[1]))
+			return "port: " + port + ", protocol:"
+		})
+	}
+	return s.store(name, text)
+}
+
+// store writes a file as the page has it.
+func (s *session) store(name, text string) error {
 	if !filepath.IsLocal(name) {
 		return fmt.Errorf("%s leads out of the page's directory", name)
 	}
 	path := filepath.Join(s.dir, name)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
-	}
-	if filepath.Ext(name) == ".yaml" {
-		text = listener.ReplaceAllStringFunc(text, func(at string) string {
-			_, port, _ := net.SplitHostPort(s.moved("127.0.0.1:" + listener.FindStringSubmatch(at)[1]))
-			return "port: " + port + ", protocol:"
-		})
 	}
 	return os.WriteFile(path, []byte(text), 0o644)
 }
