@@ -26,20 +26,35 @@ func ServiceOf(host string) (name, namespace string, ok bool) {
 	return name, namespace, true
 }
 
-// NoService says what has no effect since the Service of a name is not there. A workload that weft run starts makes its Service:
-// where there is none at all, as among files that are looked at without a mesh, nothing is wrong yet. Remedy is for another name
-// that may be meant; empty: none is known.
+// NoService says what has no effect since the Service of a name is not there. On one machine a workload that weft run starts makes its Service:
+// where there is none at all, as among files that are looked at without a mesh, nothing is wrong yet. Of a cluster, somebody writes it.
+// Remedy is for another name that may be meant; empty: none is known.
 func (r *Reader) NoService(field, text, namespace, name, remedy string) {
+	services := r.View.List("", "Service", "")
 	run := "weft run --service " + name
 	if namespace != "default" {
 		run += " --namespace " + namespace
 	}
 	run += " --port PORT"
-	if len(r.View.List("", "Service", "")) == 0 {
+	cluster := ofCluster(r.Object) || slices.ContainsFunc(services, ofCluster)
+	switch {
+	case len(services) == 0 && cluster:
+		r.Info(field, text, "write it; among files there are to be the cluster's Services too: kubectl get services -A -o yaml")
+	case len(services) == 0:
 		r.Info(field, text, run+" makes it, or write a Service")
-		return
+	case cluster:
+		r.Warn(field, text, cmp.Or(remedy, "correct the name, or write the Service"))
+	default:
+		r.Warn(field, text, cmp.Or(remedy, "correct the name, write the Service, or make it by "+run))
 	}
-	r.Warn(field, text, cmp.Or(remedy, "correct the name, write the Service, or make it by "+run))
+}
+
+// ofCluster says whether an object comes from an API server: that gives each a UID.
+func ofCluster(o *Object) bool {
+	var metadata struct {
+		UID string `json:"uid"`
+	}
+	return DecodeField(o, "metadata", &metadata) == nil && metadata.UID != ""
 }
 
 // Elsewhere returns the namespace of the Services of a name, if there is just one; empty: there is none, or it would be a guess.

@@ -1,6 +1,8 @@
 package all
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -34,6 +36,29 @@ func TestNoService(t *testing.T) {
 			if n == 0 {
 				t.Errorf("%s: nothing is said of it: %v", name, found)
 			}
+		}
+	}
+}
+
+// Of what an API server has given, as a dump of a cluster, no remedy is to start a process: there are no such workloads there.
+func TestNoServiceOfCluster(t *testing.T) {
+	const (
+		route = "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: a%s}\nspec: {parentRefs: [{group: '', kind: Service, name: reviews}]}\n"
+		other = "---\napiVersion: v1\nkind: Service\nmetadata: {name: other%s}\nspec: {ports: [{port: 80}]}\n"
+		uid   = ", uid: 0d5c7d63-4c3b-4d8e-9d0a-1c5a3a0e7f11"
+	)
+	for docs, want := range map[string]string{
+		fmt.Sprintf(route, uid):                           "kubectl get services -A -o yaml",
+		fmt.Sprintf(route, uid) + fmt.Sprintf(other, uid): "correct the name, or write the Service",
+		fmt.Sprintf(route, "") + fmt.Sprintf(other, uid):  "correct the name, or write the Service", // a draft beside a dump
+		fmt.Sprintf(route, "") + fmt.Sprintf(other, ""):   "make it by weft run --service reviews --port PORT",
+		fmt.Sprintf(route, ", generation: 1"):             "weft run --service reviews --port PORT makes it",
+	} {
+		_, found := dialecttest.Lower(t, Kinds("cluster.local"), docs)
+		said := slices.ContainsFunc(found, func(f mesh.Finding) bool { return strings.Contains(f.Remedy, want) })
+		run := slices.ContainsFunc(found, func(f mesh.Finding) bool { return strings.Contains(f.Remedy, "weft run") })
+		if !said || run != strings.Contains(want, "weft run") {
+			t.Errorf("%s\ngot %v, want %s", docs, found, want)
 		}
 	}
 }
