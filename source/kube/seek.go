@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/weft-mesh/weft/dialect"
 )
@@ -47,7 +48,7 @@ func (r *run) seek(ctx context.Context) {
 	due, count := map[dialect.Key]bool{}, map[dialect.Key]int{}
 	for _, k := range slices.SortedFunc(slices.Values(r.sought()), dialect.Key.Compare) {
 		all, of := r.readings[schema.GroupKind{Group: k.Group, Kind: k.Kind}], dialect.Key{Group: k.Group, Kind: k.Kind, Namespace: k.Namespace}
-		if all == nil || all.choice.Sought == "" || all.known[name{k.Namespace, k.Name}] != nil || k.Namespace == "" || k.Name == "" {
+		if all == nil || all.choice.Sought == "" || all.known[name{k.Namespace, k.Name}] != nil || !possible(k) {
 			continue
 		}
 		if count[of]++; count[of] > mostSought {
@@ -72,6 +73,12 @@ func (r *run) seek(ctx context.Context) {
 			r.forget(gone)
 		}
 	}
+}
+
+// possible says whether an object may have that name. Who names one that none has would have it be a field selector of his own making, and what the
+// API server refuses is never found: nobody would be told that all was read.
+func possible(k dialect.Key) bool {
+	return len(validation.IsDNS1123Label(k.Namespace)) == 0 && len(validation.IsDNS1123Subdomain(k.Name)) == 0
 }
 
 // found says whether all objects that are sought have been looked for.

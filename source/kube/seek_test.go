@@ -60,6 +60,26 @@ func TestSeek(t *testing.T) {
 	})
 }
 
+// Names that no object has, of which some would be field selectors that the API server refuses, are asked for nowhere, and keep nobody from hearing
+// that all has been read.
+func TestSeekWhatCannotBe(t *testing.T) {
+	s := newServer(secrets())
+	s.put(secretOf("a", "generic", "Opaque"))
+	synctest.Test(t, func(t *testing.T) {
+		l := &listener{source: s.cluster(t).Source(kinds)}
+		var once sync.Once
+		l.run(t, func(source.Event) {
+			once.Do(func() {
+				l.source.Seek(secretKeys("a/a,b", "a/a=b", `a/a\\`, "a/generic,type=Opaque", "a/A", "a/", "/generic", "A/generic", "a/generic", "a/"+strings.Repeat("a", 254)))
+			})
+		})
+		defer l.stop()
+		if got, want := strings.Join(l.heard(), ", "), ", +v1 Secret a/generic, synced"; got != want {
+			t.Errorf("heard %s, want %s", got, want)
+		}
+	})
+}
+
 // What may be sought in a namespace is bounded: each is a watch.
 func TestSeekMany(t *testing.T) {
 	s := newServer(secrets())
