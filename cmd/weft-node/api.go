@@ -68,8 +68,19 @@ func (a *api) get(ctx context.Context, path string, into any) (status int, err e
 	return resp.StatusCode, json.NewDecoder(io.LimitReader(resp.Body, 4<<20)).Decode(into)
 }
 
-// gone says whether a DaemonSet is deleted, or about to be. That its pods may not ask any more, since their account or its role is
-// deleted, says the same.
+// unanswered says why an answer is none.
+func unanswered(status int, may string) error {
+	switch status {
+	case http.StatusUnauthorized:
+		return errors.New("the API server answers 401: it does not know who this is; is the ServiceAccount weft-node there?")
+	case http.StatusForbidden:
+		return fmt.Errorf("the API server answers 403: by RBAC the ServiceAccount weft-node may not get %s; weft install writes the role and its binding", may)
+	}
+	return fmt.Errorf("the API server answers %d", status)
+}
+
+// gone says whether a DaemonSet is deleted, or about to be. That its pods may not ask says nothing: it is for weft uninstall to leave them
+// their role as long as they run.
 func (a *api) gone(ctx context.Context, namespace, name string) (bool, error) {
 	var o struct {
 		Metadata struct {
@@ -80,10 +91,10 @@ func (a *api) gone(ctx context.Context, namespace, name string) (bool, error) {
 	switch {
 	case err != nil:
 		return false, err
-	case status == http.StatusNotFound, status == http.StatusUnauthorized, status == http.StatusForbidden:
+	case status == http.StatusNotFound:
 		return true, nil
 	case status != http.StatusOK:
-		return false, fmt.Errorf("the API server answers %d", status)
+		return false, unanswered(status, "the DaemonSet "+namespace+"/"+name)
 	}
 	return o.Metadata.DeletionTimestamp != "", nil
 }
@@ -99,7 +110,7 @@ func (a *api) runtime(ctx context.Context, node string) (string, error) {
 	}
 	status, err := a.get(ctx, "/api/v1/nodes/"+node, &o)
 	if err == nil && status != http.StatusOK {
-		err = fmt.Errorf("the API server answers %d", status)
+		err = unanswered(status, "the Node "+node)
 	}
 	return o.Status.NodeInfo.ContainerRuntimeVersion, err
 }

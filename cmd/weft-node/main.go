@@ -93,6 +93,14 @@ func (f *flags) runtime(ctx context.Context) string {
 	if err != nil {
 		return ""
 	}
+	return f.ask(ctx, a)
+}
+
+// ask asks for the runtime, and, since the end is too late for that, tries whether the other question is answered.
+func (f *flags) ask(ctx context.Context, a *api) string {
+	if _, err := a.gone(ctx, f.namespace, f.name); err != nil {
+		f.place.Log.Warn("when the DaemonSet is deleted, the plugin will stay", "error", err)
+	}
 	name, err := a.runtime(ctx, f.node)
 	if err != nil {
 		f.place.Log.Warn("which container runtime this node has is not known", "error", err)
@@ -106,17 +114,25 @@ const answer = 5 * time.Second
 // leave takes the plugin away if weft-node is not to run here any more. Where nobody says so, the plugin stays: pods of the mesh go on
 // starting with it, and not without.
 func (f *flags) leave(runtime string) error {
-	log := f.place.Log
 	a, err := inCluster(os.Getenv)
 	if err != nil {
-		log.Warn("the plugin stays: no API server can be asked whether the DaemonSet is deleted", "error", err)
+		f.place.Log.Warn("the plugin stays: no API server can be asked whether the DaemonSet is deleted", "error", err)
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), answer)
 	defer cancel()
+	return f.end(ctx, a, runtime)
+}
+
+// end takes the plugin away if the API server says that the DaemonSet is deleted.
+func (f *flags) end(ctx context.Context, a *api, runtime string) error {
+	log := f.place.Log
 	gone, err := a.gone(ctx, f.namespace, f.name)
-	if err != nil || !gone {
-		log.Info("the plugin stays", "error", err)
+	if err != nil {
+		return fmt.Errorf("the plugin stays: whether the DaemonSet is deleted is not known: %w", err)
+	}
+	if !gone {
+		log.Info("the plugin stays")
 		return nil
 	}
 	// CRI-O ends a pod's network as it began it, with all plugins of then: without the program no pod could end.

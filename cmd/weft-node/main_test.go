@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/pem"
 	"fmt"
@@ -11,6 +12,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/weft-mesh/weft/node/cni"
 )
 
 func env(of map[string]string) func(string) string {
@@ -67,15 +70,16 @@ func write(t *testing.T, name, text string) {
 	}
 }
 
-// Only the end of the DaemonSet takes the plugin away: neither a rollout, nor a restart, nor an API server that does not answer does.
+// Only the end of the DaemonSet takes the plugin away: neither a rollout, nor a restart, nor an API server that does not answer, or not to
+// this account, does.
 func TestGone(t *testing.T) {
 	const path = "/apis/apps/v1/namespaces/mesh/daemonsets/weft-node"
 	for answer, want := range map[string]string{
 		`200 {"metadata":{"name":"weft-node"}}`:                         "false <nil>",
 		`200 {"metadata":{"deletionTimestamp":"2026-01-01T00:00:00Z"}}`: "true <nil>",
 		`404 {"kind":"Status"}`:                                         "true <nil>",
-		`401 {"kind":"Status"}`:                                         "true <nil>",
-		`403 {"kind":"Status"}`:                                         "true <nil>",
+		`401 {"kind":"Status"}`:                                         "false the API server answers 401: it does not know who this is; is the ServiceAccount weft-node there?",
+		`403 {"kind":"Status"}`:                                         "false the API server answers 403: by RBAC the ServiceAccount weft-node may not get the DaemonSet mesh/weft-node; weft install writes the role and its binding",
 		`500 {"kind":"Status"}`:                                         "false the API server answers 500",
 		`503 {"kind":"Status"}`:                                         "false the API server answers 503",
 		`200 <html>`:                                                    "false invalid character '<' looking for beginning of value",
@@ -92,13 +96,43 @@ func TestGone(t *testing.T) {
 	}
 }
 
+// At its end weft-node takes the plugin along only where it is told that the DaemonSet is deleted; an answer that says nothing is an error,
+// which is told of at the start already.
+func TestEnd(t *testing.T) {
+	const path, node = "/apis/apps/v1/namespaces/mesh/daemonsets/weft-node", "/api/v1/nodes/n"
+	for answer, want := range map[string]string{`200 {}`: "", `404 {}`: "", `403 {}`: "by RBAC", `401 {}`: "does not know who this is"} {
+		dir := t.TempDir()
+		conf := filepath.Join(dir, "10-net.conflist")
+		write(t, conf, `{"cniVersion": "1.0.0", "name": "n", "plugins": [{"type": "bridge"}]}`)
+		write(t, filepath.Join(dir, "plugin"), "a program")
+		var log bytes.Buffer
+		f := &flags{place: cni.Place{Bin: dir, Conf: dir, Plugin: filepath.Join(dir, "plugin"), Log: slog.New(slog.NewTextHandler(&log, nil))}, namespace: "mesh", name: "weft-node", node: "n"}
+		if _, err := f.place.Install(); err != nil {
+			t.Fatal(err)
+		}
+		a := server(t, map[string]string{path: answer, node: `200 {"status":{"nodeInfo":{"containerRuntimeVersion":"cri-o://1.34"}}}`})
+		runtime := f.ask(t.Context(), a)
+		if said := log.String(); runtime != "cri-o://1.34" || strings.Contains(said, "the plugin will stay") != (want != "") || !strings.Contains(said, want) {
+			t.Errorf("%s: runtime %q, log %s", answer, runtime, said)
+		}
+		err := f.end(t.Context(), a, runtime)
+		if (err == nil) != (want == "") || err != nil && (!strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "the plugin stays")) {
+			t.Errorf("%s: %v", answer, err)
+		}
+		text, err := os.ReadFile(conf)
+		if err != nil || strings.Contains(string(text), cni.Name) != (answer != `404 {}`) {
+			t.Errorf("%s: %s, %v", answer, text, err)
+		}
+	}
+}
+
 func TestRuntime(t *testing.T) {
 	got, err := server(t, map[string]string{"/api/v1/nodes/n": `200 {"status":{"nodeInfo":{"containerRuntimeVersion":"containerd://2.1.0"}}}`}).runtime(t.Context(), "n")
 	if err != nil || got != "containerd://2.1.0" {
 		t.Errorf("%s, %v", got, err)
 	}
-	if got, err := server(t, map[string]string{"/api/v1/nodes/n": "403 no"}).runtime(t.Context(), "n"); err == nil {
-		t.Error(got)
+	if got, err := server(t, map[string]string{"/api/v1/nodes/n": "403 no"}).runtime(t.Context(), "n"); err == nil || !strings.Contains(err.Error(), "by RBAC the ServiceAccount weft-node may not get the Node n") {
+		t.Error(got, err)
 	}
 }
 
