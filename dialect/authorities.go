@@ -55,3 +55,9 @@ func SecretAuthorities(o *Object, keys ...string) (roots [][]byte, err error) {
 	}
 	return nil, errors.New("it has no " + strings.Join(keys, " and no "))
 }
+
+// ConfigMapHas says whether a ConfigMap has a key, and something there.
+func ConfigMapHas(o *Object, key string) bool {
+	var data map[string]string
+	return DecodeField(o, "data", &data) == nil && data[key] != ""
+}

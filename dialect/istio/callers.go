@@ -65,6 +65,9 @@ func (r *reader) callersRoots(s *server, names []string) ([][]byte, error) {
 	}
 	if o := r.View.Get("", "ConfigMap", namespace, name); name != "" && o != nil {
 		roots, err := dialect.Authorities(o, "ca.crt")
+		if err == nil && (dialect.ConfigMapHas(o, "crl") || dialect.ConfigMapHas(o, "ca.crl")) {
+			err = errRevoked
+		}
 		if err != nil {
 			return nil, fmt.Errorf("ConfigMap %s/%s: %w", namespace, name, err)
 		}
@@ -73,12 +76,14 @@ func (r *reader) callersRoots(s *server, names []string) ([][]byte, error) {
 	return nil, fmt.Errorf("there is no Secret %s/%s that weft may read", namespace, tried[0])
 }
 
+var errRevoked = errors.New("its list of certificates that are taken back (crl) is not looked at; leave it out")
+
 // authoritiesOf reads a Secret, in either of the ways in which Istio lays them out. One that lists certificates that are taken back is of no
 // use as long as nobody looks there.
 func authoritiesOf(o *dialect.Object) ([][]byte, error) {
 	roots, err := dialect.SecretAuthorities(o, "cacert", "ca.crt")
 	if err == nil && (dialect.SecretHas(o, "crl") || dialect.SecretHas(o, "ca.crl")) {
-		err = errors.New("its list of certificates that are taken back (crl) is not looked at; leave it out")
+		err = errRevoked
 	}
 	if err != nil {
 		return nil, fmt.Errorf("Secret %s/%s: %w", o.Namespace, o.Name, err)

@@ -34,13 +34,14 @@ func TestCallersWithCertificates(t *testing.T) {
 	}
 	server, ca := []string{"tls.crt: " + crt, "tls.key: " + key}, "ca.crt: "+crt
 	generic := []string{"cert: " + crt, "key: " + key}
+	inMap := "ca.crt: \"" + strings.ReplaceAll(string(plain), "\n", "\\n") + "\""
 	objects := object("Secret", "pair", server...) +
 		object("Secret", "whole", append(server, ca)...) +
 		object("Secret", "generic", append(generic, "cacert: "+crt)...) +
 		object("Secret", "apart", server...) + object("Secret", "apart-cacert", "cacert: "+crt) +
 		object("Secret", "spoilt", append(server, ca)...) + object("Secret", "spoilt-cacert", "cacert: aGVsbG8=") +
 		object("Secret", "listed", append(server, ca, "ca.crl: "+crt)...) +
-		object("Secret", "ca", ca) + object("ConfigMap", "map", "ca.crt: \""+strings.ReplaceAll(string(plain), "\n", "\\n")+"\"")
+		object("Secret", "ca", ca) + object("ConfigMap", "map", inMap) + object("ConfigMap", "listedmap", inMap, "ca.crl: some")
 
 	for _, x := range []struct {
 		name, tls, shut string
@@ -62,6 +63,7 @@ func TestCallersWithCertificates(t *testing.T) {
 		{"one of another namespace", "mode: MUTUAL, credentialName: whole, caCertCredentialName: infra/ca", "a name with / is of no Secret", nil},
 		{"one of its own that is none", "mode: MUTUAL, credentialName: spoilt", "Secret shop/spoilt-cacert: cacert holds no certificate in PEM", nil},
 		{"what is taken back", "mode: MUTUAL, credentialName: listed", "its list of certificates that are taken back (crl) is not looked at", nil},
+		{"what is taken back, in a ConfigMap", "mode: MUTUAL, credentialName: pair, caCertCredentialName: listedmap", "its list of certificates that are taken back (crl) is not looked at", nil},
 		{"what is taken back, in a file", "mode: MUTUAL, credentialName: whole, caCrl: /etc/crl", "caCrl of its TLS settings is not looked at", nil},
 		{"a certificate's hash", "mode: MUTUAL, credentialName: whole, verifyCertificateHash: [aa]", "verifyCertificateHash of its TLS settings is not looked at", nil},
 		{"a key's hash", "mode: MUTUAL, credentialName: whole, verifyCertificateSpki: [aa]", "verifyCertificateSpki of its TLS settings is not looked at", nil},
