@@ -249,7 +249,7 @@ func (k *goodKeeper) do(ctx context.Context) error {
 	var errs []error
 	left := 0
 	for i, name := range PieceNames() {
-		same := slices.EqualFunc(now[i], k.had[i], func(a, b good) bool { return a.Object == b.Object })
+		same := slices.EqualFunc(now[i], k.had[i], func(a, b good) bool { return a.Object == b.Object && a.weight() == b.weight() })
 		if !same || look {
 			if err := k.keep(ctx, i, name, now[i], same); err != nil {
 				errs = append(errs, err)

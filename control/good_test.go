@@ -229,6 +229,43 @@ func TestGoodIsWrittenWhenItChanges(t *testing.T) {
 	})
 }
 
+// What is lost most with is kept first, also where nothing but that has changed: of a policy that goes bad the version in force, though others of
+// as much weight had taken all room before.
+func TestGoodThatGoesBadFindsRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCity()
+		all, in := parse(t, goodPolicy+"---"+reviewsPod), pieceOf(parse(t, goodPolicy)[0].Key())
+		random := rand.New(rand.NewPCG(1, 2))
+		for n := 0; len(all) < 17; n++ {
+			another := strings.Replace(goodPolicy, "no-batch", fmt.Sprintf("a-%d", n), 1)
+			if pieceOf(parse(t, another)[0].Key()) != in {
+				continue
+			}
+			var accounts []string
+			for range 3000 { // 100 KB that cannot be made less
+				accounts = append(accounts, fmt.Sprintf("%016x%016x%016x%016x", random.Uint64(), random.Uint64(), random.Uint64(), random.Uint64()))
+			}
+			all = append(all, parse(t, strings.Replace(another, "sa/batch", "sa/"+strings.Join(accounts, `","`), 1))...)
+		}
+		f := newFeed(synced(all))
+		p := run(t, c.options(t, 0, f))
+		task := p.GoodTask()
+		has := func(want bool) {
+			t.Helper()
+			p.keep(&task)
+			objects, err := decodePiece(c.drawers.data[PieceNames()[in]], p.kept)
+			if got := slices.ContainsFunc(objects, func(o *dialect.Object) bool { return o.Name == "no-batch" }); got != want || err != nil || len(objects) < 5 {
+				t.Errorf("kept: %v, want %v: %v, %d objects", got, want, err, len(objects))
+			}
+		}
+		has(false)
+		f.emit(t, source.Event{Put: parse(t, badPolicy)})
+		has(true)
+		f.emit(t, source.Event{Put: parse(t, goodPolicy)})
+		has(false)
+	})
+}
+
 // What is no piece of this version is a finding, which names it and says what to do, and no reason not to begin. That nobody knows is one.
 func TestBrokenPieces(t *testing.T) {
 	c := newCity()
