@@ -290,7 +290,7 @@ func random(r *rand.Rand) mesh.Part {
 		p.Endpoints = []mesh.EndpointSet{{Ref: ref("E", "e"), Host: ratings, Hints: true, Ports: []mesh.Port{{Name: "http", Number: 9080}}}}
 		for n := range byte(1 + r.IntN(3)) {
 			p.Endpoints[0].Addrs = append(p.Endpoints[0].Addrs, mesh.EndpointAddr{Addr: netip.AddrFrom4([4]byte{10, 0, 0, n}), Ready: true,
-				Zones: []string{fmt.Sprint("z", r.IntN(2))}, Nodes: []string{fmt.Sprint("n", r.IntN(2))}[r.IntN(2):]})
+				Hints: &mesh.Hints{Zones: []string{fmt.Sprint("z", r.IntN(2))}, Nodes: []string{fmt.Sprint("n", r.IntN(2))}[r.IntN(2):]}})
 		}
 	}
 	if r.IntN(2) == 0 {
@@ -337,7 +337,7 @@ func TestHints(t *testing.T) {
 		svc.Services[0].Headless = headless
 		set := mesh.EndpointSet{Host: ratings, Hints: true, Ports: []mesh.Port{{Name: svc.Services[0].Ports[0].Name, Number: 9080}}}
 		for n, zone := range []string{"a", "b"} {
-			set.Addrs = append(set.Addrs, mesh.EndpointAddr{Addr: netip.AddrFrom4([4]byte{10, 0, 0, byte(n)}), Ready: true, Zones: []string{zone}})
+			set.Addrs = append(set.Addrs, mesh.EndpointAddr{Addr: netip.AddrFrom4([4]byte{10, 0, 0, byte(n)}), Ready: true, Hints: &mesh.Hints{Zones: []string{zone}}})
 		}
 		caller := workload("default", "c", 1)
 		caller.Workloads[0].Zone = "b"

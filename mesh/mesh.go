@@ -99,7 +99,6 @@ type Port struct {
 
 // Workload is one running instance.
 type Workload struct {
-	Ref       decision.Ref
 	Name      string
 	Namespace string
 	ID        identity.ID
@@ -164,11 +163,13 @@ type EndpointAddr struct {
 	Addr     netip.Addr
 	Workload string // key; empty: whichever has the address, if any
 	Zone     string
-	Zones    []string // whose callers are to call it; see Near
-	Nodes    []string // the same by nodes
+	Hints    *Hints // who is to call it; nil: nobody says, as of most
 	Ready    bool
 	Draining bool
 }
+
+// Hints say where the callers are that are to call an endpoint; see Near.
+type Hints struct{ Zones, Nodes []string }
 
 // Rank says whose routes choose the backend when several dialects speak of a service port: the lowest that says anything
 // (DESIGN section 4).

@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"cmp"
+	"hash/maphash"
 	"iter"
 	"net/netip"
 	"slices"
@@ -14,14 +15,14 @@ import (
 // Snapshot is all there is, at one moment. It is never changed: With makes the next one.
 type Snapshot struct {
 	Services  Table[string, *Service]                   // by host
-	Workloads Table[string, *Workload]                  // by key
+	Workloads Workloads                                 // by key
 	Gateways  Table[string, *Gateway]                   // by key
-	byAddr    Table[netip.Addr, []*Workload]            // one that ends may keep its address while another begins there
+	byAddr    index[Workload]                           // by address: one that ends may keep its own while another begins there
 	byIP      Table[netip.Addr, []*Service]             // by virtual IP
 	members   Table[string, Table[*Workload, struct{}]] // by namespace
 	selecting Table[selection, []*Service]              // those with a selector
 	slices    Table[string, []*EndpointSet]             // by host
-	listed    Table[netip.Addr, []*EndpointSet]         // by address
+	listed    index[EndpointSet]                        // by address
 	routed    Table[string, []*Route]                   // by host, "*" for all with wildcards
 	profiled  Table[string, []*Profile]                 // by host
 	called    Table[string, []*BackendPolicy]           // by host, "*" for all with wildcards
@@ -51,22 +52,22 @@ func (s *Snapshot) With(changes []Change) (*Snapshot, *Touched) {
 		}
 	}
 	n.Services = named(n.Services, e, changes, services, func(x *Service) string { return x.Host })
-	n.selecting = index(n.selecting, e, changes, services, (*Service).selection)
-	n.byIP = index(n.byIP, e, changes, services, func(x *Service) []netip.Addr { return x.IPs })
-	n.Workloads = named(n.Workloads, e, changes, workloads, (*Workload).Key)
+	n.selecting = lists(n.selecting, e, changes, services, (*Service).selection)
+	n.byIP = lists(n.byIP, e, changes, services, func(x *Service) []netip.Addr { return x.IPs })
+	n.Workloads = n.Workloads.with(e, changes)
 	n.members = grouped(n.members, e, changes, workloads, func(w *Workload) string { return w.Namespace })
-	n.byAddr = index(n.byAddr, e, changes, workloads, (*Workload).own)
-	n.slices = index(n.slices, e, changes, func(p *Part) []EndpointSet { return p.Endpoints }, one(func(e *EndpointSet) string { return e.Host }))
-	n.listed = index(n.listed, e, changes, func(p *Part) []EndpointSet { return p.Endpoints }, (*EndpointSet).addrs)
-	n.routed = index(n.routed, e, changes, func(p *Part) []Route { return p.Routes }, one(func(r *Route) string { return hostKey(r.Host) }))
-	n.profiled = index(n.profiled, e, changes, func(p *Part) []Profile { return p.Profiles }, one(func(r *Profile) string { return r.Host }))
-	n.called = index(n.called, e, changes, func(p *Part) []BackendPolicy { return p.Backends }, one(func(b *BackendPolicy) string { return hostKey(b.Host) }))
-	n.judged = index(n.judged, e, changes, func(p *Part) []Authorization { return p.Authorizations }, one(namespaceKey))
+	n.byAddr = found(n.byAddr, e, changes, workloads, (*Workload).own)
+	n.slices = lists(n.slices, e, changes, func(p *Part) []EndpointSet { return p.Endpoints }, one(func(e *EndpointSet) string { return e.Host }))
+	n.listed = found(n.listed, e, changes, func(p *Part) []EndpointSet { return p.Endpoints }, (*EndpointSet).addrs)
+	n.routed = lists(n.routed, e, changes, func(p *Part) []Route { return p.Routes }, one(func(r *Route) string { return hostKey(r.Host) }))
+	n.profiled = lists(n.profiled, e, changes, func(p *Part) []Profile { return p.Profiles }, one(func(r *Profile) string { return r.Host }))
+	n.called = lists(n.called, e, changes, func(p *Part) []BackendPolicy { return p.Backends }, one(func(b *BackendPolicy) string { return hostKey(b.Host) }))
+	n.judged = lists(n.judged, e, changes, func(p *Part) []Authorization { return p.Authorizations }, one(namespaceKey))
 	n.Gateways = named(n.Gateways, e, changes, func(p *Part) []Gateway { return p.Gateways }, (*Gateway).Key)
-	n.entered = index(n.entered, e, changes, func(p *Part) []GatewayRoute { return p.GatewayRoutes }, one(func(r *GatewayRoute) string { return r.Gateway }))
-	n.led = index(n.led, e, changes, func(p *Part) []GatewayRoute { return p.GatewayRoutes }, (*GatewayRoute).leadsTo)
-	n.begun = index(n.begun, e, changes, func(p *Part) []Origination { return p.Originations }, one(func(o *Origination) string { return o.Host }))
-	n.moded = index(n.moded, e, changes, func(p *Part) []PeerMode { return p.PeerModes }, one(func(m *PeerMode) string { return m.Namespace }))
+	n.entered = lists(n.entered, e, changes, func(p *Part) []GatewayRoute { return p.GatewayRoutes }, one(func(r *GatewayRoute) string { return r.Gateway }))
+	n.led = lists(n.led, e, changes, func(p *Part) []GatewayRoute { return p.GatewayRoutes }, (*GatewayRoute).leadsTo)
+	n.begun = lists(n.begun, e, changes, func(p *Part) []Origination { return p.Originations }, one(func(o *Origination) string { return o.Host }))
+	n.moded = lists(n.moded, e, changes, func(p *Part) []PeerMode { return p.PeerModes }, one(func(m *PeerMode) string { return m.Namespace }))
 	for _, c := range changes {
 		if c.New != nil {
 			t.add(&n, c.New)
@@ -109,8 +110,8 @@ func one[K, T any](key func(*T) K) func(*T) []K {
 	return func(x *T) []K { return []K{key(x)} }
 }
 
-// index applies changes to one index.
-func index[K comparable, T any](m Table[K, []*T], e *edit, changes []Change, of func(*Part) []T, keys func(*T) []K) Table[K, []*T] {
+// lists applies changes to the lists of what has one key.
+func lists[K comparable, T any](m Table[K, []*T], e *edit, changes []Change, of func(*Part) []T, keys func(*T) []K) Table[K, []*T] {
 	fresh := map[K]bool{} // lists that nobody else has
 	for old, x := range each(changes, of) {
 		for _, k := range keys(x) {
@@ -133,7 +134,7 @@ func index[K comparable, T any](m Table[K, []*T], e *edit, changes []Change, of 
 	return m
 }
 
-// named is index for names that only one has.
+// named is lists for names that only one has.
 func named[T any](m Table[string, *T], e *edit, changes []Change, of func(*Part) []T, name func(*T) string) Table[string, *T] {
 	for old, x := range each(changes, of) {
 		switch k := name(x); {
@@ -146,7 +147,21 @@ func named[T any](m Table[string, *T], e *edit, changes []Change, of func(*Part)
 	return m
 }
 
-// grouped is index for keys that many have.
+// found is lists for what is found by addresses, as nothing else is.
+func found[T any](m index[T], e *edit, changes []Change, of func(*Part) []T, at func(*T) []netip.Addr) index[T] {
+	for old, x := range each(changes, of) {
+		for _, a := range at(x) {
+			if old {
+				m = m.delete(e, maphash.Comparable(seed, a), x)
+			} else {
+				m = m.set(e, maphash.Comparable(seed, a), x)
+			}
+		}
+	}
+	return m
+}
+
+// grouped is lists for keys that many have.
 func grouped[T any](m Table[string, Table[*T, struct{}]], e *edit, changes []Change, of func(*Part) []T, key func(*T) string) Table[string, Table[*T, struct{}]] {
 	for old, x := range each(changes, of) {
 		k := key(x)
@@ -183,10 +198,39 @@ func each[T any](changes []Change, of func(*Part) []T) iter.Seq2[bool, *T] {
 // At returns the workload that alone has an address, or nil. Of several it is none whose address is claimed only, which anybody may do;
 // then one with a proxy, since calls that belong into mutual TLS would go out in the clear; then one that is ready, since the others have
 // ended or not begun.
-func (s *Snapshot) At(a netip.Addr) *Workload {
-	return first(s.byAddr.Get(a), func(x, y *Workload) int {
-		return cmp.Or(yes(y.Claimed, x.Claimed), yes(x.Tunnel.IsValid(), y.Tunnel.IsValid()), yes(x.Ready, y.Ready), cmp.Compare(x.Key(), y.Key()))
+func (s *Snapshot) At(a netip.Addr) (alone *Workload) {
+	for w := range s.having(a) {
+		if alone == nil || likelier(w, alone) < 0 {
+			alone = w
+		}
+	}
+	return alone
+}
+
+func likelier(x, y *Workload) int {
+	return cmp.Or(yes(y.Claimed, x.Claimed), yes(x.Tunnel.IsValid(), y.Tunnel.IsValid()), yes(x.Ready, y.Ready), cmp.Compare(x.Key(), y.Key()))
+}
+
+// having yields the workloads that say to have an address for themselves alone.
+func (s *Snapshot) having(a netip.Addr) iter.Seq[*Workload] {
+	return matching(s.byAddr.under(maphash.Comparable(seed, a)), func(w *Workload) bool { return w.Has(a) })
+}
+
+// listing yields the sets with an address.
+func (s *Snapshot) listing(a netip.Addr) iter.Seq[*EndpointSet] {
+	return matching(s.listed.under(maphash.Comparable(seed, a)), func(e *EndpointSet) bool {
+		return slices.ContainsFunc(e.Addrs, func(x EndpointAddr) bool { return x.Addr == a })
 	})
+}
+
+func matching[T any](all iter.Seq[*T], match func(*T) bool) iter.Seq[*T] {
+	return func(yield func(*T) bool) {
+		for x := range all {
+			if match(x) && !yield(x) {
+				return
+			}
+		}
+	}
 }
 
 // yes puts what is so before what is not.
@@ -300,7 +344,11 @@ func (s *Snapshot) ofSets(sets []*EndpointSet, port *Port, labels []string) (out
 			if !a.Ready && !a.Draining || len(labels) > 0 && (w == nil || !sub.Match(w.Labels)) {
 				continue
 			}
-			out = append(out, Endpoint{netip.AddrPortFrom(a.Addr, ports[i].Number), w, a.Zone, a.Draining || w != nil && w.Draining, a.Zones, a.Nodes})
+			e := Endpoint{Addr: netip.AddrPortFrom(a.Addr, ports[i].Number), Workload: w, Zone: a.Zone, Draining: a.Draining || w != nil && w.Draining}
+			if c := a.Hints; c != nil {
+				e.Zones, e.Nodes = c.Zones, c.Nodes
+			}
+			out = append(out, e)
 		}
 	}
 	return out

@@ -27,7 +27,7 @@ func random(r *rand.Rand, n int) *mesh.Part {
 			IPs: []netip.Addr{netip.AddrFrom4([4]byte{240, 0, 0, byte(n % 7)})}, Ports: []mesh.Port{{Name: "http", Number: 80}},
 			Selector: &match.Selector{Labels: []string{fmt.Sprint("app=a", r.IntN(2))}}}}
 	case 1:
-		p.Workloads = []mesh.Workload{{Ref: ref, Name: ref.Name, Namespace: ref.Namespace, Addr: netip.AddrFrom4([4]byte{127, 64, 0, byte(n % 7)}),
+		p.Workloads = []mesh.Workload{{Name: ref.Name, Namespace: ref.Namespace, Addr: netip.AddrFrom4([4]byte{127, 64, 0, byte(n % 7)}),
 			Labels: []string{fmt.Sprint("app=a", r.IntN(2))}, Ready: r.IntN(4) > 0, Shared: r.IntN(4) == 0}}
 		if r.IntN(3) == 0 {
 			p.Workloads[0].Also = []netip.Addr{netip.AddrFrom4([4]byte{127, 64, 0, byte(r.IntN(7))})}

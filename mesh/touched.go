@@ -84,7 +84,7 @@ func (t *Touched) workload(s *Snapshot, w *Workload) {
 	t.Workloads[w.Key()] = true
 	t.services(s, w)
 	for _, a := range w.own() {
-		for _, x := range s.byAddr.Get(a) {
+		for x := range s.having(a) {
 			if x != w {
 				t.services(s, x)
 			}
@@ -108,7 +108,7 @@ func (s *Snapshot) ServicesOf(w *Workload) (out []*Service) {
 		}
 	}
 	for _, a := range append([]netip.Addr{w.Addr}, w.Also...) {
-		for _, set := range s.listed.Get(a) {
+		for set := range s.listing(a) {
 			if svc := s.Services.Get(set.Host); svc != nil && !slices.Contains(out, svc) {
 				out = append(out, svc)
 			}

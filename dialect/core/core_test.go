@@ -295,7 +295,7 @@ metadata: {name: node-a, labels: {topology.kubernetes.io/zone: east-1}}
 `)
 	expect(t, found, "info spec.containers[1].ports[0].protocol: what is sent over UDP")
 	want := mesh.Workload{
-		Ref: decision.Ref{Dialect: decision.Core, Kind: "Pod", Namespace: "shop", Name: "reviews-1"}, Name: "reviews-1", Namespace: "shop",
+		Name: "reviews-1", Namespace: "shop",
 		ID: identity.Of(td, "shop", "bookinfo-reviews"), Addr: netip.MustParseAddr("10.1.0.7"), Tunnel: netip.MustParseAddrPort("127.64.0.1:15008"),
 		Labels: []string{"app=reviews", "version=v1"}, Node: "node-a", Zone: "east-1", Ready: true,
 		Ports:     []mesh.WorkloadPort{{Name: "http", Number: 9080, Proto: traffic.HTTP1}, {Number: 9090, Proto: traffic.TCP}, {Number: 8080, Proto: traffic.Detect}, {Number: 7000, Proto: traffic.TCP}},
@@ -413,7 +413,7 @@ warning endpoints[5].addresses[1]: an endpoint's addresses beyond the first have
 		Addrs: []mesh.EndpointAddr{
 			{Addr: netip.MustParseAddr("10.0.0.1"), Zone: "a", Ready: true}, {Addr: netip.MustParseAddr("10.0.0.2")},
 			{Addr: netip.MustParseAddr("10.0.0.3"), Ready: true, Draining: true}, // 10.0.0.4 and 10.0.0.5 serve nobody any more
-			{Addr: netip.MustParseAddr("10.0.0.6"), Ready: true, Zones: []string{"a", "b"}, Nodes: []string{"node-a"}}},
+			{Addr: netip.MustParseAddr("10.0.0.6"), Ready: true, Hints: &mesh.Hints{Zones: []string{"a", "b"}, Nodes: []string{"node-a"}}}},
 		Hints: true,
 	}
 	if got := parts[0].Endpoints; len(got) != 1 || !reflect.DeepEqual(got[0], want) {

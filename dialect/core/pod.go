@@ -60,7 +60,7 @@ func lowerPod(trustDomain string, o *dialect.Object, v dialect.View) (mesh.Part,
 	if !ok || p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed {
 		return mesh.Part{}, r.Found
 	}
-	w := mesh.Workload{Ref: r.Ref, Name: o.Name, Namespace: o.Namespace, Addr: addr, Also: also, Shared: p.Spec.HostNetwork, Labels: dialect.Labels(o.Labels),
+	w := mesh.Workload{Name: o.Name, Namespace: o.Namespace, Addr: addr, Also: also, Shared: p.Spec.HostNetwork, Labels: dialect.Labels(o.Labels),
 		ID: r.account(trustDomain, o, &p.Spec), Tunnel: r.tunnel(o, &p.Spec, addr), Ready: ready(&p.Status), Draining: deleted(o)}
 	w.Node, w.Zone = place(o, &p.Spec, v)
 	w.Trusted = r.trusted(o)

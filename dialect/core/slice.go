@@ -79,7 +79,7 @@ func (r *reader) endpoint(at string, family discoveryv1.AddressType, e discovery
 			r.Warn(field, "an endpoint's addresses beyond the first have no effect", "make it an endpoint of its own")
 		default:
 			if a, ok := r.addressOf(addr, e); ok {
-				set.Addrs, set.Hints = append(set.Addrs, a), set.Hints || len(a.Zones)+len(a.Nodes) > 0
+				set.Addrs, set.Hints = append(set.Addrs, a), set.Hints || a.Hints != nil
 			}
 		}
 	}
@@ -94,12 +94,13 @@ func (r *reader) addressOf(addr netip.Addr, e discoveryv1.Endpoint) (out mesh.En
 			return out, false
 		}
 	}
-	if h := e.Hints; h != nil {
+	if h := e.Hints; h != nil && len(h.ForZones)+len(h.ForNodes) > 0 {
+		out.Hints = &mesh.Hints{}
 		for _, z := range h.ForZones {
-			out.Zones = append(out.Zones, z.Name)
+			out.Hints.Zones = append(out.Hints.Zones, z.Name)
 		}
 		for _, n := range h.ForNodes {
-			out.Nodes = append(out.Nodes, n.Name)
+			out.Hints.Nodes = append(out.Hints.Nodes, n.Name)
 		}
 	}
 	if t := e.TargetRef; t != nil && t.Kind == "Pod" { // of the slice's namespace, as its selector is

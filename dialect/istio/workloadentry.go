@@ -34,7 +34,7 @@ func workloadEntry(trustDomain string) func(*dialect.Object, dialect.View) (mesh
 		labels := map[string]string{}
 		maps.Copy(labels, we.Labels)
 		maps.Copy(labels, o.Labels) // the object's own come first, as in Istio
-		w := mesh.Workload{Ref: r.Ref, Name: o.Name, Namespace: o.Namespace, Addr: addr, Claimed: true,
+		w := mesh.Workload{Name: o.Name, Namespace: o.Namespace, Addr: addr, Claimed: true,
 			Labels: dialect.Labels(labels), Ports: r.workloadPorts(we.Ports), Zone: zone(we.Locality), Weight: we.Weight, Ready: true}
 		if we.ServiceAccount != "" {
 			w.ID = identity.Of(trustDomain, o.Namespace, we.ServiceAccount)
