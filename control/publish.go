@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"weak"
 
 	"github.com/weft-mesh/weft/compile"
 	"github.com/weft-mesh/weft/config"
@@ -23,27 +24,41 @@ type publisher struct {
 	scratch  []byte                       // for encoding: what is kept has the size that it needs
 }
 
-// encodings are those of a service, by class. Most services have one class, and a map has room for eight at least, of 104 bytes each.
+// encodings are those of a service, by class. Most services have one class, and a map has room for eight at least, of 88 bytes each.
 type encodings struct {
 	class compile.Class
-	body  stream.Body
-	more  map[compile.Class]stream.Body
+	one   encoding
+	more  map[compile.Class]encoding
 }
 
-func (e *encodings) get(c compile.Class) (stream.Body, bool) {
+// encoding is a resource's version, and its bytes for as long as a session waits to send them: thereafter the collector takes them, since
+// those of 10,000 services are 20 MB. Who comes later has them made again.
+type encoding struct {
+	version uint64
+	body    weak.Pointer[stream.Body]
+}
+
+func (e *encodings) get(c compile.Class) encoding {
 	if c == e.class {
-		return e.body, true
+		return e.one
 	}
-	b, ok := e.more[c]
-	return b, ok
+	return e.more[c]
 }
 
-func (e *encodings) add(c compile.Class, b stream.Body) {
-	if e.more == nil {
-		e.more = map[compile.Class]stream.Body{}
+func (e *encodings) add(c compile.Class, b *stream.Body) {
+	now := encoding{b.Version, weak.Make(b)}
+	switch {
+	case e.one.version == 0 || c == e.class:
+		e.class, e.one = c, now
+	case e.more == nil:
+		e.more = map[compile.Class]encoding{c: now}
+	default:
+		e.more[c] = now
 	}
-	e.more[c] = b
 }
+
+// none is the body of what does not exist.
+var none = new(stream.Body)
 
 func newPublisher() *publisher {
 	return &publisher{snap: mesh.New(), sessions: map[string][]*session{}, wanted: map[string]map[*session]bool{},
@@ -56,8 +71,7 @@ func (p *publisher) subscribe(s *session, name string, held uint64) {
 		p.wanted[name] = map[*session]bool{}
 	}
 	p.wanted[name][s] = true
-	b := p.body(name, s)
-	if held == 0 || held != b.Version {
+	if b := p.body(name, s, held); held == 0 || held != b.Version {
 		s.push(name, b)
 	} else {
 		s.sent(name, held)
@@ -228,19 +242,23 @@ func (p *publisher) declared(old *mesh.Snapshot, t *mesh.Touched, names map[stri
 
 func (p *publisher) resend(name string) {
 	for s := range p.wanted[name] {
-		if b := p.body(name, s); b.Version != s.last(name) {
-			s.push(name, b)
-		}
+		p.renew(s, name)
 	}
 }
 
 func (p *publisher) reclass(s *session) {
 	for _, name := range s.names() {
 		if kind, _ := config.Cut(name); kind == config.KindService || kind == config.KindAddress || kind == config.KindGateway {
-			if b := p.body(name, s); b.Version != s.last(name) {
-				s.push(name, b)
-			}
+			p.renew(s, name)
 		}
+	}
+}
+
+// renew sends a resource unless it is the one that was sent last.
+func (p *publisher) renew(s *session, name string) {
+	last := s.last(name)
+	if b := p.body(name, s, last); b.Version != last {
+		s.push(name, b)
 	}
 }
 
@@ -249,11 +267,11 @@ func (p *publisher) setTrust(t config.Trust) {
 	p.resend(config.Name(config.KindTrust, t.Domain))
 }
 
-// body is a resource as s may see it; the zero Body: there is none.
-func (p *publisher) body(name string, s *session) stream.Body {
+// body is a resource as s may see it; none: there is none. The bytes may be left out of the version that is held.
+func (p *publisher) body(name string, s *session, held uint64) *stream.Body {
 	switch kind, key := config.Cut(name); kind {
 	case config.KindService:
-		return p.service(key, s.workload)
+		return p.service(key, s.workload, held)
 	case config.KindAddress:
 		return p.address(key, s.workload)
 	case config.KindWorkload:
@@ -272,42 +290,44 @@ func (p *publisher) body(name string, s *session) stream.Body {
 			return encode(p, &p.trust)
 		}
 	}
-	return stream.Body{}
+	return none
 }
 
-func (p *publisher) service(host, workload string) stream.Body {
+func (p *publisher) service(host, workload string, held uint64) *stream.Body {
 	svc := p.snap.Services.Get(host)
 	if svc == nil {
-		return stream.Body{}
+		return none
 	}
 	class := compile.ClassOf(p.snap, svc, p.snap.Workloads.Get(workload))
 	known := p.services[host]
-	if known != nil {
-		if b, ok := known.get(class); ok {
-			return b
-		}
+	if known == nil {
+		known = new(encodings)
+		p.services[host] = known
+	}
+	e := known.get(class)
+	if e.version != 0 && e.version == held {
+		return &stream.Body{Version: held}
+	}
+	if b := e.body.Value(); b != nil {
+		return b
 	}
 	b := encode(p, compile.Service(p.snap, host, class))
-	if known == nil {
-		p.services[host] = &encodings{class: class, body: b}
-	} else {
-		known.add(class, b)
-	}
+	known.add(class, b)
 	return b
 }
 
-func (p *publisher) address(ip, workload string) stream.Body {
+func (p *publisher) address(ip, workload string) *stream.Body {
 	addr, err := parseAddr(ip)
 	if err != nil {
-		return stream.Body{}
+		return none
 	}
 	return encode(p, compile.Address(p.snap, addr, p.snap.Workloads.Get(workload)))
 }
 
-func encode[T any](p *publisher, v *T) stream.Body {
+func encode[T any](p *publisher, v *T) *stream.Body {
 	if v == nil {
-		return stream.Body{}
+		return none
 	}
 	p.scratch = config.Append(p.scratch[:0], v)
-	return stream.Body{Version: stream.VersionOf(p.scratch), Bytes: bytes.Clone(p.scratch)}
+	return &stream.Body{Version: stream.VersionOf(p.scratch), Bytes: bytes.Clone(p.scratch)}
 }

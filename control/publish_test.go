@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -209,6 +211,7 @@ spec:
 `
 
 func TestEachClassIsEncodedOnce(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // it takes what nobody waits for
 	f := newFeed(synced(parse(t, twoServices)))
 	p := run(t, options(t, state(t), f))
 	p.register("ratings", "v1")
@@ -238,6 +241,34 @@ func TestEachClassIsEncodedOnce(t *testing.T) {
 	}
 	if n := 1 + len(p.publisher.services["ratings.default.svc.cluster.local"].more); n != 2 {
 		t.Errorf("%d encodings are kept, want 2", n)
+	}
+}
+
+// What has been sent is kept by nobody; who comes later, or again, gets the same, and who has that version is sent nothing.
+func TestEncodingsThatNobodyWaitsFor(t *testing.T) {
+	f := newFeed(synced(parse(t, twoServices)))
+	p := run(t, options(t, state(t), f))
+	p.register("ratings", "v1")
+	x := p.proxy(p.register("a", ""))
+	x.want(host("ratings"))
+	was := x.get()[host("ratings")]
+	runtime.GC()
+	kept := func() (b *stream.Body) {
+		_ = p.do(func() { b = p.publisher.services["ratings.default.svc.cluster.local"].one.body.Value() })
+		return b
+	}
+	if kept() != nil {
+		t.Error("the bytes are kept that every proxy has")
+	}
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	_ = p.do(func() { p.publisher.reclass(x.s) })
+	if x.nothing(); kept() != nil {
+		t.Error("it was encoded again for whom has it")
+	}
+	y := p.proxy(p.register("b", ""))
+	y.want(host("ratings"))
+	if is := y.get()[host("ratings")]; is.Version != was.Version || !bytes.Equal(is.Body, was.Body) {
+		t.Errorf("who comes later has version %x, and not %x", is.Version, was.Version)
 	}
 }
 

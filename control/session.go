@@ -20,7 +20,7 @@ type session struct {
 
 	mu      sync.Mutex
 	held    map[string]held
-	waiting map[string]stream.Body
+	waiting map[string]*stream.Body
 	flying  map[uint64][]flight // by nonce; not yet acknowledged
 	nonce   uint64
 	wake    chan struct{}
@@ -37,7 +37,7 @@ type flight struct {
 type held struct{ sent, acked uint64 }
 
 func newSession(c *Control, m *member) *session {
-	return &session{c: c, member: m, held: map[string]held{}, waiting: map[string]stream.Body{},
+	return &session{c: c, member: m, held: map[string]held{}, waiting: map[string]*stream.Body{},
 		flying: map[uint64][]flight{}, wake: make(chan struct{}, 1)}
 }
 
@@ -209,7 +209,7 @@ func (s *session) stir() {
 	}
 }
 
-func (s *session) push(name string, b stream.Body) {
+func (s *session) push(name string, b *stream.Body) {
 	s.mu.Lock()
 	h := s.held[name]
 	h.sent = b.Version

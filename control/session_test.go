@@ -88,7 +88,7 @@ func TestRefusalsAreKeptUntilALaterVersionIsTaken(t *testing.T) {
 		{"the proxy is back, and has what is in force", func(p *plane, x *proxy, _ *feed, w *Workload) {
 			x.s.Close()
 			var version uint64
-			_ = p.do(func() { version = p.publisher.body(host("ratings"), x.s).Version })
+			_ = p.do(func() { version = p.publisher.body(host("ratings"), x.s, 0).Version })
 			p.proxy(w).take(stream.Up{Subscribe: []stream.Want{{Name: host("ratings"), Version: version}}})
 		}, false},
 		{"the workload is gone", func(p *plane, _ *proxy, _ *feed, w *Workload) { p.Deregister(w.Key(), w.Token) }, false},
