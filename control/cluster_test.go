@@ -649,6 +649,7 @@ func TestRootsAreInEveryMeshedNamespace(t *testing.T) {
 	if err := task.Do(t.Context()); err != nil || !slices.Contains(got, "ConfigMap other/weft-root") {
 		t.Errorf("applied %q, %v", got, err)
 	}
+	f.emit(t, source.Event{Put: parse(t, strings.ReplaceAll(reviewsPod, "Running", "Pending"))}) // a pod that says something else is one
 	f.emit(t, source.Event{Delete: parseKeys(t, ratingsPod+reviewsPod)})
 	if left, err := p.meshedNamespaces(); err != nil || !slices.Equal(left, []string{"other"}) {
 		t.Errorf("meshed pods are in %q, %v", left, err)

@@ -73,14 +73,14 @@ type Control struct {
 
 	members   members
 	registry  *registry
-	hearing   map[string]*hearing        // by workload; of the owner
-	meshed    map[string]map[string]bool // by namespace, the pods with a proxy; of the owner
-	publisher *publisher                 // of the owner
-	model     *model                     // of the owner
-	syncing   int                        // sources that have not yet given all they have; of the owner
-	restored  map[dialect.Key]string     // objects of an earlier run, with their files, that no source has given yet; of the owner
-	unread    map[string][]string        // by source, files and directories that can't be read; of the owner
-	unheard   map[string]bool            // workloads of an earlier run whose proxies have not said yet what they hold; of the owner
+	hearing   map[string]*hearing    // by workload; of the owner
+	meshed    map[string]int         // by namespace, how many pods have a proxy; of the owner
+	publisher *publisher             // of the owner
+	model     *model                 // of the owner
+	syncing   int                    // sources that have not yet given all they have; of the owner
+	restored  map[dialect.Key]string // objects of an earlier run, with their files, that no source has given yet; of the owner
+	unread    map[string][]string    // by source, files and directories that can't be read; of the owner
+	unheard   map[string]bool        // workloads of an earlier run whose proxies have not said yet what they hold; of the owner
 
 	work    chan func()
 	done    chan struct{}        // closed when the owner has stopped
@@ -117,7 +117,7 @@ func New(opts Options) (*Control, error) {
 	}
 	c := &Control{opts: opts, state: dir(opts.State), publisher: newPublisher(), work: make(chan func(), 64), done: make(chan struct{}),
 		synced: make(chan struct{}), ackWait: make(chan struct{}), syncing: len(opts.Sources),
-		restored: map[dialect.Key]string{}, unread: map[string][]string{}, unheard: map[string]bool{}, hearing: map[string]*hearing{}, meshed: map[string]map[string]bool{}, reach: handshakeTime,
+		restored: map[dialect.Key]string{}, unread: map[string][]string{}, unheard: map[string]bool{}, hearing: map[string]*hearing{}, meshed: map[string]int{}, reach: handshakeTime,
 		news: make(chan struct{}, 1), unkept: make(chan struct{}, 1)}
 	c.count()
 	if c.opts.Cluster == nil {
@@ -406,7 +406,10 @@ func (c *Control) kept(k dialect.Key) bool {
 
 // apply changes objects, and tells proxies what follows.
 func (c *Control) apply(put []*dialect.Object, gone []dialect.Key) {
+	pods := podsAmong(put, gone)
+	c.countMeshed(pods, -1)
 	touched, fresh := c.model.apply(put, gone)
+	c.countMeshed(pods, 1)
 	if secrets, anew := c.model.objects.Sought(); anew {
 		c.opts.Seek(secrets)
 	}
@@ -415,7 +418,7 @@ func (c *Control) apply(put []*dialect.Object, gone []dialect.Key) {
 	}
 	c.publisher.update(c.model.snap, touched)
 	c.sayShut()
-	c.heard(put, gone)
+	c.heard(pods)
 	c.view.Store(nil)
 	c.stirNews()
 }

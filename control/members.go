@@ -181,20 +181,29 @@ type hearing struct {
 
 // heard is what follows, beside configuration, from a change of Pods: who waits for one looks again, and who is not there any more is
 // served no more. It runs in the owner.
-func (c *Control) heard(put []*dialect.Object, gone []dialect.Key) {
-	for _, o := range put {
-		c.heardOf(o.Key())
-	}
-	for _, k := range gone {
-		c.heardOf(k)
+func (c *Control) heard(workloads map[string]bool) {
+	for w := range workloads {
+		c.heardOf(w)
 	}
 }
 
-func (c *Control) heardOf(k dialect.Key) {
-	if k.Group != "" || k.Kind != "Pod" {
-		return
+// podsAmong is the workloads of the Pods in a change.
+func podsAmong(put []*dialect.Object, gone []dialect.Key) map[string]bool {
+	out := map[string]bool{}
+	for _, o := range put {
+		if o.Group == "" && o.Kind == "Pod" {
+			out[o.Namespace+"/"+o.Name] = true
+		}
 	}
-	workload := k.Namespace + "/" + k.Name
+	for _, k := range gone {
+		if k.Group == "" && k.Kind == "Pod" {
+			out[k.Namespace+"/"+k.Name] = true
+		}
+	}
+	return out
+}
+
+func (c *Control) heardOf(workload string) {
 	if h := c.hearing[workload]; h != nil {
 		close(h.changed)
 		delete(c.hearing, workload)
@@ -204,9 +213,7 @@ func (c *Control) heardOf(k dialect.Key) {
 			s.end(errGone)
 		}
 	}
-	pod := c.pod(workload)
-	c.notePod(k.Namespace, k.Name, pod)
-	if pod == nil {
+	if c.pod(workload) == nil {
 		c.rooted.forget(workload)
 		c.nacks.forget(workload)
 		c.acknowledged() // whoever waited for this workload waits no longer

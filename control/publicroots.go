@@ -78,17 +78,16 @@ func (c *Control) meshedNamespaces() (out []string, err error) {
 	return out, err
 }
 
-// notePod keeps count of meshed pods; o nil: the pod is gone. It runs in the owner.
-func (c *Control) notePod(namespace, name string, o *dialect.Object) {
-	if o != nil && (o.Annotations[dialect.Tunnel] != "" || o.Annotations[inject.Injected] != "") {
-		if c.meshed[namespace] == nil {
-			c.meshed[namespace] = map[string]bool{}
+// countMeshed counts the meshed pods among some pods, as they are known now; n -1 takes them off before they change. It runs in the owner.
+func (c *Control) countMeshed(workloads map[string]bool, n int) {
+	for w := range workloads {
+		o := c.pod(w)
+		if o == nil || o.Annotations[dialect.Tunnel] == "" && o.Annotations[inject.Injected] == "" {
+			continue
 		}
-		c.meshed[namespace][name] = true
-		return
-	}
-	if delete(c.meshed[namespace], name); len(c.meshed[namespace]) == 0 {
-		delete(c.meshed, namespace)
+		if c.meshed[o.Namespace] += n; c.meshed[o.Namespace] == 0 {
+			delete(c.meshed, o.Namespace)
+		}
 	}
 }
 

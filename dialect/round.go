@@ -46,9 +46,6 @@ func (r *round) delete(k Key) {
 	if ref := s.ref(e); e.kind == nil && s.strange[ref] == k {
 		delete(s.strange, ref)
 	}
-	for _, d := range listed(k) {
-		delete(s.byKind[d], e)
-	}
 	r.show(e, nil)
 }
 

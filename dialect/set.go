@@ -2,6 +2,7 @@ package dialect
 
 import (
 	"cmp"
+	"iter"
 	"maps"
 	"slices"
 	"time"
@@ -19,11 +20,10 @@ type Set struct {
 	kinds   []Kind
 	fields  map[*Kind]*field
 	entries entries
-	strange map[decision.Ref]Key               // objects whose kind nobody knows
-	byKind  map[dependency]map[*entry]struct{} // by kind and namespace; all of a kind are in entries
-	lists   map[dependency][]*Object           // answers of List, until an object of the kind changes
-	indexed map[*Lookup]map[string][]*Object   // answers of Find, as long
-	asked   map[dependency]*askers             // who asked for what
+	strange map[decision.Ref]Key             // objects whose kind nobody knows
+	lists   map[dependency][]*Object         // answers of List, until an object of the kind changes
+	indexed map[*Lookup]map[string][]*Object // answers of Find, as long
+	asked   map[dependency]*askers           // who asked for what
 	reports map[string][]Located
 	stirred map[Key]bool        // objects whose status may have changed
 	open    map[Key]bool        // objects of which Unguarded says something
@@ -132,36 +132,57 @@ func (s *Set) Count(l mesh.Level) int {
 	return n
 }
 
-// entries are found by what they are of: all of a kind in one map.
-type entries map[sort]map[name]*entry
+// entries are found by what they are of: by kind, namespace and name. Where namespaces have a map each, 100,000 keys are names alone, and all
+// of a kind in a namespace are together.
+type entries map[sort]map[string]map[string]*entry
 
 type sort struct{ group, kind string }
 
-type name struct{ namespace, name string }
-
-func (m entries) get(k Key) *entry { return m[sort{k.Group, k.Kind}][name{k.Namespace, k.Name}] }
+func (m entries) get(k Key) *entry { return m[sort{k.Group, k.Kind}][k.Namespace][k.Name] }
 
 func (m entries) set(k Key, e *entry) {
 	of := m[sort{k.Group, k.Kind}]
 	if of == nil {
-		of = map[name]*entry{}
+		of = map[string]map[string]*entry{}
 		m[sort{k.Group, k.Kind}] = of
 	}
-	of[name{k.Namespace, k.Name}] = e
+	if of[k.Namespace] == nil {
+		of[k.Namespace] = map[string]*entry{}
+	}
+	of[k.Namespace][k.Name] = e
 }
 
 func (m entries) delete(k Key) {
 	of := m[sort{k.Group, k.Kind}]
-	if delete(of, name{k.Namespace, k.Name}); len(of) == 0 {
+	if delete(of[k.Namespace], k.Name); len(of[k.Namespace]) == 0 {
+		delete(of, k.Namespace)
+	}
+	if len(of) == 0 {
 		delete(m, sort{k.Group, k.Kind})
 	}
 }
 
 func (m entries) all(yield func(*entry) bool) {
-	for _, of := range m {
-		for _, e := range of {
+	for of := range m {
+		for e := range m.of(of, "") {
 			if !yield(e) {
 				return
+			}
+		}
+	}
+}
+
+// of yields those of a kind in a namespace; empty: everywhere.
+func (m entries) of(k sort, namespace string) iter.Seq[*entry] {
+	if namespace != "" {
+		return maps.Values(m[k][namespace])
+	}
+	return func(yield func(*entry) bool) {
+		for _, in := range m[k] {
+			for _, e := range in {
+				if !yield(e) {
+					return
+				}
 			}
 		}
 	}
@@ -182,7 +203,7 @@ type askers struct {
 // NewSet returns an empty set of objects of these kinds, which stay as they are from now on.
 func NewSet(kinds []Kind) *Set {
 	s := &Set{kinds: kinds, fields: map[*Kind]*field{}, entries: entries{}, strange: map[decision.Ref]Key{},
-		byKind: map[dependency]map[*entry]struct{}{}, lists: map[dependency][]*Object{}, indexed: map[*Lookup]map[string][]*Object{}, asked: map[dependency]*askers{},
+		lists: map[dependency][]*Object{}, indexed: map[*Lookup]map[string][]*Object{}, asked: map[dependency]*askers{},
 		reports: map[string][]Located{}, stirred: map[Key]bool{}, open: map[Key]bool{}}
 	for i := range kinds {
 		s.fields[&kinds[i]] = fieldsOf(&kinds[i])

@@ -2,8 +2,6 @@ package dialect
 
 import (
 	"cmp"
-	"iter"
-	"maps"
 	"slices"
 
 	"github.com/weft-mesh/weft/decision"
@@ -31,7 +29,7 @@ func (v view) List(group, kind, namespace string) []*Object {
 		return list
 	}
 	var list []*Object
-	for e := range v.set.of(d) {
+	for e := range v.set.entries.of(sort{group, kind}, namespace) {
 		if e.shown != nil {
 			list = append(list, e.shown)
 		}
@@ -79,14 +77,6 @@ func (s *Set) forgetAsked(e *entry) {
 	e.asked = e.asked[:0]
 }
 
-// of yields the entries of a list's kind and namespace, in no order.
-func (s *Set) of(d dependency) iter.Seq[*entry] {
-	if d.Namespace == "" {
-		return maps.Values(s.entries[sort{d.Group, d.Kind}])
-	}
-	return maps.Keys(s.byKind[d])
-}
-
 // listed is the lists that an object of a key is in.
 func listed(k Key) []dependency {
 	all := dependency{Key{Group: k.Group, Kind: k.Kind}, true}
@@ -103,15 +93,6 @@ func (s *Set) index(e *entry, o *Object) {
 	s.entries.set(e.key(), e)
 	if e.kind == nil {
 		s.strange[s.ref(e)] = e.key()
-	}
-	for _, d := range listed(e.key()) {
-		if d.Namespace == "" {
-			continue // see of
-		}
-		if s.byKind[d] == nil {
-			s.byKind[d] = map[*entry]struct{}{}
-		}
-		s.byKind[d][e] = struct{}{}
 	}
 }
 

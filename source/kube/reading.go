@@ -26,7 +26,7 @@ type reading struct {
 	at    resource
 	only  *name // the only object that is read, of those that are sought; nil: all
 	stop  func()
-	known map[name]*dialect.Object
+	known objects
 
 	listed  bool             // once at least
 	missing bool             // the API server said last that there is no such resource
@@ -45,7 +45,7 @@ func nameOf(o *dialect.Object) name { return name{o.Namespace, o.Name} }
 
 // newReading takes over what an earlier one knew.
 func newReading(w wanted, at resource, before *reading) *reading {
-	now := &reading{wanted: w, at: at, known: map[name]*dialect.Object{}, trouble: map[string]error{}}
+	now := &reading{wanted: w, at: at, known: objects{}, trouble: map[string]error{}}
 	if before != nil {
 		now.known, now.listed = before.known, before.listed
 	}

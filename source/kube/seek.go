@@ -48,7 +48,7 @@ func (r *run) seek(ctx context.Context) {
 	due, count := map[dialect.Key]bool{}, map[dialect.Key]int{}
 	for _, k := range slices.SortedFunc(slices.Values(r.sought()), dialect.Key.Compare) {
 		all, of := r.readings[schema.GroupKind{Group: k.Group, Kind: k.Kind}], dialect.Key{Group: k.Group, Kind: k.Kind, Namespace: k.Namespace}
-		if all == nil || all.choice.Sought == "" || all.known[name{k.Namespace, k.Name}] != nil || !possible(k) {
+		if all == nil || all.choice.Sought == "" || all.known.get(name{k.Namespace, k.Name}) != nil || !possible(k) {
 			continue
 		}
 		if count[of]++; count[of] > mostSought {
@@ -98,8 +98,11 @@ func (r *reading) key(n name) dialect.Key {
 // other is an object that another reading knows by the same name; nil: none does.
 func (r *run) other(than *reading, n name) *dialect.Object {
 	for _, now := range []*reading{r.readings[than.of()], r.single[than.key(n)]} {
-		if now != nil && now != than && now.known[n] != nil {
-			return now.known[n]
+		if now == nil || now == than {
+			continue
+		}
+		if o := now.known.get(n); o != nil {
+			return o
 		}
 	}
 	return nil

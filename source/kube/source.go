@@ -3,7 +3,6 @@ package kube
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -144,7 +143,7 @@ func (r *run) start(ctx context.Context, now *reading) {
 }
 
 func (r *run) forget(gone *reading) {
-	for n := range gone.known {
+	for n := range gone.known.names() {
 		r.gone(gone, n)
 	}
 }
@@ -203,7 +202,7 @@ func (r *run) replace(now *reading, all []*dialect.Object) {
 		there[nameOf(o)] = true
 		r.put(now, o)
 	}
-	for n := range now.known {
+	for n := range now.known.names() {
 		if !there[n] {
 			r.gone(now, n)
 		}
@@ -212,22 +211,21 @@ func (r *run) replace(now *reading, all []*dialect.Object) {
 
 // put keeps the newest version of an object, which is the one that who reads this source keeps too.
 func (r *run) put(now *reading, o *dialect.Object) {
-	n := nameOf(o)
-	if old := now.known[n]; old != nil && old.Same(o) {
+	if old := now.known.get(nameOf(o)); old != nil && old.Same(o) {
 		return
 	}
-	now.known[n] = o
+	now.known.put(o)
 	if r.told {
 		r.event.Put = append(r.event.Put, o)
 	}
 }
 
 func (r *run) gone(now *reading, n name) {
-	o := now.known[n]
+	o := now.known.get(n)
 	if o == nil {
 		return
 	}
-	delete(now.known, n)
+	now.known.delete(n)
 	switch other := r.other(now, n); {
 	case !r.told:
 	case other != nil: // it was made anew, and is among others now
@@ -278,12 +276,12 @@ func (r *run) first() {
 			if now == nil || w.kind.Cluster != cluster {
 				continue
 			}
-			for _, n := range slices.SortedFunc(maps.Keys(now.known), name.compare) { // neighbours have much in common, which who reads them keeps once
+			for _, n := range slices.SortedFunc(now.known.names(), name.compare) { // neighbours have much in common, which who reads them keeps once
 				if len(r.event.Put) == piece {
 					r.emit(r.event)
 					r.event = source.Event{}
 				}
-				r.event.Put = append(r.event.Put, now.known[n])
+				r.event.Put = append(r.event.Put, now.known.get(n))
 			}
 		}
 	}
