@@ -20,10 +20,10 @@ import (
 	"time"
 
 	"github.com/weft-mesh/weft/control"
-	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/identity/ca"
 	"github.com/weft-mesh/weft/inject"
 	"github.com/weft-mesh/weft/install"
+	"github.com/weft-mesh/weft/internal/meshtest"
 	"github.com/weft-mesh/weft/source"
 	"github.com/weft-mesh/weft/stream"
 	"github.com/weft-mesh/weft/stream/server"
@@ -67,7 +67,7 @@ func start(t *testing.T, sources ...source.Source) *replica {
 		t.Fatal(err)
 	}
 	r := &replica{flags: f, log: slog.New(slog.DiscardHandler)}
-	cl := &control.Cluster{CA: ca.Dir(filepath.Join(t.TempDir(), "ca")), Brought: func() (*ca.Root, error) { return nil, nil }, Ask: r.ask, Good: empty{},
+	cl := &control.Cluster{CA: ca.Dir(filepath.Join(t.TempDir(), "ca")), Brought: func() (*ca.Root, error) { return nil, nil }, Ask: r.ask, Good: meshtest.Empty{},
 		Expired:   func() (time.Time, error) { return time.Time{}, nil },
 		Namespace: "weft-system", Account: "weft-control",
 		Attest: func(_ context.Context, token string) (control.Proof, error) {
@@ -85,13 +85,6 @@ func start(t *testing.T, sources ...source.Source) *replica {
 	goes(t, func(ctx context.Context) error { return r.control.Run(ctx) })
 	return r
 }
-
-// empty has no piece.
-type empty struct{}
-
-func (empty) Load(context.Context, string) ([]byte, error) { return nil, nil }
-func (empty) Save(context.Context, string, []byte) error   { return nil }
-func (empty) Ref(name string) decision.Ref                 { return decision.Ref{Name: name} }
 
 // goes runs f until the test ends.
 func goes(t *testing.T, f func(context.Context) error) {

@@ -20,9 +20,9 @@ import (
 	"time"
 
 	"github.com/weft-mesh/weft/control"
-	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/dialect/all"
 	"github.com/weft-mesh/weft/identity/ca"
+	"github.com/weft-mesh/weft/internal/meshtest"
 	"github.com/weft-mesh/weft/internal/proctest"
 	"github.com/weft-mesh/weft/internal/sys"
 	"github.com/weft-mesh/weft/node/podnet"
@@ -143,7 +143,7 @@ func controls(t *testing.T) (socket string, o objects, c *control.Control) {
 			}
 			return p, err
 		},
-		CA: ca.Dir(filepath.Join(t.TempDir(), "ca")), Brought: func() (*ca.Root, error) { return nil, nil }, Expired: func() (time.Time, error) { return time.Time{}, nil }, Good: empty{},
+		CA: ca.Dir(filepath.Join(t.TempDir(), "ca")), Brought: func() (*ca.Root, error) { return nil, nil }, Expired: func() (time.Time, error) { return time.Time{}, nil }, Good: meshtest.Empty{},
 		Ask: func(context.Context, netip.Addr, *stream.StandingRequest) ([]string, error) {
 			return nil, errors.New("there is no other")
 		},
@@ -325,13 +325,6 @@ func (p *place) ready(from *place, ip string) {
 	}
 	p.t.Fatalf("the proxy at %s is not ready: %s", ip, got)
 }
-
-// empty has no piece of what was good before.
-type empty struct{}
-
-func (empty) Load(context.Context, string) ([]byte, error) { return nil, nil }
-func (empty) Save(context.Context, string, []byte) error   { return nil }
-func (empty) Ref(name string) decision.Ref                 { return decision.Ref{Name: name} }
 
 // TestSidecar is a cluster of network namespaces with real proxies in its pods: what their applications say passes them, whether they
 // want it or not.
