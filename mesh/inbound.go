@@ -43,7 +43,7 @@ func (s *Snapshot) engines(w *Workload, out bool) (engines []authz.Engine) {
 			continue
 		}
 		if a.Exclusive {
-			at := slot{dialect: a.Ref.Dialect}
+			at := slot{dialect: a.engine()}
 			if len(ports) > 0 {
 				at.ports = ports[0]
 			}
@@ -53,11 +53,11 @@ func (s *Snapshot) engines(w *Workload, out bool) (engines []authz.Engine) {
 			taken[at] = true
 		}
 		i := slices.IndexFunc(engines, func(e authz.Engine) bool {
-			return e.Dialect == a.Ref.Dialect && slices.Equal(e.Ports, ports)
+			return e.Dialect == a.engine() && slices.Equal(e.Ports, ports)
 		})
 		if i < 0 {
 			i = len(engines)
-			engines = append(engines, authz.Engine{Dialect: a.Ref.Dialect, Ports: ports})
+			engines = append(engines, authz.Engine{Dialect: a.engine(), Ports: ports})
 		}
 		engines[i] = join(engines[i], a, w, datagrams)
 	}
@@ -86,6 +86,8 @@ func portRange(named []WorkloadPort, port string) ([]match.Range, bool) {
 	}
 	return nil, false
 }
+
+func (a *Authorization) engine() decision.Dialect { return cmp.Or(a.Engine, a.Ref.Dialect) }
 
 // selects says whether the authorization is one of w's.
 func (a *Authorization) selects(w *Workload) bool {

@@ -246,8 +246,9 @@ type Subset struct {
 type Authorization struct {
 	Ref           decision.Ref
 	Created       time.Time
-	Out           bool     // it judges calls out of the workloads, not into them
-	Namespaces    []string // none: all
+	Engine        decision.Dialect // whose engine it is a part of, if not that of its own dialect
+	Out           bool             // it judges calls out of the workloads, not into them
+	Namespaces    []string         // none: all
 	NotNamespaces []string
 	Accounts      []string // service accounts, of whatever namespace; none: all
 	NotAccounts   []string

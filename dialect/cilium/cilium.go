@@ -1,4 +1,4 @@
-// Package cilium reads Cilium's objects: cilium.io.
+// Package cilium reads Cilium's objects, of cilium.io, and Kubernetes' NetworkPolicy, which Cilium makes the same rules of.
 //
 // A network policy is judged at proxies here: calls over TCP, with their HTTP heads, by the port of the workload where they
 // arrive. What Cilium's agent refuses is an error, and the object is not in force. Of what weft cannot judge it takes the stricter

@@ -14,12 +14,13 @@ const (
 	patches   = "weft's proxy is not Envoy, and takes no configuration of Envoy"
 )
 
-// Kinds returns Cilium's kinds, for a mesh whose identities are of trustDomain.
+// Kinds returns Cilium's kinds, and Kubernetes' NetworkPolicy, for a mesh whose identities are of trustDomain.
 func Kinds(trustDomain string) []dialect.Kind {
 	return []dialect.Kind{
 		valid(dialect.Guard(networkPolicy("CiliumNetworkPolicy", trustDomain))),
 		dialect.Guard(dialect.Cluster(networkPolicy("CiliumClusterwideNetworkPolicy", trustDomain))),
 		dialect.Guard(cidrGroupKind()),
+		dialect.Guard(kubernetesPolicy(trustDomain)),
 
 		dialect.Cluster(later("CiliumEgressGatewayPolicy", "calls leave the mesh by no gateway", "v2")),
 		later("CiliumLocalRedirectPolicy", "calls are not turned to pods of the same node", "v2"),

@@ -451,7 +451,6 @@ func TestOthers(t *testing.T) {
 		"apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\nspec: {replicas: 1, template: {spec: {containers: [{name: c, image: i}]}}}": "info : has no part in the mesh: it starts processes; on one machine, start them with weft run",
 		"apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\nspec: {replcias: 1}":                                                        "info : has no part in the mesh\nwarning spec.replcias: unknown field",
 		"apiVersion: v1\nkind: Endpoints\nmetadata: {name: a}\nsubsets: []":                                                                      "warning : not supported yet: it is deprecated",
-		"apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: a}\nspec: {podSelector: {}}":                                    "warning : not supported yet: packets are not filtered yet",
 		"apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: \"system:node\"}\nrules: []":                              "info : has no part in the mesh",
 		"apiVersion: autoscaling/v1\nkind: HorizontalPodAutoscaler\nmetadata: {name: a}\nspec: {targetCPUUtilizationPercentage: 5}":              "info : has no part in the mesh",
 		"apiVersion: apps/v1beta1\nkind: Deployment\nmetadata: {name: a}":                                                                        "error apiVersion: version v1beta1 of Deployment is not known",

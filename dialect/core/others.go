@@ -7,7 +7,6 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
-	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
@@ -30,8 +29,6 @@ const (
 func others() []dialect.Kind {
 	kinds := []dialect.Kind{
 		notYet[corev1.Endpoints]("", "Endpoints", "it is deprecated; write an EndpointSlice for the service"),
-		notYet[networkingv1.NetworkPolicy]("networking.k8s.io", "NetworkPolicy", "packets are not filtered yet; a CiliumNetworkPolicy or"+
-			" an AuthorizationPolicy restricts calls"),
 		noPart[appsv1.Deployment]("apps", "Deployment", runs),
 		noPart[appsv1.StatefulSet]("apps", "StatefulSet", runs),
 		noPart[appsv1.DaemonSet]("apps", "DaemonSet", runs),
