@@ -90,17 +90,20 @@ func (s *session) store(name, text string) error {
 
 // do runs a command until it prints what it should.
 func (s *session) do(ctx context.Context, c Command) error {
-	deadline, got := time.Now().Add(patience), ""
-	for {
+	deadline := time.Now().Add(patience)
+	for first := ""; ; time.Sleep(pause) {
 		cmd := s.command(ctx, c.Text)
 		b, _ := cmd.CombinedOutput() // a command may be shown to fail; what it prints says so
-		if got = s.shown(string(b)); Matches(c.Want, got, false) {
+		got := s.shown(string(b))
+		if Matches(c.Want, got, false) {
 			return nil
 		}
-		if time.Now().After(deadline) || ctx.Err() != nil {
-			return fmt.Errorf("line %d: $ %s\nprints:\n%s\nand not:\n%s", c.Line, c.Text, got, c.Want)
+		if first == "" {
+			first = got
 		}
-		time.Sleep(pause)
+		if time.Now().After(deadline) || ctx.Err() != nil {
+			return fmt.Errorf("line %d: $ %s\nprints:\n%s\nafter it printed at first:\n%s\nand not:\n%s", c.Line, c.Text, got, first, c.Want)
+		}
 	}
 }
 
