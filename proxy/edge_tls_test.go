@@ -273,6 +273,67 @@ func TestTunnelBecomesTLS(t *testing.T) {
 	}
 }
 
+// TestBrokenAnswerByTLS: what breaks off on its way does not end as if it were whole, for a caller who knows the end of an answer by that of the
+// connection alone.
+func TestBrokenAnswerByTLS(t *testing.T) {
+	w := newWorld(t)
+	broken := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "a part")
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	}))
+	defer broken.Close()
+	backend := w.start("backend-1", map[uint16]string{80: strings.TrimPrefix(broken.URL, "http://")}, nil)
+	w.serve("backend", "240.0.0.1", 80, traffic.HTTP1, backend.endpoint(80))
+	e := w.edge(&config.Gateway{Ref: ref("Gateway", "edge"), Listeners: []config.Listener{ends(443, "a.example", mesh.EntryHTTPS, host("backend"), shown(t, "a", "a.example"))}})
+	c, err := handshake((<-e.open).Addr(), "a.example", "http/1.1")
+	must(t, err)
+	defer c.Close()
+	must(t, c.SetDeadline(time.Now().Add(bound)))
+	_, err = io.WriteString(c, "GET / HTTP/1.0\r\nhost: a.example\r\n\r\n")
+	must(t, err)
+	if b, err := io.ReadAll(c); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("%v: %q", err, b)
+	}
+}
+
+// TestCallerByTLSLeaves: a call whose caller has left is over, however he has.
+func TestCallerByTLSLeaves(t *testing.T) {
+	w := newWorld(t)
+	asked, over, end := make(chan bool), make(chan bool), make(chan bool)
+	waits := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		asked <- true
+		select {
+		case <-r.Context().Done():
+			over <- true
+		case <-end:
+		}
+	}))
+	defer waits.Close()
+	defer close(end)
+	backend := w.start("backend-1", map[uint16]string{80: strings.TrimPrefix(waits.URL, "http://")}, nil)
+	w.serve("backend", "240.0.0.1", 80, traffic.HTTP1, backend.endpoint(80))
+	e := w.edge(&config.Gateway{Ref: ref("Gateway", "edge"), Listeners: []config.Listener{ends(443, "a.example", mesh.EntryHTTPS, host("backend"), shown(t, "a", "a.example"))}})
+	at := (<-e.open).Addr()
+	for name, leaves := range map[string]func(*tls.Conn){
+		"in good order":  func(c *tls.Conn) { c.Close() },
+		"without a word": func(c *tls.Conn) { c.NetConn().Close() },
+		"by a reset":     func(c *tls.Conn) { must(t, c.NetConn().(*net.TCPConn).SetLinger(0)); c.NetConn().Close() },
+	} {
+		c, err := handshake(at, "a.example", "http/1.1")
+		must(t, err)
+		_, err = io.WriteString(c, "GET / HTTP/1.1\r\nhost: a.example\r\n\r\n")
+		must(t, err)
+		<-asked
+		leaves(c)
+		select {
+		case <-over:
+		case <-time.After(bound):
+			t.Fatalf("%s: the call goes on", name)
+		}
+	}
+}
+
 // secured is a server that ends TLS with a certificate, and tells what it was asked by.
 func secured(t *testing.T, cert *tls.Certificate) traffic.Endpoint {
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

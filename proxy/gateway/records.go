@@ -49,6 +49,9 @@ type records struct {
 
 const mostBarren = 512
 
+// NetConn is the connection below.
+func (r *records) NetConn() net.Conn { return r.Conn }
+
 func (r *records) partial() bool { return r.have > 0 || r.barren > mostBarren }
 
 // Read bounds the time that is spent in here. What the caller's next bytes wait for elsewhere, a slow callee say, does not count.

@@ -408,16 +408,13 @@ func closeWrite(nc net.Conn) {
 // lingerer is a TCP connection.
 type lingerer interface{ SetLinger(sec int) error }
 
-// reset closes the connection so that the caller cannot take what it got for the whole.
+// reset closes the connection so that the caller cannot take what it got for the whole: TLS too ends without its close_notify.
 func (c *Conn) reset() {
-	nc := c.nc
-	if t, ok := nc.(interface{ NetConn() net.Conn }); ok {
-		nc = t.NetConn()
-	}
+	nc := below(c.nc)
 	if t, ok := nc.(lingerer); ok {
 		t.SetLinger(0)
 	}
-	c.nc.Close()
+	nc.Close()
 }
 
 // linger lets a caller that still sends read the response: closing at once would reset the connection, and the reset may

@@ -25,5 +25,8 @@ func (c *readConn) Read(b []byte) (int, error) {
 	return c.Conn.Read(b)
 }
 
+// NetConn is the connection below.
+func (c *readConn) NetConn() net.Conn { return c.Conn }
+
 // CloseWrite half-closes.
 func (c *readConn) CloseWrite() error { return CloseWrite(c.Conn) }

@@ -138,8 +138,15 @@ func (r *raw) End(*traffic.Call, time.Time, time.Time) { r.Close(traffic.ErrCanc
 
 var past = time.Unix(1, 0)
 
-// Reset closes a connection so that the other side cannot take what it got for the whole.
+// Reset closes a connection so that the other side cannot take what it got for the whole: TLS too ends without its close_notify.
 func Reset(c net.Conn) {
+	for {
+		on, ok := c.(interface{ NetConn() net.Conn })
+		if !ok {
+			break
+		}
+		c = on.NetConn()
+	}
 	if t, ok := c.(interface{ SetLinger(sec int) error }); ok {
 		_ = t.SetLinger(0)
 	}
