@@ -42,7 +42,7 @@ const caSuffix = "-cacert"
 // secret or a separate secret named <secret>-cacert", of which the separate one goes first.
 func (r *reader) readCallers(s *server, names []string) {
 	roots, err := r.callersRoots(s, names)
-	if err != nil {
+	if err != nil && s.open() {
 		s.shut = flaw{"there is no authority to vouch for callers, " + err.Error() + ": the server is not opened",
 			"have tls.caCertCredentialName name a Secret, of the Gateway's namespace, with the authorities' certificates in ca.crt, in PEM"}
 	}

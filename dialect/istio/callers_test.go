@@ -100,3 +100,29 @@ func TestCallersWithCertificates(t *testing.T) {
 		})
 	}
 }
+
+// TestCallersAreSoughtAtOnce: all Secrets that a server may need are asked for before any of them is there. A source that reads those alone that are
+// named would tell of the authorities only after it has said that all has been read, and until then others would vouch for callers, or none.
+func TestCallersAreSoughtAtOnce(t *testing.T) {
+	for tls, want := range map[string][]string{
+		"mode: SIMPLE, credentialName: edge":                                        {"edge"},
+		"mode: MUTUAL, credentialName: edge":                                        {"edge", "edge-cacert"},
+		"mode: OPTIONAL_MUTUAL, credentialNames: [edge, other]":                     {"edge", "edge-cacert", "other"},
+		"mode: MUTUAL, credentialName: edge, caCertCredentialName: ca":              {"ca", "edge"},
+		"mode: MUTUAL, caCertCredentialName: ca":                                    nil,
+		"mode: MUTUAL, credentialName: edge, caCertCredentialName: elsewhere/edge2": {"edge"},
+	} {
+		s := dialect.NewSet(kinds)
+		s.Seek("", "Secret")
+		s.Apply(dialecttest.Objects(t, kinds, "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: edge, namespace: shop}\nspec: {selector: {istio: x}, servers: "+
+			"[{port: {number: 443, name: https, protocol: HTTPS}, hosts: [a.example], tls: {"+tls+"}}]}\n"), nil)
+		keys, _ := s.Sought()
+		var got []string
+		for _, k := range keys {
+			got = append(got, k.Name)
+		}
+		if slices.Sort(got); !slices.Equal(got, want) {
+			t.Errorf("%s: %v, want %v", tls, got, want)
+		}
+	}
+}

@@ -247,8 +247,8 @@ func (r *reader) readCertificates(s *server) {
 	if len(s.certs) == 0 {
 		s.shut = flaw{"there is no certificate to end TLS with: the server is not opened", "name a Secret in tls.credentialName"}
 	}
-	if s.callers != nil && s.open() {
-		r.readCallers(s, names)
+	if s.callers != nil && len(names) > 0 {
+		r.readCallers(s, names) // though there is no certificate: a source that reads what is named has to hear of all that is at once
 	}
 }
 
