@@ -91,6 +91,7 @@ var Unheeded = whyNot{
 	"the node's settings for connections stay as they are":                       "config.linkerd.io/close-wait-timeout",
 	"the proxy takes no environment of others":                                   "config.linkerd.io/proxy-additional-env",
 	"timeout.linkerd.io/request bounds the whole call":                           "timeout.linkerd.io/response timeout.linkerd.io/idle",
+	"balancer.linkerd.io/failure-accrual leaves out endpoints that fail":         "balancer.alpha.linkerd.io/penalize-failures",
 }.byKey()
 
 // instead says what to write in the place of some of them.

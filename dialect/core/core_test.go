@@ -110,7 +110,7 @@ func TestServiceForms(t *testing.T) {
 		{"misspelled", head + "{slector: {app: a}, ports: [{port: 80, taregtPort: 81}]}",
 			"warning spec.ports[0].taregtPort: unknown field\nwarning spec.slector: unknown field", nil},
 		{"annotations that nobody reads", "apiVersion: v1\nkind: Service\nmetadata: {name: s, annotations: {balancer.linkerd.io/failure-acrual: consecutive, balancer.alpha.linkerd.io/penalize-failures: \"true\", prometheus.io/scrape: \"true\"}}\nspec: {ports: [{port: 80}]}",
-			"warning metadata.annotations[\"balancer.alpha.linkerd.io/penalize-failures\"]: not supported yet\nwarning metadata.annotations[\"balancer.linkerd.io/failure-acrual\"]: not supported yet", nil},
+			"warning metadata.annotations[\"balancer.alpha.linkerd.io/penalize-failures\"]: the annotation has no effect: balancer.linkerd.io/failure-accrual leaves out\nwarning metadata.annotations[\"balancer.linkerd.io/failure-acrual\"]: not supported yet", nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			parts, found := lower(t, c.yaml)
