@@ -72,6 +72,9 @@ func lowerService(o *dialect.Object, v dialect.View) (mesh.Part, []mesh.Finding)
 // called reads what annotations of Linkerd's say of all calls to a service: of requests where no route says it (convert_outbound_route in
 // policy-controller/grpc/src/outbound), and of endpoints where no DestinationRule does.
 func (r *reader) called(s *mesh.Service, part *mesh.Part) {
+	if len(r.Object.Annotations) == 0 { // as most have none
+		return
+	}
 	if c := r.Calls(true, true, r.Warn); c != (dialect.Calls{}) {
 		rule := mesh.Rule{Rule: route.Rule{Ref: r.Ref}, Timeout: c.Timeout, Attempt: c.Attempt, Retry: c.Retry}
 		part.Profiles = []mesh.Profile{{Ref: r.Ref, Created: s.Created, Host: s.Host, Layer: mesh.LayerAnnotation, Rules: []mesh.Rule{rule}}}
