@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/weft-mesh/weft/decision"
@@ -38,7 +37,7 @@ type made struct {
 	applied
 	namespace, name string // of its objects
 	owners          []mesh.Owner
-	apart, joined   []string // see gateway.Apart
+	found           gateway.Found
 }
 
 // Do applies the objects of gateways that have changed, and takes away those of gateways that are weft's no more. The API server takes
@@ -49,12 +48,12 @@ func (x *Gateways) Do(ctx context.Context, now *mesh.Snapshot) error {
 	}
 	var errs []error
 	due := x.due(now)
-	services := beside(due, now)
+	services := gateway.Beside(due, now.Services.All())
 	for _, key := range slices.Sorted(maps.Keys(due)) {
 		g := due[key]
 		m := made{namespace: g.Namespace, name: g.Account, owners: g.Made.Owners}
-		m.apart, m.joined = gateway.Apart(g, services[g.Namespace])
-		list, err := gateway.Objects(g, x.Options, m.apart...)
+		m.found.Joined, m.found.By = gateway.Joins(g, services[g.Namespace])
+		list, err := gateway.Objects(g, x.Options)
 		if err == nil {
 			err = x.keep(ctx, key, m, list)
 		}
@@ -62,7 +61,7 @@ func (x *Gateways) Do(ctx context.Context, now *mesh.Snapshot) error {
 	}
 	for key, owners := range x.noted {
 		if due[key] == nil {
-			errs = append(errs, x.note(key, made{owners: owners}, nil))
+			errs = append(errs, x.note(key, &made{owners: owners}))
 		}
 	}
 	for key, m := range x.made {
@@ -87,28 +86,9 @@ func (x *Gateways) due(now *mesh.Snapshot) map[string]*mesh.Gateway {
 	return out
 }
 
-// beside are the services that select pods, by namespace, of the namespaces of gateways that ask for labels.
-func beside(due map[string]*mesh.Gateway, now *mesh.Snapshot) map[string][]*mesh.Service {
-	out := map[string][]*mesh.Service{}
-	for _, g := range due {
-		if len(g.Made.Labels) > 0 {
-			out[g.Namespace] = nil
-		}
-	}
-	if len(out) == 0 {
-		return out
-	}
-	for _, s := range now.Services.All() {
-		if list, ok := out[s.Namespace]; ok && s.Selector != nil {
-			out[s.Namespace] = append(list, s)
-		}
-	}
-	return out
-}
-
 // keep makes a gateway's objects be those of a list.
 func (x *Gateways) keep(ctx context.Context, key string, m made, list []map[string]any) error {
-	text, err := json.Marshal([]any{list, m.joined})
+	text, err := json.Marshal([]any{list, m.found.Joined})
 	if err != nil {
 		return err
 	}
@@ -116,16 +96,17 @@ func (x *Gateways) keep(ctx context.Context, key string, m made, list []map[stri
 	if was, ok := x.made[key]; ok && was.holds(text, m.at) {
 		return nil
 	}
-	taken, err := x.claim(ctx, &m, list)
-	if err == nil {
-		err = x.note(key, m, taken)
+	if err = x.claim(ctx, &m, list); err == nil {
+		err = x.note(key, &m)
 	}
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case len(taken) > 0:
-		delete(x.made, key)
-		return fmt.Errorf("the proxies of the gateway %s cannot run: %s", key, takenText(taken))
+	}
+	if why := m.found.Refuses(); why != "" {
+		if len(m.found.Taken) > 0 { // else what was made before goes on, and goes with the gateway
+			delete(x.made, key)
+		}
+		return fmt.Errorf("the proxies of the gateway %s cannot run: %s", key, why)
 	}
 	for _, o := range list {
 		if err := x.Apply(ctx, o); err != nil {
@@ -142,82 +123,44 @@ func (x *Gateways) keep(ctx context.Context, key string, m made, list []map[stri
 	return x.remove(ctx, m, rest)
 }
 
-// claim says which objects of a list are there and somebody else's. The others that are there get their UIDs, so that nothing else of the
-// same name is changed if they are deleted meanwhile.
-func (x *Gateways) claim(ctx context.Context, m *made, list []map[string]any) (taken []string, err error) {
+// claim looks at what is there of a list. Objects that are the gateway's get their UIDs, so that nothing else of the same name is changed if they
+// are deleted meanwhile.
+func (x *Gateways) claim(ctx context.Context, m *made, list []map[string]any) error {
 	for _, o := range list {
 		k := m.key(gateway.KindOf(o))
 		there, err := x.Get(ctx, k)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		switch uid := m.uid(there); {
-		case there == nil:
-		case uid == "":
-			taken = append(taken, k.Kind+" "+k.Namespace+"/"+k.Name)
-		default:
+		if there == nil {
+			continue
+		}
+		if uid := m.found.Look(there, o, k.Kind+" "+k.Namespace+"/"+k.Name, m.owners); uid != "" {
 			meta, _ := o["metadata"].(map[string]any)
 			meta["uid"] = uid
 		}
 	}
-	return taken, nil
+	return nil
 }
 
 func (m *made) key(k gateway.Kind) dialect.Key {
 	return dialect.Key{Group: k.Group, Kind: k.Kind, Namespace: m.namespace, Name: m.name}
 }
 
-// uid is that of an object that is the gateway's; empty: it is somebody else's.
-func (m *made) uid(o map[string]any) string {
-	meta, _ := o["metadata"].(map[string]any)
-	labels, _ := meta["labels"].(map[string]any)
-	owners, _ := meta["ownerReferences"].([]any)
-	if labels[gateway.ManagedLabel] != gateway.Manager || !slices.ContainsFunc(owners, func(r any) bool {
-		ref, _ := r.(map[string]any)
-		return slices.ContainsFunc(m.owners, func(o mesh.Owner) bool { return o.UID != "" && ref["uid"] == o.UID })
-	}) {
-		return ""
-	}
-	uid, _ := meta["uid"].(string)
-	return uid
-}
-
-// note tells the gateway's objects which names are taken, and which labels its pods do not have.
-func (x *Gateways) note(key string, m made, taken []string) error {
-	some := len(taken)+len(m.apart) > 0
-	if !some && x.noted[key] == nil {
-		return nil
-	}
+// note tells the gateway's objects what was found.
+func (x *Gateways) note(key string, m *made) error {
 	var errs []error
+	some := false
 	for _, o := range m.owners {
-		var found []mesh.Finding
-		if len(taken) > 0 {
-			found = append(found, mesh.Finding{Ref: o.Ref, Field: mesh.FieldTaken, Level: mesh.Warning, Text: "no proxy of it is deployed: " + takenText(taken),
-				Remedy: "give the gateway another name, or delete that"})
+		found := m.found.Tells(o.Ref)
+		if some = some || len(found) > 0; some || x.noted[key] != nil {
+			errs = append(errs, x.Note(o.Ref, found))
 		}
-		if len(m.apart) > 0 {
-			found = append(found, mesh.Finding{Ref: o.Ref, Field: labelsField(o.Ref), Level: mesh.Warning, Text: fmt.Sprintf(
-				"its pods do not have the label %s: a Service that is not the gateway's, %s, would lead to them", strings.Join(m.apart, ", "), strings.Join(m.joined, ", ")),
-				Remedy: "use another label, or have that Service select by others"})
-		}
-		errs = append(errs, x.Note(o.Ref, found))
 	}
 	if x.noted[key] = m.owners; !some {
 		delete(x.noted, key)
 	}
 	return errors.Join(errs...)
-}
-
-// labelsField is the field by which a gateway's object asks for labels.
-func labelsField(r decision.Ref) string {
-	if r.Dialect == decision.Istio {
-		return "spec.selector"
-	}
-	return "spec.infrastructure.labels"
-}
-
-func takenText(taken []string) string {
-	return strings.Join(taken, ", ") + " is there and is not weft's, or is another gateway's, so that it is left as it is"
 }
 
 // remove deletes those objects of some kinds that are the gateway's.
@@ -227,7 +170,7 @@ func (x *Gateways) remove(ctx context.Context, m made, kinds []gateway.Kind) err
 		if err != nil {
 			return err
 		}
-		if uid := m.uid(there); uid != "" {
+		if uid := gateway.UID(there, m.owners); uid != "" {
 			if err := x.Delete(ctx, m.key(k), uid); err != nil {
 				return err
 			}

@@ -186,8 +186,8 @@ func TestGatewayNamesThatAreTaken(t *testing.T) {
 	}
 }
 
-// TestGatewayLabels: a Service of somebody else's does not come to lead to a gateway's pods by the labels that its object asks for, and the object
-// hears of that, until the two have nothing to do with each other.
+// TestGatewayLabels: no pods are made for a gateway that a Service of somebody else's would lead to by the labels that its object asks for; its status
+// says why. Those that are there before that Service go on, and the object hears of it.
 func TestGatewayLabels(t *testing.T) {
 	const payments = `
 ---
@@ -198,34 +198,62 @@ spec: {clusterIP: 10.96.0.9, selector: {app: payments}, ports: [{name: http, por
 `
 	p, f, x, s, docs := keeping(t)
 	asks := strings.ReplaceAll(docs, "{gatewayClassName: weft,", "{gatewayClassName: weft, infrastructure: {labels: {app: payments, team: shop}},")
-	do := func(want string, told string) {
+	refunds := strings.Replace(payments, "name: payments", "name: refunds", 1)
+	do := func(want, told string, refused bool) {
 		t.Helper()
-		if err := x.Do(t.Context(), p.Mesh()); err != nil {
-			t.Error(err)
+		s.did = nil
+		if err := x.Do(t.Context(), p.Mesh()); (err != nil) != refused || refused && len(s.did) > 0 {
+			t.Errorf("%v, did %v", err, s.did)
 		}
-		pods := s.objects[dialect.Key{Group: "apps", Kind: "Deployment", Namespace: "default", Name: "edge-weft"}]["spec"].(map[string]any)["template"].(map[string]any)
-		labels := pods["metadata"].(map[string]any)["labels"].(map[string]any)
+		labels := s.objects[dialect.Key{Group: "apps", Kind: "Deployment", Namespace: "default", Name: "edge-weft"}]
+		for _, key := range []string{"spec", "template", "metadata", "labels"} {
+			labels, _ = labels[key].(map[string]any)
+		}
 		if got := fmt.Sprint(labels["app"], " ", labels["team"]); got != want {
 			t.Errorf("pods have %s, want %s", got, want)
 		}
-		const says = "a Service that is not the gateway's, default/"
-		if found := fmt.Sprint(p.View().Findings); (told != "") != strings.Contains(found, says) || told != "" && !strings.Contains(found, says+told+", would") {
-			t.Errorf("want a word of %q: %s", told, found)
+		const says = "by the label app a Service that is not the gateway's, default/"
+		found := fmt.Sprint(p.View().Findings)
+		if (told != "") != strings.Contains(found, says) || told != "" && !strings.Contains(found, says+told+", leads to its pods") || strings.Contains(found, "not deployed as it asks for") != refused {
+			t.Errorf("want a word of %q, refused %v: %s", told, refused, found)
+		}
+		if err := p.NewStatuses(func(_ context.Context, k dialect.Key, status dialect.Status) error {
+			if said := fmt.Sprint(status(nil, noon)["conditions"]); k.Kind == "Gateway" && strings.Contains(said, "not deployed as it asks for") != refused {
+				t.Errorf("refused %v: %s", refused, said)
+			}
+			return nil
+		}).Do(t.Context()); err != nil {
+			t.Error(err)
 		}
 	}
-	do("<nil> <nil>", "")
+	do("<nil> <nil>", "", false)
 	f.emit(t, source.Event{Put: parse(t, asks)})
-	do("payments shop", "")
+	do("payments shop", "", false)
 	f.emit(t, source.Event{Put: parse(t, asks+payments)})
-	do("<nil> shop", "payments")
-	s.did = nil
-	if do("<nil> shop", "payments"); len(s.did) > 0 {
+	do("payments shop", "payments", false)
+	do("payments shop", "payments", false)
+	if len(s.did) > 0 {
 		t.Errorf("did %v", s.did)
 	}
-	f.emit(t, source.Event{Put: parse(t, asks+payments+strings.Replace(payments, "name: payments", "name: refunds", 1))})
-	do("<nil> shop", "payments, default/refunds")
-	f.emit(t, source.Event{Put: parse(t, asks+strings.Replace(payments, "app: payments", "app: pay", 1)), Delete: []dialect.Key{{Kind: "Service", Namespace: "default", Name: "refunds"}}})
-	do("payments shop", "")
+	f.emit(t, source.Event{Put: parse(t, asks+payments+refunds)})
+	do("payments shop", "payments, default/refunds", false)
+	f.emit(t, source.Event{Put: parse(t, docs)})
+	do("<nil> <nil>", "", false)
+	f.emit(t, source.Event{Put: parse(t, asks)})
+	do("<nil> <nil>", "payments, default/refunds", true)
+	do("<nil> <nil>", "payments, default/refunds", true)
+	f.emit(t, source.Event{Put: parse(t, strings.Replace(asks, "app: payments", "app: pay", 1))})
+	do("pay shop", "", false)
+	f.emit(t, source.Event{Put: parse(t, asks)})
+	do("pay shop", "payments, default/refunds", true) // another value is another label
+	f.emit(t, source.Event{Put: parse(t, asks+strings.Replace(payments, "app: payments", "app: other", 1)), Delete: []dialect.Key{{Kind: "Service", Namespace: "default", Name: "refunds"}}})
+	do("payments shop", "", false)
+	f.emit(t, source.Event{Put: parse(t, strings.Replace(asks, "app: payments", "app: other", 1))})
+	do("payments shop", "payments", true)
+	f.emit(t, source.Event{Put: parse(t, strings.ReplaceAll(asks, "weft.dev/gateway-controller", "example.com/other"))})
+	if err := x.Do(t.Context(), p.Mesh()); err != nil || len(s.objects) > 0 {
+		t.Errorf("%v, %d objects of what is not weft's any more", err, len(s.objects))
+	}
 }
 
 const istioEdge = `

@@ -57,9 +57,9 @@ const (
 )
 
 // Objects returns the objects of a gateway, in the order in which they are to be applied. One that has no open listener has no Service,
-// since a Service has a port at least. Pods do not have the labels with the keys of apart, see Apart.
-func Objects(g *mesh.Gateway, o Options, apart ...string) ([]map[string]any, error) {
-	m := maker{g, o, apart}
+// since a Service has a port at least.
+func Objects(g *mesh.Gateway, o Options) ([]map[string]any, error) {
+	m := maker{g, o}
 	list := []any{m.account()}
 	if len(g.Listeners) > 0 {
 		list = append(list, m.service())
@@ -80,9 +80,8 @@ func Objects(g *mesh.Gateway, o Options, apart ...string) ([]map[string]any, err
 }
 
 type maker struct {
-	g     *mesh.Gateway
-	o     Options
-	apart []string
+	g *mesh.Gateway
+	o Options
 }
 
 // meta is what all objects have.
@@ -230,11 +229,7 @@ func (m *maker) autoscaler() *autoscalingv2.HorizontalPodAutoscaler {
 }
 
 func (m *maker) pod() (t corev1.PodTemplateSpec) {
-	t.Labels, t.Annotations = maps.Clone(m.g.Made.Labels), maps.Clone(m.g.Made.Annotations)
-	if t.Labels == nil {
-		t.Labels = map[string]string{}
-	}
-	maps.DeleteFunc(t.Labels, func(key, _ string) bool { return slices.Contains(m.apart, key) })
+	t.Labels, t.Annotations = m.labels(), maps.Clone(m.g.Made.Annotations)
 	maps.Copy(t.Labels, m.podLabels())
 	if t.Annotations == nil {
 		t.Annotations = map[string]string{}

@@ -9,9 +9,9 @@ import (
 	"github.com/weft-mesh/weft/mesh"
 )
 
-// TestApart: by a label that its object asks for, a gateway's pods get the calls of no service that is not the gateway's; nor are weft's own labels
-// anybody else's to say. GEP-1867: "this should be the metadata.labels field on resources", and pods are one of them as far as that goes.
-func TestApart(t *testing.T) {
+// TestJoins: a gateway's pods belong to a service that is not the gateway's by labels that its object asks for, and not by those that are weft's own
+// to say.
+func TestJoins(t *testing.T) {
 	service := func(namespace, name string, labels ...string) *mesh.Service {
 		s := &mesh.Service{Namespace: namespace, Name: name}
 		if labels != nil {
@@ -22,7 +22,7 @@ func TestApart(t *testing.T) {
 	const own = "gateway.networking.k8s.io/gateway-name=edge"
 	for name, x := range map[string]struct {
 		service *mesh.Service
-		apart   []string
+		by      []string
 	}{
 		"somebody's":             {service("shop", "payments", "app=payments"), []string{"app"}},
 		"with more labels":       {service("shop", "payments", "app=payments", "tier=back"), []string{"app", "tier"}},
@@ -37,11 +37,11 @@ func TestApart(t *testing.T) {
 		g := edge()
 		g.Made.Labels = map[string]string{"app": "payments", "tier": "back", "team": "shop", "weft.dev/inject": "enabled",
 			"gateway.networking.k8s.io/gateway-name": "other", gateway.ManagedLabel: "me"}
-		apart, because := gateway.Apart(g, []*mesh.Service{x.service})
-		if !slices.Equal(apart, x.apart) || (len(because) > 0) != (x.apart != nil) {
-			t.Errorf("%s: %v, want %v, because of %v", name, apart, x.apart, because)
+		joined, keys := gateway.Joins(g, []*mesh.Service{x.service})
+		if !slices.Equal(keys, x.by) || (len(joined) > 0) != (x.by != nil) {
+			t.Errorf("%s: joins %v by %v, want %v", name, joined, keys, x.by)
 		}
-		list, err := gateway.Objects(g, options, apart...)
+		list, err := gateway.Objects(g, options)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -53,14 +53,9 @@ func TestApart(t *testing.T) {
 				continue
 			}
 			labels := field(t, o, "spec", "template", "metadata", "labels").(map[string]any)
-			for key, want := range map[string]string{"team": "shop", "weft.dev/inject": "disabled", "gateway.networking.k8s.io/gateway-name": "edge", gateway.ManagedLabel: "weft"} {
+			for key, want := range map[string]string{"app": "payments", "weft.dev/inject": "disabled", "gateway.networking.k8s.io/gateway-name": "edge", gateway.ManagedLabel: "weft"} {
 				if labels[key] != want {
 					t.Errorf("%s: a pod's %s is %v, want %s", name, key, labels[key], want)
-				}
-			}
-			for _, key := range []string{"app", "tier"} {
-				if (labels[key] == nil) != slices.Contains(x.apart, key) {
-					t.Errorf("%s: a pod's %s is %v", name, key, labels[key])
 				}
 			}
 		}
