@@ -41,8 +41,8 @@ func TestConformance(t *testing.T) {
 
 	o := conformance.DefaultOptions(t)
 	o.GatewayClassName, o.MeshName, o.EnableAllSupportedFeatures = "weft", "weft", !*core
-	if *core { // those of the profiles, that is, and these say which there are
-		o.SupportedFeatures = append(o.SupportedFeatures, features.SupportGateway)
+	if *core { // those of the profiles, that is, and these say which there are; of what is not claimed two core tests ask that it be refused
+		o.SupportedFeatures = append(o.SupportedFeatures, features.SupportGateway, features.SupportTLSRouteModeTerminate, features.SupportTLSRouteModeMixed)
 	}
 	o.Implementation = confv1.Implementation{Organization: "weft-mesh", Project: "weft", URL: "https://github.com/weft-mesh/weft", Version: c.Version,
 		Contact: []string{"https://github.com/weft-mesh/weft/issues"}}
