@@ -95,7 +95,8 @@ func ParseReplicas(text string) (r Replicas, err error) {
 	return Replicas{Min: uint16(a), Max: uint16(b)}, nil
 }
 
-// FieldTaken is the field of a finding by which the object of a gateway hears that a name that its proxies need is somebody else's.
+// FieldTaken is the field of a finding by which the object of a gateway hears that its proxies are not deployed as it asks for: a name that they need is
+// somebody else's, say.
 const FieldTaken = "metadata.name"
 
 // OwnPort says whether a gateway's proxies have a port of TCP open for the mesh itself: a listener there would keep them from being ready.

@@ -135,7 +135,7 @@ func (g *gateway) accepted(found []mesh.Finding) verdict {
 	return verdict{}
 }
 
-// taken is why weft does not deploy the Gateway's proxies, as control.Gateways has noted it: what they need to be called is somebody else's.
+// taken is why weft does not deploy the Gateway's proxies, as control.Gateways has noted it: what they need, or would be called by, is somebody else's.
 func taken(found []mesh.Finding) verdict {
 	for _, f := range found {
 		if f.Field == mesh.FieldTaken && f.Level == mesh.Warning {
