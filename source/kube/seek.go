@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -26,9 +27,12 @@ func (s *Source) seeks() []dialect.Key {
 	return s.sought
 }
 
-// mostSought bounds the objects of a namespace and kind that are read by name: each is a request that stays open. Who may write there has
-// others name as many as he likes.
-const mostSought = 100
+// mostSought bounds the objects of a namespace and kind that are read by name, and mostInAll those of all: each is a request that stays open. Who
+// may write there has others name as many as he likes. Where there are too many in all, those go without whose namespaces have most.
+const (
+	mostSought = 100
+	mostInAll  = 1000
+)
 
 // seeks says whether there is a kind of which objects may be sought.
 func (r *run) seeks() bool {
@@ -45,21 +49,10 @@ func (r *run) seek(ctx context.Context) {
 	if !r.told {
 		return // nobody has been told of anything
 	}
-	due, count := map[dialect.Key]bool{}, map[dialect.Key]int{}
-	for _, k := range slices.SortedFunc(slices.Values(r.sought()), dialect.Key.Compare) {
-		all, of := r.readings[schema.GroupKind{Group: k.Group, Kind: k.Kind}], dialect.Key{Group: k.Group, Kind: k.Kind, Namespace: k.Namespace}
-		if all == nil || all.choice.Sought == "" || all.known.get(name{k.Namespace, k.Name}) != nil || !possible(k) {
-			continue
-		}
-		if count[of]++; count[of] > mostSought {
-			if !r.crowded[of] {
-				r.crowded[of] = true
-				r.cluster.log.Warn("more objects of a namespace are named than are read; the others are as if they were not there", "kind", k.Kind,
-					"namespace", k.Namespace, "read", mostSought, "remedy", "name fewer, or have Secrets be of the type kubernetes.io/tls")
-			}
-			continue
-		}
+	due := map[dialect.Key]bool{}
+	for _, k := range r.affords() {
 		if due[k] = true; r.single[k] == nil {
+			all := r.readings[schema.GroupKind{Group: k.Group, Kind: k.Kind}]
 			now := newReading(all.wanted, all.at, nil)
 			now.only = &name{k.Namespace, k.Name}
 			r.single[k] = now
@@ -72,6 +65,38 @@ func (r *run) seek(ctx context.Context) {
 			delete(r.single, k)
 			r.forget(gone)
 		}
+	}
+}
+
+// affords are the objects to be read of those that are sought and that nobody reads.
+func (r *run) affords() (keys []dialect.Key) {
+	count, rank := map[dialect.Key]int{}, map[dialect.Key]int{}
+	for _, k := range slices.SortedFunc(slices.Values(r.sought()), dialect.Key.Compare) {
+		all, of := r.readings[schema.GroupKind{Group: k.Group, Kind: k.Kind}], dialect.Key{Group: k.Group, Kind: k.Kind, Namespace: k.Namespace}
+		if all == nil || all.choice.Sought == "" || all.known.get(name{k.Namespace, k.Name}) != nil || !possible(k) {
+			continue
+		}
+		if count[of]++; count[of] > mostSought {
+			r.crowds(of, mostSought)
+			continue
+		}
+		rank[k] = count[of]
+		keys = append(keys, k)
+	}
+	if len(keys) > mostInAll {
+		r.crowds(dialect.Key{}, mostInAll)
+		slices.SortStableFunc(keys, func(a, b dialect.Key) int { return cmp.Compare(rank[a], rank[b]) })
+		keys = keys[:mostInAll]
+	}
+	return keys
+}
+
+// crowds says once that more are named than are read, of a namespace and kind or in all.
+func (r *run) crowds(of dialect.Key, read int) {
+	if !r.crowded[of] {
+		r.crowded[of] = true
+		r.cluster.log.Warn("more objects are named than are read; the others are as if they were not there", "kind", of.Kind,
+			"namespace", of.Namespace, "read", read, "remedy", "name fewer, or have Secrets be of the type kubernetes.io/tls")
 	}
 }
 

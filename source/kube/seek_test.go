@@ -96,3 +96,25 @@ func TestSeekMany(t *testing.T) {
 		}
 	})
 }
+
+// What may be sought in all is bounded too, and whose namespace names little does not go without for others.
+func TestSeekManyInAll(t *testing.T) {
+	s := newServer(secrets())
+	var names []string
+	for i := range mostInAll + mostSought {
+		names = append(names, fmt.Sprintf("n%02d/s%02d", i/mostSought, i%mostSought))
+	}
+	names = append(names, "z/one")
+	for _, n := range names {
+		namespace, name, _ := strings.Cut(n, "/")
+		s.put(secretOf(namespace, name, "Opaque"))
+	}
+	inBubble(t, s, func(t *testing.T, _ *Cluster, l *listener) {
+		l.expect(t, "", "synced")
+		l.source.Seek(secretKeys(names...))
+		got := l.heard()
+		if text := strings.Join(got, ", "); len(got) != mostInAll || !strings.Contains(text, "z/one") || !strings.Contains(text, "n10/s00") {
+			t.Errorf("%d are read, of those that one namespace alone names: %v", len(got), strings.Contains(text, "z/one"))
+		}
+	})
+}
