@@ -186,13 +186,28 @@ type pass struct {
 
 // admit makes the connection of a call no stranger's until leave is called.
 func admit(ctx context.Context) (leave func()) {
+	g := guestOf(ctx)
+	if g == nil {
+		return func() {}
+	}
+	g.serves(true)
+	return func() { g.serves(false) }
+}
+
+// cut closes the connection of a call.
+func cut(ctx context.Context) {
+	if g := guestOf(ctx); g != nil {
+		g.Close()
+	}
+}
+
+func guestOf(ctx context.Context) *guest {
 	if p, ok := peer.FromContext(ctx); ok {
-		if of, ok := p.AuthInfo.(pass); ok && of.guest != nil {
-			of.guest.serves(true)
-			return func() { of.guest.serves(false) }
+		if of, ok := p.AuthInfo.(pass); ok {
+			return of.guest
 		}
 	}
-	return func() {}
+	return nil
 }
 
 // handshaker remembers with each connection which guest it is.

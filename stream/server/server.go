@@ -84,7 +84,8 @@ const (
 type service struct {
 	Plane
 	Options
-	leaving chan struct{}   // closed when the server ends in good order
+	leaving context.Context // it ends when the server does in good order
+	leave   context.CancelFunc
 	over    <-chan struct{} // closed when it ends
 }
 
@@ -95,7 +96,8 @@ func Serve(ctx context.Context, l net.Listener, p Plane, o Options) error {
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: silent, Timeout: silent, MaxConnectionIdle: idle}),
 		grpc.ConnectionTimeout(patience), grpc.MaxConcurrentStreams(mostStreams), grpc.MaxHeaderListSize(mostHeaders),
 		grpc.ReadBufferSize(readBuffer), grpc.SharedWriteBuffer(true)) // those of connections on which nothing is written serve others
-	sv := &service{p, o, make(chan struct{}), ctx.Done()}
+	sv := &service{Plane: p, Options: o, over: ctx.Done()}
+	sv.leaving, sv.leave = context.WithCancel(context.Background())
 	s.RegisterService(&grpc.ServiceDesc{
 		ServiceName: stream.Service,
 		HandlerType: (*Plane)(nil),
@@ -114,7 +116,7 @@ func Serve(ctx context.Context, l net.Listener, p Plane, o Options) error {
 
 func (sv *service) end(s *grpc.Server) {
 	if sv.Leave > 0 {
-		close(sv.leaving)
+		sv.leave()
 		defer time.AfterFunc(sv.Leave, s.Stop).Stop()
 		s.GracefulStop()
 	}
@@ -139,30 +141,44 @@ func serveStream(srv any, g grpc.ServerStream) error {
 	if err := s.Take(up); err != nil {
 		return answer(err)
 	}
-	ctx, cancel := context.WithCancel(g.Context())
-	defer cancel()
-	ended := make(chan error, 2)
-	go func() { ended <- listen(g, s) }()
-	go func() { ended <- pump(ctx, g, s) }()
-	return sv.until(ended)
+	ctx, end := context.WithCancelCause(g.Context())
+	defer end(nil)
+	defer sv.bound(ctx, end)()
+	go func() { end(listen(g, s)) }()
+	err = pump(ctx, g, s)
+	if why := context.Cause(ctx); why != nil { // by which the pump has stopped
+		err = why
+	}
+	if errors.Is(err, errMoves) {
+		return nil
+	}
+	return answer(err)
 }
 
-// until returns when a stream is to end, and how.
-func (sv *service) until(ended <-chan error) error {
-	var stay, leave <-chan time.Time
-	if sv.Stay > 0 {
-		stay = time.After(sv.Stay/2 + rand.N(sv.Stay))
+// errMoves says that a stream ends in good order, for the proxy to connect to another replica.
+var errMoves = errors.New("the proxy is to move")
+
+// bound has a stream end when its stay is over, or the server leaves, until done is called. Where a proxy reads nothing any more, what is sent to
+// it keeps the stream from its end: its connection is cut then. Nobody waits for any of it: a goroutine of each proxy takes 4 KB.
+func (sv *service) bound(ctx context.Context, end context.CancelCauseFunc) (done func()) {
+	move, over := func() { end(errMoves) }, make(chan struct{})
+	undo := []func() bool{
+		context.AfterFunc(sv.leaving, func() { time.AfterFunc(rand.N(sv.Leave/2+1), move) }),
+		context.AfterFunc(ctx, func() {
+			select {
+			case <-over:
+			case <-time.After(patience):
+				cut(ctx)
+			}
+		}),
 	}
-	for leaving := sv.leaving; ; {
-		select {
-		case err := <-ended:
-			return answer(err)
-		case <-leaving:
-			leaving, leave = nil, time.After(rand.N(sv.Leave/2+1))
-		case <-stay:
-			return nil
-		case <-leave:
-			return nil
+	if sv.Stay > 0 {
+		undo = append(undo, time.AfterFunc(sv.Stay/2+rand.N(sv.Stay), move).Stop)
+	}
+	return func() {
+		close(over)
+		for _, f := range undo {
+			f()
 		}
 	}
 }

@@ -168,6 +168,45 @@ func TestSilentStreamLives(t *testing.T) {
 	})
 }
 
+// A stream that is to end does so, in the end, though its proxy reads nothing, and what is sent to it can't be.
+func TestWhoReadsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, l := &plane{}, make(pipes)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- server.Serve(ctx, l, p, server.Options{}) }()
+		conn, err := grpc.NewClient("passthrough:pipe", grpc.WithContextDialer(l.dial), grpc.WithTransportCredentials(insecure.NewCredentials()),
+			grpc.WithDefaultCallOptions(grpc.ForceCodecV2(raw{})))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := conn.NewStream(ctx, &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, stream.MethodStream)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := &client{t, s}
+		c.say(stream.Up{Hello: hello})
+		if _, err := c.receive(); err != nil { // the greeting
+			t.Fatal(err)
+		}
+		of := p.last()
+		for range 2 { // the second finds no room
+			of.downs <- &stream.Down{Nonce: 7, Resources: []stream.Resource{{Body: make([]byte, 1<<20)}}}
+		}
+		c.send([]byte{0x0a, 0xff}) // no message, after which the stream is to end
+		select {
+		case <-of.closed:
+		case <-time.After(time.Minute): // of the bubble's time
+			t.Error("the stream does not end")
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		conn.Close()
+	})
+}
+
 // serve answers on a Unix socket until the test ends, and returns a client.
 func serve(t *testing.T, p *plane) (conn *grpc.ClientConn, stop func()) {
 	t.Helper()
