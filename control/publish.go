@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"maps"
-	"net/netip"
 	"slices"
-	"weak"
 
 	"github.com/weft-mesh/weft/compile"
 	"github.com/weft-mesh/weft/config"
@@ -24,38 +22,7 @@ type publisher struct {
 	scratch  []byte                       // for encoding: what is kept has the size that it needs
 }
 
-// encodings are those of a service, by class. Most services have one class, and a map has room for eight at least, of 88 bytes each.
-type encodings struct {
-	class compile.Class
-	one   encoding
-	more  map[compile.Class]encoding
-}
-
-// encoding is a resource's version, and its bytes for as long as a session waits to send them: thereafter the collector takes them, since
-// those of 10,000 services are 20 MB. Who comes later has them made again.
-type encoding struct {
-	version uint64
-	body    weak.Pointer[stream.Body]
-}
-
-func (e *encodings) get(c compile.Class) encoding {
-	if c == e.class {
-		return e.one
-	}
-	return e.more[c]
-}
-
-func (e *encodings) add(c compile.Class, b *stream.Body) {
-	now := encoding{b.Version, weak.Make(b)}
-	switch {
-	case e.one.version == 0 || c == e.class:
-		e.class, e.one = c, now
-	case e.more == nil:
-		e.more = map[compile.Class]encoding{c: now}
-	default:
-		e.more[c] = now
-	}
-}
+type encodings = stream.Bodies[compile.Class]
 
 // none is the body of what does not exist.
 var none = new(stream.Body)
@@ -200,7 +167,7 @@ func about(w *mesh.Workload, names map[string]bool) {
 		return
 	}
 	names[config.Name(config.KindWorkload, w.Key())] = true
-	for _, ip := range append([]netip.Addr{w.Addr}, w.Also...) {
+	for _, ip := range w.Addrs() {
 		names[config.Name(config.KindAddress, ip.String())] = true
 	}
 }
@@ -304,15 +271,11 @@ func (p *publisher) service(host, workload string, held uint64) *stream.Body {
 		known = new(encodings)
 		p.services[host] = known
 	}
-	e := known.get(class)
-	if e.version != 0 && e.version == held {
-		return &stream.Body{Version: held}
-	}
-	if b := e.body.Value(); b != nil {
+	if b := known.Get(class, held); b != nil {
 		return b
 	}
 	b := encode(p, compile.Service(p.snap, host, class))
-	known.add(class, b)
+	known.Add(class, b)
 	return b
 }
 

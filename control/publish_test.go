@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/weft-mesh/weft/compile"
 	"github.com/weft-mesh/weft/config"
 	"github.com/weft-mesh/weft/dialect"
 	"github.com/weft-mesh/weft/source"
@@ -239,7 +240,7 @@ func TestEachClassIsEncodedOnce(t *testing.T) {
 	if a.Ports[0].Pools[0].Policy.Breaker != nil || c.Ports[0].Pools[0].Policy.Breaker == nil {
 		t.Errorf("a rule of namespace other is seen in default: %+v, or not in other: %+v", a.Ports[0].Pools[0].Policy, c.Ports[0].Pools[0].Policy)
 	}
-	if n := 1 + len(p.publisher.services["ratings.default.svc.cluster.local"].more); n != 2 {
+	if n := p.publisher.services["ratings.default.svc.cluster.local"].Len(); n != 2 {
 		t.Errorf("%d encodings are kept, want 2", n)
 	}
 }
@@ -254,7 +255,7 @@ func TestEncodingsThatNobodyWaitsFor(t *testing.T) {
 	was := x.get()[host("ratings")]
 	runtime.GC()
 	kept := func() (b *stream.Body) {
-		_ = p.do(func() { b = p.publisher.services["ratings.default.svc.cluster.local"].one.body.Value() })
+		_ = p.do(func() { b = p.publisher.services["ratings.default.svc.cluster.local"].Get(compile.Class{}, 0) })
 		return b
 	}
 	if kept() != nil {
