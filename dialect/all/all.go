@@ -3,6 +3,7 @@ package all
 
 import (
 	"slices"
+	"sync/atomic"
 
 	"github.com/weft-mesh/weft/dialect"
 	"github.com/weft-mesh/weft/dialect/cilium"
@@ -13,8 +14,25 @@ import (
 	"github.com/weft-mesh/weft/dialect/linkerd"
 )
 
-// Kinds are all kinds of objects that weft knows, of every dialect. Identities are of trustDomain.
+// Kinds are all kinds of objects that weft knows, of every dialect. Identities are of trustDomain. The list is the caller's; what its kinds
+// point to is nobody's to change, since all have the same: schemas take 2 MB.
 func Kinds(trustDomain string) []dialect.Kind {
+	last := lastKinds.Load()
+	if last == nil || last.of != trustDomain {
+		last = &kindsOf{trustDomain, kinds(trustDomain)}
+		lastKinds.Store(last)
+	}
+	return slices.Clone(last.kinds)
+}
+
+type kindsOf struct {
+	of    string // trust domain
+	kinds []dialect.Kind
+}
+
+var lastKinds atomic.Pointer[kindsOf] // that Kinds has made
+
+func kinds(trustDomain string) []dialect.Kind {
 	return slices.Concat(core.Kinds(trustDomain), ingress.Kinds(trustDomain), gatewayapi.Kinds(trustDomain), istio.Kinds(trustDomain), linkerd.Kinds(trustDomain),
 		cilium.Kinds(trustDomain))
 }

@@ -137,8 +137,12 @@ func same(a, b any) bool {
 const generation = 4096
 
 // shared gives equal maps of labels one place in memory, since all pods of a deployment have the same. It forgets those that have not
-// been met for a while. Maps are found by a hash; of two that have the same one, the later is remembered.
-type shared struct{ young, old map[uint64]map[string]string }
+// been met for a while. Maps are found by a hash; of two that have the same one, the later is remembered. Different maps have most of their
+// texts in common.
+type shared struct {
+	young, old map[uint64]map[string]string
+	texts      map[string]string
+}
 
 var seed = maphash.MakeSeed()
 
@@ -155,10 +159,32 @@ func (s *shared) of(m map[string]string) map[string]string {
 	}
 	if same := s.old[key]; same != nil && maps.Equal(same, m) {
 		m = same
+	} else {
+		m = s.worded(m)
 	}
 	if s.young == nil || len(s.young) >= generation {
 		s.young, s.old = map[uint64]map[string]string{}, s.young
 	}
 	s.young[key] = m
 	return m
+}
+
+// worded is m with texts that other maps have too.
+func (s *shared) worded(m map[string]string) map[string]string {
+	out := make(map[string]string, len(m))
+	for k, v := range m {
+		out[s.text(k)] = s.text(v)
+	}
+	return out
+}
+
+func (s *shared) text(t string) string {
+	if same, ok := s.texts[t]; ok {
+		return same
+	}
+	if s.texts == nil || len(s.texts) >= generation {
+		s.texts = map[string]string{}
+	}
+	s.texts[t] = t
+	return t
 }

@@ -3,10 +3,14 @@ package kube
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
+	"reflect"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
+	"unsafe"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -183,3 +187,27 @@ type nothing struct{}
 func (nothing) Get(string, string, string, string) *dialect.Object { return nil }
 func (nothing) List(string, string, string) []*dialect.Object      { return nil }
 func (nothing) Find(*dialect.Lookup, string) []*dialect.Object     { return nil }
+
+// Pods of a deployment have one map of labels; different maps have one place for the texts that are in both.
+func TestSharedLabels(t *testing.T) {
+	labels := func(app string) map[string]string {
+		return map[string]string{strings.Clone("app"): strings.Clone(app), strings.Clone("part-of"): strings.Clone("shop")}
+	}
+	var s shared
+	a, again, b := s.of(labels("a")), s.of(labels("a")), s.of(labels("b"))
+	if reflect.ValueOf(a).Pointer() != reflect.ValueOf(again).Pointer() {
+		t.Error("the same labels are there twice")
+	}
+	if !maps.Equal(b, labels("b")) || s.of(nil) != nil {
+		t.Errorf("%v", b)
+	}
+	if unsafe.StringData(a["part-of"]) != unsafe.StringData(b["part-of"]) {
+		t.Error("the same text is there twice")
+	}
+	for i := range 3 * generation {
+		s.of(labels(strconv.Itoa(i)))
+	}
+	if len(s.texts) > generation || len(s.young) > generation || len(s.old) > generation {
+		t.Errorf("%d texts, %d and %d maps are remembered", len(s.texts), len(s.young), len(s.old))
+	}
+}
