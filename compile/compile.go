@@ -73,7 +73,7 @@ func endpoints(s *mesh.Snapshot, svc *mesh.Service, p *mesh.Port, labels []strin
 	for _, e := range all {
 		x := traffic.Endpoint{Addr: e.Addr, Zone: e.Zone, Draining: e.Draining}
 		if w := e.Workload; w != nil {
-			x.ID, x.Workload, x.Tunnel, x.Weight = w.ID, w.Key(), w.TunnelAt(e.Addr.Addr()), w.Weight
+			x.ID, x.Workload, x.Tunnel, x.Weight = w.ID(), w.Key(), w.TunnelAt(e.Addr.Addr()), w.Weight
 			if class.Labels {
 				x.Labels = w.Labels
 			}
@@ -89,9 +89,9 @@ func Workload(s *mesh.Snapshot, key string) *config.Workload {
 	if w == nil {
 		return nil
 	}
-	out := &config.Workload{Name: w.Name, Namespace: w.Namespace, ID: w.ID, Addr: w.Addr, Labels: w.Labels,
-		Also:    w.Also,
-		Inbound: s.Inbound(w), Egress: s.Egress(w), Trusted: w.Trusted, Datagrams: s.TakesDatagrams(w)}
+	out := &config.Workload{Name: w.Name, Namespace: w.Namespace, ID: w.ID(), Addr: w.Addr, Labels: w.Labels,
+		Also:    w.Extras().Also,
+		Inbound: s.Inbound(w), Egress: s.Egress(w), Trusted: w.Extras().Trusted, Datagrams: s.TakesDatagrams(w)}
 	out.Ports = ports(s, w)
 	out.Labelled = slices.ContainsFunc(out.Inbound.Authz, func(e authz.Engine) bool { return e.Labelled() })
 	return out
@@ -114,7 +114,7 @@ func Address(s *mesh.Snapshot, ip netip.Addr, caller *mesh.Workload) *config.Add
 	if w == nil {
 		return nil
 	}
-	to := &traffic.Endpoint{Addr: netip.AddrPortFrom(ip, 0), ID: w.ID, Workload: w.Key(), Tunnel: w.TunnelAt(ip), Zone: w.Zone}
+	to := &traffic.Endpoint{Addr: netip.AddrPortFrom(ip, 0), ID: w.ID(), Workload: w.Key(), Tunnel: w.TunnelAt(ip), Zone: w.Zone}
 	if readsLabels(s, caller) {
 		to.Labels = w.Labels
 	}
@@ -185,7 +185,7 @@ func Peer(s *mesh.Snapshot, key string) *config.Peer {
 	if w == nil {
 		return nil
 	}
-	return &config.Peer{ID: w.ID, Labels: w.Labels}
+	return &config.Peer{ID: w.ID(), Labels: w.Labels}
 }
 
 // All compiles everything as caller sees it: what explain and test need.
@@ -199,7 +199,7 @@ func All(s *mesh.Snapshot, caller *mesh.Workload) *config.Set {
 	}
 	for key, w := range s.Workloads.All() {
 		set.Workloads[key], set.Peers[key] = Workload(s, key), Peer(s, key)
-		for _, ip := range append([]netip.Addr{w.Addr}, w.Also...) {
+		for _, ip := range w.Addrs() {
 			if a := Address(s, ip, caller); a != nil {
 				set.Addresses[ip.String()] = a
 			}

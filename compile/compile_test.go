@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unique"
 
 	"github.com/weft-mesh/weft/compile"
 	"github.com/weft-mesh/weft/config"
@@ -45,7 +46,7 @@ func service(name string, ports ...mesh.Port) mesh.Part {
 
 // workload is one of a service; n numbers its address.
 func workload(namespace, app string, n byte, labels ...string) mesh.Part {
-	w := mesh.Workload{Name: fmt.Sprint(app, "-", n), Namespace: namespace, ID: identity.Of("cluster.local", namespace, app), Ready: true, Weight: 1,
+	w := mesh.Workload{Name: fmt.Sprint(app, "-", n), Namespace: namespace, Identity: unique.Make(identity.Of("cluster.local", namespace, app)), Ready: true, Weight: 1,
 		Addr: netip.AddrFrom4([4]byte{127, 64, 0, n}), Labels: append([]string{"app=" + app}, labels...), Ports: []mesh.WorkloadPort{{Name: "http", Number: 9080, Proto: traffic.Detect}}}
 	slices.Sort(w.Labels)
 	w.Tunnel = netip.AddrPortFrom(w.Addr, 15008)
@@ -205,7 +206,7 @@ func TestAll(t *testing.T) {
 func TestAddress(t *testing.T) {
 	v6, node := netip.MustParseAddr("fd00::7"), netip.MustParseAddr("192.0.2.1")
 	dual := workload("default", "ratings", 1, "version=v1")
-	dual.Workloads[0].Also = []netip.Addr{v6}
+	dual.Workloads[0].Extra = &mesh.Extra{Also: []netip.Addr{v6}}
 	naked := workload("default", "ratings", 2)
 	naked.Workloads[0].Tunnel = netip.AddrPort{}
 	shared := workload("default", "agent", 3)

@@ -179,7 +179,7 @@ func TestAddressesAndTokensOverARestart(t *testing.T) {
 		}
 	}
 	for key, x := range was.Workloads.All() {
-		if now := is.Workloads.Get(key); now == nil || now.Addr != x.Addr || now.ID != x.ID {
+		if now := is.Workloads.Get(key); now == nil || now.Addr != x.Addr || now.ID() != x.ID() {
 			t.Errorf("%s: %+v, was %+v", key, now, x)
 		}
 	}

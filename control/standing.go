@@ -157,7 +157,7 @@ func (c *Control) replicas() (at []netip.Addr) {
 	cl := c.opts.Cluster
 	_ = c.do(func() {
 		for w := range c.publisher.snap.MembersOf(cl.Namespace) {
-			if w.ID == identity.Of(c.opts.TrustDomain, cl.Namespace, cl.Account) && w.Name != cl.Pod {
+			if w.ID() == identity.Of(c.opts.TrustDomain, cl.Namespace, cl.Account) && w.Name != cl.Pod {
 				at = append(at, w.Addr)
 			}
 		}

@@ -47,10 +47,9 @@ type entry struct {
 	good   *Object // the last version that was once in force; nil: none
 	shown  *Object // what other objects see; nil: nothing
 
-	remarks   *remarks        // nil: there is nothing to say
-	workloads []mesh.Workload // its part in force, where that has nothing else
-	rest      *mesh.Part      // its part in force; nil: see workloads
-	asked     []*askers       // that it is among
+	remarks *remarks  // nil: there is nothing to say
+	said    any       // its part in force: the one workload, service or set of endpoints that is all of it, a *mesh.Part of 264 bytes, or nil
+	asked   []*askers // that it is among
 }
 
 // remarks are findings of the newest version.
@@ -64,18 +63,32 @@ func (e *entry) key() Key { return e.object.Key() }
 
 // part is what the object says, in force.
 func (e *entry) part() mesh.Part {
-	if e.rest != nil {
-		return *e.rest
+	switch one := e.said.(type) {
+	case *[1]mesh.Workload:
+		return mesh.Part{Workloads: one[:]}
+	case *[1]mesh.EndpointSet:
+		return mesh.Part{Endpoints: one[:]}
+	case *[1]mesh.Service:
+		return mesh.Part{Services: one[:]}
+	case *mesh.Part:
+		return *one
 	}
-	return mesh.Part{Workloads: e.workloads}
+	return mesh.Part{}
 }
 
 func (e *entry) says(p mesh.Part) {
-	e.workloads, e.rest = p.Workloads, nil
-	if p.Workloads = nil; !p.Empty() {
+	switch n := p.Len(); {
+	case n == 0:
+		e.said = nil
+	case n == 1 && len(p.Workloads) == 1:
+		e.said = (*[1]mesh.Workload)(p.Workloads)
+	case n == 1 && len(p.Endpoints) == 1:
+		e.said = (*[1]mesh.EndpointSet)(p.Endpoints)
+	case n == 1 && len(p.Services) == 1:
+		e.said = (*[1]mesh.Service)(p.Services)
+	default:
 		all := p // p itself would be on the heap for every Pod too
-		all.Workloads = e.workloads
-		e.workloads, e.rest = nil, &all
+		e.said = &all
 	}
 }
 

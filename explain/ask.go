@@ -145,7 +145,7 @@ func workloadKey(s *mesh.Snapshot, name string) (string, error) {
 		if namespace != "" && w.Namespace != namespace {
 			continue
 		}
-		if w.Name == short || slices.Contains(w.Labels, "app="+short) || w.ID.ServiceAccount == short {
+		if w.Name == short || slices.Contains(w.Labels, "app="+short) || w.ID().ServiceAccount == short {
 			return key, nil
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"sync"
 	"testing"
+	"unique"
 
 	"github.com/weft-mesh/weft/compile"
 	"github.com/weft-mesh/weft/decision"
@@ -22,7 +23,7 @@ const host = "reviews.default.svc.cluster.local"
 func ref(name string) decision.Ref { return decision.Ref{Kind: "Test", Name: name} }
 
 func workload(name, addr string) mesh.Workload {
-	return mesh.Workload{Name: name, Namespace: "default", Addr: netip.MustParseAddr(addr), Tunnel: netip.MustParseAddrPort(addr + ":15008"), ID: identity.Of("td", "default", name),
+	return mesh.Workload{Name: name, Namespace: "default", Addr: netip.MustParseAddr(addr), Tunnel: netip.MustParseAddrPort(addr + ":15008"), Identity: unique.Make(identity.Of("td", "default", name)),
 		Labels: []string{"app=" + name}, Ready: true}
 }
 

@@ -110,7 +110,7 @@ func (s *Snapshot) overridden() (out []Finding) {
 			}
 		}
 	}
-	return unique(out)
+	return eachOnce(out)
 }
 
 func (p *Profile) retriesLost(by *Route) (out []Finding) {
@@ -148,8 +148,8 @@ func (p *Profile) lossOf(by *Route) Level {
 	return Warning
 }
 
-// unique leaves each finding once; Conflicts sorts them.
-func unique(list []Finding) (out []Finding) {
+// eachOnce leaves each finding once; Conflicts sorts them.
+func eachOnce(list []Finding) (out []Finding) {
 	seen := map[Finding]bool{}
 	for _, f := range list {
 		if !seen[f] {

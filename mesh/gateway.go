@@ -118,7 +118,8 @@ func (g *Gateway) Key() string { return g.Namespace + "/" + g.Name }
 
 // Runs says whether w is a proxy of the gateway's.
 func (g *Gateway) Runs(w *Workload) bool {
-	return w.Namespace == g.Namespace && w.ID.Namespace == g.Namespace && w.ID.ServiceAccount == g.Account
+	id := w.ID()
+	return w.Namespace == g.Namespace && id.Namespace == g.Namespace && id.ServiceAccount == g.Account
 }
 
 // Entry is what a listener takes, and what becomes of TLS there.

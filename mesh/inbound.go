@@ -91,7 +91,7 @@ func (a *Authorization) engine() decision.Dialect { return cmp.Or(a.Engine, a.Re
 
 // selects says whether the authorization is one of w's.
 func (a *Authorization) selects(w *Workload) bool {
-	return within(a.Namespaces, a.NotNamespaces, w.Namespace) && within(a.Accounts, a.NotAccounts, w.ID.ServiceAccount) &&
+	return within(a.Namespaces, a.NotNamespaces, w.Namespace) && within(a.Accounts, a.NotAccounts, w.ID().ServiceAccount) &&
 		a.Selector.Match(w.Labels)
 }
 
@@ -105,7 +105,7 @@ func (a *Authorization) tiers(w *Workload) []authz.Tier {
 	for _, n := range a.Named {
 		named := w.Ports
 		if n.Datagrams {
-			named = w.Datagrams
+			named = w.Extras().Datagrams
 		}
 		if ports, ok := portRange(named, n.Port); ok {
 			n.Rule.To = onPorts(n.Rule.To, ports)

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+	"unique"
 
 	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/feature/authz"
@@ -101,14 +102,12 @@ type Port struct {
 type Workload struct {
 	Name      string
 	Namespace string
-	ID        identity.ID
+	Identity  unique.Handle[identity.ID] // see ID: all of an account have the same, of 64 bytes; the zero Handle: none
 	Addr      netip.Addr
-	Also      []netip.Addr   // further addresses
 	Tunnel    netip.AddrPort // of its proxy; zero: it has none
 	Labels    []string       // "key=value", sorted
 	Ports     []WorkloadPort
-	Datagrams []WorkloadPort // over UDP, those that have a name: policies may say it
-	Trusted   []netip.Prefix // proxies in front of the mesh whose x-forwarded-* counts
+	Extra     *Extra // what few have; nil: nothing of it
 	Zone      string
 	Node      string // that it runs on
 	Weight    uint32 // [1]
@@ -118,6 +117,13 @@ type Workload struct {
 	Claimed   bool // its addresses are its author's word: of a Pod's they are the kubelet's
 }
 
+// Extra is what few workloads have, and takes 72 bytes.
+type Extra struct {
+	Also      []netip.Addr   // further addresses
+	Datagrams []WorkloadPort // over UDP, those that have a name: policies may say it
+	Trusted   []netip.Prefix // proxies in front of the mesh whose x-forwarded-* counts
+}
+
 // WorkloadPort is a port that a workload declares.
 type WorkloadPort struct {
 	Name   string
@@ -125,11 +131,30 @@ type WorkloadPort struct {
 	Proto  traffic.Proto
 }
 
+// ID is the workload's identity; the zero ID: it has none.
+func (w *Workload) ID() (id identity.ID) {
+	if w.Identity != (unique.Handle[identity.ID]{}) {
+		id = w.Identity.Value()
+	}
+	return id
+}
+
 // Key is the workload's name in configuration and certificates.
 func (w *Workload) Key() string { return w.Namespace + "/" + w.Name }
 
+// Addrs are all the workload's addresses, its own first.
+func (w *Workload) Addrs() []netip.Addr { return append([]netip.Addr{w.Addr}, w.Extras().Also...) }
+
 // Has says whether the workload has an address.
-func (w *Workload) Has(a netip.Addr) bool { return w.Addr == a || slices.Contains(w.Also, a) }
+func (w *Workload) Has(a netip.Addr) bool { return w.Addr == a || slices.Contains(w.Extras().Also, a) }
+
+// Extras is the workload's Extra; the zero Extra: it has none.
+func (w *Workload) Extras() (x Extra) {
+	if w.Extra != nil {
+		x = *w.Extra
+	}
+	return x
+}
 
 // TunnelAt is where the workload's proxy is, for who calls the workload at one of its addresses: there, if it is at the workload's own.
 func (w *Workload) TunnelAt(a netip.Addr) netip.AddrPort {
@@ -144,7 +169,7 @@ func (w *Workload) own() []netip.Addr {
 	if w.Shared {
 		return nil
 	}
-	return append([]netip.Addr{w.Addr}, w.Also...)
+	return w.Addrs()
 }
 
 // EndpointSet is addresses of a service that its source lists (an EndpointSlice).
@@ -293,8 +318,11 @@ type Part struct {
 	Originations   []Origination
 }
 
-// Empty says whether the object says nothing.
-func (p *Part) Empty() bool {
-	return len(p.Services)+len(p.Endpoints)+len(p.Workloads)+len(p.Routes)+len(p.Profiles)+len(p.Backends)+
-		len(p.Authorizations)+len(p.PeerModes)+len(p.Gateways)+len(p.GatewayRoutes)+len(p.Originations) == 0
+// Len is how many things the object says.
+func (p *Part) Len() int {
+	return len(p.Services) + len(p.Endpoints) + len(p.Workloads) + len(p.Routes) + len(p.Profiles) + len(p.Backends) +
+		len(p.Authorizations) + len(p.PeerModes) + len(p.Gateways) + len(p.GatewayRoutes) + len(p.Originations)
 }
+
+// Empty says whether the object says nothing.
+func (p *Part) Empty() bool { return p.Len() == 0 }

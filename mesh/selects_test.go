@@ -2,6 +2,7 @@ package mesh_test
 
 import (
 	"testing"
+	"unique"
 
 	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/feature/authz"
@@ -25,7 +26,7 @@ func TestSelectedByAccountAndNamespace(t *testing.T) {
 		{"not the account", mesh.Authorization{NotAccounts: []string{"web"}}, false},
 	} {
 		x.a.Ref, x.a.Closes = ref(decision.Cilium, "", "a"), &decision.Ref{}
-		s, _ := snapshot(mesh.Part{Workloads: []mesh.Workload{{Name: "w", Namespace: "shop", ID: identity.Of("td", "shop", "web")}}},
+		s, _ := snapshot(mesh.Part{Workloads: []mesh.Workload{{Name: "w", Namespace: "shop", Identity: unique.Make(identity.Of("td", "shop", "web"))}}},
 			mesh.Part{Authorizations: []mesh.Authorization{x.a}})
 		if got := len(s.Inbound(s.Workloads.Get("shop/w")).Authz) > 0; got != x.want {
 			t.Errorf("%s: %v", x.name, got)
@@ -59,8 +60,8 @@ func TestTransportsAtGateways(t *testing.T) {
 	a := mesh.Authorization{Ref: ref(decision.Cilium, "shop", "a"), Tiers: []authz.Tier{{Effect: authz.Deny, Rules: []authz.Rule{over(match.OverUDP)}},
 		{Rules: []authz.Rule{over(match.OverTCP), over(match.OverUDP)}}},
 		Named: []mesh.Named{{Port: "dns", Rule: over(match.OverTCP)}, {Port: "dns", Datagrams: true, Rule: over(match.OverUDP)}, {Port: "web", Datagrams: true}}}
-	w := mesh.Workload{Name: "w", Namespace: "shop", ID: identity.Of("td", "shop", "edge"), Ports: []mesh.WorkloadPort{{Name: "dns", Number: 5300}, {Name: "web", Number: 80}},
-		Datagrams: []mesh.WorkloadPort{{Name: "dns", Number: 53}}}
+	w := mesh.Workload{Name: "w", Namespace: "shop", Identity: unique.Make(identity.Of("td", "shop", "edge")), Ports: []mesh.WorkloadPort{{Name: "dns", Number: 5300}, {Name: "web", Number: 80}},
+		Extra: &mesh.Extra{Datagrams: []mesh.WorkloadPort{{Name: "dns", Number: 53}}}}
 	gateway := mesh.Gateway{Name: "edge", Namespace: "shop", Account: "edge", Listeners: []mesh.Listener{{Port: 53, Entry: mesh.EntryTCP}}}
 	before, _ := snapshot(mesh.Part{Workloads: []mesh.Workload{w}}, mesh.Part{Authorizations: []mesh.Authorization{a}})
 	connections := &mesh.Part{Gateways: []mesh.Gateway{gateway}}

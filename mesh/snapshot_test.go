@@ -9,6 +9,7 @@ import (
 	"slices"
 	"testing"
 	"time"
+	"unique"
 
 	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/identity"
@@ -30,7 +31,7 @@ func random(r *rand.Rand, n int) *mesh.Part {
 		p.Workloads = []mesh.Workload{{Name: ref.Name, Namespace: ref.Namespace, Addr: netip.AddrFrom4([4]byte{127, 64, 0, byte(n % 7)}),
 			Labels: []string{fmt.Sprint("app=a", r.IntN(2))}, Ready: r.IntN(4) > 0, Shared: r.IntN(4) == 0}}
 		if r.IntN(3) == 0 {
-			p.Workloads[0].Also = []netip.Addr{netip.AddrFrom4([4]byte{127, 64, 0, byte(r.IntN(7))})}
+			p.Workloads[0].Extra = &mesh.Extra{Also: []netip.Addr{netip.AddrFrom4([4]byte{127, 64, 0, byte(r.IntN(7))})}}
 		}
 	case 2:
 		p.Routes = []mesh.Route{{Ref: ref, Host: host, Rank: mesh.Rank(r.IntN(3))}, {Ref: ref, Host: "*.cluster.local"}}
@@ -142,7 +143,7 @@ func TestAddressesOfWorkloads(t *testing.T) {
 	ports := []mesh.Port{{Number: 80}}
 	s, _ := mesh.New().With([]mesh.Change{{New: &mesh.Part{
 		Services: []mesh.Service{{Host: "s", Namespace: "shop", Ports: ports}, {Host: "agents", Namespace: "shop", Ports: ports, Selector: &match.Selector{Labels: []string{"app=agent"}}}},
-		Workloads: []mesh.Workload{{Name: "dual", Namespace: "shop", Addr: v4, Also: []netip.Addr{v6}, Tunnel: netip.AddrPortFrom(v4, 15008), Ready: true},
+		Workloads: []mesh.Workload{{Name: "dual", Namespace: "shop", Addr: v4, Extra: &mesh.Extra{Also: []netip.Addr{v6}}, Tunnel: netip.AddrPortFrom(v4, 15008), Ready: true},
 			{Name: "agent", Namespace: "shop", Addr: node, Shared: true, Ready: true, Labels: []string{"app=agent"}}, {Name: "other", Namespace: "shop", Addr: node, Shared: true, Ready: true}},
 		Endpoints: []mesh.EndpointSet{{Host: "s", Ports: ports, Addrs: []mesh.EndpointAddr{{Addr: v6, Workload: "shop/dual", Ready: true}, {Addr: node, Ready: true},
 			{Addr: v4, Workload: "shop/gone", Ready: true}}}}}}})
@@ -186,7 +187,7 @@ func TestAddressesOfWorkloads(t *testing.T) {
 func TestAddressThatIsUsedAgain(t *testing.T) {
 	addr, ip := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.96.0.1")
 	at := func(name string, ready bool) *mesh.Part {
-		return &mesh.Part{Workloads: []mesh.Workload{{Name: name, Namespace: name, Addr: addr, ID: identity.Of("td", name, name), Ready: ready}}}
+		return &mesh.Part{Workloads: []mesh.Workload{{Name: name, Namespace: name, Addr: addr, Identity: unique.Make(identity.Of("td", name, name)), Ready: ready}}}
 	}
 	svc := func(name string, created time.Time) *mesh.Part {
 		return &mesh.Part{Services: []mesh.Service{{Host: name, Name: name, Namespace: "shop", IPs: []netip.Addr{ip}, Created: created,

@@ -107,7 +107,7 @@ func (s *Snapshot) ServicesOf(w *Workload) (out []*Service) {
 			}
 		}
 	}
-	for _, a := range append([]netip.Addr{w.Addr}, w.Also...) {
+	for _, a := range w.Addrs() {
 		for set := range s.listing(a) {
 			if svc := s.Services.Get(set.Host); svc != nil && !slices.Contains(out, svc) {
 				out = append(out, svc)

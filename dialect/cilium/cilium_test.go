@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unique"
 
 	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/dialect"
@@ -61,8 +62,8 @@ func ref(rule string) decision.Ref {
 }
 
 // web is the workload whose policies are judged: of the namespace shop, with the port http at 8080.
-var web = mesh.Workload{Name: "web", Namespace: "shop", ID: identity.Of("cluster.local", "shop", "web"), Labels: []string{"app=web"},
-	Ports: []mesh.WorkloadPort{{Name: "http", Number: 8080}}, Datagrams: []mesh.WorkloadPort{{Name: "names", Number: 53}, {Name: "http", Number: 443}}}
+var web = mesh.Workload{Name: "web", Namespace: "shop", Identity: unique.Make(identity.Of("cluster.local", "shop", "web")), Labels: []string{"app=web"},
+	Ports: []mesh.WorkloadPort{{Name: "http", Number: 8080}}, Extra: &mesh.Extra{Datagrams: []mesh.WorkloadPort{{Name: "names", Number: 53}, {Name: "http", Number: 443}}}}
 
 // Peers.
 var (
@@ -109,7 +110,7 @@ func engine(t *testing.T, out bool, docs ...string) *authz.Engine {
 // engineAtGateway is engine where web is the proxy of a gateway that listens for UDP.
 func engineAtGateway(t *testing.T, out bool, docs ...string) *authz.Engine {
 	t.Helper()
-	g := mesh.Gateway{Name: "edge", Namespace: web.Namespace, Account: web.ID.ServiceAccount, Listeners: []mesh.Listener{{Port: 53, Entry: mesh.EntryUDP}}}
+	g := mesh.Gateway{Name: "edge", Namespace: web.Namespace, Account: web.ID().ServiceAccount, Listeners: []mesh.Listener{{Port: 53, Entry: mesh.EntryUDP}}}
 	return engineOf(t, mesh.Part{Workloads: []mesh.Workload{web}, Gateways: []mesh.Gateway{g}}, out, docs...)
 }
 

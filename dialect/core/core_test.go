@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unique"
 	"unsafe"
 
 	"github.com/weft-mesh/weft/decision"
@@ -296,10 +297,10 @@ metadata: {name: node-a, labels: {topology.kubernetes.io/zone: east-1}}
 	expect(t, found, "info spec.containers[1].ports[0].protocol: what is sent over UDP")
 	want := mesh.Workload{
 		Name: "reviews-1", Namespace: "shop",
-		ID: identity.Of(td, "shop", "bookinfo-reviews"), Addr: netip.MustParseAddr("10.1.0.7"), Tunnel: netip.MustParseAddrPort("127.64.0.1:15008"),
+		Identity: unique.Make(identity.Of(td, "shop", "bookinfo-reviews")), Addr: netip.MustParseAddr("10.1.0.7"), Tunnel: netip.MustParseAddrPort("127.64.0.1:15008"),
 		Labels: []string{"app=reviews", "version=v1"}, Node: "node-a", Zone: "east-1", Ready: true,
-		Ports:     []mesh.WorkloadPort{{Name: "http", Number: 9080, Proto: traffic.HTTP1}, {Number: 9090, Proto: traffic.TCP}, {Number: 8080, Proto: traffic.Detect}, {Number: 7000, Proto: traffic.TCP}},
-		Datagrams: []mesh.WorkloadPort{{Name: "dns", Number: 53, Proto: traffic.UDP}},
+		Ports: []mesh.WorkloadPort{{Name: "http", Number: 9080, Proto: traffic.HTTP1}, {Number: 9090, Proto: traffic.TCP}, {Number: 8080, Proto: traffic.Detect}, {Number: 7000, Proto: traffic.TCP}},
+		Extra: &mesh.Extra{Datagrams: []mesh.WorkloadPort{{Name: "dns", Number: 53, Proto: traffic.UDP}}},
 	}
 	if got := parts[0].Workloads; len(got) != 1 || !reflect.DeepEqual(got[0], want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
@@ -327,9 +328,9 @@ func TestPodForms(t *testing.T) {
 		check             func(mesh.Workload) bool
 	}{
 		{"no account", pod("", "", running), "", func(w mesh.Workload) bool {
-			return w.ID == identity.Of(td, "default", "default") && w.Ready && !w.Draining
+			return w.ID() == identity.Of(td, "default", "default") && w.Ready && !w.Draining
 		}},
-		{"old field", pod("", "serviceAccount: a", running), "", func(w mesh.Workload) bool { return w.ID.ServiceAccount == "a" }},
+		{"old field", pod("", "serviceAccount: a", running), "", func(w mesh.Workload) bool { return w.ID().ServiceAccount == "a" }},
 		{"not ready", pod("", "", `{podIP: 10.0.0.1, conditions: [{type: Ready, status: "False"}]}`), "", func(w mesh.Workload) bool { return !w.Ready }},
 		{"nothing known of readiness", pod("", "", "{podIP: 10.0.0.1}"), "", func(w mesh.Workload) bool { return !w.Ready }},
 		{"list of addresses alone", pod("", "", "{podIPs: [{ip: '::1'}]}"), "", func(w mesh.Workload) bool { return w.Addr == netip.MustParseAddr("::1") }},
@@ -347,7 +348,7 @@ func TestPodForms(t *testing.T) {
 		{"a proxy of its own", pod(", annotations: {weft.dev/tunnel: ':15008'}", "", "{podIP: 10.0.0.1, podIPs: [{ip: 10.0.0.1}, {ip: 'fd00::1'}]}"), "",
 			func(w mesh.Workload) bool {
 				v6 := netip.MustParseAddr("fd00::1")
-				return w.Tunnel == netip.MustParseAddrPort("10.0.0.1:15008") && slices.Equal(w.Also, []netip.Addr{v6}) &&
+				return w.Tunnel == netip.MustParseAddrPort("10.0.0.1:15008") && slices.Equal(w.Extras().Also, []netip.Addr{v6}) &&
 					w.TunnelAt(v6) == netip.AddrPortFrom(v6, 15008)
 			}},
 		{"no port", pod(", annotations: {weft.dev/tunnel: ':0'}", "", running), "error metadata.annotations[\"weft.dev/tunnel\"]: \":0\" is neither", nil},
@@ -358,7 +359,7 @@ func TestPodForms(t *testing.T) {
 		{"another's address, in a file", pod(", annotations: {weft.dev/tunnel: '10.96.0.1:443'}", "", running), "", func(w mesh.Workload) bool { return w.Tunnel == netip.MustParseAddrPort("10.96.0.1:443") }},
 		{"its own address", pod(", uid: u, annotations: {weft.dev/tunnel: '10.0.0.1:15008'}", "", running), "", func(w mesh.Workload) bool { return w.Tunnel == netip.MustParseAddrPort("10.0.0.1:15008") }},
 		{"proxies in front", pod(", annotations: {weft.dev/trusted-proxies: '10.0.0.0/8, ::1/128'}", "", running), "", func(w mesh.Workload) bool {
-			return slices.Equal(w.Trusted, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")})
+			return slices.Equal(w.Extras().Trusted, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")})
 		}},
 		{"bad proxies in front", pod(", annotations: {weft.dev/trusted-proxies: '10.0.0.0/8,lb'}", "", running),
 			"error metadata.annotations[\"weft.dev/trusted-proxies\"]: \"lb\" is not ADDRESS/BITS", nil},

@@ -60,11 +60,14 @@ func lowerPod(trustDomain string, o *dialect.Object, v dialect.View) (mesh.Part,
 	if !ok || p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed {
 		return mesh.Part{}, r.Found
 	}
-	w := mesh.Workload{Name: o.Name, Namespace: o.Namespace, Addr: addr, Also: also, Shared: p.Spec.HostNetwork, Labels: dialect.Labels(o.Labels),
-		ID: r.account(trustDomain, o, &p.Spec), Tunnel: r.tunnel(o, &p.Spec, addr), Ready: ready(&p.Status), Draining: deleted(o)}
+	w := mesh.Workload{Name: o.Name, Namespace: o.Namespace, Addr: addr, Shared: p.Spec.HostNetwork, Labels: dialect.Labels(o.Labels),
+		Identity: r.account(trustDomain, o, &p.Spec), Tunnel: r.tunnel(o, &p.Spec, addr), Ready: ready(&p.Status), Draining: deleted(o)}
 	w.Node, w.Zone = place(o, &p.Spec, v)
-	w.Trusted = r.trusted(o)
-	r.podPorts(&p.Spec, r.opaqueOf(o, v), &w)
+	x := mesh.Extra{Also: also, Trusted: r.trusted(o)}
+	r.podPorts(&p.Spec, r.opaqueOf(o, v), &w, &x)
+	if len(x.Also)+len(x.Datagrams)+len(x.Trusted) > 0 {
+		w.Extra = &mesh.Extra{Also: x.Also, Datagrams: x.Datagrams, Trusted: x.Trusted}
+	}
 	return mesh.Part{Workloads: []mesh.Workload{w}}, r.Found
 }
 
@@ -98,7 +101,7 @@ func (r *reader) address(field, text string) (netip.Addr, bool) {
 }
 
 // account is the pod's identity. Its name was never checked by an API server that would have refused a bad one.
-func (r *reader) account(trustDomain string, o *dialect.Object, spec *corev1.PodSpec) identity.ID {
+func (r *reader) account(trustDomain string, o *dialect.Object, spec *corev1.PodSpec) unique.Handle[identity.ID] {
 	name, field := spec.ServiceAccountName, "spec.serviceAccountName"
 	if name == "" && spec.DeprecatedServiceAccount != "" {
 		name, field = spec.DeprecatedServiceAccount, "spec.serviceAccount"
@@ -110,7 +113,7 @@ func (r *reader) account(trustDomain string, o *dialect.Object, spec *corev1.Pod
 	if err := id.Validate(); err != nil {
 		r.Refuse(field, err.Error(), "")
 	}
-	return unique.Make(id).Value() // all pods of an account have the same
+	return unique.Make(id)
 }
 
 // tunnel: a pod in its node's network has none. A proxy there would be the node's.
@@ -189,7 +192,7 @@ func deleted(o *dialect.Object) bool {
 	return meta["deletionTimestamp"] != nil
 }
 
-func (r *reader) podPorts(spec *corev1.PodSpec, opaque opaque, w *mesh.Workload) {
+func (r *reader) podPorts(spec *corev1.PodSpec, opaque opaque, w *mesh.Workload, x *mesh.Extra) {
 	for i, c := range spec.Containers {
 		for j, p := range c.Ports {
 			at := dialect.Index(dialect.Index("spec.containers", i)+".ports", j)
@@ -198,7 +201,7 @@ func (r *reader) podPorts(spec *corev1.PodSpec, opaque opaque, w *mesh.Workload)
 			}
 			if p.Protocol == corev1.ProtocolUDP {
 				if p.Name != "" {
-					w.Datagrams = append(w.Datagrams, mesh.WorkloadPort{Name: p.Name, Number: uint16(p.ContainerPort), Proto: traffic.UDP})
+					x.Datagrams = append(x.Datagrams, mesh.WorkloadPort{Name: p.Name, Number: uint16(p.ContainerPort), Proto: traffic.UDP})
 				}
 				continue
 			}

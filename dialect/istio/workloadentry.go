@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"unique"
 
 	networking "istio.io/api/networking/v1alpha3"
 
@@ -37,8 +38,9 @@ func workloadEntry(trustDomain string) func(*dialect.Object, dialect.View) (mesh
 		w := mesh.Workload{Name: o.Name, Namespace: o.Namespace, Addr: addr, Claimed: true,
 			Labels: dialect.Labels(labels), Ports: r.workloadPorts(we.Ports), Zone: zone(we.Locality), Weight: we.Weight, Ready: true}
 		if we.ServiceAccount != "" {
-			w.ID = identity.Of(trustDomain, o.Namespace, we.ServiceAccount)
-			r.checkID(w.ID)
+			id := identity.Of(trustDomain, o.Namespace, we.ServiceAccount)
+			r.checkID(id)
+			w.Identity = unique.Make(id)
 		}
 		if labels[tunnelLabel] == "http" {
 			w.Tunnel = netip.AddrPortFrom(addr, tunnelPort)

@@ -3,6 +3,7 @@ package istio_test
 import (
 	"net/netip"
 	"testing"
+	"unique"
 
 	"github.com/weft-mesh/weft/dialect/dialecttest"
 	"github.com/weft-mesh/weft/identity"
@@ -26,7 +27,7 @@ spec:
 		t.Error(dialecttest.Show(found))
 	}
 	addr := netip.MustParseAddr("10.0.0.1")
-	want := []mesh.Workload{{Name: "it", Namespace: "default", ID: identity.Of("cluster.local", "default", "vm"),
+	want := []mesh.Workload{{Name: "it", Namespace: "default", Identity: unique.Make(identity.Of("cluster.local", "default", "vm")),
 		Addr: addr, Tunnel: netip.AddrPortFrom(addr, 15008), Labels: []string{"app=web", "networking.istio.io/tunnel=http", "version=v1"},
 		Ports: []mesh.WorkloadPort{{Name: "grpc", Number: 9090, Proto: traffic.Detect}, {Name: "http", Number: 8080, Proto: traffic.Detect}},
 		Zone:  "eu-1", Weight: 2, Ready: true, Claimed: true}}
