@@ -28,8 +28,9 @@ type Gateways struct {
 	Note    func(owner decision.Ref, found []mesh.Finding) error             // see Control.Note
 	Adopted func(namespace string) bool                                      // see Control.Adopted [none is]
 
-	made  map[string]made         // by gateway
-	noted map[string][]mesh.Owner // of gateways of which something was
+	made   map[string]made         // by gateway
+	noted  map[string][]mesh.Owner // of gateways of which something was
+	failed gateway.Failures
 }
 
 // made is what was applied last.
@@ -44,7 +45,7 @@ type made struct {
 // away itself what belongs to objects that are gone.
 func (x *Gateways) Do(ctx context.Context, now *mesh.Snapshot) error {
 	if x.made == nil {
-		x.made, x.noted = map[string]made{}, map[string][]mesh.Owner{}
+		x.made, x.noted, x.failed = map[string]made{}, map[string][]mesh.Owner{}, gateway.Failures{}
 	}
 	var errs []error
 	due := x.due(now)
@@ -58,6 +59,11 @@ func (x *Gateways) Do(ctx context.Context, now *mesh.Snapshot) error {
 			err = x.keep(ctx, key, m, list)
 		}
 		errs = append(errs, err)
+	}
+	for key := range x.failed {
+		if due[key] == nil {
+			delete(x.failed, key)
+		}
 	}
 	for key, owners := range x.noted {
 		if due[key] == nil {
@@ -96,7 +102,19 @@ func (x *Gateways) keep(ctx context.Context, key string, m made, list []map[stri
 	if was, ok := x.made[key]; ok && was.holds(text, m.at) {
 		return nil
 	}
-	if err = x.claim(ctx, &m, list); err == nil {
+	if err := x.failed.Waits(key, text, m.at); err != nil {
+		return err
+	}
+	if err = x.bring(ctx, key, m, list); ctx.Err() == nil {
+		x.failed.Note(key, text, err, m.at)
+	}
+	return err
+}
+
+// bring applies the list.
+func (x *Gateways) bring(ctx context.Context, key string, m made, list []map[string]any) error {
+	err := x.claim(ctx, &m, list)
+	if err == nil {
 		err = x.note(key, &m)
 	}
 	if err != nil {

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/weft-mesh/weft/dialect"
 	"github.com/weft-mesh/weft/install/gateway"
@@ -184,6 +186,40 @@ func TestGatewayNamesThatAreTaken(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestGatewaysThatFailRest: what could not be applied is not asked for with each change of anything, but after a while that grows, or once it is to
+// be something else.
+func TestGatewaysThatFailRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, f, x, s, docs := keeping(t)
+		s.objects[dialect.Key{Kind: "Service", Namespace: "default", Name: "edge-weft"}] = map[string]any{"kind": "Service", "metadata": map[string]any{"uid": "theirs"}}
+		asked := 0
+		x.Get = func(ctx context.Context, k dialect.Key) (map[string]any, error) { asked++; return s.get(ctx, k) }
+		do := func(asks bool) {
+			t.Helper()
+			asked = 0
+			if err := x.Do(t.Context(), p.Mesh()); err == nil || !strings.Contains(err.Error(), "Service default/edge-weft") || asked > 0 != asks {
+				t.Errorf("asked %d times, want %v: %v", asked, asks, err)
+			}
+		}
+		do(true)
+		for pause := gateway.FirstPause; pause < 8*gateway.LastPause; pause *= 2 {
+			do(false)
+			time.Sleep(min(pause, gateway.LastPause) - time.Millisecond)
+			do(false)
+			time.Sleep(time.Millisecond)
+			do(true)
+		}
+		f.emit(t, source.Event{Put: parse(t, strings.Replace(docs, "port: 80,", "port: 81,", 1))})
+		do(true)
+		do(false)
+		time.Sleep(gateway.FirstPause)
+		clear(s.objects)
+		if err := x.Do(t.Context(), p.Mesh()); err != nil || len(s.objects) != 4 {
+			t.Errorf("%v, %d objects", err, len(s.objects))
+		}
+	})
 }
 
 // TestGatewayLabels: no pods are made for a gateway that a Service of somebody else's would lead to by the labels that its object asks for; its status
