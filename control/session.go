@@ -179,7 +179,7 @@ func (s *session) take() (*stream.Down, error) {
 		s.c.counters.pushes.Add(kindOf(name))
 	}
 	s.flying[s.nonce] = sent
-	clear(s.waiting)
+	s.waiting = map[string]*stream.Body{} // the first time all that is wanted waited: its room is not needed again
 	return down, nil
 }
 

@@ -28,9 +28,32 @@ func (o *Object) Pack() *Object {
 	if err != nil {
 		return o
 	}
+	short := string(text)
+	if stem := o.stem(); stem != "" {
+		short = strings.ReplaceAll(short, stem, stemMark)
+	}
 	packed := *o
-	packed.Tree, packed.Packed = nil, abridge.Replace(string(text))
+	packed.Tree, packed.Packed = nil, abridge.Replace(short)
 	return &packed
+}
+
+// stemMark stands for an object's stem. It is none of marks.
+const stemMark = "\xfc"
+
+// leastStem is how long a stem is at least: shorter ones are in what often has, and would keep that from being found.
+const leastStem = 8
+
+// stem is what an object is named after, less what was put behind that name for it to be the only one: a pod of a ReplicaSet says it again as its
+// account, and a slice of a service for each of its pods. A byte stands for it. Empty: there is none.
+func (o *Object) stem() string {
+	stem := o.Name[:max(strings.LastIndexByte(o.Name, '-'), 0)]
+	if before := strings.LastIndexByte(stem, '-'); before > 0 && o.Kind == "Pod" {
+		stem = stem[:before]
+	}
+	if len(stem) < leastStem {
+		return ""
+	}
+	return stem
 }
 
 // often is in the text of many objects: a byte stands for each that no JSON has.
@@ -60,7 +83,9 @@ func abridging() (to, from *strings.Replacer) {
 }
 
 // text is the packed text in full.
-func (o *Object) text() []byte { return []byte(amplify.Replace(o.Packed)) }
+func (o *Object) text() []byte {
+	return []byte(strings.ReplaceAll(amplify.Replace(o.Packed), stemMark, o.stem())) // without a stem there is no mark
+}
 
 // Whole returns the tree, of a packed object a fresh one.
 func (o *Object) Whole() map[string]any {

@@ -2,6 +2,7 @@ package dialect_test
 
 import (
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -41,6 +42,32 @@ func TestPack(t *testing.T) {
 	bad.Tree["f"] = func() {}
 	if bad.Pack() != bad {
 		t.Error("what has no JSON was packed")
+	}
+}
+
+// What an object is named after is in its text many times, and a byte stands for it; whatever it is, the text can be had back.
+func TestPackStem(t *testing.T) {
+	for _, x := range []struct {
+		kind, name, says string
+		most             int // bytes that take the place of what it says
+	}{
+		{"Pod", "shop-backend-5d9f7-x2x7k", "shop-backend", 1}, {"Pod", "shop-backend-5d9f7-x2x7k", "shop-backend-5d9f7-x2x7k", 13},
+		{"Thing", "shop-backend-x2x7k", "shop-backend-5d9f7-x2x7k", 13}, {"Thing", "shop-backend", "shop-backend", 12},
+		{"Pod", "a-b-c", "a-b-c", 5}, {"Thing", "metadata-x", "metadata", 7}, {"Thing", "generation-1", "generation", 1}, {"Thing", "", "-", 1}, {"Pod", "-", "--", 2},
+		{"Pod", "--------------", "--------------", 3}, {"Thing", "name-is-\xfc-x", "name-is-\xfc", 14}, {"Thing", "containerPort-1", "containerPort", 1},
+	} {
+		tree := func() map[string]any {
+			return map[string]any{"apiVersion": "v1", "kind": x.kind, "metadata": map[string]any{"name": x.name, "namespace": "shop", "uid": "1",
+				"creationTimestamp": "2026-01-02T03:04:05Z"}, "says": x.says}
+		}
+		o := dialect.NewObject(nil, "v1", x.kind, tree(), time.Time{})
+		p := o.Pack()
+		if want := strings.ToValidUTF8(x.says, "\ufffd"); p.Whole()["says"] != want {
+			t.Errorf("%s %q: %q became %q", x.kind, x.name, want, p.Whole()["says"])
+		}
+		if bare := dialect.NewObject(nil, "v1", x.kind, map[string]any{"metadata": map[string]any{"uid": "1"}, "says": ""}, time.Time{}).Pack(); len(p.Packed)-len(bare.Packed) > x.most {
+			t.Errorf("%s %q: %q takes %d bytes, %d are bearable", x.kind, x.name, p.Packed, len(p.Packed)-len(bare.Packed), x.most)
+		}
 	}
 }
 

@@ -318,6 +318,22 @@ func TestNodeNameOnce(t *testing.T) {
 	}
 }
 
+// Pods of a deployment have one list of ports; it is nobody else's.
+func TestPortsOnce(t *testing.T) {
+	pod := func(name, ports string) string {
+		return "apiVersion: v1\nkind: Pod\nmetadata: {name: " + name + "}\nspec: {containers: [{name: c, ports: [" + ports + "]}]}\nstatus: {phase: Running, podIP: 10.0.0.1}\n"
+	}
+	const http = "{containerPort: 80, name: http}"
+	parts, _ := lower(t, strings.Join([]string{pod("a", http), pod("b", http), pod("c", http+", {containerPort: 90}")}, "---\n"))
+	a, b, c := parts[0].Workloads[0].Ports, parts[1].Workloads[0].Ports, parts[2].Workloads[0].Ports
+	if &a[0] != &b[0] {
+		t.Error("the same ports are there twice")
+	}
+	if len(b) != 1 || len(c) != 2 || c[0] != a[0] || c[1].Number != 90 {
+		t.Errorf("%v, %v", b, c)
+	}
+}
+
 func TestPodForms(t *testing.T) {
 	pod := func(meta, spec, status string) string {
 		return "apiVersion: v1\nkind: Pod\nmetadata: {name: p" + meta + "}\nspec: {" + spec + "}\nstatus: " + status

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"unique"
 
 	corev1 "k8s.io/api/core/v1"
@@ -217,7 +218,15 @@ func (r *reader) podPorts(spec *corev1.PodSpec, opaque opaque, w *mesh.Workload,
 			w.Ports = append(w.Ports, mesh.WorkloadPort{Number: n.First, Proto: traffic.TCP})
 		}
 	}
+	if last := lastPorts.Load(); last != nil && slices.Equal(*last, w.Ports) {
+		w.Ports = *last
+	} else if ports := w.Ports; len(ports) > 0 {
+		lastPorts.Store(&ports)
+	}
 }
+
+// lastPorts are those of the pod that was read last: pods of a deployment, which come one after the other, have the same list, as of labels.
+var lastPorts atomic.Pointer[[]mesh.WorkloadPort]
 
 func declared(w *mesh.Workload, number uint16) bool {
 	for i := range w.Ports {
