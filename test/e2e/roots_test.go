@@ -40,11 +40,12 @@ func TestRoots(t *testing.T) {
 
 	loads := calls()
 	c.Apply("weft-system", first.issuer(t, "issuer 2").secret())
-	time.Sleep(6 * time.Second) // a replica looks every 5 s
-	c.Kubectl("-n", ns, "rollout", "restart", "deploy/callee")
-	c.Ready(ns, "deploy/callee")
-	settled(c, ns)
-	signed(c, ns, "issuer 2") // what is valid stays, new pods have it of the new issuer
+	c.Eventually("new pods have certificates of the new issuer", func() error { // what is valid stays
+		c.Kubectl("-n", ns, "rollout", "restart", "deploy/callee")
+		c.Ready(ns, "deploy/callee")
+		settled(c, ns)
+		return ofIssuer(c, ns, "issuer 2")
+	})
 	trusted(c, ns, first.certificate)
 
 	c.Apply("weft-system", second.issuer(t, "issuer 3").secret())
@@ -92,23 +93,26 @@ func trusted(c *cluster.Test, ns string, root []byte) {
 
 // signed waits until the proxy of each callee has a certificate of an issuer.
 func signed(c *cluster.Test, ns, issuer string) {
+	c.Eventually("callees have certificates of "+issuer, func() error { return ofIssuer(c, ns, issuer) })
+}
+
+// ofIssuer says whose certificate is of another issuer.
+func ofIssuer(c *cluster.Test, ns, issuer string) error {
 	for _, ip := range strings.Fields(c.Kubectl("-n", ns, "get", "pods", "-l", "app=callee", "-o", "jsonpath={.items[*].status.podIP}")) {
-		c.Eventually(ip+" has a certificate of "+issuer, func() error {
-			var got string
-			d := tls.Dialer{NetDialer: &net.Dialer{Timeout: 5 * time.Second}, Config: &tls.Config{InsecureSkipVerify: true, VerifyConnection: func(s tls.ConnectionState) error {
-				got = s.PeerCertificates[0].Issuer.CommonName
-				return nil
-			}}}
-			conn, err := d.Dial("tcp", net.JoinHostPort(ip, "15008"))
-			if err == nil {
-				conn.Close()
-			}
-			if got != issuer { // what the proxy says to one without a certificate does not matter
-				return fmt.Errorf("it is of %q, %v", got, err)
-			}
+		var got string
+		d := tls.Dialer{NetDialer: &net.Dialer{Timeout: 5 * time.Second}, Config: &tls.Config{InsecureSkipVerify: true, VerifyConnection: func(s tls.ConnectionState) error {
+			got = s.PeerCertificates[0].Issuer.CommonName
 			return nil
-		})
+		}}}
+		conn, err := d.Dial("tcp", net.JoinHostPort(ip, "15008"))
+		if err == nil {
+			conn.Close()
+		}
+		if got != issuer { // what the proxy says to one without a certificate does not matter
+			return fmt.Errorf("that of %s is of %q, %v", ip, got, err)
+		}
 	}
+	return nil
 }
 
 // authority can sign: a root, or an issuer below it.
