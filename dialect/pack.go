@@ -8,6 +8,8 @@ import (
 	"time"
 
 	kjson "sigs.k8s.io/json"
+
+	"github.com/weft-mesh/weft/internal/abridge"
 )
 
 // Pack returns o with its tree as text, which takes a sixth of the memory: for kinds of which a cluster has many thousands, and whose
@@ -28,64 +30,23 @@ func (o *Object) Pack() *Object {
 	if err != nil {
 		return o
 	}
-	short := string(text)
-	if stem := o.stem(); stem != "" {
-		short = strings.ReplaceAll(short, stem, stemMark)
-	}
 	packed := *o
-	packed.Tree, packed.Packed = nil, abridge.Replace(short)
+	packed.Tree, packed.Packed = nil, abridge.Shorten(string(text), o.stem())
 	return &packed
 }
 
-// stemMark stands for an object's stem. It is none of marks.
-const stemMark = "\xfc"
-
-// leastStem is how long a stem is at least: shorter ones are in what often has, and would keep that from being found.
-const leastStem = 8
-
 // stem is what an object is named after, less what was put behind that name for it to be the only one: a pod of a ReplicaSet says it again as its
-// account, and a slice of a service for each of its pods. A byte stands for it. Empty: there is none.
+// account, and a slice of a service for each of its pods.
 func (o *Object) stem() string {
 	stem := o.Name[:max(strings.LastIndexByte(o.Name, '-'), 0)]
 	if before := strings.LastIndexByte(stem, '-'); before > 0 && o.Kind == "Pod" {
 		stem = stem[:before]
 	}
-	if len(stem) < leastStem {
-		return ""
-	}
 	return stem
 }
 
-// often is in the text of many objects: a byte stands for each that no JSON has.
-var often = []string{
-	`{"metadata":{"generation":1,"uid":"`, `{"metadata":{"uid":"`, `"},"spec":{"containers":[{"ports":[{"containerPort":`, `,"protocol":"TCP"}`, `,"name":"`, `]}],"nodeName":"`,
-	`","serviceAccountName":"`, `"},"status":{"conditions":[{"status":"True","type":"Ready"}],"phase":"Running","podIP":"`,
-	`"},"status":{"conditions":[{"status":"False","type":"Ready"}],"phase":"Running","podIP":"`,
-	`{"addressType":"IPv4","endpoints":[{"addresses":["`, `"],"conditions":{"ready":true,"serving":true,"terminating":false},"targetRef":{"kind":"Pod","name":"`,
-	`"}},{"addresses":["`, `"}}],"metadata":{"`, `"],"conditions":{"ready":`, `"targetRef":{"kind":"Pod","name":"`, `"ports":[{"`, `"appProtocol":"`, `"targetPort":`,
-	`"spec":{"clusterIP":"`, `"clusterIPs":["`, `"selector":{"`, `"type":"ClusterIP"`, `"generation":`, `"uid":"`,
-	`"},"zone":"`, `"},{"addresses":["`, `"}],"metadata":{"generation":`, `"],"conditions":{"ready":false,"serving":false,"terminating":false},"targetRef":{"kind":"Pod","name":"`,
-	`"internalTrafficPolicy":"Cluster","ipFamilies":["IPv4"],"ipFamilyPolicy":"SingleStack",`, `,"protocol":"TCP","targetPort":`, `","port":`,
-	`},"sessionAffinity":"None","type":"ClusterIP"},"status":{"loadBalancer":{}}}`,
-}
-
-// marks are the control characters, but for those that a text file may have, and bytes that are not of UTF-8.
-const marks = "\x01\x02\x03\x04\x05\x06\x07\x08\x0b\x0c\x0e\x0f\x10\x11\x12\x13\x14\x15\x16\x17\x18\x19\x1a\x1b\x1c\x1d\x1e\x1f\xf8\xf9\xfa\xfb"
-
-var abridge, amplify = abridging()
-
-func abridging() (to, from *strings.Replacer) {
-	var there, back []string
-	for i, s := range often {
-		there, back = append(there, s, marks[i:i+1]), append(back, marks[i:i+1], s)
-	}
-	return strings.NewReplacer(there...), strings.NewReplacer(back...)
-}
-
 // text is the packed text in full.
-func (o *Object) text() []byte {
-	return []byte(strings.ReplaceAll(amplify.Replace(o.Packed), stemMark, o.stem())) // without a stem there is no mark
-}
+func (o *Object) text() []byte { return []byte(abridge.Full(o.Packed, o.stem())) }
 
 // Whole returns the tree, of a packed object a fresh one.
 func (o *Object) Whole() map[string]any {
