@@ -18,6 +18,16 @@ type round struct {
 	set    *Set
 	before map[Key]mesh.Part
 	dirty  map[Key]bool // to be lowered
+
+	packed, whole *Object // the one that was unpacked last: what has changed is checked, and lowered soon after
+}
+
+// open is o with its tree.
+func (r *round) open(o *Object) *Object {
+	if r.packed != o {
+		r.packed, r.whole = o, o.unpacked()
+	}
+	return r.whole
 }
 
 // remember keeps what k said before the round.
@@ -65,7 +75,7 @@ func (r *round) put(o *Object) {
 	if e.kind == nil {
 		_, flaws = kindOf(s.kinds, o)
 	} else {
-		flaws = check(e.kind, s.fields[e.kind], o)
+		flaws = check(e.kind, s.fields[e.kind], r.open(o))
 	}
 	s.remark(e, flaws, nil)
 	r.dirty[k] = true
@@ -133,7 +143,7 @@ func (r *round) lower(e *entry) {
 	if e.kind.Status != nil {
 		r.set.stirred[e.key()] = true
 	}
-	part, found := judge(e.kind, flaws, e.object, view{r.set, e})
+	part, found := judge(e.kind, flaws, r.open(e.object), view{r.set, e})
 	if !anyError(found) {
 		e.says(part)
 		r.set.remark(e, flaws, found)

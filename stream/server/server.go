@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
 
+	"github.com/weft-mesh/weft/config"
 	"github.com/weft-mesh/weft/stream"
 )
 
@@ -226,11 +227,21 @@ func pump(ctx context.Context, g grpc.ServerStream, s Session) error {
 		if err != nil {
 			return err
 		}
-		b := stream.Marshal(down)
+		b := config.Append(make([]byte, 0, sizeOf(down)), down)
 		if err := g.SendMsg(&b); err != nil {
 			return err
 		}
 	}
+}
+
+// sizeOf is about what a message takes, and seldom less: to grow a buffer step by step was a tenth of all that a change allocates.
+func sizeOf(down *stream.Down) int {
+	const each = 32 // tags, lengths, version
+	size := each
+	for _, r := range down.Resources {
+		size += each + len(r.Name) + len(r.Body)
+	}
+	return size
 }
 
 func receive(g grpc.ServerStream) (*stream.Up, error) {
