@@ -249,7 +249,7 @@ func (s *Snapshot) Entering(g *Gateway, l *Listener) (out []Hosted) {
 		for _, host := range r.Hosts {
 			i := slices.IndexFunc(out, func(h Hosted) bool { return h.Host == host })
 			switch {
-			case r.Listener == "" && !common(l.Host, host):
+			case r.Listener == "" && !Overlap(l.Host, host):
 			case i < 0:
 				out = append(out, Hosted{host, slices.Clone(r.Rules), r.Ordered})
 			case l.Entry.Heads():
@@ -268,8 +268,8 @@ func (s *Snapshot) Entering(g *Gateway, l *Listener) (out []Hosted) {
 	return out
 }
 
-// common says whether a call can be of both hosts.
-func common(a, b string) bool { return a == b || a == "" || b == "" || Within(a, b) || Within(b, a) }
+// Overlap says whether a call can be of both hosts, each a name, a wildcard or, empty, all.
+func Overlap(a, b string) bool { return a == b || a == "" || b == "" || Within(a, b) || Within(b, a) }
 
 // Within says whether a host, or all that a wildcard stands for, is one that another wildcard stands for.
 func Within(host, wild string) bool {

@@ -305,4 +305,18 @@ func (g *gateway) findConflicts() {
 			}
 		}
 	}
+	g.findOverlaps()
+}
+
+// findOverlaps marks the listeners that are served and of which a client may take a connection, which it began for one, for a call to the other
+// (ListenerConditionOverlappingTLSConfig).
+func (g *gateway) findOverlaps() {
+	served := func(l *listener) bool { return l.entry.TLS() && !l.refused() && l.conflict.reason == "" }
+	for j, b := range g.listeners {
+		for _, a := range g.listeners[:j] {
+			if served(a) && served(b) && a.spec.Port == b.spec.Port && mesh.Overlap(a.host, b.host) {
+				a.overlaps, b.overlaps = cmp.Or(a.overlaps, b.words()), cmp.Or(b.overlaps, a.words())
+			}
+		}
+	}
 }

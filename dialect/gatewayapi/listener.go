@@ -34,6 +34,8 @@ type listener struct {
 	asks  *mesh.Callers       // what is asked of callers; nil: nothing
 
 	accepted, resolved, conflict verdict
+
+	overlaps string // another of its port that begins with TLS too, for some of the same hosts, in words; empty: none does
 }
 
 // refused says whether there is nothing to open, whatever the other listeners are.

@@ -284,6 +284,12 @@ func (l *listener) status(owner *dialect.Object, was map[string]any, attached in
 		c.Set(string(v1.ListenerConditionConflicted), false, string(v1.ListenerReasonNoConflicts), "no other listener is in its way")
 	}
 	judged(c, string(v1.ListenerConditionProgrammed), l.programmed(m), string(v1.ListenerReasonProgrammed), "proxies serve it")
+	if l.overlaps != "" {
+		c.Set(string(v1.ListenerConditionOverlappingTLSConfig), true, string(v1.ListenerReasonOverlappingHostnames),
+			l.overlaps+" is for some of the same hosts: a request on a connection that was begun for the other's name is answered 421")
+	} else { // "MUST NOT be set when it is False"
+		c.Remove(string(v1.ListenerConditionOverlappingTLSConfig))
+	}
 	return map[string]any{"name": string(l.spec.Name), "supportedKinds": kinds, "attachedRoutes": attached, "conditions": c.List}
 }
 

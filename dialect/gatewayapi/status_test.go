@@ -116,6 +116,16 @@ func TestStatuses(t *testing.T) {
 	tls := func(refs string) string {
 		return gatewayOf("  - {name: tls, port: 443, protocol: HTTPS, tls: {certificateRefs: [" + refs + "]}}\n")
 	}
+	const good = "Accepted=True/Accepted ResolvedRefs=True/ResolvedRefs Conflicted=False/NoConflicts Programmed=True/Programmed"
+	const overlaps = " OverlappingTLSConfig=True/OverlappingHostnames"
+	overlapping := gatewayOf(`
+  - {name: com, port: 443, protocol: TLS, hostname: foo.example.com, tls: {mode: Passthrough}}
+  - {name: org, port: 443, protocol: TLS, hostname: foo.example.org, tls: {mode: Passthrough}}
+  - {name: wild, port: 443, protocol: TLS, hostname: '*.example.com', tls: {mode: Passthrough}}
+  - {name: https, port: 443, protocol: HTTPS, hostname: bar.example.com, tls: {certificateRefs: [{name: none}]}}
+  - {name: else, port: 8443, protocol: TLS, hostname: '*.example.com', tls: {mode: Passthrough}}
+  - {name: http, port: 80, protocol: HTTP, hostname: '*.example.com'}
+`)
 	for _, x := range []struct {
 		name, docs, kind, object, part string
 		want                           string
@@ -180,6 +190,19 @@ func TestStatuses(t *testing.T) {
 			"apiVersion: gateway.networking.k8s.io/v1\nkind: ListenerSet\nmetadata: {name: next, namespace: shop}\nspec:\n  parentRef: {name: edge}\n  listeners:\n" +
 			"  - {name: a, port: 80, protocol: HTTP, hostname: a.example}\n  - {name: b, port: 80, protocol: HTTP, hostname: a.example}\n", "ListenerSet", "next", "listeners/a",
 			"Accepted=False/HostnameConflict ResolvedRefs=True/ResolvedRefs Conflicted=True/HostnameConflict Programmed=False/HostnameConflict"},
+		// "This condition MUST be set on all Listeners with overlapping TLS config", and "MUST NOT be set when it is False" (ListenerConditionOverlappingTLSConfig)
+		{"a host that another listener's wildcard covers", overlapping, "Gateway", "edge", "listeners/com", good + overlaps},
+		{"the wildcard that covers it", overlapping, "Gateway", "edge", "listeners/wild", good + overlaps},
+		{"TLS that ends at the gateway", overlapping, "Gateway", "edge", "listeners/https", strings.NewReplacer("ResolvedRefs=True/ResolvedRefs", "ResolvedRefs=False/InvalidCertificateRef",
+			"Programmed=True/Programmed", "Programmed=False/Invalid").Replace(good) + overlaps},
+		{"a host that none covers", overlapping, "Gateway", "edge", "listeners/org", good},
+		{"another port", overlapping, "Gateway", "edge", "listeners/else", good},
+		{"in the clear", overlapping, "Gateway", "edge", "listeners/http", good},
+		{"a listener for all hosts", strings.ReplaceAll(overlapping, "hostname: '*.example.com', ", ""), "Gateway", "edge", "listeners/org", good + overlaps},
+		{"a set's listener", withSet("  - {name: tls, port: 443, protocol: TLS, hostname: a.example, tls: {mode: Passthrough}}\n", "  - {name: wild, port: 443, protocol: TLS, hostname: '*.example', tls: {mode: Passthrough}}\n"),
+			"ListenerSet", "more", "listeners/wild", good + overlaps},
+		{"a set's listener that is not served", withSet("  - {name: tls, port: 443, protocol: TLS, hostname: a.example, tls: {mode: Passthrough}}\n", "  - {name: same, port: 443, protocol: TLS, hostname: a.example, tls: {mode: Passthrough}}\n"),
+			"Gateway", "edge", "listeners/tls", good},
 		{"the set", withSet(web, "  - {name: tcp, port: 80, protocol: TCP}\n"), "ListenerSet", "more", "", "Accepted=False/ListenersNotValid Programmed=False/ListenersNotValid"},
 
 		{"a UDPRoute", gatewayOf("  - {name: dns, port: 53, protocol: UDP}\n") + udpRoute("v1", 53), "UDPRoute", "it", "parents/0", "Accepted=True/Accepted ResolvedRefs=True/ResolvedRefs"},
@@ -290,6 +313,15 @@ func TestListenerStatus(t *testing.T) {
 	}
 	if fmt.Sprint(status["addresses"]) != "[map[type:IPAddress value:10.96.0.7]]" {
 		t.Errorf("%v", status["addresses"])
+	}
+}
+
+// TestOverlapThatIsOver: a condition that holds no more goes.
+func TestOverlapThatIsOver(t *testing.T) {
+	was := map[string]any{"listeners": []any{map[string]any{"name": "web", "conditions": []any{map[string]any{"type": "OverlappingTLSConfig", "status": "True"}}}}}
+	status, _ := statusOf(t, gatewayOf("  - {name: web, port: 80, protocol: HTTP}\n"), "Gateway", "edge", was)
+	if got := said(part(status, "listeners/web")); slices.ContainsFunc(got, func(c string) bool { return strings.HasPrefix(c, "Overlapping") }) {
+		t.Error(got)
 	}
 }
 
