@@ -13,7 +13,7 @@ import (
 type Class struct {
 	Namespace string // empty: no rule asks for it
 	Known     string // the labels that rules ask for, comma-joined "key=value"; empty: none does, or the caller has none of them
-	Node      string // empty, with Zone: no endpoint is for callers in some places
+	Node      string // empty, with Zone: where callers are decides on no endpoint
 	Zone      string
 	Labels    bool // the caller's own policies read labels of endpoints
 }

@@ -67,7 +67,11 @@ func onPort(rules []mesh.Rule, port uint16) []mesh.Rule {
 
 func endpoints(s *mesh.Snapshot, svc *mesh.Service, p *mesh.Port, labels []string, class Class) (out []traffic.Endpoint) {
 	all := s.Endpoints(svc, p, labels)
-	if !svc.Headless {
+	switch {
+	case svc.Headless:
+	case svc.Local:
+		all = mesh.OnNode(all, class.Node)
+	default:
 		all = mesh.Near(all, class.Node, class.Zone)
 	}
 	for _, e := range all {

@@ -307,6 +307,12 @@ func TestClassesAreFineEnough(t *testing.T) {
 	told := 0
 	for range 500 {
 		parts := []mesh.Part{service("ratings", http), random(r)}
+		parts[0].Services[0].Local = r.IntN(3) == 0
+		for n := range byte(3) {
+			w := workload("default", "ratings", 100+n)
+			w.Workloads[0].Node = fmt.Sprint("n", n)
+			parts = append(parts, w)
+		}
 		for n := range byte(8) {
 			w := workload(fmt.Sprint("ns", r.IntN(3)), "c", n+1, fmt.Sprint("l0=", r.IntN(2)), fmt.Sprint("l1=", r.IntN(2)), fmt.Sprint("l2=", r.IntN(2)))
 			w.Workloads[0].Node, w.Workloads[0].Zone = fmt.Sprint("n", r.IntN(3)), fmt.Sprint("z", r.IntN(3))
@@ -346,6 +352,39 @@ func TestHints(t *testing.T) {
 		class := compile.ClassOf(s, s.Services.Get(ratings), s.Workloads.Get("default/c-1"))
 		if got := compile.Service(s, ratings, class).Ports[0].Pools[0].Endpoints; headless && (len(got) != 2 || class.Zone != "") || !headless && (len(got) != 1 || got[0].Addr.Addr() != set.Addrs[1].Addr) {
 			t.Errorf("headless %v: class %+v gets %+v", headless, class, got)
+		}
+	}
+}
+
+// A call to a service that says internalTrafficPolicy: Local stays on its caller's node, or goes nowhere: "the proxy will assume
+// that pods only want to talk to endpoints of the service on the same node as the pod, dropping the traffic if there are no local endpoints" (core/v1 ServiceSpec.internalTrafficPolicy). Hints of zones count for nothing then, and a headless service is called as ever.
+func TestLocal(t *testing.T) {
+	addr := func(n byte) netip.Addr { return netip.AddrFrom4([4]byte{127, 64, 0, n}) }
+	for _, x := range []struct {
+		node     string
+		headless bool
+		want     []byte
+	}{{"a", false, []byte{1, 2}}, {"b", false, []byte{3}}, {"c", false, nil}, {"a", true, []byte{1, 2, 3, 4}}, {"c", true, []byte{1, 2, 3, 4}}} {
+		svc := service("ratings", http)
+		svc.Services[0].Local, svc.Services[0].Headless = true, x.headless
+		set := mesh.EndpointSet{Host: ratings, Hints: true, Ports: []mesh.Port{{Name: "http", Number: 9080}}}
+		parts := []mesh.Part{svc}
+		for n, node := range []string{"a", "a", "b"} {
+			w := workload("default", "ratings", byte(n+1))
+			w.Workloads[0].Node, w.Workloads[0].Zone = node, node
+			parts = append(parts, w)
+			set.Addrs = append(set.Addrs, mesh.EndpointAddr{Addr: addr(byte(n + 1)), Ready: true, Draining: n == 1, Workload: w.Workloads[0].Key(), Hints: &mesh.Hints{Zones: []string{"b"}}})
+		}
+		set.Addrs = append(set.Addrs, mesh.EndpointAddr{Addr: addr(4), Ready: true, Hints: &mesh.Hints{Zones: []string{"b"}}}) // nobody's: it is on no node
+		caller := workload("default", "c", 9)
+		caller.Workloads[0].Node, caller.Workloads[0].Zone = x.node, "b"
+		s := snapshot(append(parts, caller, mesh.Part{Endpoints: []mesh.EndpointSet{set}})...)
+		var got []byte
+		for _, e := range compile.Service(s, ratings, compile.ClassOf(s, s.Services.Get(ratings), s.Workloads.Get("default/c-9"))).Ports[0].Pools[0].Endpoints {
+			got = append(got, e.Addr.Addr().As4()[3])
+		}
+		if !slices.Equal(got, x.want) {
+			t.Errorf("from node %s, headless %v: %v, want %v", x.node, x.headless, got, x.want)
 		}
 	}
 }

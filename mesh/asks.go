@@ -32,8 +32,9 @@ func (s *Snapshot) Asks(svc *Service) Asks {
 		}
 	}
 	for _, set := range s.slices.Get(svc.Host) {
-		a.Place = a.Place || set.Hints && !svc.Headless // who calls one by an endpoint's address has chosen it
+		a.Place = a.Place || set.Hints
 	}
+	a.Place = (a.Place || svc.Local) && !svc.Headless // who calls one by an endpoint's address has chosen it
 	return a
 }
 

@@ -83,6 +83,7 @@ type Service struct {
 	IPs       []netip.Addr // virtual; none: one is assigned
 	Headless  bool         // names resolve to the endpoints' addresses
 	Unready   bool         // workloads that are not ready are endpoints too
+	Local     bool         // calls stay on the caller's node; see OnNode
 	Ports     []Port
 	Datagrams []Port          // over UDP, of the protocol traffic.UDP: for gateways alone, and apart, since a number may be a port's of either sort
 	Selector  *match.Selector // nil: no workload is meant

@@ -17,6 +17,17 @@ func Near(all []Endpoint, node, zone string) []Endpoint {
 	return all
 }
 
+// OnNode returns those of a service port's endpoints that are workloads of a node: of a service whose calls stay on their caller's node, which
+// go nowhere where there are none (core/v1 ServiceSpec.internalTrafficPolicy).
+func OnNode(all []Endpoint, node string) (on []Endpoint) {
+	for i := range all {
+		if w := all[i].Workload; w != nil && w.Node == node {
+			on = append(on, all[i])
+		}
+	}
+	return on
+}
+
 func hinted(all []Endpoint, at string, hints func(*Endpoint) []string) (near []Endpoint, ok bool) {
 	for i := range all {
 		e := &all[i]

@@ -98,6 +98,9 @@ func TestServiceForms(t *testing.T) {
 		{"sessions", head + "{sessionAffinity: ClientIP, sessionAffinityConfig: {clientIP: {timeoutSeconds: 5}}, ports: [{port: 80}]}",
 			"warning spec.sessionAffinityConfig: not supported yet\nwarning spec.sessionAffinity: not supported yet", nil},
 		{"no sessions, as an API server writes it", head + "{sessionAffinity: None, ports: [{port: 80}]}", "", nil},
+		{"calls that stay on their node", head + "{internalTrafficPolicy: Local, ports: [{port: 80}]}", "", func(s mesh.Service) bool { return s.Local }},
+		{"calls that go anywhere, as an API server writes it", head + "{internalTrafficPolicy: Cluster, ports: [{port: 80}]}", "", func(s mesh.Service) bool { return !s.Local }},
+		{"calls that stay elsewhere", head + "{internalTrafficPolicy: Node, ports: [{port: 80}]}", "error spec.internalTrafficPolicy: \"Node\" is none of Cluster, Local", nil},
 		{"all endpoints", head + "{publishNotReadyAddresses: true, ports: [{port: 80}]}", "", func(s mesh.Service) bool { return s.Unready }},
 		{"several addresses without the first", head + "{clusterIPs: [10.0.0.2], clusterIP: 10.0.0.1, ports: [{port: 80}]}", "error spec.clusterIPs[0]: \"10.0.0.2\" is not the clusterIP", nil},
 		{"no address", head + "{clusterIP: ten, ports: [{port: 80}]}", "error spec.clusterIP: it is neither an address nor None", nil},
@@ -495,6 +498,7 @@ spec:
   clusterIP: 10.0.0.1
   clusterIPs: [10.0.0.1]
   publishNotReadyAddresses: true
+  internalTrafficPolicy: Local
   ports: [{name: http-a, port: 80, targetPort: 81, protocol: TCP, appProtocol: http}]
 ---
 apiVersion: v1

@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/utils/ptr"
 
 	"github.com/weft-mesh/weft/dialect"
 	"github.com/weft-mesh/weft/feature/route"
@@ -21,14 +22,15 @@ func service() dialect.Kind {
 	k := kind[corev1.Service]("Service")
 	k.Lower, k.CheckName = lowerService, validation.IsDNS1123Label
 	k.Schema.Require("spec.ports[].port").SetEnum("spec.type", "ClusterIP", "NodePort", "LoadBalancer", "ExternalName")
-	k.Schema.SetEnum("spec.ports[].protocol", "TCP", "UDP", "SCTP")
+	k.Schema.SetEnum("spec.ports[].protocol", "TCP", "UDP", "SCTP").SetEnum("spec.internalTrafficPolicy", "Cluster", "Local")
 	k.Annotations = slices.Concat([]string{opaquePorts}, dialect.CallNotes(true, true), dialect.AccrualNotes())
 	k.Fields = []string{"spec.clusterIP", "spec.clusterIPs", "spec.type", "spec.selector", "spec.ports[].name", "spec.ports[].port",
-		"spec.ports[].targetPort", "spec.ports[].protocol", "spec.ports[].appProtocol", "spec.publishNotReadyAddresses", "spec.externalName"}
+		"spec.ports[].targetPort", "spec.ports[].protocol", "spec.ports[].appProtocol", "spec.publishNotReadyAddresses", "spec.externalName",
+		"spec.internalTrafficPolicy"}
 	k.Ignored["status.*"] = "it is what a controller says"
 	k.Kept = []string{"status.loadBalancer.ingress[].ip", "status.loadBalancer.ingress[].hostname"} // for the status of a Gateway that it is made of
 	for _, field := range []string{"spec.ipFamilies", "spec.ipFamilyPolicy", "spec.allocateLoadBalancerNodePorts",
-		"spec.healthCheckNodePort", "spec.loadBalancerClass", "spec.internalTrafficPolicy"} {
+		"spec.healthCheckNodePort", "spec.loadBalancerClass"} {
 		k.Ignored[field] = "it is for the cluster that gives the service its addresses"
 	}
 	k.Ignored["spec.trafficDistribution"] = "the cluster gives hints to the service's endpoints by it, and these count"
@@ -55,7 +57,7 @@ func lowerService(o *dialect.Object, v dialect.View) (mesh.Part, []mesh.Finding)
 		return mesh.Part{}, r.Found
 	}
 	out := mesh.Service{Ref: r.Ref, Host: dialect.Host(o.Name, o.Namespace), Name: o.Name, Namespace: o.Namespace, Created: o.Created,
-		Unready: s.Spec.PublishNotReadyAddresses}
+		Unready: s.Spec.PublishNotReadyAddresses, Local: ptr.Deref(s.Spec.InternalTrafficPolicy, "") == corev1.ServiceInternalTrafficPolicyLocal}
 	if s.Spec.SessionAffinity == corev1.ServiceAffinityClientIP { // None is what an API server writes where nothing is said
 		r.Warn("spec.sessionAffinity", "not supported yet: "+noSessions, "")
 	}
