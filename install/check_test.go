@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -167,6 +168,66 @@ func TestCheckAdopted(t *testing.T) {
 			f.put(object(t, `{"apiVersion":"admissionregistration.k8s.io/v1","kind":"MutatingWebhookConfiguration","metadata":{"name":"`+x.webhook+`"}}`))
 		}
 		if got := check(t, f); x.want == "" && strings.Contains(got, missing) || !strings.Contains(got, x.want+"\n") {
+			t.Errorf("%s: want %q:\n%s", x.name, x.want, got)
+		}
+	}
+}
+
+// authorityOf is the Secret of an authority, in the form of cert-manager's, that may sign from a year before an end.
+func authorityOf(t *testing.T, ends time.Time, trustDomain string) map[string]any {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "brought"}, NotBefore: ends.AddDate(-1, 0, 0), NotAfter: ends, IsCA: true,
+		BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign, URIs: []*url.URL{{Scheme: "spiffe", Host: trustDomain}}}
+	der, err := x509.CreateCertificate(rand.Reader, c, c, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := func(kind string, der []byte) string {
+		return base64.StdEncoding.EncodeToString(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
+	}
+	return object(t, fmt.Sprintf(`{"apiVersion":"v1","kind":"Secret","metadata":{"name":"weft-ca","namespace":"weft-system"},"data":{"authority.json":"e30=","tls.crt":%q,"tls.key":%q}}`,
+		in("CERTIFICATE", der), in("PRIVATE KEY", own)))
+}
+
+// An authority that somebody brings is looked at before its end is everybody's, and one that the mesh makes is its own affair.
+func TestCheckAuthority(t *testing.T) {
+	const what = ": injection: the authority that was brought can sign: "
+	without := func(name string) map[string]any {
+		o := authorityOf(t, now.AddDate(0, 6, 0), "cluster.local")
+		data, _ := atMap(o, "data")
+		delete(data, name)
+		return o
+	}
+	own := without("tls.crt")
+	data, _ := atMap(own, "data")
+	delete(data, "tls.key")
+	odd := without("tls.crt")
+	data, _ = atMap(odd, "data")
+	data["tls.crt"] = "?"
+	for _, x := range []struct {
+		name   string
+		secret map[string]any
+		want   string
+	}{
+		{"it is the mesh's own", own, ""},
+		{"it is good", authorityOf(t, now.AddDate(0, 6, 0), "cluster.local"), "ok" + what + "until 2027-05-28"},
+		{"it ends soon", authorityOf(t, now.Add(24*time.Hour), "cluster.local"), "warning" + what + "until 2026-11-29T12:00:00Z alone"},
+		{"it has ended", authorityOf(t, now.Add(-time.Hour), "cluster.local"), "failed" + what + "it cannot: ca: certificates of"},
+		{"it is another mesh's", authorityOf(t, now.AddDate(0, 6, 0), "other.example"), "failed" + what + "it cannot: ca: certificate"},
+		{"its key is missing", without("tls.key"), "failed" + what + "it cannot: has one of"},
+		{"it is no base64", odd, "failed" + what + "tls.crt: "},
+	} {
+		f := healthy(t)
+		f.put(x.secret)
+		if got := check(t, f); x.want == "" && strings.Contains(got, what) || !strings.Contains(got, x.want) {
 			t.Errorf("%s: want %q:\n%s", x.name, x.want, got)
 		}
 	}

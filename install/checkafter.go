@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -13,7 +14,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/weft-mesh/weft/dialect"
+	"github.com/weft-mesh/weft/identity/ca"
 	"github.com/weft-mesh/weft/inject"
+	"github.com/weft-mesh/weft/source/kube"
 )
 
 const (
@@ -127,6 +130,7 @@ func (r *checks) webhook(ctx context.Context, available bool) {
 	}
 	r.ok(injection, what, "")
 	r.certificates(bundle)
+	r.authority(ctx)
 	r.reach(ctx, available)
 }
 
@@ -155,6 +159,50 @@ func (r *checks) certificates(bundle []byte) {
 	default:
 		r.ok(injection, what, "until "+ends.Format(time.DateOnly))
 	}
+}
+
+// authority looks at the one that somebody else keeps in the Secret, if anybody does: what cannot sign is not taken, and what signed before goes
+// on until it ends.
+func (r *checks) authority(ctx context.Context) {
+	const what = "the authority that was brought can sign"
+	const remedy = "put it right in Secret " + secret + ": tls.key, and tls.crt with ca.crt above it; what signed before goes on until it ends"
+	o, err := r.c.Get(ctx, dialect.Key{Kind: "Secret", Namespace: r.o.Namespace, Name: secret})
+	if errors.Is(err, kube.ErrAbsent) {
+		return // the leader makes one
+	}
+	if err != nil {
+		r.warn(injection, what, err.Error(), "")
+		return
+	}
+	data := map[string][]byte{}
+	for name, text := range texts(o, "data") {
+		if data[name], err = base64.StdEncoding.DecodeString(text); err != nil {
+			r.fail(injection, what, name+": "+err.Error(), remedy)
+			return
+		}
+	}
+	key, chain, err := kube.BroughtIn(data)
+	if err == nil && key == nil {
+		return // it is made by the mesh
+	}
+	var options inject.Options
+	var root *ca.Root
+	if err == nil {
+		options, err = r.options(ctx)
+	}
+	if err == nil {
+		root, err = ca.Import(options.TrustDomain, key, chain, r.o.Now)
+	}
+	if err != nil {
+		r.fail(injection, what, "it cannot: "+err.Error(), remedy)
+		return
+	}
+	from, until := root.Validity()
+	if until.Sub(r.o.Now) < until.Sub(from)/10 {
+		r.warn(injection, what, "until "+until.Format(time.RFC3339)+" alone", "renew it, as cert-manager does by itself: proxies learn of the new one without a restart")
+		return
+	}
+	r.ok(injection, what, "until "+until.Format(time.DateOnly))
 }
 
 // reach asks the API server what it would make of a pod that asks for the mesh.

@@ -72,14 +72,22 @@ func (s *State) Brought() (keyPEM, chainPEM []byte, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	keyPEM, chainPEM = secret.Data[corev1.TLSPrivateKeyKey], secret.Data[corev1.TLSCertKey]
+	if keyPEM, chainPEM, err = BroughtIn(secret.Data); err != nil {
+		return nil, nil, fmt.Errorf("%s %w", s, err)
+	}
+	return keyPEM, chainPEM, nil
+}
+
+// BroughtIn is State.Brought of what a Secret holds.
+func BroughtIn(data map[string][]byte) (keyPEM, chainPEM []byte, err error) {
+	keyPEM, chainPEM = data[corev1.TLSPrivateKeyKey], data[corev1.TLSCertKey]
 	if len(keyPEM) == 0 && len(chainPEM) == 0 {
 		return nil, nil, nil
 	}
 	if len(keyPEM) == 0 || len(chainPEM) == 0 {
-		return nil, nil, fmt.Errorf("%s has one of %s and %s, and both are needed", s, corev1.TLSPrivateKeyKey, corev1.TLSCertKey)
+		return nil, nil, fmt.Errorf("has one of %s and %s, and both are needed", corev1.TLSPrivateKeyKey, corev1.TLSCertKey)
 	}
-	if above := secret.Data[corev1.ServiceAccountRootCAKey]; len(above) > 0 && !bytes.Contains(chainPEM, bytes.TrimSpace(above)) {
+	if above := data[corev1.ServiceAccountRootCAKey]; len(above) > 0 && !bytes.Contains(chainPEM, bytes.TrimSpace(above)) {
 		chainPEM = bytes.Join([][]byte{bytes.TrimSpace(chainPEM), bytes.TrimSpace(above), nil}, []byte("\n"))
 	}
 	return keyPEM, chainPEM, nil
