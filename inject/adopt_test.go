@@ -33,3 +33,23 @@ func TestAdopted(t *testing.T) {
 		}
 	}
 }
+
+// TestInjectorOf: the names that Istio (pkg/config/constants, manifests/charts/istio-control) and Linkerd (charts/linkerd-control-plane) give the
+// configurations of their injectors, with revisions and tags, and of what injects nothing.
+func TestInjectorOf(t *testing.T) {
+	for name, want := range map[string]string{
+		"istio-sidecar-injector":                "istio",
+		"istio-sidecar-injector-1-31":           "istio",
+		"istio-sidecar-injector-istio-system":   "istio",
+		"istio-revision-tag-default":            "istio",
+		"linkerd-proxy-injector-webhook-config": "linkerd",
+		"linkerd-tap-injector-webhook-config":   "",
+		"istiod-default-validator":              "",
+		"weft-inject":                           "",
+		"cert-manager-webhook":                  "",
+	} {
+		if got := inject.InjectorOf(name); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+}
