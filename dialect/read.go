@@ -133,7 +133,7 @@ func likeKind(kinds []Kind, o *Object) (remedy string, guards bool) {
 		k := &kinds[i]
 		if k.Name == o.Kind {
 			groups = append(groups, strings.TrimPrefix(k.Group+"/"+k.Versions[0], "/"))
-			guards = guards || k.Guards
+			guards = guards || k.guards(o)
 		}
 		if k.Group == group {
 			names, known = append(names, k.Name), true
@@ -143,7 +143,7 @@ func likeKind(kinds []Kind, o *Object) (remedy string, guards bool) {
 		return "did you mean apiVersion: " + strings.Join(groups, " or ") + "?", known && guards
 	}
 	if near := nearest(o.Kind, names); near != "" {
-		return "did you mean " + near + "?", Find(kinds, group, near).Guards
+		return "did you mean " + near + "?", Find(kinds, group, near).guards(o)
 	}
 	return "", false
 }

@@ -54,6 +54,7 @@ func filterFields(path string) []string {
 func httpRouteKind() dialect.Kind {
 	k := kind[v1.HTTPRoute]("HTTPRoute", "v1", "v1beta1", "v1alpha2")
 	common(&k)
+	atServers(&k)
 	k.Lower, k.Status, k.Annotations = httpRoute, statusOfRoute, dialect.CallNotes(true, false)
 	path := []string{"path.type", "path.replaceFullPath", "path.replacePrefixMatch"}
 	k.Fields = slices.Concat(k.Fields,
@@ -86,6 +87,7 @@ func httpRouteKind() dialect.Kind {
 func grpcRouteKind() dialect.Kind {
 	k := kind[v1.GRPCRoute]("GRPCRoute", "v1", "v1alpha2")
 	common(&k)
+	atServers(&k)
 	k.Lower, k.Status, k.Annotations = grpcRoute, statusOfRoute, dialect.CallNotes(false, true)
 	k.Fields = slices.Concat(k.Fields, dialect.Below(rules+".matches[].method", "type", "service", "method"),
 		dialect.Below(rules+".matches[].headers[]", "type", "name", "value"))

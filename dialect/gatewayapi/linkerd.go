@@ -59,6 +59,18 @@ func routesAlone(o *dialect.Object) bool {
 	})
 }
 
+// atServers has a kind of the Gateway API say who may call where a route of it is attached to a Server of Linkerd's, or may be: however much of
+// it cannot be read, one that names none is harmless.
+func atServers(k *dialect.Kind) {
+	k.Guards = true
+	k.Harmless = func(o *dialect.Object) bool {
+		spec, _ := o.Tree["spec"].(map[string]any)
+		return !slices.ContainsFunc(mapsIn(spec["parentRefs"]), func(p map[string]any) bool {
+			return textOf(p, "kind", "") == "Server" && textOf(p, "group", "") == policyGroup
+		})
+	}
+}
+
 const ofAPI = "Linkerd's HTTPRoute has no such filter; that of apiVersion: gateway.networking.k8s.io/v1 has"
 
 // asLinkerd reads references as Linkerd does: core is the group of Services too, and the group that is meant where there is none is its own.

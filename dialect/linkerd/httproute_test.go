@@ -76,6 +76,26 @@ func TestRefusedRoute(t *testing.T) {
 	}
 }
 
+// A route of the Gateway API's guards where it names a Server, whatever cannot be read of it: it may have narrowed who calls.
+func TestRefusedRouteOfTheAPI(t *testing.T) {
+	for parents, guards := range map[string]bool{
+		"parentRefs: [{group: policy.linkerd.io, kind: Server, name: books}]":                                                 true,
+		"parentRefs: [7, {name: gate}, {group: policy.linkerd.io, kind: Server, name: books, port: many}]":                    true,
+		`parentRefs: [{group: "", kind: Service, name: books}, {name: gate}, {group: policy.example, kind: Server, name: a}]`: false,
+		"parentRefs: {group: policy.linkerd.io, kind: Server, name: books}":                                                   false,
+		"": false,
+	} {
+		for _, kind := range []string{"HTTPRoute", "GRPCRoute"} {
+			s := dialect.NewSet(kinds)
+			o := dialecttest.Objects(t, kinds, apiRoute(kind, "it", parents+"\nrules: many"))[0]
+			s.Apply([]*dialect.Object{o}, nil)
+			if k := o.Key(); !s.Refused(k) || len(s.Unguarded(k)) > 0 != guards || s.Guards(k) != guards {
+				t.Errorf("%s %s: refused %v, guards %v, %v", kind, parents, s.Refused(k), s.Guards(k), s.Unguarded(k))
+			}
+		}
+	}
+}
+
 // A route of Linkerd's is the Gateway API's, below it, and what names no backend goes on to the service that was called.
 func TestHTTPRoute(t *testing.T) {
 	part, found := routed(t, httpRoute("it", ofBooks+`
