@@ -111,25 +111,26 @@ func (x *Gateways) keep(ctx context.Context, key string, m made, list []map[stri
 	return err
 }
 
-// bring applies the list.
+// bring applies the list, and says of the gateway why it is not as it is to be.
 func (x *Gateways) bring(ctx context.Context, key string, m made, list []map[string]any) error {
 	err := x.claim(ctx, &m, list)
-	if err == nil {
-		err = x.note(key, &m)
-	}
 	if err != nil {
 		return err
 	}
-	if why := m.found.Refuses(); why != "" {
+	why := m.found.Refuses()
+	if why == "" {
+		if err = x.apply(ctx, list); err != nil && ctx.Err() == nil {
+			m.found.Failed = err.Error()
+		}
+	}
+	if err := errors.Join(err, x.note(key, &m)); err != nil {
+		return err
+	}
+	if why != "" {
 		if len(m.found.Taken) > 0 { // else what was made before goes on, and goes with the gateway
 			delete(x.made, key)
 		}
 		return fmt.Errorf("the proxies of the gateway %s cannot run: %s", key, why)
-	}
-	for _, o := range list {
-		if err := x.Apply(ctx, o); err != nil {
-			return err
-		}
 	}
 	x.made[key] = m
 	var rest []gateway.Kind
@@ -139,6 +140,15 @@ func (x *Gateways) bring(ctx context.Context, key string, m made, list []map[str
 		}
 	}
 	return x.remove(ctx, m, rest)
+}
+
+func (x *Gateways) apply(ctx context.Context, list []map[string]any) error {
+	for _, o := range list {
+		if err := x.Apply(ctx, o); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // claim looks at what is there of a list. Objects that are the gateway's get their UIDs, so that nothing else of the same name is changed if they

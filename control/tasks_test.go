@@ -188,6 +188,53 @@ func TestGatewayNamesThatAreTaken(t *testing.T) {
 	}
 }
 
+// TestGatewaysThatTheClusterRefuses: what the API server does not take, for a quota say, stands in the Gateway's status until it does.
+func TestGatewaysThatTheClusterRefuses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, _, x, s, _ := keeping(t)
+		full := true
+		x.Apply = func(ctx context.Context, o map[string]any) error {
+			if o["kind"] == "Deployment" && full {
+				return errors.New("exceeded quota: pods")
+			}
+			return s.apply(ctx, o)
+		}
+		check := func(refused bool) {
+			t.Helper()
+			if err := x.Do(t.Context(), p.Mesh()); (err != nil) != refused {
+				t.Error(err)
+			}
+			written := false
+			if err := p.NewStatuses(func(_ context.Context, k dialect.Key, status dialect.Status) error {
+				if said := fmt.Sprint(status(nil, noon)["conditions"]); k.Kind == "Gateway" {
+					if written = true; strings.Contains(said, "not deployed as it asks for: exceeded quota: pods") != refused {
+						t.Errorf("refused %v: %s", refused, said)
+					}
+				}
+				return nil
+			}).Do(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if !written {
+				t.Error("no status")
+			}
+			time.Sleep(gateway.LastPause)
+		}
+		check(true)
+		if err := x.Do(t.Context(), p.Mesh()); err == nil || len(p.View().Findings) != 1 { // it is tried in vain again
+			t.Error(err, p.View().Findings)
+		}
+		if err := p.NewStatuses(func(_ context.Context, k dialect.Key, _ dialect.Status) error {
+			return fmt.Errorf("%v is written again", k)
+		}).Do(t.Context()); err != nil {
+			t.Error(err)
+		}
+		full = false
+		time.Sleep(gateway.LastPause)
+		check(false)
+	})
+}
+
 // TestGatewaysThatFailRest: what could not be applied is not asked for with each change of anything, but after a while that grows, or once it is to
 // be something else.
 func TestGatewaysThatFailRest(t *testing.T) {

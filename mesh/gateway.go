@@ -68,12 +68,19 @@ type Made struct {
 	Addresses   []string          // that callers are to find it at; none: any
 	Ports       []Found           // at which callers find listeners too, beside the listeners' own
 	Labels      map[string]string
-	Annotations map[string]string // of the objects; see ServiceType
+	Annotations map[string]string // of the objects; see ServiceType and Plain
 	Replicas    Replicas
 }
 
 // ServiceType is an annotation that says of which type of Kubernetes the Service of a gateway's proxies is.
 const ServiceType = "weft.dev/service-type"
+
+// Plain says whether an annotation of Made is put on all that weft makes of a gateway. What has a domain before its name tells a program what to do
+// with the object that has it: to put a pod into a network or to leave it unconfined, say, or to give an account a cloud's rights. Who may write a
+// gateway may have none of that, so it is put on the Service alone, where load balancers look; but for what Prometheus reads, and weft's proxies do.
+func Plain(annotation string) bool {
+	return !strings.Contains(annotation, "/") || strings.HasPrefix(annotation, "prometheus.io/") || annotation == "weft.dev/trusted-proxies"
+}
 
 // Replicas is how many proxies a gateway has. The zero value says nothing.
 type Replicas struct {

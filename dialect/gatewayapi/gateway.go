@@ -3,9 +3,11 @@ package gatewayapi
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/utils/ptr"
 	v1 "sigs.k8s.io/gateway-api/apis/v1"
 
@@ -20,6 +22,8 @@ const Controller = "weft.dev/gateway-controller"
 // NameLabel is the label of all that weft makes for a Gateway, with the Gateway's name (GEP-1762).
 const NameLabel = v1.GatewayNameLabelKey
 
+const parametersRef = "spec.infrastructure.parametersRef"
+
 // suffix ends the names of what weft makes for a Gateway: "<NAME>-<GATEWAY CLASS>" (GEP-1762), for weft's own class.
 const suffix = "-weft"
 
@@ -31,7 +35,7 @@ func gatewayKind() dialect.Kind {
 	k.Lower, k.Status = lowerGateway, statusOfGateway
 	k.Fields = slices.Concat([]string{"spec.gatewayClassName"}, listenerFields("spec.listeners[]"), selectorFields("spec.allowedListeners.namespaces"),
 		[]string{"spec.addresses[].type", "spec.addresses[].value", "spec.infrastructure.labels{}", "spec.infrastructure.annotations{}"})
-	k.Unsupported["spec.infrastructure.parametersRef"] = "weft's Gateways have no parameters: one that names some is not accepted"
+	k.Unsupported[parametersRef] = "weft's Gateways have no parameters: one that names some is not accepted"
 	for _, at := range []string{"spec.tls.frontend.default", "spec.tls.frontend.perPort[].tls"} {
 		k.Fields = append(k.Fields, dialect.Below(at+".validation", "mode", "caCertificateRefs[].group", "caCertificateRefs[].kind", "caCertificateRefs[].name",
 			"caCertificateRefs[].namespace")...)
@@ -119,7 +123,14 @@ func lowerGateway(o *dialect.Object, v dialect.View) (part mesh.Part, found []me
 			r.Warn("spec.addresses", "a load balancer can be asked for one address: the Gateway will not have the others", "leave one alone")
 		}
 	}
+	if spec.Infrastructure != nil && spec.Infrastructure.ParametersRef != nil {
+		r.Refuse(parametersRef, "the Gateway is not opened with it, since what it asks for is not known", "leave it out")
+	}
+	if why := validation.IsValidLabelValue(o.Name); len(why) > 0 {
+		r.Refuse("metadata.name", "all that weft makes for the Gateway has the name as its label "+NameLabel+": "+why[0], "choose a shorter name")
+	}
 	out := mesh.Gateway{Ref: r.Ref, Name: o.Name, Namespace: o.Namespace, Account: ProxyName(o.Name), Made: madeOf(o, &spec)}
+	r.tellAnnotations(out.Made.Annotations)
 	out.Made.Replicas = r.replicas(out.Made.Annotations)
 	if out.Cert = r.shows(g); r.insecure(g) {
 		r.Warn("spec.tls.frontend", "with AllowInsecureFallback callers are let in whatever certificate they show, or without one", "write mode: AllowValidOnly, or leave it out")
@@ -134,6 +145,16 @@ func lowerGateway(o *dialect.Object, v dialect.View) (part mesh.Part, found []me
 	}
 	part.Gateways = append(part.Gateways, out)
 	return part, r.Found
+}
+
+// tellAnnotations says which are on the Service alone.
+func (r *reader) tellAnnotations(annotations map[string]string) {
+	own := []string{mesh.ServiceType, ReplicasAnnotation, CPUAnnotation}
+	for _, key := range slices.Sorted(maps.Keys(annotations)) {
+		if !mesh.Plain(key) && !slices.Contains(own, key) {
+			r.Info(dialect.Child("spec.infrastructure.annotations", key), "it is put on the Gateway's Service, and not on its pods or other objects: it may ask there for what a Gateway's author need not be allowed", "")
+		}
+	}
 }
 
 // Annotations of a Gateway's infrastructure say how many proxies it has ("3", or "2-10" for as many as their load asks for), and how much of

@@ -111,12 +111,12 @@ func statusOfGateway(o *dialect.Object, v dialect.View, found []mesh.Finding) di
 
 // accepted says why the Gateway is not, or not wholly.
 func (g *gateway) accepted(found []mesh.Finding) verdict {
+	if g.spec.Infrastructure != nil && g.spec.Infrastructure.ParametersRef != nil {
+		return verdict{string(v1.GatewayReasonInvalidParameters), "weft's Gateways have no parameters", "leave " + parametersRef + " out"}
+	}
 	if v := refusal(found); v.reason != "" {
 		v.reason = string(v1.GatewayReasonInvalid)
 		return v
-	}
-	if g.spec.Infrastructure != nil && g.spec.Infrastructure.ParametersRef != nil {
-		return verdict{string(v1.GatewayReasonInvalidParameters), "weft's Gateways have no parameters", "leave spec.infrastructure.parametersRef out"}
 	}
 	for _, a := range g.spec.Addresses {
 		if t := ptr.Deref(a.Type, v1.IPAddressType); t != v1.IPAddressType {

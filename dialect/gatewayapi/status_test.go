@@ -10,6 +10,7 @@ import (
 
 	"github.com/weft-mesh/weft/dialect"
 	"github.com/weft-mesh/weft/dialect/dialecttest"
+	"github.com/weft-mesh/weft/mesh"
 )
 
 // edge is a Gateway of weft's, with what has become of it, and somebody else's.
@@ -113,6 +114,7 @@ func TestStatuses(t *testing.T) {
 		return "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: it, namespace: shop, generation: 3}\nspec: " + spec + "\n"
 	}
 	const toV1 = "rules: [{backendRefs: [{name: v1, port: 80}]}]"
+	long := strings.Repeat("edge-", 12) + "edge"
 	tls := func(refs string) string {
 		return gatewayOf("  - {name: tls, port: 443, protocol: HTTPS, tls: {certificateRefs: [" + refs + "]}}\n")
 	}
@@ -147,6 +149,12 @@ func TestStatuses(t *testing.T) {
 			"Accepted=True/Accepted Programmed=False/AddressNotUsable ResolvedRefs=True/ResolvedRefs"},
 		{"an address that it gets", strings.Replace(gatewayOf(web), "gatewayClassName: weft\n", "gatewayClassName: weft\n  addresses: [{value: 10.96.0.7}]\n", 1), "Gateway", "edge", "",
 			"Accepted=True/Accepted Programmed=True/Programmed ResolvedRefs=True/ResolvedRefs"},
+		// GatewayInvalidParametersRef
+		{"parameters", strings.Replace(gatewayOf(web), "gatewayClassName: weft\n", "gatewayClassName: weft\n  infrastructure: {parametersRef: {group: example.com, kind: Size, name: big}}\n", 1), "Gateway", "edge", "",
+			"Accepted=False/InvalidParameters Programmed=False/Invalid ResolvedRefs=True/ResolvedRefs"},
+		{"parameters of its class", strings.Replace(edge, "controllerName: weft.dev/gateway-controller", "controllerName: weft.dev/gateway-controller, parametersRef: {group: example.com, kind: Size, name: big}", 1), "GatewayClass", "weft", "",
+			"Accepted=False/InvalidParameters"},
+		{"a name that is no label", strings.ReplaceAll(gatewayOf(web), "name: edge,", "name: "+long+","), "Gateway", long, "", "Accepted=False/Invalid Programmed=False/Invalid ResolvedRefs=True/ResolvedRefs"},
 		// GatewayListenerUnsupportedProtocol
 		{"a protocol that is not known", gatewayOf("  - {name: odd, port: 80, protocol: example.com/odd}\n"), "Gateway", "edge", "listeners/odd",
 			"Accepted=False/UnsupportedProtocol ResolvedRefs=True/ResolvedRefs Conflicted=False/NoConflicts Programmed=False/Invalid"},
@@ -235,6 +243,35 @@ func TestStatuses(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestGatewayRefused: what asks for what weft cannot tell is not opened, nor is what could not be deployed.
+func TestGatewayRefused(t *testing.T) {
+	good := gatewayOf("  - {name: web, port: 80, protocol: HTTP}\n")
+	long := strings.Repeat("edge-", 12) + "edge"
+	for want, docs := range map[string]string{
+		"": strings.ReplaceAll(good, "name: edge,", "name: "+long[1:]+","),
+		"error metadata.name: as its label gateway.networking.k8s.io/gateway-name": strings.ReplaceAll(good, "name: edge,", "name: "+long+","),
+		"error spec.infrastructure.parametersRef: not opened":                      strings.Replace(good, "gatewayClassName: weft\n", "gatewayClassName: weft\n  infrastructure: {parametersRef: {group: a.example, kind: Size, name: big}}\n", 1),
+	} {
+		part, found := lower(t, docs)
+		if len(part.Gateways) > 0 != (want == "") {
+			t.Errorf("%s: %v", want, part.Gateways)
+		}
+		if field, text, ok := strings.Cut(strings.TrimPrefix(want, "error "), ": "); ok {
+			dialecttest.Want(t, found, mesh.Error, field, text)
+		}
+	}
+}
+
+// TestGatewayAnnotations: who hears of them that they are on the Service alone.
+func TestGatewayAnnotations(t *testing.T) {
+	_, found := lower(t, strings.Replace(gatewayOf("  - {name: web, port: 80, protocol: HTTP}\n"), "gatewayClassName: weft\n",
+		"gatewayClassName: weft\n  infrastructure: {annotations: {note: x, prometheus.io/scrape: 'true', weft.dev/replicas: '2', k8s.v1.cni.cncf.io/networks: vault}}\n", 1))
+	if len(found) != 1 {
+		t.Error(dialecttest.Show(found))
+	}
+	dialecttest.Want(t, found, mesh.Info, `spec.infrastructure.annotations["k8s.v1.cni.cncf.io/networks"]`, "on the Gateway's Service, and not on its pods")
 }
 
 // withSet is a Gateway with a ListenerSet of its namespace.

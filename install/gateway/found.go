@@ -13,6 +13,7 @@ import (
 type Found struct {
 	Taken      []string // objects of their names that are somebody else's
 	Joined, By []string // see Joins
+	Failed     string   // why one of the gateway's objects cannot be as it is to be
 	Begun      bool     // pods with the labels of By are there already, so that who selects by them does
 }
 
@@ -78,6 +79,8 @@ func (f *Found) Tells(owner decision.Ref) []mesh.Finding {
 	switch {
 	case len(f.Taken) > 0:
 		found.Text, found.Remedy = "no proxy of it is deployed: "+f.Refuses(), "give the gateway another name, or delete that"
+	case f.Failed != "":
+		found.Text = "its proxies are not deployed as it asks for: " + f.Failed
 	case f.Refuses() != "":
 		found.Text, found.Remedy = "its proxies are not deployed as it asks for: "+f.Refuses(), field+": "+remedy
 	case len(f.Joined) > 0:

@@ -86,11 +86,18 @@ type maker struct {
 
 // meta is what all objects have.
 func (m *maker) meta() metav1.ObjectMeta {
-	out := metav1.ObjectMeta{Name: m.g.Account, Namespace: m.g.Namespace, Labels: m.labels(), Annotations: maps.Clone(m.g.Made.Annotations)}
+	out := metav1.ObjectMeta{Name: m.g.Account, Namespace: m.g.Namespace, Labels: m.labels(), Annotations: m.plain()}
 	for i, x := range m.g.Made.Owners { // one alone may be the controller, which the others are no less
 		out.OwnerReferences = append(out.OwnerReferences, metav1.OwnerReference{APIVersion: x.APIVersion, Kind: x.Ref.Kind, Name: x.Ref.Name,
 			UID: types.UID(x.UID), Controller: ptr.To(i == 0)})
 	}
+	return out
+}
+
+// plain are the annotations that all objects have.
+func (m *maker) plain() map[string]string {
+	out := maps.Clone(m.g.Made.Annotations)
+	maps.DeleteFunc(out, func(key, _ string) bool { return !mesh.Plain(key) })
 	return out
 }
 
@@ -129,6 +136,7 @@ func (m *maker) account() *corev1.ServiceAccount {
 func (m *maker) service() *corev1.Service {
 	s := &corev1.Service{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Service"}, ObjectMeta: m.meta(),
 		Spec: corev1.ServiceSpec{Type: m.serviceType(), Selector: m.selector(), IPFamilyPolicy: ptr.To(corev1.IPFamilyPolicyPreferDualStack), LoadBalancerIP: m.address()}}
+	s.Annotations = maps.Clone(m.g.Made.Annotations)
 	for _, port := range m.ports(false) {
 		s.Spec.Ports = append(s.Spec.Ports, corev1.ServicePort{Name: portName(port), Port: port, TargetPort: intstr.FromInt32(port), Protocol: corev1.ProtocolTCP,
 			AppProtocol: ptr.To("tcp")}) // who calls a gateway from inside of the mesh is not judged by rules of its Service
@@ -229,7 +237,7 @@ func (m *maker) autoscaler() *autoscalingv2.HorizontalPodAutoscaler {
 }
 
 func (m *maker) pod() (t corev1.PodTemplateSpec) {
-	t.Labels, t.Annotations = m.labels(), maps.Clone(m.g.Made.Annotations)
+	t.Labels, t.Annotations = m.labels(), m.plain()
 	maps.Copy(t.Labels, m.podLabels())
 	if t.Annotations == nil {
 		t.Annotations = map[string]string{}

@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -104,6 +105,35 @@ func TestPodIsRestricted(t *testing.T) {
 	}
 	if fmt.Sprint(field(t, spec, "securityContext", "sysctls")) != "[map[name:net.ipv4.ip_unprivileged_port_start value:0]]" {
 		t.Errorf("%v", spec)
+	}
+}
+
+// TestAnnotations: what has a domain tells a program what to do, and who may write a Gateway need not be allowed to have it of pods or accounts.
+func TestAnnotations(t *testing.T) {
+	g := edge()
+	asked := map[string]string{"note": "x", "prometheus.io/scrape": "true", "weft.dev/trusted-proxies": "10.0.0.0/8"}
+	harmful := map[string]string{"k8s.v1.cni.cncf.io/networks": "vault", "container.apparmor.security.beta.kubernetes.io/weft-proxy": "unconfined",
+		"eks.amazonaws.com/role-arn": "admin", "weft.dev/redirect": "{}"}
+	maps.Copy(g.Made.Annotations, asked)
+	maps.Copy(g.Made.Annotations, harmful)
+	g.Made.Replicas = mesh.Replicas{Min: 1, Max: 2}
+	all := objects(t, g, options)
+	metas := map[string]any{"pod": field(t, all["Deployment"], "spec", "template", "metadata")}
+	for _, k := range gateway.Kinds {
+		metas[k.Kind] = all[k.Kind]["metadata"]
+	}
+	for kind, meta := range metas {
+		has := field(t, meta, "annotations").(map[string]any)
+		for key, value := range asked {
+			if has[key] != value {
+				t.Errorf("%s: %s is %v", kind, key, has[key])
+			}
+		}
+		for key := range harmful {
+			if (has[key] != nil) != (kind == "Service") {
+				t.Errorf("%s: %s is %v", kind, key, has[key])
+			}
+		}
 	}
 }
 
