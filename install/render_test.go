@@ -6,10 +6,16 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
+	"helm.sh/helm/v4/pkg/chart/common"
+	"helm.sh/helm/v4/pkg/chart/common/util"
+	"helm.sh/helm/v4/pkg/chart/v2/loader"
+	"helm.sh/helm/v4/pkg/engine"
+	releaseutil "helm.sh/helm/v4/pkg/release/v1/util"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
 
@@ -60,6 +66,54 @@ func TestGolden(t *testing.T) {
 	want, err := os.ReadFile(golden)
 	if err != nil || !bytes.Equal(got.Bytes(), want) {
 		t.Errorf("%s is not what the chart renders (%v): go test ./install -run TestGolden -update, and git diff shows what has changed", golden, err)
+	}
+}
+
+// What helm install makes of the chart's folder, read and rendered as Helm does it, are the objects of weft install, but for who says to have
+// brought them and the namespace, which Helm makes itself. It is for the same versions of Kubernetes.
+func TestHelm(t *testing.T) {
+	c, err := loader.LoadDir("chart")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := c.Metadata.KubeVersion, ">="+minimum+".0-0"; got != want { // -0: versions as v1.36.3-eks-1 count too
+		t.Errorf("the chart is for Kubernetes %s, and weft check wants %s", got, want)
+	}
+	const settings = "control.ha=true,inject.cni=true,inject.adopt=true,image.tag=v1"
+	values, err := Read(nil, []string{settings})
+	if err != nil {
+		t.Fatal(err)
+	}
+	top, err := util.ToRenderValues(c, values, common.ReleaseOptions{Name: "mesh", Namespace: DefaultNamespace, IsInstall: true}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts, err := engine.Render(c, top)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, manifests, err := releaseutil.SortManifests(texts, nil, releaseutil.InstallOrder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours := render(t, Options{}, strings.Split(settings, ",")...)
+	for _, m := range manifests {
+		x, err := parse(m.Content)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := ours[keyName(x.Key)]
+		text := strings.ReplaceAll(m.Content, managedBy+": Helm", managedBy+": weft")
+		if x, err = parse(text); err != nil || strings.Contains(text, "Helm") || !reflect.DeepEqual(x.Tree, want) {
+			t.Errorf("%s by Helm is\n%s\nand by weft install %v (%v)", keyName(x.Key), text, want, err)
+		}
+		delete(ours, keyName(x.Key))
+	}
+	for name := range ours {
+		t.Errorf("helm install does not bring %s", name)
 	}
 }
 
