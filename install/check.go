@@ -49,7 +49,7 @@ func Check(ctx context.Context, c Cluster, o CheckOptions) []Result {
 	case errors.Is(err, kube.ErrAbsent):
 		r.before(ctx)
 	case err != nil:
-		r.fail("control plane", "its Deployment can be read", err.Error(), "")
+		r.fail(controlPlane, "its Deployment can be read", err.Error(), "kubectl -n "+o.Namespace+" get deployment "+control+" says the same: have somebody check who may read it")
 	default:
 		r.controlPlane(ctx, d)
 		r.nodes(ctx)

@@ -79,7 +79,7 @@ func check(t *testing.T, f *fake) string {
 	var b strings.Builder
 	for _, r := range Check(t.Context(), f, CheckOptions{Version: "v1", Now: now}) {
 		fmt.Fprintf(&b, "%s: %s: %s: %s\n", r.State, r.Part, r.What, r.Detail)
-		if r.State == Failed && r.Remedy == "" && !strings.Contains(r.Detail, "reading") {
+		if r.State == Failed && r.Remedy == "" {
 			t.Errorf("%+v has no remedy", r)
 		}
 	}
@@ -142,6 +142,29 @@ func TestCheckFinds(t *testing.T) {
 		}
 		if !strings.Contains(got, want) || bad != 1 {
 			t.Errorf("want only %s:\n%s", want, got)
+		}
+	}
+}
+
+// What may not be read is a failure too, of that alone.
+func TestCheckForbidden(t *testing.T) {
+	for want, kind := range map[string]string{
+		"failed: control plane: its Deployment can be read: Deployment may not be read":                         "Deployment",
+		"failed: nodes: weft-node is available on every node: ConfigMap may not be read":                        "ConfigMap",
+		"failed: control plane: a replica leads: Lease may not be read":                                         "Lease",
+		"warning: injection: the authority that was brought can sign: Secret may not be read":                   "Secret",
+		"failed: injection: the API server trusts the webhook: MutatingWebhookConfiguration may not be read":    "MutatingWebhookConfiguration",
+		"failed: proxies: pods can be read: Pod may not be read":                                                "Pod",
+		"failed: proxies: pods can be read: Namespace may not be read":                                          "Namespace",
+		"failed: before installing: whoever installs may: the API server does not say what may be done with it": "",
+	} {
+		f := healthy(t)
+		if f.forbidden = kind; kind == "" {
+			f = newFake()
+			f.mute = true
+		}
+		if got := check(t, f); !strings.Contains(got, want) {
+			t.Errorf("want %s:\n%s", want, got)
 		}
 	}
 }

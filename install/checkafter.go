@@ -236,7 +236,7 @@ func (r *checks) proxies(ctx context.Context) {
 			return
 		}
 	}
-	r.fail(proxies, "pods can be read", err.Error(), "")
+	r.fail(proxies, "pods can be read", err.Error(), "have somebody check who may list pods and namespaces: kubectl get pods,namespaces -A")
 }
 
 // wants returns what says whether a pod is to have a proxy.

@@ -62,7 +62,7 @@ func (r *checks) before(ctx context.Context) {
 	const part = "before installing"
 	objects, err := Render(Options{Namespace: r.o.Namespace, Values: map[string]any{"namespace": map[string]any{"create": true}}})
 	if err != nil {
-		r.fail(part, "whoever installs may", err.Error(), "")
+		r.fail(part, "whoever installs may", err.Error(), "this program's own chart is at fault: take another build of weft")
 		return
 	}
 	var not []string
@@ -70,7 +70,7 @@ func (r *checks) before(ctx context.Context) {
 		a := kube.Access{Verb: "create", Group: x.Key.Group, Resource: plural(x.Key.Kind), Namespace: x.Key.Namespace}
 		allowed, _, err := r.c.Allowed(ctx, a)
 		if err != nil {
-			r.fail(part, "whoever installs may", err.Error(), "")
+			r.fail(part, "whoever installs may", err.Error(), "kubectl auth can-i --list says what you may, if the API server answers that")
 			return
 		}
 		if name := strings.TrimSuffix(a.Resource+"."+a.Group, "."); !allowed && !slices.Contains(not, name) {

@@ -18,14 +18,17 @@ import (
 
 // fake is a cluster in memory.
 type fake struct {
-	version  string
-	ahead    time.Duration // its clock, before now
-	objects  map[dialect.Key]map[string]any
-	served   map[string][]string // versions by GROUP/KIND of kinds that are not Kubernetes' own
-	denied   map[string]bool     // resources that may not be created
-	try      func(o map[string]any) (map[string]any, error)
-	deleted  []string
-	onDelete func(k dialect.Key)
+	version string
+	ahead   time.Duration // its clock, before now
+	objects map[dialect.Key]map[string]any
+	served  map[string][]string // versions by GROUP/KIND of kinds that are not Kubernetes' own
+	denied  map[string]bool     // resources that may not be created
+
+	forbidden string // a kind that may not be read
+	mute      bool   // it does not say what may be done
+	try       func(o map[string]any) (map[string]any, error)
+	deleted   []string
+	onDelete  func(k dialect.Key)
 }
 
 var now = time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
@@ -51,6 +54,9 @@ func (f *fake) Serves(_ context.Context, group, kind string) ([]string, error) {
 }
 
 func (f *fake) Allowed(_ context.Context, a kube.Access) (bool, string, error) {
+	if f.mute {
+		return false, "", errors.New("the API server does not say what may be done with it")
+	}
 	return !f.denied[a.Resource], "", nil
 }
 
@@ -59,6 +65,9 @@ func (f *fake) absent(k dialect.Key) error {
 }
 
 func (f *fake) Get(_ context.Context, k dialect.Key) (map[string]any, error) {
+	if k.Kind == f.forbidden {
+		return nil, errors.New(k.Kind + " may not be read")
+	}
 	if o := f.objects[k]; o != nil {
 		return o, nil
 	}
@@ -66,6 +75,9 @@ func (f *fake) Get(_ context.Context, k dialect.Key) (map[string]any, error) {
 }
 
 func (f *fake) List(_ context.Context, k dialect.Key, selector string) (out []map[string]any, err error) {
+	if k.Kind == f.forbidden {
+		return nil, errors.New(k.Kind + " may not be read")
+	}
 	if strings.Contains(k.Group, "gateway") && f.served[k.Group+"/"+k.Kind] == nil {
 		return nil, f.absent(k)
 	}
