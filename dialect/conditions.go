@@ -79,12 +79,16 @@ func (c *Conditions) Remove(kind string) {
 // Verdict is the status of a kind that says no more of an object than whether it is in force: one condition, with what was found of it.
 type Verdict struct {
 	Condition string
-	Generated bool // conditions, and the status, name the generation that they speak of
+	Generated bool   // conditions, and the status, name the generation that they speak of
+	Later     string // why weft does not obey the kind yet; empty: it does
 }
 
 // Status is a Kind's.
 func (d Verdict) Status(o *Object, _ View, found []mesh.Finding) Status {
 	holds, reason, message := judgement(found)
+	if holds && d.Later != "" {
+		holds, reason, message = false, NotSupported, "not supported yet: "+d.Later
+	}
 	return func(was map[string]any, now time.Time) map[string]any {
 		status := maps.Clone(was)
 		if status == nil {
@@ -107,6 +111,8 @@ const (
 	InForce  = "InForce"
 	Findings = "Findings" // it is in force, and not all of it has the effect that its author may expect
 	Refused  = "Refused"  // the last good version stays in force, if there was one
+
+	NotSupported = "NotSupported" // weft does not obey the kind
 )
 
 // mostSaid bounds a condition's message, whose first line Kubernetes' tables show.

@@ -1,6 +1,7 @@
 package dialect_test
 
 import (
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -50,6 +51,13 @@ func TestVerdict(t *testing.T) {
 	want := tree(map[string]any{"type": "Valid", "status": "True", "reason": dialect.InForce, "message": "weft obeys it", "lastTransitionTime": "2026-01-02T03:04:05Z"})
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("%v, want %v", got, want)
+	}
+	later := dialect.Verdict{Condition: "Reconciled", Later: "nobody has written it"}
+	for found, want := range map[*mesh.Finding]string{{Text: "not supported yet", Level: mesh.Warning}: dialect.NotSupported + " not supported yet: nobody has written it", {Text: "no such field", Level: mesh.Error}: dialect.Refused + " no such field"} {
+		c := later.Status(o, nil, []mesh.Finding{*found})(nil, now)["conditions"].([]any)[0].(map[string]any)
+		if got := fmt.Sprint(c["reason"], " ", c["message"]); c["status"] != "False" || got != want {
+			t.Errorf("%v, want %s", c, want)
+		}
 	}
 	long := []mesh.Finding{{Text: strings.Repeat("é", 9000), Level: mesh.Error}}
 	message := d.Status(o, nil, long)(nil, now)["conditions"].([]any)[0].(map[string]any)["message"].(string)

@@ -63,12 +63,12 @@ func Kinds(trustDomain string) []dialect.Kind {
 // reconciled has the status of a kind say what istioctl and Kiali look for (meta/v1alpha1, IstioStatus). Its validationMessages stay as they
 // are: they are made of the codes of Istio's own analysis.
 func reconciled(k dialect.Kind) dialect.Kind {
-	k.Status, k.Unclaimed = dialect.Verdict{Condition: "Reconciled", Generated: true}.Status, true
+	k.Status, k.Unclaimed = dialect.Verdict{Condition: "Reconciled", Generated: true, Later: k.Unsupported[""]}.Status, true
 	return k
 }
 
 // later is a kind that is known and has no effect yet.
 func later[T any](group, name string, versions []string, why string) dialect.Kind {
-	return dialect.Kind{Dialect: decision.Istio, Group: group, Name: name, Versions: versions, Schema: whole[T](),
-		Ignored: notOurs, Unsupported: map[string]string{"": why}}
+	return reconciled(dialect.Kind{Dialect: decision.Istio, Group: group, Name: name, Versions: versions, Schema: whole[T](),
+		Ignored: notOurs, Unsupported: map[string]string{"": why}})
 }

@@ -8,9 +8,6 @@ import (
 	"github.com/weft-mesh/weft/mesh"
 )
 
-// unsupported is the reason of the condition Accepted of a kind that weft knows and does not obey.
-const unsupported = "NotSupported"
-
 // accepted has the status of a kind say what Linkerd's policy controller says, which is a condition Accepted (policy-controller/k8s/status).
 // Weft obeys none of these kinds yet, and says that. echoed are fields of the spec that the status repeats, since its schema asks for them.
 func accepted(k dialect.Kind, echoed ...string) dialect.Kind {
@@ -35,7 +32,7 @@ func accepted(k dialect.Kind, echoed ...string) dialect.Kind {
 				}
 			}
 			c := dialect.ConditionsOf(o, was["conditions"], now)
-			c.Say("Accepted", false, unsupported, message)
+			c.Say("Accepted", false, dialect.NotSupported, message)
 			status["conditions"] = c.List
 			return status
 		}
