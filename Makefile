@@ -20,7 +20,7 @@ RACE := ./chain/... ./control/... ./feature/... ./identity/cert/... ./internal/m
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 
-.PHONY: help deps build test lint fuzz diff-fuzz bench bench-proxy bench-control deps-bench demo demo-check h2spec grpc-interop cluster cluster-down cluster-load e2e conformance deps-cluster attack soak docs clean
+.PHONY: help deps build test lint fuzz diff-fuzz bench bench-proxy bench-control deps-bench demo demo-check h2spec grpc-interop cluster cluster-down cluster-load cluster-programs e2e conformance deps-cluster attack soak docs clean
 .DEFAULT_GOAL := help
 
 help: ## list what there is
@@ -153,14 +153,18 @@ cluster-down: ## end that, and remove all that it has made
 cluster-load: .cache/definitions ## give it the images weft:VERSION and the samples', built from here
 	@cd test/cluster && $(GO) run ./boot load
 
+# Kubernetes is built before the scenarios' time begins to count.
+cluster-programs: deps-cluster
+	@cd test/cluster && $(GO) run ./boot build
+
 # Scenarios share the cluster that is running, or else start one; those that need one of their own fail where one is running.
-e2e: deps-cluster .cache/definitions .cache/suites/h2spec ## what weft promises on Kubernetes, tried on a real one; RUN=regexp
+e2e: cluster-programs .cache/definitions .cache/suites/h2spec ## what weft promises on Kubernetes, tried on a real one; RUN=regexp
 	cd test/cluster && $(GO) test ./...
 	cd test/e2e && $(GO) test -count=1 -v -timeout 40m $(if $(RUN),-run '$(RUN)') ./...
 
 PROFILE ?= MESH-HTTP,MESH-GRPC
 
-conformance: deps-cluster .cache/definitions ## the Gateway API's own suite; PROFILE=MESH-HTTP,MESH-GRPC CORE=yes RUN=MeshBasic REPORT=file.yaml
+conformance: cluster-programs .cache/definitions ## the Gateway API's own suite; PROFILE=MESH-HTTP,MESH-GRPC CORE=yes RUN=MeshBasic REPORT=file.yaml
 	@mkdir -p .cache
 	@failed=0; cd test/conformance/gatewayapi && $(GO) test -count=1 -v -timeout 60m -args -conformance-profiles '$(PROFILE)' $(if $(RUN),-run-test '$(RUN)') $(if $(CORE),-core) \
 		$(if $(REPORT),-report-output '$(abspath $(REPORT))') 2>&1 | tee $(CURDIR)/.cache/conformance.log || failed=$$?; \

@@ -62,6 +62,16 @@ func Start(ctx context.Context, o Options) (*Cluster, error) {
 	return p.start(ctx, checkout, o)
 }
 
+// Build builds what a cluster is started from, which the first time takes ten minutes and more, and starts none.
+func Build(ctx context.Context, say func(string)) error {
+	checkout, err := Checkout()
+	if err != nil {
+		return err
+	}
+	_, err = prepare(ctx, checkout, say)
+	return err
+}
+
 // prepared is what a cluster is started from.
 type prepared struct {
 	boot, kube string   // programs

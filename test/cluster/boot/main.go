@@ -1,5 +1,6 @@
 // Command boot starts and ends the Kubernetes that tests run on:
 //
+//	build   build what it is made of, and start nothing
 //	up      start it, and leave it running
 //	down    end it, and remove all that it has made
 //	load    give every node the product's image and the samples', built from the checkout as it is
@@ -28,7 +29,7 @@ func main() {
 	if len(os.Args) < 2 {
 		usage()
 	}
-	run := map[string]func([]string) error{"up": up, "down": down, "load": load, "keep": keep, "enter": enter, "node": node}[os.Args[1]]
+	run := map[string]func([]string) error{"build": build, "up": up, "down": down, "load": load, "keep": keep, "enter": enter, "node": node}[os.Args[1]]
 	if run == nil {
 		usage()
 	}
@@ -39,8 +40,14 @@ func main() {
 }
 
 func usage() {
-	fmt.Fprintln(os.Stderr, "usage: boot up [-nodes N] | down | load")
+	fmt.Fprintln(os.Stderr, "usage: boot build | up [-nodes N] | down | load")
 	os.Exit(2)
+}
+
+func build([]string) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	return cluster.Build(ctx, say)
 }
 
 func up(args []string) error {
