@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/weft-mesh/weft/internal/spelling"
 	"github.com/weft-mesh/weft/mesh"
 )
 
@@ -161,7 +162,7 @@ func (c *checker) annotations(at *place, o *Object) {
 }
 
 func (c *checker) likeAnnotation(key string) string {
-	if near := nearest(key, slices.Clone(c.kind.Annotations)); near != "" {
+	if near := spelling.Nearest(key, slices.Clone(c.kind.Annotations)); near != "" {
 		return "did you mean " + near + "?"
 	}
 	return ""

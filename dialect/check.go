@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/weft-mesh/weft/decision"
+	"github.com/weft-mesh/weft/internal/spelling"
 	"github.com/weft-mesh/weft/mesh"
 )
 
@@ -202,7 +203,7 @@ func enum(s *Schema, v any) (text, remedy string) {
 	if !ok || s.Enum == nil || got == "" || slices.Contains(s.Enum, got) {
 		return "", ""
 	}
-	if near := nearest(got, s.Enum); near != "" {
+	if near := spelling.Nearest(got, s.Enum); near != "" {
 		remedy = "did you mean " + near + "?"
 	}
 	return show(v) + " is none of " + strings.Join(s.Enum, ", "), remedy

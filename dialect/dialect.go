@@ -62,8 +62,9 @@ func (o *Object) Ref(d decision.Dialect) decision.Ref {
 // and reads the object again when that changes.
 type View interface {
 	Get(group, kind, namespace, name string) *Object
-	List(group, kind, namespace string) []*Object // namespace "": all; sorted by creation, namespace and name
-	Find(x *Lookup, key string) []*Object         // those of a List of all namespaces that are under a key, in that order
+	Absent(group, kind, namespace, name string) bool // it is certain that there is none: where not all of a kind are read, somebody has looked
+	List(group, kind, namespace string) []*Object    // namespace "": all; sorted by creation, namespace and name
+	Find(x *Lookup, key string) []*Object            // those of a List of all namespaces that are under a key, in that order
 }
 
 // Lookup finds objects of a kind by what stands in them, so that each of many who look for a few does not read them all. It is a package's

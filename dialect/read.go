@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/weft-mesh/weft/decision"
+	"github.com/weft-mesh/weft/internal/spelling"
 	"github.com/weft-mesh/weft/mesh"
 )
 
@@ -142,7 +143,7 @@ func likeKind(kinds []Kind, o *Object) (remedy string, guards bool) {
 	if len(groups) > 0 {
 		return "did you mean apiVersion: " + strings.Join(groups, " or ") + "?", known && guards
 	}
-	if near := nearest(o.Kind, names); near != "" {
+	if near := spelling.Nearest(o.Kind, names); near != "" {
 		return "did you mean " + near + "?", Find(kinds, group, near).guards(o)
 	}
 	return "", false
@@ -153,7 +154,7 @@ func nearestGroup(kinds []Kind, group string) string {
 	for i := range kinds {
 		groups = append(groups, kinds[i].Group)
 	}
-	if near := nearest(group, groups); near != "" {
+	if near := spelling.Nearest(group, groups); near != "" {
 		return near
 	}
 	return group

@@ -45,6 +45,7 @@ func (r *round) delete(k Key) {
 	s := r.set
 	e := s.entries.get(k)
 	if e == nil {
+		r.looked(k)
 		return
 	}
 	r.remember(k)
@@ -59,6 +60,20 @@ func (r *round) delete(k Key) {
 	r.show(e, nil)
 }
 
+// looked takes note that somebody has looked for an object in vain.
+func (r *round) looked(k Key) {
+	_, sought := r.set.sought[k]
+	if _, known := r.set.looked[k]; known || !sought {
+		return
+	}
+	r.set.looked[k] = struct{}{}
+	if asked := r.set.asked[dependency{Key: k}]; asked != nil {
+		for e := range asked.by {
+			r.dirty[e.key()] = true
+		}
+	}
+}
+
 func (r *round) put(o *Object) {
 	s, k := r.set, o.Key()
 	e := s.entries.get(k)
@@ -70,6 +85,7 @@ func (r *round) put(o *Object) {
 		return
 	}
 	r.remember(k)
+	delete(s.looked, k)
 	e.object = o
 	var flaws []mesh.Finding
 	if e.kind == nil {

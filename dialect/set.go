@@ -31,6 +31,7 @@ type Set struct {
 
 	seeks  sort // see Seek
 	sought map[Key]struct{}
+	looked map[Key]struct{} // for those, in vain
 	anew   bool
 
 	// Adopts says whether weft writes the statuses of objects that do not name who is to, by their Namespace, which is not nil. Nil: of none.
@@ -224,8 +225,11 @@ func NewSet(kinds []Kind) *Set {
 	return s
 }
 
-// Seek has it noted which objects of a kind readers ask for by name, there or not: a source need not read the others.
-func (s *Set) Seek(group, kind string) { s.seeks, s.sought = sort{group, kind}, map[Key]struct{}{} }
+// Seek has it noted which objects of a kind readers ask for by name, there or not: a source need not read the others. It deletes those that it
+// has looked for and that are not there: before, nobody knows.
+func (s *Set) Seek(group, kind string) {
+	s.seeks, s.sought, s.looked = sort{group, kind}, map[Key]struct{}{}, map[Key]struct{}{}
+}
 
 // Sought returns the objects that Seek is about, in no order, if they may be others than when it was last asked.
 func (s *Set) Sought() (keys []Key, anew bool) {
@@ -233,6 +237,7 @@ func (s *Set) Sought() (keys []Key, anew bool) {
 		return nil, false
 	}
 	s.anew = false
+	maps.DeleteFunc(s.looked, func(k Key, _ struct{}) bool { _, yes := s.sought[k]; return !yes }) // nobody looks for it any more
 	return slices.Collect(maps.Keys(s.sought)), true
 }
 

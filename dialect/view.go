@@ -22,6 +22,13 @@ func (v view) Get(group, kind, namespace, name string) *Object {
 	return nil
 }
 
+func (v view) Absent(group, kind, namespace, name string) bool {
+	k := Key{group, kind, namespace, name}
+	v.note(dependency{Key: k})
+	_, looked := v.set.looked[k]
+	return v.set.entries.get(k) == nil && (looked || v.set.sought == nil || v.set.seeks != sort{group, kind})
+}
+
 func (v view) List(group, kind, namespace string) []*Object {
 	d := dependency{Key{Group: group, Kind: kind, Namespace: namespace}, true}
 	v.note(d)

@@ -19,6 +19,11 @@ func (v View) Get(group, kind, namespace, name string) *dialect.Object {
 	return nil
 }
 
+// Absent says whether there is none in the list.
+func (v View) Absent(group, kind, namespace, name string) bool {
+	return v.Get(group, kind, namespace, name) == nil
+}
+
 // Find returns the objects of the kind that are under a key.
 func (v View) Find(x *dialect.Lookup, key string) []*dialect.Object {
 	return x.By(v.List(x.Group, x.Kind, ""))[key]

@@ -62,6 +62,9 @@ func (r *reader) callersRoots(s *server, names []string) ([][]byte, error) {
 		if o := r.View.Get("", "Secret", namespace, name); o != nil {
 			return authoritiesOf(o)
 		}
+		if !r.View.Absent("", "Secret", namespace, name) { // what is asked next may vouch for others than this one
+			return nil, fmt.Errorf("it is not known yet whether there is a Secret %s/%s", namespace, name)
+		}
 	}
 	if o := r.View.Get("", "ConfigMap", namespace, name); name != "" && o != nil {
 		roots, err := dialect.Authorities(o, "ca.crt")

@@ -101,6 +101,49 @@ func TestCallersWithCertificates(t *testing.T) {
 	}
 }
 
+// TestCallersBeforeTheirAuthorityIsLookedFor: as long as nobody has looked for the Secret of authorities, those beside the certificate, who may be
+// others, vouch for nobody; nor once it is gone, and may have been made anew.
+func TestCallersBeforeTheirAuthorityIsLookedFor(t *testing.T) {
+	fields, err := os.ReadFile("testdata/fields.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair := regexp.MustCompile(`data: \{(tls\.crt: ([A-Za-z0-9+/=]+), tls\.key: [A-Za-z0-9+/=]+)\}`).FindStringSubmatch(string(fields))
+	secret := func(name, data string) []*dialect.Object {
+		return dialecttest.Objects(t, kinds, "apiVersion: v1\nkind: Secret\nmetadata: {name: "+name+", namespace: shop}\ndata: {"+data+"}\n")
+	}
+	gateway := dialecttest.Objects(t, kinds, "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: edge, namespace: shop}\nspec: {selector: {istio: x}, servers: "+
+		"[{port: {number: 443, name: https, protocol: HTTPS}, hosts: [a.example], tls: {mode: MUTUAL, credentialName: edge}}]}\n")
+	s := dialect.NewSet(kinds)
+	s.Seek("", "Secret")
+	roots := func(what string, want int) {
+		t.Helper()
+		got := 0
+		for _, l := range s.Parts()[gateway[0].Key()].Gateways[0].Listeners {
+			got += len(l.Callers.Roots)
+		}
+		if got != want {
+			t.Errorf("%s: %d authorities vouch, want %d", what, got, want)
+		}
+		s.Sought()
+	}
+	gone := []dialect.Key{{Kind: "Secret", Namespace: "shop", Name: "edge-cacert"}}
+	s.Apply(slices.Concat(gateway, secret("edge", pair[1]+", ca.crt: "+pair[2])), nil)
+	roots("nobody has looked", 0)
+	s.Apply(nil, gone)
+	roots("it is not there", 1)
+	s.Apply(secret("edge-cacert", "cacert: "+pair[2]+", crl: "+pair[2]), nil)
+	roots("it is there, and of no use", 0)
+	s.Apply(nil, gone)
+	roots("it is gone, and nobody has looked again", 0)
+	s.Apply(nil, gone)
+	roots("it is not there again", 1)
+	s.Apply(nil, []dialect.Key{gateway[0].Key()})
+	s.Sought()
+	s.Apply(gateway, nil)
+	roots("nobody has looked since it was sought anew", 0)
+}
+
 // TestCallersAreSoughtAtOnce: all Secrets that a server may need are asked for before any of them is there. A source that reads those alone that are
 // named would tell of the authorities only after it has said that all has been read, and until then others would vouch for callers, or none.
 func TestCallersAreSoughtAtOnce(t *testing.T) {

@@ -185,6 +185,7 @@ func FuzzItem(f *testing.F) {
 type nothing struct{}
 
 func (nothing) Get(string, string, string, string) *dialect.Object { return nil }
+func (nothing) Absent(_, _, _, _ string) bool                      { return true }
 func (nothing) List(string, string, string) []*dialect.Object      { return nil }
 func (nothing) Find(*dialect.Lookup, string) []*dialect.Object     { return nil }
 

@@ -29,6 +29,7 @@ type reading struct {
 	known objects
 
 	listed  bool             // once at least
+	absent  bool             // the only object is not there, and that was told
 	missing bool             // the API server said last that there is no such resource
 	trouble map[string]error // by verb: why it did not go last time
 	refused int              // lists that were forbidden, in a row

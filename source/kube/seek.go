@@ -13,7 +13,7 @@ import (
 )
 
 // Seek says which objects somebody seeks by name, of kinds of which not all are read. Each of them that is there is read too, from now on and
-// until it is not sought any more. It does not wait.
+// until it is not sought any more; each that is not is deleted once it has been looked for. It does not wait.
 func (s *Source) Seek(keys []dialect.Key) {
 	s.mu.Lock()
 	s.sought = keys
@@ -51,7 +51,12 @@ func (r *run) seek(ctx context.Context) {
 	}
 	due := map[dialect.Key]bool{}
 	for _, k := range r.affords() {
-		if due[k] = true; r.single[k] == nil {
+		due[k] = true
+		switch now := r.single[k]; {
+		case now != nil && now.listed && !now.absent && now.known.get(*now.only) == nil:
+			now.absent = true
+			r.event.Delete = append(r.event.Delete, k)
+		case now == nil:
 			all := r.readings[schema.GroupKind{Group: k.Group, Kind: k.Kind}]
 			now := newReading(all.wanted, all.at, nil)
 			now.only = &name{k.Namespace, k.Name}

@@ -59,6 +59,9 @@ func (s *Source) Run(ctx context.Context, emit func(source.Event)) error {
 				r.seek(ctx)
 			}
 		case <-s.anew:
+			for _, now := range r.single {
+				now.absent = false // who seeks may have forgotten meanwhile
+			}
 			r.seek(ctx)
 		case s := <-r.looks:
 			r.serve(ctx, s)
@@ -215,6 +218,7 @@ func (r *run) put(now *reading, o *dialect.Object) {
 		return
 	}
 	now.known.put(o)
+	now.absent = false
 	if r.told {
 		r.event.Put = append(r.event.Put, o)
 	}
