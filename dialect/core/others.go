@@ -12,6 +12,7 @@ import (
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/api/validation/path"
+	"sigs.k8s.io/gateway-api/pkg/consts"
 
 	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/dialect"
@@ -66,6 +67,8 @@ func placing() []dialect.Kind {
 }
 
 func api() []dialect.Kind {
+	definition := dialect.Cluster(unshaped("apiextensions.k8s.io", "CustomResourceDefinition", forAPI))
+	definition.Annotations = []string{consts.BundleVersionAnnotation} // which the status of a GatewayClass speaks of
 	const rbac, admission = "rbac.authorization.k8s.io", "admissionregistration.k8s.io"
 	return []dialect.Kind{
 		noPart[rbacv1.Role](rbac, "Role", forAPI),
@@ -74,7 +77,7 @@ func api() []dialect.Kind {
 		dialect.Cluster(noPart[rbacv1.ClusterRoleBinding](rbac, "ClusterRoleBinding", forAPI)),
 		dialect.Cluster(noPart[admissionv1.ValidatingWebhookConfiguration](admission, "ValidatingWebhookConfiguration", forAPI)),
 		dialect.Cluster(noPart[admissionv1.MutatingWebhookConfiguration](admission, "MutatingWebhookConfiguration", forAPI)),
-		dialect.Cluster(unshaped("apiextensions.k8s.io", "CustomResourceDefinition", forAPI)),
+		definition,
 		dialect.Cluster(unshaped("apiregistration.k8s.io", "APIService", forAPI)),
 	}
 }

@@ -10,8 +10,10 @@ import (
 	"time"
 
 	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/util/version"
 	"k8s.io/utils/ptr"
 	v1 "sigs.k8s.io/gateway-api/apis/v1"
+	"sigs.k8s.io/gateway-api/pkg/consts"
 
 	"github.com/weft-mesh/weft/dialect"
 	"github.com/weft-mesh/weft/mesh"
@@ -33,7 +35,7 @@ var features = []string{"BackendTLSPolicy", "BackendTLSPolicySANValidation", "GR
 	"HTTPRouteSchemeRedirect", "ListenerSet", "ReferenceGrant", "TCPRoute", "TLSRoute", "TLSRouteModeMixed", "TLSRouteModeTerminate",
 	"UDPRoute"}
 
-func statusOfClass(o *dialect.Object, _ dialect.View, _ []mesh.Finding) dialect.Status {
+func statusOfClass(o *dialect.Object, v dialect.View, _ []mesh.Finding) dialect.Status {
 	var spec v1.GatewayClassSpec
 	if dialect.DecodeField(o, "spec", &spec) != nil || spec.ControllerName != Controller {
 		return nil
@@ -42,6 +44,7 @@ func statusOfClass(o *dialect.Object, _ dialect.View, _ []mesh.Finding) dialect.
 	if spec.ParametersRef != nil {
 		why = verdict{string(v1.GatewayClassReasonInvalidParameters), "weft's Gateways have no parameters", "leave spec.parametersRef out"}
 	}
+	bundle, odd := bundleVersion(v)
 	var list []any
 	for _, f := range features {
 		list = append(list, map[string]any{"name": f})
@@ -50,9 +53,32 @@ func statusOfClass(o *dialect.Object, _ dialect.View, _ []mesh.Finding) dialect.
 		status := begun(was)
 		c := dialect.ConditionsOf(o, was["conditions"], now)
 		judged(c, string(v1.GatewayClassConditionStatusAccepted), why, string(v1.GatewayClassReasonAccepted), "weft opens Gateways of this class")
+		if bundle != "" {
+			judged(c, string(v1.GatewayClassConditionStatusSupportedVersion), odd, string(v1.GatewayClassReasonSupportedVersion), "the Gateway API's kinds are of "+bundle)
+		}
 		status["conditions"], status["supportedFeatures"] = c.List, list
 		return status
 	}
+}
+
+// definition is the CustomResourceDefinition whose version stands for that of all kinds of the Gateway API, which come in bundles.
+const definition = "gatewayclasses." + group
+
+// bundleVersion says of which version the Gateway API's kinds are, and why weft may not know all of it; empty: nobody has said which kinds there
+// are. "If implementations detect any Gateway API CRDs that either do not have this annotation set, or have it set to a version that is not
+// recognized or supported by the implementation, this condition MUST be set to false" (GatewayClassConditionStatusSupportedVersion).
+func bundleVersion(v dialect.View) (has string, odd verdict) {
+	o := v.Get("apiextensions.k8s.io", "CustomResourceDefinition", "", definition)
+	if o == nil {
+		return "", verdict{}
+	}
+	has = cmp.Or(o.Annotations[consts.BundleVersionAnnotation], "no version")
+	newest := version.MustParseSemantic(consts.BundleVersion)
+	if got, err := version.ParseSemantic(has); err != nil || got.Major() != newest.Major() || got.Minor() > newest.Minor() {
+		odd = verdict{string(v1.GatewayClassReasonUnsupportedVersion), fmt.Sprintf("the Gateway API's kinds are of %s, and weft knows those of v1.0 to v%d.%d: what is not in them has no effect",
+			has, newest.Major(), newest.Minor()), ""}
+	}
+	return has, odd
 }
 
 // begun is a copy of the status that an object has.

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"sigs.k8s.io/gateway-api/pkg/consts"
+
 	"github.com/weft-mesh/weft/dialect"
 	"github.com/weft-mesh/weft/dialect/dialecttest"
 	"github.com/weft-mesh/weft/mesh"
@@ -133,6 +135,14 @@ func TestStatuses(t *testing.T) {
 		want                           string
 	}{
 		{"a class of weft's", edge, "GatewayClass", "weft", "", "Accepted=True/Accepted"},
+		// "This condition MUST be set by a controller when it marks a GatewayClass Accepted" (GatewayClassConditionStatusSupportedVersion)
+		{"kinds of this version", definitionOf(consts.BundleVersion), "GatewayClass", "weft", "", "Accepted=True/Accepted SupportedVersion=True/SupportedVersion"},
+		{"kinds of an older one", definitionOf("v1.0.0"), "GatewayClass", "weft", "", "Accepted=True/Accepted SupportedVersion=True/SupportedVersion"},
+		{"kinds of one that is not out yet", definitionOf("v1.6.9-rc.1"), "GatewayClass", "weft", "", "Accepted=True/Accepted SupportedVersion=True/SupportedVersion"},
+		{"kinds of a newer one", definitionOf("v1.99.0"), "GatewayClass", "weft", "", "Accepted=True/Accepted SupportedVersion=False/UnsupportedVersion"},
+		{"kinds of one before it was stable", definitionOf("v0.8.1"), "GatewayClass", "weft", "", "Accepted=True/Accepted SupportedVersion=False/UnsupportedVersion"},
+		{"kinds that name no version", definitionOf(""), "GatewayClass", "weft", "", "Accepted=True/Accepted SupportedVersion=False/UnsupportedVersion"},
+		{"kinds of an odd version", definitionOf("main"), "GatewayClass", "weft", "", "Accepted=True/Accepted SupportedVersion=False/UnsupportedVersion"},
 		{"a Gateway", gatewayOf(web), "Gateway", "edge", "", "Accepted=True/Accepted Programmed=True/Programmed ResolvedRefs=True/ResolvedRefs"},
 		{"its listener", gatewayOf(web), "Gateway", "edge", "listeners/web", "Accepted=True/Accepted ResolvedRefs=True/ResolvedRefs Conflicted=False/NoConflicts Programmed=True/Programmed"},
 		{"without a Service", strings.ReplaceAll(gatewayOf(web), "edge-weft", "another"), "Gateway", "edge", "", "Accepted=True/Accepted Programmed=False/Pending ResolvedRefs=True/ResolvedRefs"},
@@ -272,6 +282,15 @@ func TestGatewayAnnotations(t *testing.T) {
 		t.Error(dialecttest.Show(found))
 	}
 	dialecttest.Want(t, found, mesh.Info, `spec.infrastructure.annotations["k8s.v1.cni.cncf.io/networks"]`, "on the Gateway's Service, and not on its pods")
+}
+
+// definitionOf is a class of weft's beside the definition of its kind, of a version.
+func definitionOf(bundle string) string {
+	out := edge + "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata:\n  name: gatewayclasses.gateway.networking.k8s.io\n"
+	if bundle != "" {
+		out += "  annotations: {gateway.networking.k8s.io/bundle-version: " + bundle + "}\n"
+	}
+	return out + "---\n"
 }
 
 // withSet is a Gateway with a ListenerSet of its namespace.

@@ -21,6 +21,9 @@ var usual = []Choice{
 	{Kind: "Pod", Fields: "status.phase!=Succeeded,status.phase!=Failed"},                 // those of jobs that are over may be many
 	{Kind: "Secret", Fields: "type=kubernetes.io/tls", Sought: "type!=kubernetes.io/tls"}, // others hold what is nobody's business, unless they are named
 	{Kind: "Endpoints", Skip: true},                                                       // the cluster itself makes EndpointSlices of them
+
+	// That one says by an annotation of which version the Gateway API's kinds are.
+	{Group: definitions.Group, Kind: "CustomResourceDefinition", Fields: "metadata.name=gatewayclasses.gateway.networking.k8s.io"},
 }
 
 // choice of a kind. One that has no part in the mesh is read if a caller asks for it.
@@ -29,11 +32,9 @@ func choice(k *dialect.Kind, asked []Choice) Choice {
 	if i := slices.IndexFunc(asked, of); i >= 0 {
 		return asked[i]
 	}
-	if _, none := k.Ignored[""]; none && k.Lower == nil {
-		return Choice{Skip: true}
-	}
 	if i := slices.IndexFunc(usual, of); i >= 0 {
 		return usual[i]
 	}
-	return Choice{}
+	_, none := k.Ignored[""]
+	return Choice{Skip: none && k.Lower == nil}
 }

@@ -372,6 +372,28 @@ func TestUnknownVersion(t *testing.T) {
 	})
 }
 
+// Of the definitions of kinds one is read, for the version that it says, and of that no more than this.
+func TestBundleVersion(t *testing.T) {
+	const name, bundle = "gatewayclasses.gateway.networking.k8s.io", "gateway.networking.k8s.io/bundle-version"
+	of := func(version string) string {
+		return fmt.Sprintf(`{"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": %q, "annotations": {%q: %q, "example.com/other": "x"}},
+			"spec": {"group": "gateway.networking.k8s.io"}, "status": {"storedVersions": ["v1"]}}`, name, bundle, version)
+	}
+	s := newServer(pods())
+	s.put(definition("gateways.gateway.networking.k8s.io"))
+	s.put(of("v1.6.3"))
+	inBubble(t, s, func(t *testing.T, _ *Cluster, l *listener) {
+		synctest.Wait()
+		put := l.events[0].Put
+		l.expect(t, "+v1 CustomResourceDefinition "+name+", synced")
+		if len(put) != 1 || len(put[0].Annotations) != 1 || put[0].Annotations[bundle] != "v1.6.3" || put[0].Tree["spec"] != nil || put[0].Tree["status"] != nil {
+			t.Errorf("%+v", put)
+		}
+		s.put(of("v1.7.0"))
+		l.expect(t, "+v1 CustomResourceDefinition "+name)
+	})
+}
+
 func TestChoice(t *testing.T) {
 	s := newServer(pods(), secrets(), routes("v1"))
 	s.put(`{"apiVersion": "v1", "kind": "Secret", "metadata": {"namespace": "a", "name": "cert"}, "type": "kubernetes.io/tls"}`)
