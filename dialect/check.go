@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/weft-mesh/weft/decision"
+	"github.com/weft-mesh/weft/dialect/schema"
 	"github.com/weft-mesh/weft/internal/spelling"
 	"github.com/weft-mesh/weft/mesh"
 )
@@ -38,7 +39,7 @@ type said struct {
 }
 
 // value checks v, at p, against its schema s and its node f.
-func (c *checker) value(p *place, s *Schema, f *field, v any, around said) {
+func (c *checker) value(p *place, s *schema.Schema, f *field, v any, around said) {
 	if f != nil && f.ignored && f.all {
 		return
 	}
@@ -59,10 +60,10 @@ func (c *checker) value(p *place, s *Schema, f *field, v any, around said) {
 	case map[string]any:
 		c.object(p, s, f, v, around)
 	case []any:
-		elem, below := s.elem(), f.step("[]")
+		elem, below := s.Element(), f.step("[]")
 		around.known = around.known || f.supported() && plainElem(s)
 		for i, e := range v {
-			if e == nil && elem.Type != AnyType {
+			if e == nil && elem.Type != schema.AnyType {
 				c.add(mesh.Error, p.elem(i), "nothing stands here, and "+elem.Type.String()+" is expected", "")
 				continue
 			}
@@ -92,7 +93,7 @@ func (c *checker) effect(p *place, f *field, v any, around said) said {
 	return around
 }
 
-func (c *checker) object(p *place, s *Schema, f *field, v map[string]any, around said) {
+func (c *checker) object(p *place, s *schema.Schema, f *field, v map[string]any, around said) {
 	for _, name := range s.Required {
 		if v[name] == nil {
 			c.add(mesh.Error, p.child(name), "required, and not there", "")
@@ -101,7 +102,7 @@ func (c *checker) object(p *place, s *Schema, f *field, v map[string]any, around
 	for _, group := range s.OneOf {
 		c.oneOf(p, group, v)
 	}
-	if s.Type == MapType {
+	if s.Type == schema.MapType {
 		around.known = around.known || f.supported() && plainElem(s)
 	}
 	for _, key := range slices.Sorted(maps.Keys(v)) {
@@ -109,13 +110,13 @@ func (c *checker) object(p *place, s *Schema, f *field, v map[string]any, around
 			continue
 		}
 		at := p.child(key)
-		if s.Type == MapType {
+		if s.Type == schema.MapType {
 			if _, err := strconv.ParseUint(key, 10, 32); s.Numbers && err != nil {
 				c.add(mesh.Error, at, "a whole number is expected as the key, and this is "+show(key), "")
 				continue
 			}
 			c.value(at, s.Elem, f.step("{}"), v[key], around)
-		} else if inner := s.inner(key); inner != nil {
+		} else if inner := s.Inner(key); inner != nil {
 			c.value(at, inner, f.step(key), v[key], around)
 		} else {
 			c.unknown(at, s, v[key])
@@ -130,30 +131,15 @@ func (c *checker) oneOf(p *place, group []string, v map[string]any) {
 	}
 }
 
-// inner is the schema of an object's field; of what is not looked into, anything.
-func (s *Schema) inner(key string) *Schema {
-	if s.Type == AnyType && s.Fields == nil {
-		return s
-	}
-	return s.Fields[key]
-}
-
-func (s *Schema) elem() *Schema {
-	if s.Elem == nil {
-		return &Schema{}
-	}
-	return s.Elem
-}
-
 // plainElem says whether the elements of a list or map are plain values.
-func plainElem(s *Schema) bool {
-	t := s.elem().Type
-	return t != ObjectType && t != MapType && t != ListType
+func plainElem(s *schema.Schema) bool {
+	t := s.Element().Type
+	return t != schema.ObjectType && t != schema.MapType && t != schema.ListType
 }
 
 // mismatch says what is wrong with v's type or value, and how to mend it; "" if nothing is. Nothing at all is unset, which
 // every field may be.
-func mismatch(s *Schema, v any) (text, remedy string) {
+func mismatch(s *schema.Schema, v any) (text, remedy string) {
 	if v == nil || fits(s.Type, v) {
 		if text = outside(s.Range, v); text != "" {
 			return text, ""
@@ -162,21 +148,21 @@ func mismatch(s *Schema, v any) (text, remedy string) {
 	}
 	switch v := v.(type) {
 	case bool:
-		if s.Type == StringType {
+		if s.Type == schema.StringType {
 			remedy = yamlWords
 		}
 	case int64, float64:
-		if s.Type == StringType {
+		if s.Type == schema.StringType {
 			remedy = fmt.Sprintf("write it in quotes: %q", fmt.Sprint(v))
 		}
 	case string:
-		if _, err := strconv.ParseInt(v, 10, 64); s.Type == IntType && err == nil || s.Type == BoolType && (v == "true" || v == "false") {
+		if _, err := strconv.ParseInt(v, 10, 64); s.Type == schema.IntType && err == nil || s.Type == schema.BoolType && (v == "true" || v == "false") {
 			remedy = "write it without quotes: " + v
-		} else if _, err := strconv.ParseFloat(v, 64); s.Type == DurationType && err == nil {
+		} else if _, err := strconv.ParseFloat(v, 64); s.Type == schema.DurationType && err == nil {
 			remedy = "add a unit: " + strconv.Quote(v+"s")
 		}
 	}
-	if _, isString := v.(string); isString && (s.Type == DurationType || s.Type == QuantityType) {
+	if _, isString := v.(string); isString && (s.Type == schema.DurationType || s.Type == schema.QuantityType) {
 		return show(v) + " is not " + s.Type.String(), remedy
 	}
 	return s.Type.String() + " is expected here, and this is " + show(v), remedy
@@ -198,7 +184,7 @@ func outside(r [2]float64, v any) string {
 
 const yamlWords = "YAML reads y, n, yes, no, on and off as true and false: write it in quotes"
 
-func enum(s *Schema, v any) (text, remedy string) {
+func enum(s *schema.Schema, v any) (text, remedy string) {
 	got, ok := v.(string)
 	if !ok || s.Enum == nil || got == "" || slices.Contains(s.Enum, got) {
 		return "", ""
@@ -209,32 +195,32 @@ func enum(s *Schema, v any) (text, remedy string) {
 	return show(v) + " is none of " + strings.Join(s.Enum, ", "), remedy
 }
 
-func fits(t Type, v any) bool {
+func fits(t schema.Type, v any) bool {
 	switch t {
-	case ObjectType, MapType:
+	case schema.ObjectType, schema.MapType:
 		_, ok := v.(map[string]any)
 		return ok
-	case ListType:
+	case schema.ListType:
 		_, ok := v.([]any)
 		return ok
-	case StringType:
+	case schema.StringType:
 		_, ok := v.(string)
 		return ok
-	case IntType:
+	case schema.IntType:
 		return whole(v)
-	case NumberType:
+	case schema.NumberType:
 		return number(v)
-	case BoolType:
+	case schema.BoolType:
 		_, ok := v.(bool)
 		return ok
-	case DurationType:
+	case schema.DurationType:
 		text, ok := v.(string)
 		_, err := time.ParseDuration(text)
 		return ok && err == nil
-	case IntOrStringType:
+	case schema.IntOrStringType:
 		_, ok := v.(string)
 		return ok || whole(v)
-	case QuantityType:
+	case schema.QuantityType:
 		text, ok := v.(string)
 		_, err := resource.ParseQuantity(text)
 		return number(v) || ok && err == nil

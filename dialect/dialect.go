@@ -15,6 +15,7 @@ import (
 	"unique"
 
 	"github.com/weft-mesh/weft/decision"
+	"github.com/weft-mesh/weft/dialect/schema"
 	"github.com/weft-mesh/weft/mesh"
 )
 
@@ -97,7 +98,7 @@ type Kind struct {
 	Guards   bool               // objects say who may call, or that calls are encrypted: without one, calls may pass that it forbids
 	Harmless func(*Object) bool // those of a kind that guards which do not, whatever else is wrong with them. Nil: none
 	Hidden   bool               // findings show no values of objects
-	Schema   *Schema            // of the whole object below metadata
+	Schema   *schema.Schema     // of the whole object below metadata
 	// Fields have an effect: paths as "spec.http[].match[].headers{}.exact", where "[]" is a list's element and "{}" a map's;
 	// one that ends in ".*" covers all below it. The last "[]" or "{}" of a list or map of plain values may be left out.
 	Fields []string

@@ -3,6 +3,8 @@ package dialect
 import (
 	"slices"
 	"strings"
+
+	"github.com/weft-mesh/weft/dialect/schema"
 )
 
 // field is a node of the tree of all paths that a Kind speaks of.
@@ -40,7 +42,7 @@ func (f *field) setDeepWhy() { f.deepWhy = true }
 // reach returns the node of path, and whether path speaks of all below it; on is called for each node on the way.
 func (f *field) reach(path string, on func(*field)) (*field, bool) {
 	path, all := strings.CutSuffix(path, ".*")
-	for _, step := range steps(path) {
+	for _, step := range schema.Steps(path) {
 		on(f)
 		if f.below == nil {
 			f.below = map[string]*field{}
@@ -69,3 +71,11 @@ func (f *field) supported() bool { return f != nil && (f.effect || f.ignored) }
 
 // lost says whether nothing at or below f has an effect, and no field below has its own explanation.
 func (f *field) lost() bool { return f == nil || !f.known && (f.why != "" || !f.deepWhy) }
+
+// Below puts a path before each of a list of fields.
+func Below(path string, fields ...string) (out []string) {
+	for _, f := range fields {
+		out = append(out, path+"."+f)
+	}
+	return out
+}

@@ -9,10 +9,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	"github.com/weft-mesh/weft/dialect/schema"
 	"github.com/weft-mesh/weft/mesh"
 )
 
-var metadata = SchemaOf(reflect.TypeFor[metav1.ObjectMeta]())
+var metadata = schema.Of(reflect.TypeFor[metav1.ObjectMeta]())
 
 // metadata checks an object's name, namespace, labels and annotations.
 func (c *checker) metadata(o *Object) {
@@ -23,7 +24,7 @@ func (c *checker) metadata(o *Object) {
 		return
 	}
 	meta, _ := tree.(map[string]any)
-	shape := checker{kind: &Kind{Schema: &Schema{Type: ObjectType, Fields: map[string]*Schema{"metadata": metadata}}}, ref: c.ref}
+	shape := checker{kind: &Kind{Schema: &schema.Schema{Type: schema.ObjectType, Fields: map[string]*schema.Schema{"metadata": metadata}}}, ref: c.ref}
 	shape.object(at, metadata, nil, meta, said{known: true})
 	if c.found = append(c.found, shape.found...); anyError(shape.found) {
 		return

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/weft-mesh/weft/decision"
+	"github.com/weft-mesh/weft/dialect/schema"
 )
 
 // Pruner takes out of the objects of one kind what nobody asks for: what the kind ignores with all below, and of the metadata what is
@@ -11,7 +12,7 @@ import (
 // that have none and should, for the sake of their findings.
 type Pruner struct {
 	kind   *Kind
-	schema *Schema
+	schema *schema.Schema
 	fields *field
 	none   bool     // nobody reads more than metadata
 	whole  []string // top-level fields that stay as they are
@@ -22,7 +23,7 @@ type Pruner struct {
 func NewPruner(k *Kind, whole ...string) *Pruner {
 	p := &Pruner{kind: k, schema: k.Schema, fields: fieldsOf(k), whole: whole}
 	if p.schema == nil {
-		p.schema = &Schema{}
+		p.schema = &schema.Schema{}
 	}
 	_, p.none = k.Ignored[""]
 	p.none = p.none && k.Lower == nil
@@ -95,10 +96,10 @@ func (p *Pruner) annotations(all map[string]string) map[string]string {
 
 // field puts into less what there is to keep of the field key of a map or object. s and f are those of what is around; inside:
 // what is around is ignored with all below, but for what f names.
-func (p *Pruner) field(less map[string]any, key string, v any, s *Schema, f *field, inside bool) {
-	step, inner := key, s.inner(key)
-	if s.Type == MapType {
-		step, inner = "{}", s.elem()
+func (p *Pruner) field(less map[string]any, key string, v any, s *schema.Schema, f *field, inside bool) {
+	step, inner := key, s.Inner(key)
+	if s.Type == schema.MapType {
+		step, inner = "{}", s.Element()
 	}
 	if inner == nil {
 		less[key] = v // there is no such field, which is a finding
@@ -112,7 +113,7 @@ func (p *Pruner) field(less map[string]any, key string, v any, s *Schema, f *fie
 }
 
 // value returns what there is to keep of v; false: nothing.
-func (p *Pruner) value(v any, s *Schema, f *field, inside bool) (any, bool) {
+func (p *Pruner) value(v any, s *schema.Schema, f *field, inside bool) (any, bool) {
 	switch {
 	case f == nil:
 		return v, !inside
@@ -133,7 +134,7 @@ func (p *Pruner) value(v any, s *Schema, f *field, inside bool) (any, bool) {
 		less := make([]any, len(v))
 		for i, x := range v {
 			less[i] = x
-			if rest, ok := p.value(x, s.elem(), f.step("[]"), inside); ok {
+			if rest, ok := p.value(x, s.Element(), f.step("[]"), inside); ok {
 				less[i] = rest
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/dialect"
 	"github.com/weft-mesh/weft/dialect/dialecttest"
+	"github.com/weft-mesh/weft/dialect/schema"
 	"github.com/weft-mesh/weft/mesh"
 )
 
@@ -50,9 +51,9 @@ type part struct {
 
 // kinds are a made-up dialect. A Thing becomes a Service of its host; it looks at the Things that its memory names.
 func kinds() []dialect.Kind {
-	s := dialect.Whole(dialect.SchemaOf(reflect.TypeFor[spec]())).Require("spec", "spec.host", "spec.rules[].name").
-		SetEnum("spec.mode", "STRICT", "PERMISSIVE").SetType("spec.rules[].timeout", dialect.DurationType).
-		SetType("spec.memory", dialect.QuantityType).SetType("spec.port", dialect.IntOrStringType)
+	s := schema.Whole(schema.Of(reflect.TypeFor[spec]())).Require("spec", "spec.host", "spec.rules[].name").
+		SetEnum("spec.mode", "STRICT", "PERMISSIVE").SetType("spec.rules[].timeout", schema.DurationType).
+		SetType("spec.memory", schema.QuantityType).SetType("spec.port", schema.IntOrStringType)
 	s.At("spec.levels").Numbers = true
 	s.At("spec.rules[].mirror").OneOf = [][]string{{"host", "percent"}}
 	return []dialect.Kind{{

@@ -6,6 +6,7 @@ import (
 	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/dialect"
 	"github.com/weft-mesh/weft/dialect/dialecttest"
+	"github.com/weft-mesh/weft/dialect/schema"
 )
 
 func TestReaderSaysThingsOnce(t *testing.T) {
@@ -80,10 +81,10 @@ func TestValue(t *testing.T) {
 }
 
 func TestStrays(t *testing.T) {
-	leaf := &dialect.Schema{Type: dialect.StringType}
-	inner := &dialect.Schema{Type: dialect.ObjectType, Fields: map[string]*dialect.Schema{"a": leaf, "any": {}}}
-	s := dialect.Whole(&dialect.Schema{Type: dialect.ObjectType, Fields: map[string]*dialect.Schema{
-		"rules": {Type: dialect.ListType, Elem: inner}, "labels": {Type: dialect.MapType, Elem: leaf}, "one": inner}})
+	leaf := &schema.Schema{Type: schema.StringType}
+	inner := &schema.Schema{Type: schema.ObjectType, Fields: map[string]*schema.Schema{"a": leaf, "any": {}}}
+	s := schema.Whole(&schema.Schema{Type: schema.ObjectType, Fields: map[string]*schema.Schema{
+		"rules": {Type: schema.ListType, Elem: inner}, "labels": {Type: schema.MapType, Elem: leaf}, "one": inner}})
 	for _, c := range []struct {
 		spec  string
 		field string

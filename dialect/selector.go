@@ -13,12 +13,6 @@ func SelectorFields(path string) []string {
 	return Below(path, "matchLabels", "matchExpressions[].key", "matchExpressions[].operator", "matchExpressions[].values")
 }
 
-// SetSelector says of the label selector at path what its Go type does not. It panics as SetEnum does.
-func (s *Schema) SetSelector(path string) *Schema {
-	s.Require(path+".matchExpressions[].key", path+".matchExpressions[].operator")
-	return s.SetEnum(path+".matchExpressions[].operator", "In", "NotIn", "Exists", "DoesNotExist")
-}
-
 var operators = map[metav1.LabelSelectorOperator]match.Op{
 	metav1.LabelSelectorOpIn: match.In, metav1.LabelSelectorOpNotIn: match.NotIn,
 	metav1.LabelSelectorOpExists: match.Exists, metav1.LabelSelectorOpDoesNotExist: match.NotExists,

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/weft-mesh/weft/dialect/schema"
 )
 
 // Value is what stands at a field, by its path as findings write it; nil: nothing.
@@ -30,7 +32,7 @@ func (o *Object) Value(field string) any {
 // Strays says whether below a field, but for some of its own fields, there is one that the kind does not have. Its author meant
 // something by it, and nobody knows what: where it may have narrowed whom a policy lets pass, the policy has to take the strictest
 // reading there is, which effect tells. s is the kind's.
-func (r *Reader) Strays(s *Schema, field, effect string, but ...string) bool {
+func (r *Reader) Strays(s *schema.Schema, field, effect string, but ...string) bool {
 	if !strays(s.At(pattern(field)), r.Object.Value(field), but) {
 		return false
 	}
@@ -38,20 +40,20 @@ func (r *Reader) Strays(s *Schema, field, effect string, but ...string) bool {
 	return true
 }
 
-func strays(s *Schema, v any, but []string) bool {
+func strays(s *schema.Schema, v any, but []string) bool {
 	switch v := v.(type) {
 	case map[string]any:
 		for key, x := range v {
-			inner := s.inner(key)
-			if s.Type == MapType {
-				inner = s.elem()
+			inner := s.Inner(key)
+			if s.Type == schema.MapType {
+				inner = s.Element()
 			}
 			if inner == nil || !slices.Contains(but, key) && strays(inner, x, nil) {
 				return true
 			}
 		}
 	case []any:
-		return slices.ContainsFunc(v, func(x any) bool { return strays(s.elem(), x, nil) })
+		return slices.ContainsFunc(v, func(x any) bool { return strays(s.Element(), x, nil) })
 	}
 	return false
 }

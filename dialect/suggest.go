@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/weft-mesh/weft/dialect/schema"
 	"github.com/weft-mesh/weft/internal/spelling"
 	"github.com/weft-mesh/weft/mesh"
 )
@@ -12,7 +13,7 @@ import (
 const unknownField = "unknown field: it has no effect"
 
 // unknown adds the finding of a field that s, the schema around it, does not have.
-func (c *checker) unknown(p *place, s *Schema, v any) {
+func (c *checker) unknown(p *place, s *schema.Schema, v any) {
 	remedy := c.meant(p, s)
 	if p.below("match", "matches") || remedy == "did you mean match?" || remedy == "did you mean matches?" {
 		c.add(mesh.Error, p, unknownCondition, remedy)
@@ -32,7 +33,7 @@ func (c *checker) inside(p *place, v any) {
 		for _, key := range slices.Sorted(maps.Keys(v)) {
 			at := p.child(key)
 			if _, ok := c.kind.Renamed[pattern(at.String())]; ok {
-				c.add(mesh.Warning, at, unknownField, c.meant(at, &Schema{}))
+				c.add(mesh.Warning, at, unknownField, c.meant(at, &schema.Schema{}))
 			}
 			c.inside(at, v[key])
 		}
@@ -44,7 +45,7 @@ func (c *checker) inside(p *place, v any) {
 }
 
 // meant says what the author of an unknown field probably meant, or nothing.
-func (c *checker) meant(p *place, s *Schema) string {
+func (c *checker) meant(p *place, s *schema.Schema) string {
 	if name, ok := c.kind.Renamed[pattern(p.String())]; ok {
 		if strings.Contains(name, " ") {
 			return name
@@ -72,7 +73,7 @@ func (c *checker) meant(p *place, s *Schema) string {
 func (c *checker) elsewhere(p *place) string {
 	from := pattern(p.String())
 	var places []string
-	c.kind.Schema.each("", map[*Schema]bool{}, func(path string, _ *Schema) {
+	c.kind.Schema.Each("", map[*schema.Schema]bool{}, func(path string, _ *schema.Schema) {
 		if lastStep(path) == p.key && !strings.HasPrefix(path, "status.") {
 			places = append(places, path)
 		}
@@ -94,29 +95,9 @@ func lastStep(path string) string {
 
 // common is the number of steps that two paths share from their beginning.
 func common(a, b string) (n int) {
-	x, y := steps(a), steps(b)
+	x, y := schema.Steps(a), schema.Steps(b)
 	for n < min(len(x), len(y)) && x[n] == y[n] {
 		n++
 	}
 	return n
-}
-
-// each calls f for every field at and below s, with its path; a schema inside itself is entered once.
-func (s *Schema) each(path string, inside map[*Schema]bool, f func(string, *Schema)) {
-	if s == nil || inside[s] {
-		return
-	}
-	inside[s] = true
-	defer delete(inside, s)
-	for _, name := range slices.Sorted(maps.Keys(s.Fields)) {
-		at := strings.TrimPrefix(path+"."+name, ".")
-		f(at, s.Fields[name])
-		s.Fields[name].each(at, inside, f)
-	}
-	switch s.Type {
-	case ListType:
-		s.Elem.each(path+"[]", inside, f)
-	case MapType:
-		s.Elem.each(path+"{}", inside, f)
-	}
 }

@@ -4,6 +4,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/weft-mesh/weft/dialect/schema"
 )
 
 // State is what becomes of a field.
@@ -47,12 +49,12 @@ func (s *support) add(path string, state State, why string) {
 }
 
 // below lists what is inside of an object, a list or a map.
-func (s *support) below(path string, of *Schema, f *field, why string) {
+func (s *support) below(path string, of *schema.Schema, f *field, why string) {
 	switch of.Type {
-	case ListType:
-		s.field(path+"[]", of.elem(), f.step("[]"), why)
-	case MapType:
-		s.field(path+"{}", of.elem(), f.step("{}"), why)
+	case schema.ListType:
+		s.field(path+"[]", of.Element(), f.step("[]"), why)
+	case schema.MapType:
+		s.field(path+"{}", of.Element(), f.step("{}"), why)
 	default:
 		for _, name := range slices.Sorted(maps.Keys(of.Fields)) {
 			if path == "" && (name == "apiVersion" || name == "kind" || name == "metadata") {
@@ -63,7 +65,7 @@ func (s *support) below(path string, of *Schema, f *field, why string) {
 	}
 }
 
-func (s *support) field(path string, of *Schema, f *field, why string) {
+func (s *support) field(path string, of *schema.Schema, f *field, why string) {
 	if f != nil && f.why != "" {
 		why = f.why
 	}

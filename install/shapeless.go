@@ -9,6 +9,7 @@ import (
 	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/dialect"
 	"github.com/weft-mesh/weft/dialect/all"
+	"github.com/weft-mesh/weft/dialect/schema"
 )
 
 // shapeless are the projects whose own definitions cannot be had as a Go module: theirs are made of the kinds that have an effect. Their
@@ -41,7 +42,7 @@ func definition(k *dialect.Kind) map[string]any {
 			continue // every object has these: the API server refuses a definition that says so otherwise
 		}
 		fields[name] = map[string]any{"type": "object", "x-kubernetes-preserve-unknown-fields": true}
-		if k.Schema.Fields[name].Type == dialect.ListType {
+		if k.Schema.Fields[name].Type == schema.ListType {
 			fields[name] = map[string]any{"type": "array", "items": map[string]any{"type": "object", "x-kubernetes-preserve-unknown-fields": true}}
 		}
 	}

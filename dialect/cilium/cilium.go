@@ -8,7 +8,10 @@
 // have them, with those that 1.19 still had.
 package cilium
 
-import "github.com/weft-mesh/weft/dialect"
+import (
+	"github.com/weft-mesh/weft/dialect"
+	"github.com/weft-mesh/weft/dialect/schema"
+)
 
 const group = "cilium.io"
 
@@ -16,7 +19,7 @@ const group = "cilium.io"
 type reader struct {
 	dialect.Reader
 	trustDomain string
-	schema      *dialect.Schema
+	schema      *schema.Schema
 }
 
 // namespace is the policy's own; empty: it is for the whole cluster.

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/weft-mesh/weft/dialect"
+	"github.com/weft-mesh/weft/dialect/schema"
 )
 
 // entities are the names that fromEntities and toEntities know.
@@ -13,7 +14,7 @@ var entities = []string{"all", "world", "world-ipv4", "world-ipv6", "cluster", "
 	"ingress", "init", "health", "unmanaged", "none"}
 
 func networkPolicy(name, trustDomain string) dialect.Kind {
-	k := kind(name, dialect.SchemaOf(reflect.TypeFor[policy]()), "v2")
+	k := kind(name, schema.Of(reflect.TypeFor[policy]()), "v2")
 	k.Lower = lowerPolicy(trustDomain, k.Schema)
 	k.Ignored["status.*"] = "controllers write it"
 	for _, root := range []string{"spec", "specs[]"} {
@@ -92,7 +93,7 @@ func denyNames(k *dialect.Kind, at string) {
 	k.Renamed[at+".toFQDNs"] = "a rule that denies cannot name names; write toCIDR"
 }
 
-func enums(s *dialect.Schema) {
+func enums(s *schema.Schema) {
 	for _, list := range []string{"ingress", "ingressDeny"} {
 		s.SetEnum("spec."+list+"[].fromEntities[]", entities...)
 	}

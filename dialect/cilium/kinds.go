@@ -5,6 +5,7 @@ import (
 
 	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/dialect"
+	"github.com/weft-mesh/weft/dialect/schema"
 )
 
 const (
@@ -58,8 +59,8 @@ func valid(k dialect.Kind) dialect.Kind {
 	return k
 }
 
-func kind(name string, schema *dialect.Schema, versions ...string) dialect.Kind {
-	return dialect.Kind{Dialect: decision.Cilium, Group: group, Name: name, Versions: versions, Schema: schema,
+func kind(name string, shape *schema.Schema, versions ...string) dialect.Kind {
+	return dialect.Kind{Dialect: decision.Cilium, Group: group, Name: name, Versions: versions, Schema: shape,
 		Ignored: map[string]string{}, Unsupported: map[string]string{}, Renamed: map[string]string{}}
 }
 
@@ -79,7 +80,7 @@ func noPart(name, why string, versions ...string) dialect.Kind {
 
 // cidrGroupKind: policies look at it.
 func cidrGroupKind() dialect.Kind {
-	k := dialect.Cluster(kind("CiliumCIDRGroup", dialect.SchemaOf(reflect.TypeFor[cidrGroup]()), "v2", "v2alpha1"))
+	k := dialect.Cluster(kind("CiliumCIDRGroup", schema.Of(reflect.TypeFor[cidrGroup]()), "v2", "v2alpha1"))
 	k.Lower, k.Fields = lowerGroup, []string{"spec.externalCIDRs"}
 	k.Ignored["status.*"] = "controllers write it"
 	k.Renamed["spec.cidrs"] = "externalCIDRs"

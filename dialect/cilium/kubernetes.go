@@ -12,6 +12,7 @@ import (
 
 	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/dialect"
+	"github.com/weft-mesh/weft/dialect/schema"
 	"github.com/weft-mesh/weft/feature/authz"
 	"github.com/weft-mesh/weft/match"
 	"github.com/weft-mesh/weft/mesh"
@@ -24,7 +25,7 @@ import (
 // kubernetesPolicy is networking.k8s.io's NetworkPolicy.
 func kubernetesPolicy(trustDomain string) dialect.Kind {
 	k := dialect.Kind{Dialect: decision.Core, Group: "networking.k8s.io", Name: "NetworkPolicy", Versions: []string{"v1"},
-		Schema: dialect.SchemaOf(reflect.TypeFor[networkingv1.NetworkPolicy]()), Ignored: map[string]string{}, Unsupported: map[string]string{}}
+		Schema: schema.Of(reflect.TypeFor[networkingv1.NetworkPolicy]()), Ignored: map[string]string{}, Unsupported: map[string]string{}}
 	k.Fields = append(dialect.SelectorFields("spec.podSelector"), "spec.policyTypes")
 	k.Schema.SetEnum("spec.policyTypes[]", "Ingress", "Egress").SetSelector("spec.podSelector")
 	for _, at := range []string{"spec.ingress[].from[]", "spec.egress[].to[]"} {
@@ -42,9 +43,9 @@ func kubernetesPolicy(trustDomain string) dialect.Kind {
 	return k
 }
 
-func lowerKubernetes(trustDomain string, schema *dialect.Schema) func(*dialect.Object, dialect.View) (mesh.Part, []mesh.Finding) {
+func lowerKubernetes(trustDomain string, shape *schema.Schema) func(*dialect.Object, dialect.View) (mesh.Part, []mesh.Finding) {
 	return func(o *dialect.Object, v dialect.View) (part mesh.Part, found []mesh.Finding) {
-		r := &reader{dialect.NewReader(decision.Core, o, v), trustDomain, schema}
+		r := &reader{dialect.NewReader(decision.Core, o, v), trustDomain, shape}
 		var p networkingv1.NetworkPolicy
 		if !r.Decode(&p) {
 			return part, r.Found
@@ -52,7 +53,7 @@ func lowerKubernetes(trustDomain string, schema *dialect.Schema) func(*dialect.O
 		x := &p.Spec
 		base := mesh.Authorization{Ref: r.Ref, Created: o.Created, Engine: decision.Cilium, Namespaces: []string{o.Namespace}, Closes: &r.Ref,
 			Selector: r.pods("spec.podSelector", &x.PodSelector)}
-		strays := r.Strays(schema, "spec", "it lets nobody pass", "ingress", "egress")
+		strays := r.Strays(shape, "spec", "it lets nobody pass", "ingress", "egress")
 		for _, d := range []struct {
 			kind     networkingv1.PolicyType
 			field    string

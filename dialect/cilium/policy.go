@@ -7,14 +7,15 @@ import (
 
 	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/dialect"
+	"github.com/weft-mesh/weft/dialect/schema"
 	"github.com/weft-mesh/weft/feature/authz"
 	"github.com/weft-mesh/weft/match"
 	"github.com/weft-mesh/weft/mesh"
 )
 
-func lowerPolicy(trustDomain string, schema *dialect.Schema) func(*dialect.Object, dialect.View) (mesh.Part, []mesh.Finding) {
+func lowerPolicy(trustDomain string, shape *schema.Schema) func(*dialect.Object, dialect.View) (mesh.Part, []mesh.Finding) {
 	return func(o *dialect.Object, v dialect.View) (part mesh.Part, found []mesh.Finding) {
-		r := &reader{dialect.NewReader(decision.Cilium, o, v), trustDomain, schema}
+		r := &reader{dialect.NewReader(decision.Cilium, o, v), trustDomain, shape}
 		var p policy
 		if !r.Decode(&p) {
 			return part, r.Found

@@ -11,6 +11,7 @@ import (
 
 	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/dialect"
+	"github.com/weft-mesh/weft/dialect/schema"
 	"github.com/weft-mesh/weft/mesh"
 )
 
@@ -21,7 +22,7 @@ func Kinds(trustDomain string) []dialect.Kind {
 }
 
 func kind[T any](name string) dialect.Kind {
-	return dialect.Kind{Dialect: decision.Core, Name: name, Versions: []string{"v1"}, Schema: dialect.SchemaOf(reflect.TypeFor[T]()),
+	return dialect.Kind{Dialect: decision.Core, Name: name, Versions: []string{"v1"}, Schema: schema.Of(reflect.TypeFor[T]()),
 		Ignored: map[string]string{}, Unsupported: map[string]string{}}
 }
 

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/weft-mesh/weft/dialect"
+	"github.com/weft-mesh/weft/dialect/schema"
 	"github.com/weft-mesh/weft/mesh"
 )
 
@@ -101,7 +102,7 @@ func (e *experiment) walk(pattern string, v any) {
 				continue
 			}
 			at := strings.TrimPrefix(pattern+"."+key, ".")
-			if s != nil && s.Type == dialect.MapType {
+			if s != nil && s.Type == schema.MapType {
 				at = pattern + "{}"
 			}
 			e.leaf(at, inner, func(to any) { v[key] = to })

@@ -10,6 +10,7 @@ import (
 	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/dialect"
 	"github.com/weft-mesh/weft/dialect/dialecttest"
+	"github.com/weft-mesh/weft/dialect/schema"
 	"github.com/weft-mesh/weft/mesh"
 )
 
@@ -25,7 +26,7 @@ type spec struct {
 func kind(effective []string, fields ...string) dialect.Kind {
 	return dialect.Kind{
 		Dialect: decision.Istio, Group: "g", Name: "Thing", Versions: []string{"v1"}, Fields: fields,
-		Schema: dialect.Whole(dialect.SchemaOf(reflect.TypeFor[spec]())).SetEnum("spec.mode", "A", "B"),
+		Schema: schema.Whole(schema.Of(reflect.TypeFor[spec]())).SetEnum("spec.mode", "A", "B"),
 		Lower: func(o *dialect.Object, _ dialect.View) (mesh.Part, []mesh.Finding) {
 			tree, _ := o.Tree["spec"].(map[string]any)
 			var said strings.Builder

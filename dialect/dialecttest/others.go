@@ -8,11 +8,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/weft-mesh/weft/dialect"
+	"github.com/weft-mesh/weft/dialect/schema"
 )
 
 // others are values that a field may have instead of v, likely ones first; the last is none.
-func others(s *dialect.Schema, v any) (out []any) {
+func others(s *schema.Schema, v any) (out []any) {
 	switch v := v.(type) {
 	case bool:
 		out = append(out, !v)
@@ -26,7 +26,7 @@ func others(s *dialect.Schema, v any) (out []any) {
 	return append(out, nil)
 }
 
-func texts(s *dialect.Schema, v string) (out []any) {
+func texts(s *schema.Schema, v string) (out []any) {
 	if s != nil {
 		for _, other := range s.Enum {
 			if other != v {

@@ -6,6 +6,7 @@ import (
 	v1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/weft-mesh/weft/dialect"
+	"github.com/weft-mesh/weft/dialect/schema"
 )
 
 const (
@@ -77,8 +78,8 @@ func httpRouteKind() dialect.Kind {
 			"ExtensionRef", "CORS", "ExternalAuth").
 		SetEnum(filters+".requestRedirect.scheme", "http", "https").
 		SetEnum(filters+".requestRedirect.path.type", "ReplaceFullPath", "ReplacePrefixMatch").
-		SetType(rules+".timeouts.request", dialect.DurationType).SetType(rules+".timeouts.backendRequest", dialect.DurationType).
-		SetType(rules+".retry.backoff", dialect.DurationType)
+		SetType(rules+".timeouts.request", schema.DurationType).SetType(rules+".timeouts.backendRequest", schema.DurationType).
+		SetType(rules+".retry.backoff", schema.DurationType)
 	k.Schema.Require(rules+".matches[].headers[].name", rules+".matches[].headers[].value", rules+".matches[].queryParams[].name",
 		rules+".matches[].queryParams[].value", filters+".requestRedirect.path.type")
 	return k

@@ -7,6 +7,7 @@ import (
 
 	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/dialect"
+	"github.com/weft-mesh/weft/dialect/schema"
 )
 
 // Kinds returns the Gateway API's kinds. Nothing in them speaks of identities, so that the trust domain does not matter.
@@ -32,7 +33,7 @@ func Kinds(string) []dialect.Kind {
 
 func kind[T any](name string, versions ...string) dialect.Kind {
 	return dialect.Kind{Dialect: decision.GatewayAPI, Group: group, Name: name, Versions: versions,
-		Schema: dialect.SchemaOf(reflect.TypeFor[T]()), Ignored: map[string]string{"status.*": "controllers write it"},
+		Schema: schema.Of(reflect.TypeFor[T]()), Ignored: map[string]string{"status.*": "controllers write it"},
 		Unsupported: map[string]string{}, Renamed: map[string]string{}}
 }
 

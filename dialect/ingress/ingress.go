@@ -18,6 +18,7 @@ import (
 
 	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/dialect"
+	"github.com/weft-mesh/weft/dialect/schema"
 	"github.com/weft-mesh/weft/mesh"
 )
 
@@ -62,7 +63,7 @@ func newReader(o *dialect.Object, v dialect.View) *reader {
 func Kinds(string) []dialect.Kind { return []dialect.Kind{ingressKind(), dialect.Cluster(classKind())} }
 
 func kind[T any](name string) dialect.Kind {
-	return dialect.Kind{Dialect: decision.Core, Group: group, Name: name, Versions: []string{"v1"}, Schema: dialect.SchemaOf(reflect.TypeFor[T]()),
+	return dialect.Kind{Dialect: decision.Core, Group: group, Name: name, Versions: []string{"v1"}, Schema: schema.Of(reflect.TypeFor[T]()),
 		Ignored: map[string]string{"status.*": "controllers write it"}, Unsupported: map[string]string{}}
 }
 

@@ -6,6 +6,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/weft-mesh/weft/dialect"
+	"github.com/weft-mesh/weft/dialect/schema"
 )
 
 // decode fills into with the object's spec; false: it could not, and a finding says why. Fields that the kind does not have are
@@ -25,10 +26,10 @@ func (r *reader) decode(into proto.Message) bool {
 }
 
 // known copies what s has a place for.
-func known(s *dialect.Schema, v any) any {
+func known(s *schema.Schema, v any) any {
 	switch v := v.(type) {
 	case map[string]any:
-		if s.Type == dialect.AnyType {
+		if s.Type == schema.AnyType {
 			return v
 		}
 		out := make(map[string]any, len(v))
@@ -48,8 +49,8 @@ func known(s *dialect.Schema, v any) any {
 	return v
 }
 
-func child(s *dialect.Schema, key string) *dialect.Schema {
-	if s.Type == dialect.MapType {
+func child(s *schema.Schema, key string) *schema.Schema {
+	if s.Type == schema.MapType {
 		return s.Elem
 	}
 	return s.Fields[key]

@@ -11,6 +11,7 @@ import (
 
 	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/dialect"
+	"github.com/weft-mesh/weft/dialect/schema"
 )
 
 var (
@@ -22,7 +23,7 @@ var (
 )
 
 // schemas are the shapes of the specs that reader.decode fills in, by their type.
-var schemas = map[reflect.Type]*dialect.Schema{
+var schemas = map[reflect.Type]*schema.Schema{
 	reflect.TypeFor[*networking.VirtualService]():    whole[*networking.VirtualService](),
 	reflect.TypeFor[*networking.Gateway]():           whole[*networking.Gateway](),
 	reflect.TypeFor[*networking.DestinationRule]():   whole[*networking.DestinationRule](),
@@ -31,9 +32,9 @@ var schemas = map[reflect.Type]*dialect.Schema{
 	reflect.TypeFor[*security.AuthorizationPolicy](): whole[*security.AuthorizationPolicy](),
 }
 
-func schemaOf[T any]() *dialect.Schema { return schemas[reflect.TypeFor[T]()] }
+func schemaOf[T any]() *schema.Schema { return schemas[reflect.TypeFor[T]()] }
 
-func whole[T any]() *dialect.Schema { return dialect.Whole(dialect.SchemaOf(reflect.TypeFor[T]())) }
+func whole[T any]() *schema.Schema { return schema.Whole(schema.Of(reflect.TypeFor[T]())) }
 
 // Kinds returns Istio's kinds, for a mesh whose identities are of trustDomain.
 func Kinds(trustDomain string) []dialect.Kind {

@@ -16,6 +16,7 @@ import (
 	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/dialect"
 	"github.com/weft-mesh/weft/dialect/gatewayapi"
+	"github.com/weft-mesh/weft/dialect/schema"
 	"github.com/weft-mesh/weft/mesh"
 )
 
@@ -47,13 +48,13 @@ func Kinds(trustDomain string) []dialect.Kind {
 }
 
 // later is a kind that is known and has no effect yet; the best of its versions stands first.
-func later(group, name string, schema *dialect.Schema, versions, why string) dialect.Kind {
-	return dialect.Kind{Dialect: decision.Linkerd, Group: group, Name: name, Versions: strings.Fields(versions), Schema: schema,
+func later(group, name string, shape *schema.Schema, versions, why string) dialect.Kind {
+	return dialect.Kind{Dialect: decision.Linkerd, Group: group, Name: name, Versions: strings.Fields(versions), Schema: shape,
 		Unsupported: map[string]string{"": why}}
 }
 
 // shape is that of a kind whose spec is a T.
-func shape[T any]() *dialect.Schema { return dialect.Whole(dialect.SchemaOf(reflect.TypeFor[T]())) }
+func shape[T any]() *schema.Schema { return schema.Whole(schema.Of(reflect.TypeFor[T]())) }
 
 // rateLimitSpec is HTTPLocalRateLimitPolicy.spec.
 type rateLimitSpec struct {
@@ -87,7 +88,7 @@ func newReader(trustDomain string, o *dialect.Object, v dialect.View) *reader {
 }
 
 // shapes are those of the kinds that say who may call.
-var shapes = map[string]*dialect.Schema{
+var shapes = map[string]*schema.Schema{
 	"Server": shape[serverSpec](), "ServerAuthorization": shape[serverAuthorizationSpec](), "AuthorizationPolicy": shape[policySpec](),
 	"MeshTLSAuthentication": shape[meshTLSSpec](), "NetworkAuthentication": shape[networkSpec](),
 }

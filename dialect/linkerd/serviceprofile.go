@@ -10,6 +10,7 @@ import (
 
 	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/dialect"
+	"github.com/weft-mesh/weft/dialect/schema"
 	"github.com/weft-mesh/weft/feature/retry"
 	"github.com/weft-mesh/weft/feature/route"
 	"github.com/weft-mesh/weft/feature/timeout"
@@ -43,7 +44,7 @@ type retryBudget struct {
 
 func serviceProfileKind(trustDomain string) dialect.Kind {
 	s := shape[profileSpec]().Require("spec.retryBudget.retryRatio", "spec.retryBudget.minRetriesPerSecond", "spec.retryBudget.ttl").
-		SetType("spec.routes[].timeout", dialect.DurationType).SetType("spec.retryBudget.ttl", dialect.DurationType)
+		SetType("spec.routes[].timeout", schema.DurationType).SetType("spec.retryBudget.ttl", schema.DurationType)
 	return dialect.Kind{Dialect: decision.Linkerd, Group: profileGroup, Name: "ServiceProfile", Versions: []string{"v1alpha2", "v1alpha1"},
 		Schema: s, Lower: lowering(trustDomain, (*reader).serviceProfile), Renamed: profileNames(),
 		Fields: []string{"spec.routes[].condition.*", "spec.routes[].timeout", "spec.routes[].isRetryable",

@@ -7,7 +7,7 @@ import (
 )
 
 // House is the rooms of the repository in import order: a package may import only what stands before it.
-var House = strings.Fields(`internal/sys internal/abridge internal/spelling wire decision identity traffic match feature mesh config dialect compile chain explain observe
+var House = strings.Fields(`internal/sys internal/abridge internal/spelling wire decision identity traffic match feature mesh config dialect/schema dialect compile chain explain observe
 	stream source bpf inject install proxy node cluster control cli dashboard cmd internal/leaktest internal/meshtest internal/proctest internal/guard examples test`)
 
 // inside are the imports between packages of one room, besides those of the folder above, and why they are there.

@@ -1,4 +1,4 @@
-package dialect_test
+package schema_test
 
 import (
 	"reflect"
@@ -11,7 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
-	"github.com/weft-mesh/weft/dialect"
+	"github.com/weft-mesh/weft/dialect/schema"
 )
 
 type embedded struct {
@@ -45,14 +45,14 @@ type shape struct {
 
 // encoding/json: "Anonymous struct fields are usually marshaled as if their inner exported fields were fields in the outer
 // struct"; "inline" says so in Kubernetes' API types.
-func TestSchemaOf(t *testing.T) {
-	s := dialect.SchemaOf(reflect.TypeFor[*shape]())
-	for path, want := range map[string]dialect.Type{
-		"shared": dialect.StringType, "flat": dialect.BoolType, "named": dialect.ObjectType, "named.flat": dialect.BoolType,
-		"self.self.list[].self": dialect.ObjectType, "list": dialect.ListType, "map": dialect.MapType, "map{}": dialect.ObjectType,
-		"map{}.flat": dialect.BoolType, "bytes": dialect.StringType, "time": dialect.StringType, "plain": dialect.StringType,
-		"duration": dialect.DurationType, "port": dialect.IntOrStringType, "memory": dialect.QuantityType, "any": dialect.AnyType,
-		"count": dialect.IntType, "share": dialect.NumberType, "Untagged": dialect.StringType,
+func TestOf(t *testing.T) {
+	s := schema.Of(reflect.TypeFor[*shape]())
+	for path, want := range map[string]schema.Type{
+		"shared": schema.StringType, "flat": schema.BoolType, "named": schema.ObjectType, "named.flat": schema.BoolType,
+		"self.self.list[].self": schema.ObjectType, "list": schema.ListType, "map": schema.MapType, "map{}": schema.ObjectType,
+		"map{}.flat": schema.BoolType, "bytes": schema.StringType, "time": schema.StringType, "plain": schema.StringType,
+		"duration": schema.DurationType, "port": schema.IntOrStringType, "memory": schema.QuantityType, "any": schema.AnyType,
+		"count": schema.IntType, "share": schema.NumberType, "Untagged": schema.StringType,
 	} {
 		if at := s.At(path); at == nil || at.Type != want {
 			t.Errorf("%s: %v, want %v", path, at, want)
@@ -66,21 +66,21 @@ func TestSchemaOf(t *testing.T) {
 	_ = shape{}.private
 }
 
-func TestSchemaOfIsItsOwn(t *testing.T) {
-	one := dialect.SchemaOf(reflect.TypeFor[shape]()).SetEnum("shared", "a")
-	if two := dialect.SchemaOf(reflect.TypeFor[shape]()); two.At("shared").Enum != nil || one.At("shared").Enum == nil {
+func TestOfIsItsOwn(t *testing.T) {
+	one := schema.Of(reflect.TypeFor[shape]()).SetEnum("shared", "a")
+	if two := schema.Of(reflect.TypeFor[shape]()); two.At("shared").Enum != nil || one.At("shared").Enum == nil {
 		t.Error("two schemas of a type share an enum")
 	}
 }
 
 // Protobuf's JSON mapping: names in camel case, enums by name, durations and wrappers as plain values.
-func TestSchemaOfMessage(t *testing.T) {
-	s := dialect.Whole(dialect.SchemaOf(reflect.TypeFor[networking.VirtualService]()))
-	for path, want := range map[string]dialect.Type{
-		"spec.exportTo": dialect.ListType, "spec.http[].timeout": dialect.DurationType, "spec.http[].match[].headers": dialect.MapType,
-		"spec.http[].match[].headers{}.exact": dialect.StringType, "spec.http[].retries.attempts": dialect.IntType,
-		"spec.http[].mirrorPercentage.value": dialect.NumberType, "spec.http[].corsPolicy.allowCredentials": dialect.BoolType,
-		"spec.http[].retries.retryRemoteLocalities": dialect.BoolType, "status": dialect.AnyType,
+func TestOfMessage(t *testing.T) {
+	s := schema.Whole(schema.Of(reflect.TypeFor[networking.VirtualService]()))
+	for path, want := range map[string]schema.Type{
+		"spec.exportTo": schema.ListType, "spec.http[].timeout": schema.DurationType, "spec.http[].match[].headers": schema.MapType,
+		"spec.http[].match[].headers{}.exact": schema.StringType, "spec.http[].retries.attempts": schema.IntType,
+		"spec.http[].mirrorPercentage.value": schema.NumberType, "spec.http[].corsPolicy.allowCredentials": schema.BoolType,
+		"spec.http[].retries.retryRemoteLocalities": schema.BoolType, "status": schema.AnyType,
 	} {
 		if at := s.At(path); at == nil || at.Type != want {
 			t.Errorf("%s: %v, want %v", path, at, want)
@@ -92,7 +92,7 @@ func TestSchemaOfMessage(t *testing.T) {
 	if required := s.At("spec.http[].route[].destination").Required; !slices.Contains(required, "host") {
 		t.Errorf("of a Destination, %v is required; want host", required)
 	}
-	rule := dialect.SchemaOf(reflect.TypeFor[networking.DestinationRule]())
+	rule := schema.Of(reflect.TypeFor[networking.DestinationRule]())
 	if e := rule.At("trafficPolicy.loadBalancer.simple").Enum; !slices.Contains(e, "ROUND_ROBIN") {
 		t.Errorf("a simple load balancer is one of %v", e)
 	}
@@ -104,11 +104,11 @@ func TestRequirePanicsWithoutField(t *testing.T) {
 			t.Error("no panic")
 		}
 	}()
-	dialect.SchemaOf(reflect.TypeFor[shape]()).Require("named.nothing")
+	schema.Of(reflect.TypeFor[shape]()).Require("named.nothing")
 }
 
 func TestRequireAtTop(t *testing.T) {
-	if s := dialect.SchemaOf(reflect.TypeFor[shape]()).Require("shared", "named.flat"); !slices.Equal(s.Required, []string{"shared"}) ||
+	if s := schema.Of(reflect.TypeFor[shape]()).Require("shared", "named.flat"); !slices.Equal(s.Required, []string{"shared"}) ||
 		!slices.Equal(s.At("named").Required, []string{"flat"}) {
 		t.Errorf("required are %v and %v", s.Required, s.At("named").Required)
 	}

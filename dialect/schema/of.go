@@ -1,4 +1,4 @@
-package dialect
+package schema
 
 import (
 	"encoding/json"
@@ -12,11 +12,11 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// SchemaOf is the shape of an API's Go type as its JSON tags give it: embedded and inline structs are part of what is around
+// Of is the shape of an API's Go type as its JSON tags give it: embedded and inline structs are part of what is around
 // them; a protobuf message is read from its descriptor, with enums, required fields and oneofs; a type that reads its own
 // JSON holds anything. Whether other fields are required, and which strings they may hold, Go types do not say: SetEnum,
 // SetType and Require add it. Each call builds a schema of its own.
-func SchemaOf(t reflect.Type) *Schema {
+func Of(t reflect.Type) *Schema {
 	b := builder{types: map[reflect.Type]*Schema{}, messages: map[protoreflect.FullName]*Schema{}}
 	return b.of(t)
 }

@@ -1,6 +1,12 @@
-package dialect
+// Package schema says which fields an object may have, and what they hold. A Schema is made of an API's Go type, or of its protobuf
+// message, and objects are compared with it before anything reads them. Nothing here reads an object.
+package schema
 
-import "strings"
+import (
+	"maps"
+	"slices"
+	"strings"
+)
 
 // Type is what a field holds.
 type Type uint8
@@ -37,9 +43,9 @@ type Schema struct {
 }
 
 // At returns the schema at path, as "spec.http[].match[].headers{}.exact": "[]" is a list's element and "{}" a map's. Nil:
-// the shape has no such field. Objects of one Go type share their schema within one SchemaOf.
+// the shape has no such field. Objects of one Go type share their schema within one Of.
 func (s *Schema) At(path string) *Schema {
-	for _, step := range steps(path) {
+	for _, step := range Steps(path) {
 		if s = s.step(step); s == nil {
 			return nil
 		}
@@ -55,8 +61,8 @@ func (s *Schema) step(step string) *Schema {
 	return s.Fields[step]
 }
 
-// steps cuts "spec.http[].headers{}.exact" into spec, http, [], headers, {}, exact.
-func steps(path string) (out []string) {
+// Steps cuts "spec.http[].headers{}.exact" into spec, http, [], headers, {}, exact.
+func Steps(path string) (out []string) {
 	for part := range strings.SplitSeq(path, ".") {
 		name := strings.TrimRight(part, "[]{}")
 		if name != "" {
@@ -74,6 +80,12 @@ func steps(path string) (out []string) {
 func (s *Schema) SetEnum(path string, values ...string) *Schema {
 	s.mustAt(path).Enum = values
 	return s
+}
+
+// SetSelector says of the label selector at path what its Go type does not. It panics as SetEnum does.
+func (s *Schema) SetSelector(path string) *Schema {
+	s.Require(path+".matchExpressions[].key", path+".matchExpressions[].operator")
+	return s.SetEnum(path+".matchExpressions[].operator", "In", "NotIn", "Exists", "DoesNotExist")
 }
 
 // SetType says what the field at path holds, where its Go type does not tell. It panics as SetEnum does.
@@ -97,7 +109,7 @@ func (s *Schema) mustAt(path string) *Schema {
 	if at := s.At(path); at != nil {
 		return at
 	}
-	panic("dialect: the schema has no field " + path)
+	panic("schema: there is no field " + path)
 }
 
 // Whole is the schema of an object that consists of a spec, of another controller's status, and of nothing else.
@@ -105,10 +117,38 @@ func Whole(spec *Schema) *Schema {
 	return &Schema{Type: ObjectType, Fields: map[string]*Schema{"spec": spec, "status": {}}}
 }
 
-// Below puts a path before each of a list of fields.
-func Below(path string, fields ...string) (out []string) {
-	for _, f := range fields {
-		out = append(out, path+"."+f)
+// Inner is the schema of an object's field; of what is not looked into, anything. Nil: the object has no such field.
+func (s *Schema) Inner(key string) *Schema {
+	if s.Type == AnyType && s.Fields == nil {
+		return s
 	}
-	return out
+	return s.Fields[key]
+}
+
+// Element is the schema of a list's or map's elements; of what is not looked into, anything.
+func (s *Schema) Element() *Schema {
+	if s.Elem == nil {
+		return &Schema{}
+	}
+	return s.Elem
+}
+
+// Each calls f for every field at and below s, with its path; a schema inside itself is entered once.
+func (s *Schema) Each(path string, inside map[*Schema]bool, f func(string, *Schema)) {
+	if s == nil || inside[s] {
+		return
+	}
+	inside[s] = true
+	defer delete(inside, s)
+	for _, name := range slices.Sorted(maps.Keys(s.Fields)) {
+		at := strings.TrimPrefix(path+"."+name, ".")
+		f(at, s.Fields[name])
+		s.Fields[name].Each(at, inside, f)
+	}
+	switch s.Type {
+	case ListType:
+		s.Elem.Each(path+"[]", inside, f)
+	case MapType:
+		s.Elem.Each(path+"{}", inside, f)
+	}
 }
