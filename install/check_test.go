@@ -101,7 +101,7 @@ func TestCheckHealthy(t *testing.T) {
 // Each thing that can be wrong is found, and only that.
 func TestCheckFinds(t *testing.T) {
 	for want, spoil := range map[string]func(f *fake){
-		"failed: API server: its version is new enough: v1.28.4":                                   func(f *fake) { f.version = "v1.28.4" },
+		"failed: API server: its version is new enough: v1.29.15":                                  func(f *fake) { f.version = "v1.29.15" },
 		"failed: API server: its clock and this one agree: they are 1m":                            func(f *fake) { f.ahead = time.Minute + 3*time.Second },
 		"failed: control plane: every replica is available: weft-control: 0 of 1 replicas are new": func(f *fake) { f.runs(0) },
 		"failed: control plane: every replica is available: weft-control: 0 of 0 replicas are available: pods go on": func(f *fake) {

@@ -16,7 +16,7 @@ import (
 
 const (
 	apiServer = "API server"
-	minimum   = "1.29" // native sidecars are on by default
+	minimum   = "1.30" // preStop.sleep (KEP-3960) is on by default, with which proxies of Gateways end, and native sidecars (KEP-753)
 	skew      = 5 * time.Second
 )
 
@@ -33,7 +33,7 @@ func (r *checks) apiServer(ctx context.Context) bool {
 	case err != nil:
 		r.warn(apiServer, "its version is new enough", fmt.Sprintf("%q is no version: %v", v, err), "")
 	case got.LessThan(version.MustParseGeneric(minimum)):
-		r.fail(apiServer, "its version is new enough", v, "upgrade Kubernetes to "+minimum+": before that, a sidecar keeps Jobs from ending")
+		r.fail(apiServer, "its version is new enough", v, "upgrade Kubernetes to "+minimum+": an older one refuses the proxies of Gateways, and there a sidecar may keep Jobs from ending")
 	default:
 		r.ok(apiServer, "its version is new enough", v)
 	}

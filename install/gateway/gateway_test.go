@@ -78,7 +78,18 @@ func TestObjects(t *testing.T) {
 		field(t, s, "ports", 0, "port") != 80.0 || field(t, s, "ports", 1, "port") != 443.0 || field(t, s, "selector", "gateway.networking.k8s.io/gateway-name") != "edge" {
 		t.Errorf("%v", s)
 	}
+	if field(t, s, "ipFamilyPolicy") != "PreferDualStack" {
+		t.Errorf("in a cluster of two families it has %v", field(t, s, "ipFamilyPolicy"))
+	}
+	// A rolling restart: no proxy goes before another is there, and none ends before callers have heard of it.
+	if r := field(t, all["Deployment"], "spec", "strategy", "rollingUpdate"); field(t, r, "maxUnavailable") != 0.0 || field(t, r, "maxSurge") != 1.0 {
+		t.Errorf("%v", r)
+	}
 	pod := field(t, all["Deployment"], "spec", "template")
+	if sleep := field(t, pod, "spec", "containers", 0, "lifecycle", "preStop", "sleep", "seconds").(float64); sleep < 1 || sleep+20 > field(t, pod, "spec", "terminationGracePeriodSeconds").(float64) ||
+		!slices.ContainsFunc(field(t, pod, "spec", "containers", 0, "env").([]any), func(e any) bool { return field(t, e, "name") == "WEFT_DRAIN" && field(t, e, "value") == "20" }) {
+		t.Errorf("%v", pod)
+	}
 	c := field(t, pod, "spec", "containers", 0)
 	if field(t, pod, "spec", "serviceAccountName") != "edge-weft" || field(t, pod, "metadata", "labels", "weft.dev/inject") != "disabled" ||
 		field(t, pod, "metadata", "annotations", "weft.dev/tunnel") != ":15008" || field(t, pod, "metadata", "labels", "team") != "shop" {
