@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/weft-mesh/weft/control/lastgood"
 	"github.com/weft-mesh/weft/identity/ca"
 	"github.com/weft-mesh/weft/stream"
 )
@@ -26,7 +27,7 @@ type Cluster struct {
 	// however often that is read.
 	Expired func() (time.Time, error)
 	// Good has the last good versions of configuration.
-	Good Pieces
+	Good lastgood.Pieces
 	// Ask asks another replica how far its proxies are.
 	Ask func(ctx context.Context, replica netip.Addr, q *stream.StandingRequest) ([]string, error)
 

@@ -354,10 +354,8 @@ func TestOnlyConfigurationIsKept(t *testing.T) {
 	p := run(t, newCity().options(t, 0, newFeed(synced(parse(t, twoServices+"---"+virtualService+reviewsPod)))))
 	var kinds []string
 	_ = p.do(func() {
-		for _, piece := range p.goodPieces() {
-			for _, o := range piece {
-				kinds = append(kinds, o.Kind)
-			}
+		for _, v := range p.versions() {
+			kinds = append(kinds, v.Kind)
 		}
 	})
 	if !slices.Equal(kinds, []string{"VirtualService"}) {

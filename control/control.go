@@ -18,6 +18,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/weft-mesh/weft/control/lastgood"
 	"github.com/weft-mesh/weft/dialect"
 	"github.com/weft-mesh/weft/identity/ca"
 	"github.com/weft-mesh/weft/mesh"
@@ -144,7 +145,7 @@ func (c *Control) restore() error {
 	var found []dialect.Located
 	var err error
 	if cl := c.opts.Cluster; cl != nil {
-		objects, found, err = readPieces(cl.Good, c.kept)
+		objects, found, err = lastgood.Read(cl.Good, c.kept)
 	} else {
 		err = errors.Join(c.state.load("addresses.json", &addrs), c.state.load("workloads.json", &workloads), c.state.load("objects.json", &objects))
 	}
@@ -390,7 +391,7 @@ func (c *Control) saveGood(good []*dialect.Object) {
 	}
 }
 
-// good is the last good version of each object that came from a file; none on a cluster, see goodPieces.
+// good is the last good version of each object that came from a file; none on a cluster, see versions.
 func (c *Control) good() []*dialect.Object {
 	if c.opts.Cluster != nil {
 		return nil

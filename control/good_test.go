@@ -14,11 +14,15 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/weft-mesh/weft/control/lastgood"
 	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/dialect"
 	"github.com/weft-mesh/weft/mesh"
 	"github.com/weft-mesh/weft/source"
 )
+
+// format is the first line of a piece.
+const format = `{"weft":"last good versions","format":1}`
 
 // drawers are the pieces that replicas share.
 type drawers struct {
@@ -204,16 +208,16 @@ func TestGoodIsWrittenWhenItChanges(t *testing.T) {
 		now := time.Now()
 		f.emit(t, source.Event{Put: parse(t, strings.Replace(goodRoute, "3s", "4s", 1))})
 		do("a route has changed", &task, 1)
-		if rest := time.Since(now); rest != goodPause {
+		if rest := time.Since(now); rest != lastgood.Pause {
 			t.Errorf("it is written %v after the last time", rest)
 		}
 		f.emit(t, source.Event{Put: parse(t, badRoute)})
 		do("a route has become bad", &task, 0)
 		f.emit(t, source.Event{Delete: []dialect.Key{parse(t, badRoute)[0].Key()}})
 		do("it is gone", &task, 1)
-		if text := c.drawers.data[PieceNames()[pieceOf(parse(t, badRoute)[0].Key())]]; text == nil {
+		if text := c.drawers.data[lastgood.Names()[lastgood.Of(parse(t, badRoute)[0].Key())]]; text == nil {
 			t.Error("a piece without objects is there")
-		} else if objects, err := decodePiece(text, p.kept); len(objects) > 0 || err != nil {
+		} else if objects, err := lastgood.Decode(text, p.kept); len(objects) > 0 || err != nil {
 			t.Error(objects, err)
 		}
 		c.drawers.data = nil
@@ -234,11 +238,11 @@ func TestGoodIsWrittenWhenItChanges(t *testing.T) {
 func TestGoodThatGoesBadFindsRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCity()
-		all, in := parse(t, goodPolicy+"---"+reviewsPod), pieceOf(parse(t, goodPolicy)[0].Key())
+		all, in := parse(t, goodPolicy+"---"+reviewsPod), lastgood.Of(parse(t, goodPolicy)[0].Key())
 		random := rand.New(rand.NewPCG(1, 2))
 		for n := 0; len(all) < 17; n++ {
 			another := strings.Replace(goodPolicy, "no-batch", fmt.Sprintf("a-%d", n), 1)
-			if pieceOf(parse(t, another)[0].Key()) != in {
+			if lastgood.Of(parse(t, another)[0].Key()) != in {
 				continue
 			}
 			var accounts []string
@@ -253,7 +257,7 @@ func TestGoodThatGoesBadFindsRoom(t *testing.T) {
 		has := func(want bool) {
 			t.Helper()
 			p.keep(&task)
-			objects, err := decodePiece(c.drawers.data[PieceNames()[in]], p.kept)
+			objects, err := lastgood.Decode(c.drawers.data[lastgood.Names()[in]], p.kept)
 			if got := slices.ContainsFunc(objects, func(o *dialect.Object) bool { return o.Name == "no-batch" }); got != want || err != nil || len(objects) < 5 {
 				t.Errorf("kept: %v, want %v: %v, %d objects", got, want, err, len(objects))
 			}
@@ -273,7 +277,7 @@ func TestBrokenPieces(t *testing.T) {
 	task := p.GoodTask()
 	p.keep(&task)
 	p.stop()
-	route, policy := PieceNames()[pieceOf(parse(t, goodRoute)[0].Key())], PieceNames()[pieceOf(parse(t, goodPolicy)[0].Key())]
+	route, policy := lastgood.Names()[lastgood.Of(parse(t, goodRoute)[0].Key())], lastgood.Names()[lastgood.Of(parse(t, goodPolicy)[0].Key())]
 	if route == policy {
 		t.Fatal("they are in one piece")
 	}
@@ -287,10 +291,10 @@ func TestBrokenPieces(t *testing.T) {
 		{"cut off", "compression is broken", whole[:len(whole)/2]},
 		{"of another version", "another version of weft", zipped(t, `{"weft":"last good versions","format":2}`+"\n")},
 		{"no lines", "another version of weft", zipped(t, "")},
-		{"no JSON", "line 2 is no object", zipped(t, pieceFormat+"\n{\n")},
-		{"no object", "line 2 is no object that is kept there", zipped(t, pieceFormat+"\n{}\n")},
-		{"a kind that is not kept", "line 2 is no object that is kept there", zipped(t, pieceFormat+"\n"+`{"Version":"v1","Kind":"Pod","Namespace":"shop","Name":"a","Tree":{"kind":"Pod"}}`+"\n")},
-		{"two kinds in one", "line 2 is no object that is kept there", zipped(t, pieceFormat+"\n"+`{"Group":"a.b","Version":"v1","Kind":"A","Name":"a","Tree":{"kind":"B"}}`+"\n")},
+		{"no JSON", "line 2 is no object", zipped(t, format+"\n{\n")},
+		{"no object", "line 2 is no object that is kept there", zipped(t, format+"\n{}\n")},
+		{"a kind that is not kept", "line 2 is no object that is kept there", zipped(t, format+"\n"+`{"Version":"v1","Kind":"Pod","Namespace":"shop","Name":"a","Tree":{"kind":"Pod"}}`+"\n")},
+		{"two kinds in one", "line 2 is no object that is kept there", zipped(t, format+"\n"+`{"Group":"a.b","Version":"v1","Kind":"A","Name":"a","Tree":{"kind":"B"}}`+"\n")},
 	} {
 		t.Run(x.name, func(t *testing.T) {
 			c.drawers.data[route] = x.data
@@ -326,108 +330,5 @@ func TestBrokenPieces(t *testing.T) {
 	c.drawers.fails = errors.New("no route to host")
 	if _, err := New(c.options(t, 0, f)); err == nil || !strings.Contains(err.Error(), "last good versions") || !strings.Contains(err.Error(), "no route to host") {
 		t.Errorf("%v, and nobody knows what was in force", err)
-	}
-}
-
-// What is too much for a piece is left, in an order: first what is in force already, then what its API server knows.
-func TestPieceIsBounded(t *testing.T) {
-	text := func(name, spec string) *dialect.Object {
-		return &dialect.Object{Group: "a.b", Version: "v1", Kind: "A", Namespace: "shop", Name: name, Created: noon, Tree: map[string]any{"kind": "A", "spec": spec}}
-	}
-	random := rand.NewChaCha8([32]byte{1})
-	noise := func() string {
-		b := make([]byte, 1500)
-		_, _ = random.Read(b)
-		return fmt.Sprintf("%x", b)
-	}
-	var all []good
-	for i := range 40 {
-		all = append(all, good{Object: text(fmt.Sprintf("a%02d", i), noise()), refused: i%4 > 1, guards: i%2 > 0})
-	}
-	kept := func(dialect.Key) bool { return true }
-	weights := func(most, plain int) (in, out [4]int) {
-		t.Helper()
-		data, left, err := encodePiece(all, most, plain)
-		if err != nil || len(data) > max(most, 100) {
-			t.Fatalf("%d bytes of %d: %v", len(data), most, err)
-		}
-		objects, err := decodePiece(data, kept)
-		if err != nil || !slices.IsSortedFunc(objects, func(a, b *dialect.Object) int { return a.Key().Compare(b.Key()) }) {
-			t.Fatal(err)
-		}
-		byName := map[string]good{}
-		for _, g := range all {
-			byName[g.Name] = g
-		}
-		for _, o := range objects {
-			in[byName[o.Name].weight()]++
-		}
-		for _, g := range left {
-			out[g.weight()]++
-		}
-		return in, out
-	}
-	for _, x := range []struct {
-		most, plain int
-		in          [4]int
-	}{
-		{mostPiece, mostPlain, [4]int{10, 10, 10, 10}},
-		{50_000, mostPlain, [4]int{1, 10, 10, 10}},
-		{20_000, mostPlain, [4]int{0, 0, 2, 10}},
-		{mostPiece, 50_000, [4]int{0, 0, 5, 10}},
-		{10, mostPlain, [4]int{}},
-	} {
-		in, out := weights(x.most, x.plain)
-		if in != x.in {
-			t.Errorf("of at most %d bytes, %d to read: %v, want %v", x.most, x.plain, in, x.in)
-		}
-		for w := range in {
-			if in[w]+out[w] != 10 {
-				t.Errorf("%v and %v are not all", in, out)
-			}
-		}
-	}
-}
-
-// FuzzPiece: whatever is there is read without an end of the program, and what is read is of kinds that are kept.
-func FuzzPiece(f *testing.F) {
-	f.Add([]byte("hello"))
-	f.Add(zipped(f, pieceFormat+"\n"+`{"Group":"a.b","Version":"v1","Kind":"A","Name":"a","Tree":{"kind":"A"}}`+"\n"))
-	kept := func(k dialect.Key) bool { return k.Group != "" }
-	f.Fuzz(func(t *testing.T, data []byte) {
-		objects, err := decodePiece(data, kept)
-		for _, o := range objects {
-			if err != nil || o.Group == "" || o.Name == "" {
-				t.Errorf("%+v, %v", o, err)
-			}
-		}
-	})
-}
-
-// BenchmarkPiece is what one change costs the leader, where a cluster has so many VirtualServices: to write the piece that they are in.
-func BenchmarkPiece(b *testing.B) {
-	for _, n := range []int{100, 10_000} {
-		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			var text strings.Builder
-			for i := range n {
-				text.WriteString("---" + strings.ReplaceAll(goodRoute, "reviews", fmt.Sprint("reviews-", i)))
-			}
-			var some []good
-			for _, o := range parse(b, text.String()) {
-				if pieceOf(o.Key()) == 0 {
-					some = append(some, good{Object: o})
-				}
-			}
-			b.ResetTimer()
-			size := 0
-			for range b.N {
-				data, left, err := encodePiece(some, mostPiece, mostPlain)
-				if size = len(data); err != nil || len(left) > 0 {
-					b.Fatal(left, err)
-				}
-			}
-			b.ReportMetric(float64(len(some)), "objects")
-			b.ReportMetric(float64(size), "bytes")
-		})
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/weft-mesh/weft/control"
+	"github.com/weft-mesh/weft/control/lastgood"
 	"github.com/weft-mesh/weft/identity/ca"
 	"github.com/weft-mesh/weft/inject"
 	"github.com/weft-mesh/weft/install"
@@ -266,7 +267,7 @@ func TestRoleForGood(t *testing.T) {
 		}
 	}
 	var want []any
-	for _, name := range control.PieceNames() {
+	for _, name := range lastgood.Names() {
 		want = append(want, name)
 	}
 	if !reflect.DeepEqual(names, want) {

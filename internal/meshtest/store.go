@@ -3,14 +3,14 @@ package meshtest
 import (
 	"context"
 
-	"github.com/weft-mesh/weft/control"
+	"github.com/weft-mesh/weft/control/lastgood"
 	"github.com/weft-mesh/weft/decision"
 )
 
 // Empty is a store of the last good versions that has none, and keeps none.
 type Empty struct{}
 
-var _ control.Pieces = Empty{}
+var _ lastgood.Pieces = Empty{}
 
 // Load returns no piece.
 func (Empty) Load(context.Context, string) ([]byte, error) { return nil, nil }
