@@ -1,7 +1,11 @@
 package inject_test
 
 import (
+	"strings"
 	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/weft-mesh/weft/inject"
 )
@@ -50,6 +54,18 @@ func TestInjectorOf(t *testing.T) {
 	} {
 		if got := inject.InjectorOf(name); got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+}
+
+// TestKeptOut: in a namespace that declines weft, other meshes' words count for nothing, as the webhooks have it; weft's own of a pod counts.
+func TestKeptOut(t *testing.T) {
+	ns := inject.Namespace{Name: "shop", Labels: map[string]string{inject.Label: "disabled"}}
+	for label, want := range map[string]bool{"sidecar.istio.io/inject=true": false, "istio.io/rev=1-31": false, inject.Label + "=enabled": true} {
+		key, value, _ := strings.Cut(label, "=")
+		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "web", Labels: map[string]string{key: value}, Annotations: map[string]string{"linkerd.io/inject": "enabled"}}}
+		if d := inject.Decide(pod, ns, inject.Options{Adopt: true}); d.Inject != want {
+			t.Errorf("%s: %v because %s", label, d.Inject, d.Because)
 		}
 	}
 }

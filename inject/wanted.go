@@ -67,7 +67,8 @@ func (p *plan) cannot() string {
 	return ""
 }
 
-// word finds what decides: the pod's own words before the namespace's, weft's before other meshes'.
+// word finds what decides: the pod's own words before the namespace's, weft's before other meshes'; but where the namespace declines weft, no pod
+// asks for it by another mesh's word.
 func (p *plan) word() (word, bool) {
 	pod, ns := &p.pod.ObjectMeta, &p.namespace
 	own := p.own(pod.Labels, "label of the pod", "metadata.labels")
@@ -76,8 +77,11 @@ func (p *plan) word() (word, bool) {
 	} else {
 		own = append(own, noted...)
 	}
-	words := slices.Concat(own, p.adopted(pod.Labels, pod.Annotations, true), p.own(ns.Labels, "label of the namespace", ""),
-		p.adopted(ns.Labels, ns.Annotations, false))
+	adopted, ours := p.adopted(pod.Labels, pod.Annotations, true), p.own(ns.Labels, "label of the namespace", "")
+	if len(ours) > 0 && !ours[0].yes {
+		adopted = nil // weft is kept out of the namespace: what its pods say to other meshes is not for weft, and the API server does not ask
+	}
+	words := slices.Concat(own, adopted, ours, p.adopted(ns.Labels, ns.Annotations, false))
 	if len(words) == 0 {
 		return word{}, false
 	}

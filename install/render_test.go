@@ -3,6 +3,8 @@ package install
 import (
 	"bytes"
 	"flag"
+	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,10 +19,13 @@ import (
 	"helm.sh/helm/v4/pkg/engine"
 	releaseutil "helm.sh/helm/v4/pkg/release/v1/util"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/yaml"
 
 	"github.com/weft-mesh/weft/dialect"
 	"github.com/weft-mesh/weft/dialect/all"
+	"github.com/weft-mesh/weft/inject"
 	"github.com/weft-mesh/weft/source/files"
 )
 
@@ -252,6 +257,98 @@ func TestWebhooksSpare(t *testing.T) {
 	}
 	if len(names) != 7 || len(hooks) != 7 {
 		t.Errorf("%v", names)
+	}
+}
+
+// hook is a webhook by whom it is asked about.
+type hook struct {
+	name              string
+	namespace, object labels.Selector
+	noted             bool // pods alone that have the annotation
+}
+
+func hooksOf(t *testing.T, settings string) (out []hook) {
+	t.Helper()
+	list, _ := at[[]any](render(t, Options{}, settings)["MutatingWebhookConfiguration weft-inject"], "webhooks")
+	for _, h := range list {
+		selector := func(field string) labels.Selector {
+			b, err := yaml.Marshal(h.(map[string]any)[field])
+			var s metav1.LabelSelector
+			if err == nil {
+				err = yaml.UnmarshalStrict(b, &s)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			of, err := metav1.LabelSelectorAsSelector(&s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return of
+		}
+		conditions, _ := at[[]any](h, "matchConditions")
+		out = append(out, hook{text(h, "name"), selector("namespaceSelector"), selector("objectSelector"), len(conditions) > 0})
+	}
+	return out
+}
+
+// either are all that one of two words, both or neither say.
+func either(a, b []map[string]string) (out []map[string]string) {
+	for _, x := range append(a, nil) {
+		for _, y := range append(b, nil) {
+			m := map[string]string{}
+			maps.Copy(m, x)
+			maps.Copy(m, y)
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// TestWebhooksAsk: about each pod that is to be in the mesh the API server asks, whatever words of its own and of its namespace say so; of a pod
+// that nobody has asked for it does not, but for Linkerd's sake, nor of one that declines.
+func TestWebhooksAsk(t *testing.T) {
+	words := func(key string, values ...string) (out []map[string]string) {
+		for _, v := range values {
+			out = append(out, map[string]string{key: v})
+		}
+		return out
+	}
+	own, revision := words(inject.Label, "enabled", "disabled", "odd"), words("istio.io/rev", "1-31")
+	nsLabels, nsNotes := either(own, append(words("istio-injection", "enabled", "disabled"), revision...)), append(words("linkerd.io/inject", "enabled", "disabled"), nil)
+	podLabels := either(own, append(words("sidecar.istio.io/inject", "true", "false"), revision...))
+	podNotes := either(own, append(words("linkerd.io/inject", "enabled", "disabled"), words("sidecar.istio.io/inject", "true")...))
+	for _, adopt := range []bool{false, true} {
+		hooks := hooksOf(t, fmt.Sprint("inject.adopt=", adopt))
+		o, wanted := inject.Options{Namespace: DefaultNamespace, Adopt: adopt}, 0
+		for i := range len(nsLabels) * len(nsNotes) * len(podLabels) * len(podNotes) {
+			pick := func(list []map[string]string) map[string]string {
+				x := list[i%len(list)]
+				i /= len(list)
+				return x
+			}
+			namespace := inject.Namespace{Name: "shop", Labels: pick(nsLabels), Annotations: pick(nsNotes)}
+			pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Labels: pick(podLabels), Annotations: pick(podNotes)}}
+			in := maps.Clone(namespace.Labels)
+			in["kubernetes.io/metadata.name"] = namespace.Name
+			var by []string
+			for _, h := range hooks {
+				if _, noted := pod.Annotations[inject.Label]; (noted || !h.noted) && h.namespace.Matches(labels.Set(in)) && h.object.Matches(labels.Set(pod.Labels)) {
+					by = append(by, h.name)
+				}
+			}
+			wants := inject.Wants(pod, namespace, o)
+			if wants {
+				wanted++
+			}
+			silent := len(namespace.Labels)+len(namespace.Annotations)+len(pod.Labels)+len(pod.Annotations) == 0 && !slices.Equal(by, []string{"linkerd.inject.weft.dev"})
+			if wants && len(by) == 0 || len(by) > 0 && (silent || pod.Labels[inject.Label] == "disabled") {
+				t.Fatalf("adopt %v: a pod with labels %v and annotations %v in %+v is wanted: %v; asked are %v", adopt, pod.Labels, pod.Annotations, namespace, wants, by)
+			}
+		}
+		if wanted == 0 {
+			t.Errorf("adopt %v: nobody is wanted", adopt)
+		}
 	}
 }
 
