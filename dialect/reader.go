@@ -1,10 +1,10 @@
 package dialect
 
 import (
-	"regexp"
 	"strings"
 
 	"github.com/weft-mesh/weft/decision"
+	"github.com/weft-mesh/weft/match"
 	"github.com/weft-mesh/weft/mesh"
 )
 
@@ -70,9 +70,9 @@ func (r *Reader) Spec(into any) bool {
 	return true
 }
 
-// Regex refuses what RE2 cannot read.
+// Regex refuses what RE2 cannot read, alone or as what has to be the whole value: proxies would refuse all that stands beside it, whoever wrote that.
 func (r *Reader) Regex(field, re string) {
-	if _, err := regexp.Compile(re); err != nil {
+	if err := (&match.String{Kind: match.Regex, Value: re}).Compile(); err != nil {
 		r.Refuse(field, err.Error(), "write it in RE2's syntax; it is compared with the whole value")
 	}
 }

@@ -21,6 +21,10 @@ func TestReaderSaysThingsOnce(t *testing.T) {
 	if len(r.Found) != 2 || !r.Refused() || r.Found[1].Ref != o.Ref(decision.Istio) {
 		t.Errorf("%v, refused: %v", r.Found, r.Refused())
 	}
+	r.Regex("spec.c", `\Qa`)
+	if len(r.Found) != 3 {
+		t.Error("an expression that is none for a whole value is taken")
+	}
 	if got := r.Rule("spec.http[0]"); got != o.Ref(decision.Istio).At("http[0]") {
 		t.Error(got)
 	}

@@ -44,10 +44,10 @@ func (s *String) Compile() (err error) {
 	case s.Kind != Regex || s.re != nil:
 		return nil
 	}
-	if _, err = regexp.Compile(s.Value); err != nil { // alone: "a)|(b" is valid only inside of the group below, and outwits it
+	if err = bounded(s.Value); err != nil { // alone: "a)|(b" is valid only inside of the group below, and outwits it
 		return err
 	}
-	s.re, err = regexp.Compile("^(?:" + s.Value + ")$")
+	s.re, err = Expression("^(?:" + s.Value + ")$")
 	return err
 }
 

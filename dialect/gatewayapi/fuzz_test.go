@@ -14,6 +14,7 @@ func FuzzRead(f *testing.F) {
 	f.Add("RegularExpression", "/a", "GET", "X-A", "b.example", "1s", int64(80), int64(3), int64(200))
 	f.Add("PathPrefix", "/a/", "", "host", "10.0.0.1", "1h2m", int64(-1), int64(0), int64(400))
 	f.Add("Exact", "/a%2fb", "get", ":a", "*.b", "1.5s", int64(70000), int64(1000000001), int64(0))
+	f.Add("RegularExpression", `/\Qa`, `a{1000}`, `a{1000}`, `\Qa`, "1s", int64(80), int64(3), int64(200))
 	http := dialecttest.Objects(f, kinds, shop+object("HTTPRoute", `
 parentRefs: [{group: "", kind: Service, name: reviews}]
 rules:

@@ -82,9 +82,13 @@ func (r *reader) method(field string, x *v1.GRPCMethodMatch) match.String {
 		r.Refuse(field, "neither service nor method is named", "leave it out to match all")
 	}
 	if ptr.Deref(x.Type, v1.GRPCMethodMatchExact) == v1.GRPCMethodMatchRegularExpression {
+		before, re := len(r.Found), "/"+anyOr(service)+"/"+anyOr(method)
 		r.Regex(field+".service", service)
 		r.Regex(field+".method", method)
-		return match.String{Kind: match.Regex, Value: "/" + anyOr(service) + "/" + anyOr(method)}
+		if len(r.Found) == before { // both may name a group alike, say
+			r.Regex(field, re)
+		}
+		return match.String{Kind: match.Regex, Value: re}
 	}
 	if service != "" && !grpcService.MatchString(service) {
 		r.Refuse(field+".service", fmt.Sprintf("%q is not a gRPC service's name", service), "it is PACKAGE.SERVICE, without slashes")

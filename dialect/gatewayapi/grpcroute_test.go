@@ -47,11 +47,13 @@ func TestGRPCHeadersAndDefaults(t *testing.T) {
 }
 
 func TestGRPCRefusals(t *testing.T) {
+	large := strings.Repeat("a{1000}", 4)
 	for _, x := range []struct{ yaml, field, says string }{
 		{"- matches: [{method: {}}]" + toV1, "spec.rules[0].matches[0].method", "neither"},
 		{"- matches: [{method: {service: /a}}]" + toV1, "spec.rules[0].matches[0].method.service", "without slashes"},
 		{"- matches: [{method: {method: a/b}}]" + toV1, "spec.rules[0].matches[0].method.method", "not a gRPC method"},
 		{"- matches: [{method: {type: RegularExpression, method: \"(\"}}]" + toV1, "spec.rules[0].matches[0].method.method", "RE2"},
+		{"- matches: [{method: {type: RegularExpression, service: '" + large + "', method: '" + large + "'}}]" + toV1, "spec.rules[0].matches[0].method", "too large"}, // together
 		{"- filters: [{type: URLRewrite}]" + toV1, "spec.rules[0].filters[0].type", "none of"},
 	} {
 		_, found := grpc(t, x.yaml)

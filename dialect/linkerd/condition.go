@@ -166,8 +166,7 @@ func onMethod(m string, want bool) match.Request {
 func (r *reader) path(field, re string, want bool) ([]match.Request, bool) {
 	re = strings.TrimSpace(re)
 	s := match.String{Kind: match.Regex, Value: re}
-	if _, err := regexp.Compile(re); err != nil {
-		r.never(field, err.Error(), "")
+	if !r.readable(field, s) {
 		return nil, false
 	}
 	switch {
@@ -178,10 +177,22 @@ func (r *reader) path(field, re string, want bool) ([]match.Request, bool) {
 			"put the alternatives in parentheses to have them match whole paths")
 		s.Value = "(?s:.*)(?:" + anchored(re) + ")(?s:.*)"
 	}
+	if !r.readable(field, s) {
+		return nil, false
+	}
 	if want {
 		return []match.Request{{Paths: []match.String{s}}}, true
 	}
 	return []match.Request{{NotPaths: []match.String{s}}}, true
+}
+
+// readable says whether an expression can be compiled. Whoever had one that cannot would refuse all that stands beside it.
+func (r *reader) readable(field string, s match.String) bool {
+	err := s.Compile()
+	if err != nil {
+		r.never(field, err.Error(), "")
+	}
+	return err == nil
 }
 
 // anchored is how Linkerd's proxy makes an expression one for a whole path.

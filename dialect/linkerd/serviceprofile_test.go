@@ -312,6 +312,8 @@ func TestConditionsThatMatchNothing(t *testing.T) {
 		{"{}", "warning " + at + ": it has none of"},
 		{"{all: [{method: GET}, {}]}", "warning " + at + ".all[1]: it has none of"},
 		{"{pathRegex: '('}", "warning " + at + ".pathRegex: missing closing )"},
+		{`{pathRegex: '/\Qa'}`, "warning " + at + ".pathRegex: missing closing )"}, // it is none for a whole path
+		{`{pathRegex: '/a|/\Qb'}`, "warning " + at + ".pathRegex: missing closing )"},
 		{"{any: []}", "warning " + at + ": contradicts itself"},
 		{"{all: [{method: GET}, {method: POST}]}", "warning " + at + ": contradicts itself"},
 		{"{all: [{pathRegex: /a.*}, {pathRegex: '.*b'}]}", "warning " + at + ".all: can't be asked for together"},

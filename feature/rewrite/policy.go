@@ -30,7 +30,7 @@ func (p *Policy) Compile() (err error) {
 	if p.Regex == "" || p.re != nil {
 		return nil
 	}
-	re, err := regexp.Compile(p.Regex)
+	re, err := match.Expression(p.Regex)
 	if err != nil {
 		return fmt.Errorf("rewrite: %w", err)
 	}
