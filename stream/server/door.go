@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,7 +17,8 @@ import (
 )
 
 // What strangers may have at once, in all and from one address: connections, and bytes that were read of them, since what is not a whole
-// message yet is kept. A proxy that finds no room comes again within two seconds; 10,000 of them that come back at once are let in
+// message yet is kept. Where there is no room for a connection, one of the address that has most gives way, so that who has a few addresses
+// keeps nobody out. A proxy that finds no room comes again within two seconds; 10,000 of them that come back at once are let in
 // within some ten. One address is a node's where a cluster hides its pods' own.
 const (
 	mostStrangers = 512
@@ -37,6 +39,7 @@ type door struct {
 	mu  sync.Mutex
 	all room
 	of  map[netip.Addr]*room // by address; those of a Unix socket have none, and are not counted here
+	in  []*guest             // strangers, the oldest first
 }
 
 // room is what strangers have.
@@ -79,13 +82,41 @@ func (d *door) enter(nc net.Conn) *guest {
 	if at, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
 		g.from = at.AddrPort().Addr().Unmap()
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if r := d.of[g.from]; d.all.strangers >= mostStrangers || r != nil && r.strangers >= mostFromOne {
+	old, ok := d.room(g)
+	if !ok {
 		return nil
 	}
-	g.count()
+	if old != nil {
+		if old.Close(); d.turned != nil {
+			d.turned()
+		}
+	}
 	return g
+}
+
+// room makes g a stranger if there is room for it, and returns who has to go for that; nil: nobody.
+func (d *door) room(g *guest) (old *guest, ok bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	most := 0
+	if r := d.of[g.from]; r != nil {
+		most = r.strangers
+	}
+	if most >= mostFromOne {
+		return nil, false
+	}
+	if d.all.strangers >= mostStrangers {
+		for _, x := range d.in {
+			if r := d.of[x.from]; r != nil && r.strangers > most {
+				most, old = r.strangers, x
+			}
+		}
+		if old == nil {
+			return nil, false
+		}
+	}
+	g.count()
+	return old, true
 }
 
 // count makes g a stranger. It needs the lock.
@@ -103,6 +134,7 @@ func (g *guest) count() {
 	for _, r := range g.rooms {
 		r.strangers++
 	}
+	d.in = append(d.in, g)
 	g.stranger.Store(true)
 	g.late = time.AfterFunc(strangerTime, func() { g.Close() })
 }
@@ -118,7 +150,9 @@ func (g *guest) known() {
 		r.strangers--
 		r.bytes -= max(0, g.read-free)
 	}
-	if d := g.door; g.from.IsValid() && d.of[g.from].strangers == 0 {
+	d := g.door
+	d.in = slices.DeleteFunc(d.in, func(x *guest) bool { return x == g })
+	if g.from.IsValid() && d.of[g.from].strangers == 0 {
 		delete(d.of, g.from)
 	}
 }

@@ -40,6 +40,57 @@ func TestGuestIsAStrangerWithoutASession(t *testing.T) {
 	})
 }
 
+// TestGreedyStrangersGiveWay: who holds all places from a few addresses keeps nobody out: the oldest of his goes for each that comes from elsewhere, whose
+// own stay.
+func TestGreedyStrangersGiveWay(t *testing.T) {
+	turned := 0
+	d := &door{of: map[netip.Addr]*room{}, turned: func() { turned++ }}
+	var in []*guest
+	defer func() {
+		for _, g := range in {
+			g.Close()
+		}
+	}()
+	from := func(i int) *guest {
+		near, _ := net.Pipe()
+		g := d.enter(caller{near, &net.TCPAddr{IP: net.IPv4(10, 0, byte(i>>8), byte(i))}})
+		if g != nil {
+			in = append(in, g)
+		}
+		return g
+	}
+	const greedy = mostStrangers / mostFromOne
+	for i := range mostStrangers {
+		if from(i%greedy) == nil {
+			t.Fatal(i)
+		}
+	}
+	if from(0) != nil {
+		t.Error("one address has more than its share")
+	}
+	for i := range 100 {
+		if from(1000+i) == nil {
+			t.Fatalf("%d is kept out", i)
+		}
+	}
+	if !in[0].closed || in[mostStrangers-1].closed || turned != 100 || d.all.strangers != mostStrangers || len(d.in) != mostStrangers {
+		t.Errorf("the first is closed: %v, the last: %v; %d were turned away, %d are in, and %d known", in[0].closed, in[mostStrangers-1].closed, turned, d.all.strangers, len(d.in))
+	}
+	for _, g := range in[mostStrangers:] {
+		if g.closed {
+			t.Error("who has one place loses it")
+		}
+	}
+}
+
+// caller is a connection from an address.
+type caller struct {
+	net.Conn
+	at net.Addr
+}
+
+func (c caller) RemoteAddr() net.Addr { return c.at }
+
 type zeros struct{}
 
 func (zeros) Read(b []byte) (int, error) { return len(b), nil }
