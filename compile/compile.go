@@ -98,6 +98,7 @@ func Workload(s *mesh.Snapshot, key string) *config.Workload {
 		Inbound: s.Inbound(w), Egress: s.Egress(w), Trusted: w.Extras().Trusted, Datagrams: s.TakesDatagrams(w)}
 	out.Ports = ports(s, w)
 	out.Labelled = slices.ContainsFunc(out.Inbound.Authz, func(e authz.Engine) bool { return e.Labelled() })
+	out.ByAddress = slices.ContainsFunc(out.Inbound.Authz, func(e authz.Engine) bool { return e.ByAddress() })
 	return out
 }
 
@@ -192,6 +193,18 @@ func Peer(s *mesh.Snapshot, key string) *config.Peer {
 	return &config.Peer{ID: w.ID(), Labels: w.Labels}
 }
 
+// Pod compiles what policies may ask of callers from an address; nil: it is no pod's.
+func Pod(s *mesh.Snapshot, ip netip.Addr) *traffic.Pod {
+	switch w, sure := s.PodAt(ip); {
+	case w == nil:
+		return nil
+	case !sure:
+		return &traffic.Pod{Unclear: true}
+	default:
+		return &traffic.Pod{Namespace: w.Namespace, Account: w.ID().ServiceAccount, Labels: w.Labels}
+	}
+}
+
 // All compiles everything as caller sees it: what explain and test need.
 func All(s *mesh.Snapshot, caller *mesh.Workload) *config.Set {
 	set := config.NewSet()
@@ -206,6 +219,9 @@ func All(s *mesh.Snapshot, caller *mesh.Workload) *config.Set {
 		for _, ip := range w.Addrs() {
 			if a := Address(s, ip, caller); a != nil {
 				set.Addresses[ip.String()] = a
+			}
+			if pod := Pod(s, ip); pod != nil {
+				set.Pods[ip.String()] = pod
 			}
 		}
 	}

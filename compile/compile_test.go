@@ -202,6 +202,37 @@ func TestAll(t *testing.T) {
 	}
 }
 
+// TestPod: a pod is asked for where a rule means callers by it, and what is told is what rules may ask.
+func TestPod(t *testing.T) {
+	at := netip.MustParseAddr("10.0.0.1")
+	naked := func(name string) mesh.Part {
+		p := workload("default", name, 9, "version=v1")
+		p.Workloads[0].Addr, p.Workloads[0].Tunnel = at, netip.AddrPort{}
+		return p
+	}
+	in := func(name string, by bool) mesh.Part {
+		return mesh.Part{Authorizations: []mesh.Authorization{{Ref: ref("P", name), Namespaces: []string{"default"}, Selector: match.Selector{Labels: []string{"app=" + name}},
+			Tiers: []authz.Tier{{Rules: []authz.Rule{{From: []match.Source{{Authenticated: true, ByAddress: by, Namespaces: []match.String{{Value: "default"}}}}}}}}}}}
+	}
+	s := snapshot(workload("default", "ratings", 1), workload("default", "reviews", 2), naked("prometheus"), in("ratings", true), in("reviews", false))
+	if a, b := compile.Workload(s, "default/ratings-1"), compile.Workload(s, "default/reviews-2"); !a.ByAddress || a.Labelled || b.ByAddress {
+		t.Errorf("%+v\n%+v", a, b)
+	}
+	want := &traffic.Pod{Namespace: "default", Account: "prometheus", Labels: []string{"app=prometheus", "version=v1"}}
+	if got := compile.Pod(s, at); !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v", got)
+	}
+	if got := compile.All(s, nil).Pods; len(got) != 1 || !reflect.DeepEqual(got[at.String()], want) {
+		t.Errorf("%+v", got)
+	}
+	if got := compile.Pod(s, netip.MustParseAddr("10.0.0.2")); got != nil {
+		t.Errorf("%+v", got)
+	}
+	if got := compile.Pod(snapshot(naked("prometheus"), naked("other")), at); !reflect.DeepEqual(got, &traffic.Pod{Unclear: true}) {
+		t.Errorf("two have the address: %+v", got)
+	}
+}
+
 // TestAddress: an IP is a service's, else the workload's that alone has it, with where its proxy is for that address.
 func TestAddress(t *testing.T) {
 	v6, node := netip.MustParseAddr("fd00::7"), netip.MustParseAddr("192.0.2.1")

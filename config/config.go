@@ -1,4 +1,4 @@
-// Package config is what proxies get: one resource per service, workload, peer, address, gateway and trust domain, the same
+// Package config is what proxies get: one resource per service, workload, peer, address, pod, gateway and trust domain, the same
 // bytes for all that may have them. The policies inside are the features' own types: there is nothing to convert.
 package config
 
@@ -23,6 +23,7 @@ const (
 	KindAddress  = "address"  // address/IP: what has it
 	KindWorkload = "workload" // workload/NAMESPACE/NAME: what its own proxy needs to know of it
 	KindPeer     = "peer"     // peer/NAMESPACE/NAME: what policies may ask of a caller
+	KindPod      = "pod"      // pod/IP: what they may ask of one who has shown no identity, a traffic.Pod
 	KindTrust    = "trust"    // trust/DOMAIN: its roots
 	KindGateway  = "gateway"  // gateway/NAMESPACE/NAME: what its proxies open, with the keys of their certificates: for them alone
 )
@@ -114,6 +115,7 @@ type Workload struct {
 	Trusted   []netip.Prefix `pb:"10"` // proxies in front of the mesh whose x-forwarded-* counts
 	Also      []netip.Addr   `pb:"11"` // further addresses
 	Datagrams bool           `pb:"12"` // Inbound and Egress tell UDP from TCP: the proxy is that of a gateway with a listener for it
+	ByAddress bool           `pb:"13"` // Inbound means callers by the pods that have their addresses: the proxy asks for pods
 }
 
 // Has says whether the workload has an address.
@@ -208,9 +210,10 @@ type Set struct {
 	Workloads map[string]*Workload
 	Peers     map[string]*Peer
 	Gateways  map[string]*Gateway
+	Pods      map[string]*traffic.Pod // by address
 }
 
 // NewSet is empty.
 func NewSet() *Set {
-	return &Set{map[string]*Service{}, map[string]*Address{}, map[string]*Workload{}, map[string]*Peer{}, map[string]*Gateway{}}
+	return &Set{map[string]*Service{}, map[string]*Address{}, map[string]*Workload{}, map[string]*Peer{}, map[string]*Gateway{}, map[string]*traffic.Pod{}}
 }

@@ -180,7 +180,7 @@ func snake(name string) string {
 const head = `// Code generated from the pb tags of Go types by go generate ./config; DO NOT EDIT.
 
 // What proxies of weft get, and how. A Resource's name is KIND/KEY and says which message its body is: service/HOST Service,
-// address/IP Address, workload/NAMESPACE/NAME Workload, peer/NAMESPACE/NAME Peer, trust/DOMAIN Trust,
+// address/IP Address, workload/NAMESPACE/NAME Workload, peer/NAMESPACE/NAME Peer, pod/IP Pod, trust/DOMAIN Trust,
 // gateway/NAMESPACE/NAME Gateway. Durations are nanoseconds; addresses are 4 or 16 bytes, with two more for a port (little endian) or one for the length of a prefix;
 // identities are SPIFFE IDs; the numbers of kinds and modes are those of the Go constants.
 `

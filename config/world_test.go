@@ -12,11 +12,12 @@ import (
 	"github.com/weft-mesh/weft/config"
 	"github.com/weft-mesh/weft/identity"
 	"github.com/weft-mesh/weft/stream"
+	"github.com/weft-mesh/weft/traffic"
 )
 
 // resources are what proxies get, and messages what carries them.
 var (
-	resources = []any{config.Service{}, config.Address{}, config.Workload{}, config.Peer{}, config.Trust{}, config.Gateway{}}
+	resources = []any{config.Service{}, config.Address{}, config.Workload{}, config.Peer{}, traffic.Pod{}, config.Trust{}, config.Gateway{}}
 	messages  = []any{stream.Up{}, stream.Down{}, stream.CertifyRequest{}, stream.CertifyResponse{}, stream.StandingRequest{}, stream.StandingResponse{}}
 )
 

@@ -57,7 +57,7 @@ func (c *Control) Metrics() *metrics.Registry { return &c.counters.Registry }
 // kindOf is a resource's kind as a label's value: proxies choose what they ask for, and not what labels there are.
 func kindOf(resource string) string {
 	switch kind, _ := config.Cut(resource); kind {
-	case config.KindService, config.KindAddress, config.KindWorkload, config.KindPeer, config.KindTrust, config.KindGateway:
+	case config.KindService, config.KindAddress, config.KindWorkload, config.KindPeer, config.KindPod, config.KindTrust, config.KindGateway:
 		return kind
 	}
 	return "unknown"

@@ -168,7 +168,7 @@ func about(w *mesh.Workload, names map[string]bool) {
 	}
 	names[config.Name(config.KindWorkload, w.Key())] = true
 	for _, ip := range w.Addrs() {
-		names[config.Name(config.KindAddress, ip.String())] = true
+		names[config.Name(config.KindAddress, ip.String())], names[config.Name(config.KindPod, ip.String())] = true, true
 	}
 }
 
@@ -247,6 +247,10 @@ func (p *publisher) body(name string, s *session, held uint64) *stream.Body {
 		}
 	case config.KindPeer:
 		return encode(p, compile.Peer(p.snap, key))
+	case config.KindPod:
+		if addr, err := parseAddr(key); err == nil {
+			return encode(p, compile.Pod(p.snap, addr))
+		}
 	case config.KindGateway:
 		// It holds private keys: for whoever has proved the account, and not for who is said to have it.
 		if g, w := p.snap.Gateways.Get(key), p.snap.Workloads.Get(s.workload); g != nil && w != nil && g.Runs(w) && s.account == g.Account {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"reflect"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -102,6 +103,43 @@ func TestAddressOfAPod(t *testing.T) {
 		if a := of[config.Address](t, r); a.Workload == nil || a.Workload.Workload != step.want || a.Workload.Tunnel.String() != step.tunnel ||
 			len(a.Members) != step.members || len(a.Ports) != 1 || a.Ports[0].Proto != traffic.TCP {
 			t.Errorf("%s: %+v", step.what, a)
+		}
+	}
+}
+
+// Who asks whose an address is that a caller comes from is told of that pod, and of each change.
+func TestPodOfAnAddress(t *testing.T) {
+	f := newFeed(synced(nil))
+	p := run(t, options(t, state(t), f))
+	x := p.proxy(p.register("reviews", "v1"))
+	name, other := config.Name(config.KindPod, "10.0.0.1"), config.Name(config.KindPod, "no address")
+	x.want(name, other)
+	if got := x.get(); !got[name].Gone || !got[other].Gone {
+		t.Errorf("%+v", got)
+	}
+	naked := strings.Replace(database, `weft.dev/tunnel: ":15008"`, "a: b", 1)
+	edit := func(old, now string) string { return strings.Replace(naked, old, now, 1) }
+	for _, step := range []struct {
+		what  string
+		event source.Event
+		want  *traffic.Pod
+	}{
+		{"a pod", source.Event{Put: parse(t, naked)}, &traffic.Pod{Namespace: "default", Account: "default", Labels: []string{"app=db"}}},
+		{"other labels", source.Event{Put: parse(t, edit("app: db", "app: web"))}, &traffic.Pod{Namespace: "default", Account: "default", Labels: []string{"app=web"}}},
+		{"another pod at the address", source.Event{Put: parse(t, edit("db-0", "db-1"))}, &traffic.Pod{Unclear: true}},
+		{"alone", source.Event{Delete: []dialect.Key{{Kind: "Pod", Namespace: "default", Name: "db-0"}}}, &traffic.Pod{Namespace: "default", Account: "default", Labels: []string{"app=db"}}},
+		{"it has ended", source.Event{Put: parse(t, strings.Replace(edit("db-0", "db-1"), "status: {", "status: {phase: Failed, ", 1))}, nil},
+	} {
+		f.emit(t, step.event)
+		r := x.get()[name]
+		if step.want == nil {
+			if !r.Gone {
+				t.Errorf("%s: %+v", step.what, r)
+			}
+			continue
+		}
+		if got := of[traffic.Pod](t, r); !reflect.DeepEqual(got, step.want) {
+			t.Errorf("%s: %+v", step.what, got)
 		}
 	}
 }

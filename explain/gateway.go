@@ -22,7 +22,7 @@ func (h *host) gateway(c *traffic.Call) (traffic.Handler, error) {
 	if g, err = received(g); err != nil {
 		return nil, err
 	}
-	c.Begin(h, &traffic.Conn{Source: traffic.Peer{Addr: netip.AddrPortFrom(h.q.Source, 0)}, Original: netip.AddrPortFrom(w.Addr, h.q.Port), SNI: h.q.SNI,
+	c.Begin(h, &traffic.Conn{Source: h.source(w, h.q.Source), Original: netip.AddrPortFrom(w.Addr, h.q.Port), SNI: h.q.SNI,
 		Datagrams: h.q.Datagrams})
 	way, err := chain.NewGateway(g, h.state, h.find)
 	if err != nil {

@@ -101,7 +101,7 @@ func (h *host) published(c *traffic.Call) (traffic.Handler, error) {
 	if w == nil {
 		return nil, fmt.Errorf("explain: there is no workload %s", h.q.To)
 	}
-	conn := &traffic.Conn{Source: traffic.Peer{Addr: netip.AddrPortFrom(h.q.Source, 0)}, Original: netip.AddrPortFrom(w.Addr, h.q.Port)}
+	conn := &traffic.Conn{Source: h.source(w, h.q.Source), Original: netip.AddrPortFrom(w.Addr, h.q.Port)}
 	c.Begin(arrived{h, h.q.To}, conn)
 	return inbound(w)
 }
@@ -178,7 +178,7 @@ func (h *host) Forward(c *traffic.Call) error {
 	r := &traffic.Call{}
 	conn := &traffic.Conn{Source: peer(h.self), Original: c.To.Addr, Secure: secure}
 	if !secure {
-		conn.Source.ID, conn.Source.Workload, conn.Source.Labels = traffic.Peer{}.ID, "", nil
+		conn.Source = h.source(w, h.self.Addr)
 	}
 	r.Begin(arrived{h, c.To.Workload}, conn)
 	r.Attrs = c.Attrs

@@ -39,7 +39,8 @@ func NewIndex(n int, wide bool, needs func(i int) Need) *Index {
 }
 
 // First returns the first rule that match says matches a, or -1; peer is the endpoint of a call that goes out, or nil. match is asked
-// of no rule after the first, of those before in no order, and maybe twice. It does not allocate.
+// of no rule after the first, of those before in no order, and maybe twice. It does not allocate. A caller that is Unclear has nothing
+// that could be looked up: rules are to be asked in order.
 func (x *Index) First(a *traffic.Attrs, peer *traffic.Peer, match func(i int) bool) int {
 	s := search{match: match, best: math.MaxInt32}
 	if a.Proto == traffic.TCP {
@@ -151,8 +152,14 @@ func (s *search) peer(p *traffic.Peer, off, net by) {
 		s.texts[byAccount+off].find(s, id.Namespace, "/", id.ServiceAccount)
 		s.texts[byNamespace+off].find(s, id.Namespace)
 	}
+	labels := p.Labels
+	if p.Pod != nil {
+		s.texts[byAccount+off].find(s, p.Pod.Namespace, "/", p.Pod.Account)
+		s.texts[byNamespace+off].find(s, p.Pod.Namespace)
+		labels = p.Pod.Labels
+	}
 	if t := s.texts[byLabel+off]; t != nil {
-		for _, l := range p.Labels {
+		for _, l := range labels {
 			t.find(s, l)
 		}
 	}

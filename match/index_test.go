@@ -65,11 +65,11 @@ func (p *predicate) match(a *traffic.Attrs, peer *traffic.Peer, wide bool) bool 
 	}
 	from := len(p.from) == 0
 	for i := range p.from {
-		from = from || p.from[i].Match(&a.Source)
+		from = from || p.from[i].Match(&a.Source, wide)
 	}
 	to := len(p.to) == 0
 	for i := range p.to {
-		to = to || peer != nil && p.to[i].Match(peer)
+		to = to || peer != nil && p.to[i].Match(peer, wide)
 	}
 	ok = ok && from && to
 	for i := range p.when {
@@ -233,7 +233,7 @@ func TestIndexEdges(t *testing.T) {
 		index := match.NewIndex(len(others), false, func(i int) match.Need { return others[i].Need(false) })
 		a := call()
 		a.Conn = &traffic.Conn{Source: x.p}
-		if got := index.First(a, nil, func(i int) bool { return others[i].Match(&x.p) }); got != len(others)-1 || !x.s.Match(&x.p) {
+		if got := index.First(a, nil, func(i int) bool { return others[i].Match(&x.p, false) }); got != len(others)-1 || !x.s.Match(&x.p, false) {
 			t.Errorf("%s: rule %d", x.name, got)
 		}
 	}

@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/weft-mesh/weft/identity"
 	"github.com/weft-mesh/weft/traffic"
 )
 
@@ -324,11 +323,17 @@ type Source struct {
 	Selectors       []Selector     `pb:"9"`
 	Authenticated   bool           `pb:"10"`
 	Unauthenticated bool           `pb:"11"` // only those without an identity
+	// ByAddress: a caller without an identity is meant as well, if the pod is that has its address: by Namespaces, NotNamespaces, Networks,
+	// NotNetworks and Selectors. Who does not know the field means none of them.
+	ByAddress bool `pb:"12"`
 }
 
-// Match says whether p is one of those meant. Nothing that needs an identity matches a peer without one.
-func (s *Source) Match(p *traffic.Peer) bool {
+// Match says whether p is one of those meant. Nothing that needs an identity matches a peer without one. wide is as for Request.Match.
+func (s *Source) Match(p *traffic.Peer, wide bool) bool {
 	id := &p.ID
+	if s.ByAddress && id.IsZero() {
+		return s.pod(p, wide)
+	}
 	switch {
 	case s.Authenticated && id.IsZero(), s.Unauthenticated && !id.IsZero():
 		return false
@@ -336,22 +341,44 @@ func (s *Source) Match(p *traffic.Peer) bool {
 		return false
 	case len(s.Namespaces) > 0 && (id.IsZero() || !any(s.Namespaces, id.Namespace)), any(s.NotNamespaces, id.Namespace):
 		return false
-	case len(s.Accounts) > 0 && !anyAccount(s.Accounts, id), anyAccount(s.NotAccounts, id):
+	case len(s.Accounts) > 0 && (id.IsZero() || !anyAccount(s.Accounts, id.Namespace, id.ServiceAccount)),
+		!id.IsZero() && anyAccount(s.NotAccounts, id.Namespace, id.ServiceAccount):
 		return false
 	case len(s.Networks) > 0 && !inNetwork(s.Networks, p.Addr.Addr()), inNetwork(s.NotNetworks, p.Addr.Addr()):
 		return false
 	}
-	return len(s.Selectors) == 0 || slices.ContainsFunc(s.Selectors, func(x Selector) bool { return x.Match(p.Labels) })
+	return s.selects(p.Labels)
+}
+
+// pod says whether the pod is meant that has the address of p. It cannot prove an account: one that is asked for counts where the effect is
+// to deny.
+func (s *Source) pod(p *traffic.Peer, wide bool) bool {
+	switch {
+	case p.Pod == nil, len(s.Networks) > 0 && !inNetwork(s.Networks, p.Addr.Addr()), inNetwork(s.NotNetworks, p.Addr.Addr()):
+		return false
+	case p.Pod.Unclear:
+		return wide
+	case !wide && len(s.Accounts)+len(s.NotAccounts) > 0:
+		return false
+	case len(s.Namespaces) > 0 && !any(s.Namespaces, p.Pod.Namespace), any(s.NotNamespaces, p.Pod.Namespace):
+		return false
+	}
+	named := func(list []String) bool { return anyAccount(list, p.Pod.Namespace, p.Pod.Account) }
+	return (len(s.Accounts) == 0 || named(s.Accounts)) && !named(s.NotAccounts) && s.selects(p.Pod.Labels)
+}
+
+func (s *Source) selects(labels []string) bool {
+	return len(s.Selectors) == 0 || slices.ContainsFunc(s.Selectors, func(x Selector) bool { return x.Match(labels) })
 }
 
 // anyAccount is any for an account, without putting its name together where the whole of it is compared.
-func anyAccount(list []String, id *identity.ID) bool {
-	return !id.IsZero() && slices.ContainsFunc(list, func(s String) bool {
+func anyAccount(list []String, namespace, account string) bool {
+	return slices.ContainsFunc(list, func(s String) bool {
 		if s.Kind != Exact || s.Fold {
-			return s.Match(id.Account())
+			return s.Match(namespace + "/" + account)
 		}
 		ns, sa, _ := strings.Cut(s.Value, "/")
-		return ns == id.Namespace && sa == id.ServiceAccount
+		return ns == namespace && sa == account
 	})
 }
 

@@ -164,8 +164,68 @@ func TestSource(t *testing.T) {
 		{"unauthenticated", Source{Unauthenticated: true}, false, true},
 		{"present principal", Source{Principals: []String{{Kind: Present}}}, true, false},
 	} {
-		if k, a := x.s.Match(&p), x.s.Match(&anon); k != x.known || a != x.anon {
+		if k, a := x.s.Match(&p, false), x.s.Match(&anon, false); k != x.known || a != x.anon {
 			t.Errorf("%s: known %v, anonymous %v", x.name, k, a)
+		}
+	}
+}
+
+// TestByAddress: the pod that has a caller's address is meant by its namespace and labels, where the predicate says so, and proves no
+// identity.
+func TestByAddress(t *testing.T) {
+	at := netip.MustParseAddrPort("10.0.0.1:1")
+	web := Source{Authenticated: true, Namespaces: one("shop"), Selectors: []Selector{{Labels: []string{"app=web"}}}}
+	by := func(s Source) Source { s.ByAddress = true; return s }
+	for _, x := range []struct {
+		name         string
+		s            Source
+		pod          *traffic.Pod
+		narrow, wide bool
+	}{
+		{"not asked for", web, &traffic.Pod{Namespace: "shop", Labels: []string{"app=web"}}, false, false},
+		{"the pod", by(web), &traffic.Pod{Namespace: "shop", Labels: []string{"app=web"}}, true, true},
+		{"of other labels", by(web), &traffic.Pod{Namespace: "shop", Labels: []string{"app=db"}}, false, false},
+		{"of another namespace", by(web), &traffic.Pod{Namespace: "evil", Labels: []string{"app=web"}}, false, false},
+		{"of none but these", by(Source{NotNamespaces: one("evil")}), &traffic.Pod{Namespace: "evil"}, false, false},
+		{"no pod", by(web), nil, false, false},
+		{"no pod, of everybody", by(Source{}), nil, false, false},
+		{"any pod", by(Source{Principals: one("td/")}), &traffic.Pod{Namespace: "shop"}, true, true},
+		{"nobody knows", by(web), &traffic.Pod{Unclear: true}, false, true},
+		{"nobody knows, and the address is another", by(Source{Networks: nets("192.0.2.0/24")}), &traffic.Pod{Unclear: true}, false, false},
+		{"another address", by(Source{NotNetworks: nets("10.0.0.0/8")}), &traffic.Pod{Namespace: "shop"}, false, false},
+		{"the account", by(Source{Accounts: one("shop/web")}), &traffic.Pod{Namespace: "shop", Account: "web"}, false, true},
+		{"another account", by(Source{Accounts: one("shop/web")}), &traffic.Pod{Namespace: "shop", Account: "db"}, false, false},
+		{"any account but one", by(Source{NotAccounts: one("shop/web")}), &traffic.Pod{Namespace: "shop", Account: "db"}, false, true},
+		{"not that one", by(Source{NotAccounts: one("shop/web")}), &traffic.Pod{Namespace: "shop", Account: "web"}, false, false},
+	} {
+		p := traffic.Peer{Addr: at, Pod: x.pod}
+		if n, w := x.s.Match(&p, false), x.s.Match(&p, true); n != x.narrow || w != x.wide {
+			t.Errorf("%s: narrow %v, wide %v", x.name, n, w)
+		}
+	}
+	known := traffic.Peer{Addr: at, ID: identity.Of("td", "shop", "web"), Labels: []string{"app=web"}}
+	if s := by(web); !s.Match(&known, false) {
+		t.Error("who has shown an identity is not known by it")
+	}
+	known.ID.Namespace, known.Pod = "evil", &traffic.Pod{Namespace: "shop", Labels: []string{"app=web"}}
+	if s := by(web); s.Match(&known, false) {
+		t.Error("an address counts more than an identity")
+	}
+}
+
+// TestAPodIsNoIdentity: what asks for an identity does not see the pod that has the address.
+func TestAPodIsNoIdentity(t *testing.T) {
+	a := attrs()
+	a.Source = traffic.Peer{Addr: netip.MustParseAddrPort("10.0.0.1:1"), Pod: &traffic.Pod{Namespace: "shop", Account: "web", Labels: []string{"app=web"}}}
+	for name, s := range map[string]Source{"namespace": {Namespaces: one("shop")}, "account": {Accounts: one("shop/web")}, "labels": {Selectors: []Selector{{Labels: []string{"app=web"}}}},
+		"principal": {Principals: []String{{Kind: Suffix, Value: "/ns/shop/sa/web"}}}, "any principal": {Principals: []String{{Kind: Present}}}, "authenticated": {Authenticated: true}} {
+		if s.Match(&a.Source, false) {
+			t.Errorf("%s is proved by an address", name)
+		}
+	}
+	for _, c := range []Condition{{Key: SourceNamespace, Values: one("shop")}, {Key: SourceAccount, Values: one("shop/web")}, {Key: SourcePrincipal, Values: []String{{Kind: Present}}}} {
+		if c.Match(a, false) {
+			t.Errorf("condition %d is met by an address", c.Key)
 		}
 	}
 }
@@ -330,7 +390,7 @@ func BenchmarkSource(b *testing.B) {
 	p := traffic.Peer{Addr: netip.MustParseAddrPort("10.0.0.1:1"), ID: identity.Of("cluster.local", "default", "frontend")}
 	b.ReportAllocs()
 	for b.Loop() {
-		if !s.Match(&p) {
+		if !s.Match(&p, false) {
 			b.Fatal("no match")
 		}
 	}

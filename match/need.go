@@ -243,8 +243,12 @@ func (s *Source) Need(peer bool) Need {
 	if peer {
 		off, net = byPeerPrincipal-byPrincipal, byPeerNetwork
 	}
-	of := []Need{needs(byPrincipal+off, "", s.Principals), accounts(byAccount+off, s.Accounts), needs(byNamespace+off, "", s.Namespaces),
-		networks(net, s.Networks), selectors(byLabel+off, s.Selectors)}
+	of := []Need{accounts(byAccount+off, s.Accounts), needs(byNamespace+off, "", s.Namespaces), networks(net, s.Networks),
+		selectors(byLabel+off, s.Selectors)}
+	if s.ByAddress { // a pod has no principal
+		return All(of...)
+	}
+	of = append([]Need{needs(byPrincipal+off, "", s.Principals)}, of...)
 	if s.Authenticated {
 		of = append(of, needs(byPrincipal+off, "", []String{{Kind: Present}}))
 	}

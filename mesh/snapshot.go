@@ -207,6 +207,23 @@ func (s *Snapshot) At(a netip.Addr) (alone *Workload) {
 	return alone
 }
 
+// PodAt returns the pod that calls come from an address of; nil: none has it for itself alone. Of several it is none that is about to end, since
+// its address is the next one's then; sure: no other may be meant. On one machine the address of loopback that a workload has is no
+// proof: any process may call from there.
+func (s *Snapshot) PodAt(a netip.Addr) (pod *Workload, sure bool) {
+	sure = true
+	for w := range s.having(a) {
+		switch {
+		case w.Claimed, a.IsLoopback() && w.Tunnel.IsValid():
+		case pod == nil || pod.Draining && !w.Draining:
+			pod, sure = w, true
+		case pod.Draining == w.Draining:
+			sure = false
+		}
+	}
+	return pod, sure
+}
+
 func likelier(x, y *Workload) int {
 	return cmp.Or(yes(y.Claimed, x.Claimed), yes(x.Tunnel.IsValid(), y.Tunnel.IsValid()), yes(x.Ready, y.Ready), cmp.Compare(x.Key(), y.Key()))
 }

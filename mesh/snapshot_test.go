@@ -182,6 +182,61 @@ func TestAddressesOfWorkloads(t *testing.T) {
 	}
 }
 
+// TestPodAt: calls come from an address of the one pod that has it, in whatever order they were heard of; one that is about to end gives it
+// to the next.
+func TestPodAt(t *testing.T) {
+	v4, v6, loop := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("fd00::1"), netip.MustParseAddr("127.64.0.1")
+	pod := func(name string, edit func(*mesh.Workload)) mesh.Workload {
+		w := mesh.Workload{Name: name, Namespace: "shop", Addr: v4, Extra: &mesh.Extra{Also: []netip.Addr{v6}}}
+		edit(&w)
+		return w
+	}
+	as := func(*mesh.Workload) {}
+	ending := func(w *mesh.Workload) { w.Draining, w.Ready = true, true }
+	for _, x := range []struct {
+		name string
+		all  []mesh.Workload
+		want string // "?": nobody can say
+	}{
+		{"nobody", nil, ""},
+		{"a pod", []mesh.Workload{pod("a", as)}, "a"},
+		{"one with a proxy", []mesh.Workload{pod("a", func(w *mesh.Workload) { w.Tunnel = netip.AddrPortFrom(v4, 15008) })}, "a"},
+		{"one that ends", []mesh.Workload{pod("a", ending)}, "a"},
+		{"one that ends, and the next", []mesh.Workload{pod("a", ending), pod("b", as)}, "b"},
+		{"two that end, and the next", []mesh.Workload{pod("a", ending), pod("b", ending), pod("c", as)}, "c"},
+		{"two", []mesh.Workload{pod("a", as), pod("b", as)}, "?"},
+		{"two that end", []mesh.Workload{pod("a", ending), pod("b", ending)}, "?"},
+		{"two, and one that ends", []mesh.Workload{pod("a", as), pod("b", as), pod("c", ending)}, "?"},
+		{"its node's", []mesh.Workload{pod("a", func(w *mesh.Workload) { w.Shared = true })}, ""},
+		{"by its author's word", []mesh.Workload{pod("a", func(w *mesh.Workload) { w.Claimed = true })}, ""},
+		{"a pod, and one by its author's word", []mesh.Workload{pod("a", as), pod("b", func(w *mesh.Workload) { w.Claimed = true })}, "a"},
+	} {
+		for range 2 {
+			s := mesh.New()
+			for i := range x.all {
+				s, _ = s.With([]mesh.Change{{New: &mesh.Part{Workloads: x.all[i : i+1]}}})
+			}
+			for _, at := range []netip.Addr{v4, v6} {
+				got := ""
+				if w, sure := s.PodAt(at); !sure {
+					got = "?"
+				} else if w != nil {
+					got = w.Name
+				}
+				if got != x.want {
+					t.Errorf("%s: %s is the address of %q, want %q", x.name, at, got, x.want)
+				}
+			}
+			slices.Reverse(x.all)
+		}
+	}
+	run := mesh.Workload{Name: "run", Namespace: "shop", Addr: loop, Tunnel: netip.AddrPortFrom(loop, 15008)}
+	s, _ := mesh.New().With([]mesh.Change{{New: &mesh.Part{Workloads: []mesh.Workload{run}}}})
+	if w, _ := s.PodAt(loop); w != nil {
+		t.Errorf("%+v is told by an address of loopback, which any process of the machine may have", w)
+	}
+}
+
 // TestAddressThatIsUsedAgain: a workload that ends takes no identity from the one that begins at its address, or calls to it would go
 // out in the clear; nor a service its virtual IP from another.
 func TestAddressThatIsUsedAgain(t *testing.T) {

@@ -66,7 +66,9 @@ func (p *Proxy) serveEdge(s *slot, port uint16) {
 		p.opts.Refused("no-configuration")
 		return
 	}
-	e := &edge{engine: engine{p}, conn: &traffic.Conn{Source: traffic.Peer{Addr: from}, Original: netip.AddrPortFrom(me.cfg.Addr, port)}, scheme: "http"}
+	caller := traffic.Peer{Addr: from}
+	caller.Pod = p.callers.Pod(p.ctx, me.cfg, &caller)
+	e := &edge{engine: engine{p}, conn: &traffic.Conn{Source: caller, Original: netip.AddrPortFrom(me.cfg.Addr, port)}, scheme: "http"}
 	t := &talk{host: e, info: e.conn, proto: traffic.HTTP1, h1: &p.edge, h2: serveEdgeStream, tcp: e.serveTCP}
 	_, secure := g.Opens(port)
 	if !secure {
@@ -153,6 +155,19 @@ func (e *edge) Forward(c *traffic.Call) error {
 	return e.p.forward(c)
 }
 
+// now is the connection with the pod that has the caller's address by now. Datagrams are of no pod: anybody may write an address on one.
+func (e *edge) now() *traffic.Conn {
+	conn := e.conn
+	if e.session != nil {
+		return conn
+	}
+	if pod := e.p.callers.Pod(e.p.ctx, e.p.self.Load().config(), &conn.Source); pod != conn.Source.Pod {
+		conn = new(*conn)
+		conn.Source.Pod = pod
+	}
+	return conn
+}
+
 // rejudge: of calls from outside, who may come.
 func (e *edge) rejudge() traffic.Handler { return e.p.self.Load().judging }
 
@@ -172,6 +187,7 @@ func serveEdgeStream(st *h2.Stream) {
 
 func (e *edge) serveHTTP(c *traffic.Call) {
 	s := e.p.start(c, observe.Source)
+	c.Attrs.Conn = e.now()
 	chain.WithoutH2C(c)
 	c.Scheme = e.scheme
 	from := c.Source.Addr.Addr()
@@ -180,7 +196,7 @@ func (e *edge) serveHTTP(c *traffic.Call) {
 	} else {
 		chain.FromOutside(&c.Header)
 	}
-	chain.Forwarded(&c.Header, addrText(&c.Header, from), e.scheme)
+	chain.Forwarded(&c.Header, stamp.Addr(&c.Header, from), e.scheme)
 	stamp.Identify(&c.Header, e.p.opts.Draw)
 	s.serve(c, chain.Within(c, e), true)
 	e.p.lasts(c, e)

@@ -90,9 +90,9 @@ func (p *Proxy) announce(c *traffic.Call) {
 		h.Del(serviceHeader)
 		h.Del(methodHeader)
 	} else if !c.Source.ID.IsZero() { // a gateway's has been added when it came
-		chain.Forwarded(h, addrText(h, c.Source.Addr.Addr()), c.Scheme)
+		chain.Forwarded(h, stamp.Addr(h, c.Source.Addr.Addr()), c.Scheme)
 	}
-	h.Add(portHeader, portText(h, c.To.Addr.Port()))
+	h.Add(portHeader, stamp.Port(h, c.To.Addr.Port()))
 	h.Add(protoHeader, spoken(c).String())
 	if c.Target.Service != "" {
 		h.Add(serviceHeader, c.Target.Service)

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"net/netip"
 	"strconv"
 
 	"github.com/weft-mesh/weft/traffic"
@@ -29,21 +28,6 @@ func take(h *traffic.Header, name string) string {
 
 var protoNames = map[string]traffic.Proto{
 	traffic.HTTP1.String(): traffic.HTTP1, traffic.HTTP2.String(): traffic.HTTP2, traffic.GRPC.String(): traffic.GRPC, traffic.TCP.String(): traffic.TCP,
-}
-
-// portText is a port in digits, in memory of the header's.
-func portText(h *traffic.Header, port uint16) string {
-	var b [5]byte
-	return h.LendBytes(strconv.AppendUint(b[:0], uint64(port), 10))
-}
-
-// addrText is an address in memory of the header's; empty: there is none.
-func addrText(h *traffic.Header, a netip.Addr) string {
-	if !a.IsValid() {
-		return ""
-	}
-	var b [48]byte
-	return h.LendBytes(a.AppendTo(b[:0]))
 }
 
 func parsePort(s string) (uint16, bool) {

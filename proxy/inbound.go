@@ -7,13 +7,11 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/weft-mesh/weft/chain"
-	"github.com/weft-mesh/weft/config"
 	"github.com/weft-mesh/weft/decision"
 	"github.com/weft-mesh/weft/identity/cert"
 	"github.com/weft-mesh/weft/internal/sys"
@@ -157,7 +155,7 @@ func (in *inbound) address(c *traffic.Call, s *span) (port uint16, ok bool) {
 		return in.tunnel(c, s)
 	}
 	port, ok = parsePort(take(&c.Header, portHeader))
-	c.Target.Service = serviceName(take(&c.Header, serviceHeader))
+	c.Target.Service = stamp.Host(take(&c.Header, serviceHeader))
 	c.Proto = proto
 	if c.Upgrade != "" && proto == traffic.HTTP1 { // RFC 8441 carried it
 		c.Method = cmp.Or(take(&c.Header, methodHeader), "GET")
@@ -177,19 +175,9 @@ func (in *inbound) tunnel(c *traffic.Call, s *span) (port uint16, ok bool) {
 		return 0, false
 	}
 	c.Proto, c.Upgrade = traffic.TCP, ""
-	c.Target.Service = serviceName(take(&c.Header, serviceHeader))
+	c.Target.Service = stamp.Host(take(&c.Header, serviceHeader))
 	s.mute = take(&c.Header, tryHeader) != ""
 	return to.Port(), true
-}
-
-// serviceName is a host that another proxy says was called. It is only shown; what could not be a name is left out.
-func serviceName(s string) string {
-	if len(s) > 253 || strings.ContainsFunc(s, func(r rune) bool {
-		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' && r != '.' && r != '_'
-	}) {
-		return ""
-	}
-	return s
 }
 
 // arrive gives the call the connection that its port has, and names the application as its callee. It returns the call's way.
@@ -210,12 +198,13 @@ func (s stranger) Serve(c *traffic.Call) error {
 	return c.Reply(503, decision.Verdict{Outcome: decision.Deny, Reason: decision.Unauthenticated})
 }
 
-// at is made anew when the caller's labels have changed.
+// at is made anew when what is known of the caller has changed.
 func (in *inbound) at(port uint16) *arrival {
 	me := in.p.self.Load()
-	labels, err := in.p.labels(me, &in.from)
+	labels, err := in.p.callers.Labels(in.p.ctx, me.config(), &in.from)
+	pod := in.p.callers.Pod(in.p.ctx, me.config(), &in.from)
 	fits := func(a *arrival) bool {
-		return a != nil && err == nil && a.to.Addr.Port() == port && same(a.conn.Source.Labels, labels) &&
+		return a != nil && err == nil && a.to.Addr.Port() == port && same(a.conn.Source.Labels, labels) && a.conn.Source.Pod == pod &&
 			(me == nil || a.to.Addr.Addr() == me.cfg.Addr)
 	}
 	if a := in.last.Load(); fits(a) {
@@ -229,7 +218,7 @@ func (in *inbound) at(port uint16) *arrival {
 		return a
 	}
 	from := in.from
-	from.Labels = labels
+	from.Labels, from.Pod = labels, pod
 	a = &arrival{unknown: err, conn: &traffic.Conn{Source: from, Secure: in.secure}, to: traffic.Endpoint{ID: in.p.opts.ID, Workload: in.p.opts.Workload}}
 	if me != nil {
 		a.to.Addr = netip.AddrPortFrom(me.cfg.Addr, port)
@@ -258,27 +247,6 @@ func (in *inbound) keep(a *arrival) {
 // same says whether two lists are one: labels are replaced, never changed.
 func same(a, b []string) bool {
 	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
-}
-
-var errStranger = errors.New("the control plane does not know the calling workload, and a policy asks for its labels")
-
-// labels are those of a caller, as the control plane knows them, if any policy asks for them. Without an answer nobody is let in: a
-// rule that denies by labels would not match a caller without any. Callers of other trust domains have none.
-func (p *Proxy) labels(me *self, from *traffic.Peer) ([]string, error) {
-	if me == nil || !me.cfg.Labelled || from.Workload == "" {
-		return nil, nil
-	}
-	ctx, cancel := context.WithTimeout(p.ctx, p.opts.Lookup)
-	defer cancel()
-	_, v, err := p.store.Get(ctx, config.Name(config.KindPeer, from.Workload), p.now())
-	if err != nil {
-		return nil, err
-	}
-	peer, _ := v.(*config.Peer)
-	if peer == nil || peer.ID != from.ID { // another account may have an instance of that name now
-		return nil, errStranger
-	}
-	return peer.Labels, nil
 }
 
 // Serve is the way of a call into the workload. It reads the configuration once.
@@ -391,7 +359,7 @@ func (in *inbound) serveHTTP(c *traffic.Call, taken bool) {
 	} else {
 		chain.FromOutside(&c.Header)
 	}
-	chain.Forwarded(&c.Header, addrText(&c.Header, c.Source.Addr.Addr()), "http")
+	chain.Forwarded(&c.Header, stamp.Addr(&c.Header, c.Source.Addr.Addr()), "http")
 	stamp.Identify(&c.Header, in.p.opts.Draw)
 	s.serve(c, chain.Within(c, way), true)
 	in.p.lasts(c, in)

@@ -42,14 +42,6 @@ func TestHeadersThatAreStripped(t *testing.T) {
 	}
 }
 
-func TestServiceNameOfAPeer(t *testing.T) {
-	for in, want := range map[string]string{"a.b-c.svc": "a.b-c.svc", "": "", "A": "", "a b": "", "a\"": "", strings.Repeat("a", 300): ""} {
-		if got := serviceName(in); got != want {
-			t.Errorf("%q: %q", in, got)
-		}
-	}
-}
-
 // TestVerdicts: each way in which a head never comes has a status, a reason, and a rule if one is to blame.
 func TestVerdicts(t *testing.T) {
 	rule := &decision.Ref{Kind: "VirtualService", Namespace: "default", Name: "slow"}

@@ -76,6 +76,20 @@ func (l *lasting) End(c *traffic.Call, _, _ time.Time) {
 	}
 }
 
+// keep has the control plane go on telling of the callers of what lasts.
+func (x *living) keep() {
+	for _, l := range x.all() {
+		switch host := l.c.Host.(type) {
+		case *inbound:
+			l.p.callers.Keep(l.p.self.Load().config(), &host.from)
+		case *edge:
+			if host.session == nil {
+				l.p.callers.Keep(l.p.self.Load().config(), &host.conn.Source)
+			}
+		}
+	}
+}
+
 // rejudge goes through all calls that last.
 func (p *Proxy) rejudge() {
 	for _, l := range p.live.all() {
@@ -104,8 +118,9 @@ func (l *lasting) look() {
 	j.Attrs = l.c.Attrs
 	j.Trail, j.To, j.Now = nil, l.c.To, l.p.now()
 	way := l.judge.rejudge()
-	if in, ok := l.c.Host.(*inbound); ok {
-		switch a := in.at(l.c.Port()); { // with the labels that the caller has now
+	switch host := l.c.Host.(type) { // with what is known of the caller now
+	case *inbound:
+		switch a := host.at(l.c.Port()); {
 		case errors.Is(a.unknown, held.ErrUnavailable):
 			return // what was let in stays while nobody can say
 		case a.unknown != nil:
@@ -113,6 +128,11 @@ func (l *lasting) look() {
 		default:
 			j.Conn = a.conn
 		}
+	case *edge:
+		j.Conn = host.now()
+	}
+	if j.Source.Unclear() { // the same
+		return
 	}
 	_ = way.Serve(j)
 	if !j.Response.Local {

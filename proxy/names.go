@@ -10,7 +10,7 @@ import (
 
 // resolve is the proxy's names: of services, as its workload may write them.
 func (p *Proxy) resolve(ctx context.Context, name string) ([]netip.Addr, bool, error) {
-	if p.away.Load() {
+	if p.callers.IsAway() {
 		ended, end := context.WithCancel(ctx)
 		end()
 		ctx = ended // what is not known is asked for, and not waited for

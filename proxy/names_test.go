@@ -26,6 +26,7 @@ func TestNamesWhileTheControlPlaneIsAway(t *testing.T) {
 		w := &wants{}
 		p := &Proxy{opts: Options{Lookup: 3 * time.Second, Clock: time.Now, Workload: "default/a-1"}, state: chain.NewState()}
 		p.store = held.New(held.Options{Want: w, Build: p.buildService, Forget: func(string) {}})
+		p.callers.Clock = time.Now
 		resolve := func(name string, known, fails bool, waits time.Duration) {
 			t.Helper()
 			start := time.Now()

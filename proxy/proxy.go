@@ -15,6 +15,7 @@ import (
 	"github.com/weft-mesh/weft/config"
 	"github.com/weft-mesh/weft/feature/authz"
 	"github.com/weft-mesh/weft/internal/sys"
+	"github.com/weft-mesh/weft/proxy/caller"
 	"github.com/weft-mesh/weft/proxy/dns"
 	"github.com/weft-mesh/weft/proxy/entrance"
 	"github.com/weft-mesh/weft/proxy/gateway"
@@ -49,8 +50,8 @@ type Proxy struct {
 	live     living            // calls that last
 	gate     entrance.Gate     // to the application
 	mirrors  atomic.Int32
-	shunned  shun.List   // who lost a connection from outside for what it did
-	away     atomic.Bool // the control plane: what is not known yet is not going to be soon
+	shunned  shun.List // who lost a connection from outside for what it did
+	callers  caller.Finder
 	out, in  h1.Server
 
 	entry         atomic.Pointer[gateway.Gateway] // of a gateway's proxy; nil: not known yet, or it is none
@@ -80,6 +81,13 @@ type self struct {
 	entering, judging traffic.Handler // of calls that come to the gateway: whole, and who may come
 }
 
+func (s *self) config() *config.Workload {
+	if s == nil {
+		return nil
+	}
+	return s.cfg
+}
+
 // New readies a proxy: it takes up what an earlier one left in Options.Cache, and asks for what it will need. Run serves.
 func New(o Options) (*Proxy, error) {
 	o, err := o.validate()
@@ -94,6 +102,7 @@ func New(o Options) (*Proxy, error) {
 	p.ctx, p.end = context.WithCancel(context.Background())
 	p.store = held.New(held.Options{Want: o.Config, Build: p.buildService, Workload: p.useWorkload, Trust: p.useTrust, Peer: p.changedPeer,
 		Forget: p.state.Forget, Gateway: p.useGateway})
+	p.callers.Get, p.callers.Disown, p.callers.Lookup, p.callers.Clock = p.resource, p.store.Disown, o.Lookup, o.Clock
 	p.renew = renew.New(renew.Options{ID: o.ID, Store: o.Cert, Certify: o.Certify, Clock: o.Clock,
 		Failed:  func(err error) { o.Renewed(err); o.Warn(err) },
 		Renewed: func() { o.Renewed(nil); p.store.Stir() }})
@@ -140,7 +149,7 @@ func (p *Proxy) Apply(updates []stream.Update) map[string]error {
 
 // Away tells that the control plane is away, or back. Names that are not known are then answered at once with a failure: resolvers
 // walk through their search lists, and would wait for each.
-func (p *Proxy) Away(away bool) { p.away.Store(away) }
+func (p *Proxy) Away(away bool) { p.callers.Away(away) }
 
 // Ready says why calls cannot be served now, or nil.
 func (p *Proxy) Ready() error {
@@ -220,6 +229,7 @@ func (p *Proxy) keep() {
 			p.links.idle(p.now())
 			p.ports.Retry()
 			p.datagrams.Retry()
+			p.live.keep()
 			p.store.Idle(p.now().Add(-p.opts.Forget))
 		}
 	}
@@ -310,11 +320,16 @@ func (p *Proxy) useTrust(t *config.Trust) error { return p.renew.Trust(t) }
 
 func (p *Proxy) changedPeer(string) { p.spawn(p.rejudge) }
 
+func (p *Proxy) resource(ctx context.Context, name string) (any, error) {
+	_, v, err := p.store.Get(ctx, name, p.now())
+	return v, err
+}
+
 // service finds a service by its full name; nil: there is none.
 func (p *Proxy) service(ctx context.Context, host string) (*config.Service, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.opts.Lookup)
 	defer cancel()
-	_, v, err := p.store.Get(ctx, config.Name(config.KindService, host), p.now())
+	v, err := p.resource(ctx, config.Name(config.KindService, host))
 	svc, _ := v.(*config.Service)
 	return svc, err
 }

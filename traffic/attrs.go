@@ -36,7 +36,19 @@ type Peer struct {
 	ID       identity.ID // zero: not authenticated
 	Workload string      // namespace/name, vouched for by the certificate
 	Labels   []string    // "key=value", sorted; of the workload that the certificate names, as the control plane knows it
+	Pod      *Pod        // that has the address of a caller who is not authenticated, where policies ask for it; nil: none has, or none asks
 }
+
+// Pod is what has an address, as the control plane knows it. It is no identity: whoever sends from the address is taken for it.
+type Pod struct {
+	Namespace string   `pb:"1"`
+	Account   string   `pb:"2"`
+	Labels    []string `pb:"3"` // "key=value", sorted
+	Unclear   bool     `pb:"4"` // nobody can say which pod it is, if it is any
+}
+
+// Unclear says whether nobody can say which pod has the address of the peer.
+func (p *Peer) Unclear() bool { return p.Pod != nil && p.Pod.Unclear }
 
 // Conn is what all calls of one connection share. Immutable once the handshake is done.
 type Conn struct {

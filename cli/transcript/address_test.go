@@ -54,11 +54,24 @@ spec:
   selector: {matchLabels: {app: d}}
   action: DENY
   rules: [{when: [{key: "request.headers[x-forwarded-proto]", values: [http]}]}]
+-- e.yaml --
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: e}
+spec:
+  podSelector: {matchLabels: {app: e}}
+  ingress: [{from: [{podSelector: {matchLabels: {app: job}}}], ports: [{port: 80}]}]
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: job, labels: {app: job}}
+status: {phase: Running, podIP: 10.0.0.7}
 -- workloads --
 d trusted=192.0.2.0/24
 a
 b
 c
+e ports=80,81
 -- calls --
 `
 
@@ -78,6 +91,10 @@ func TestCallersAddress(t *testing.T) {
 		"GET http://a/remote to a at=198.51.100.7 times=2 => 403":   true,
 		"GET http://b/open to b at=203.0.113.1 => 200 because Auth": true,
 		"GET http://c/open to c at=192.0.2.130 => 403":              true,
+		"GET http://e/ to e => 403":                                 false,
+		"GET http://e:81/ to e => 403":                              true,
+		"GET http://e/ to e at=10.0.0.7 => 200":                     true,
+		"GET http://e/ to e at=10.0.0.8 => 403":                     true,
 		"GET http://d/ x-forwarded-proto=https to d => 403":         false,
 		"GET http://d/ to d => 403":                                 true,
 	} {

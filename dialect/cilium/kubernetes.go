@@ -160,7 +160,7 @@ func (r *reader) kubernetesPeer(field string, s *section, x *networkingv1.Networ
 		r.byNamespaceLabels(&c, r.plainly(field+".namespaceSelector", x.NamespaceSelector))
 	}
 	in, not := c.namespaces.split()
-	src := match.Source{Authenticated: true, Namespaces: exact(in), NotNamespaces: exact(not)}
+	src := match.Source{Authenticated: true, ByAddress: !s.out, Namespaces: exact(in), NotNamespaces: exact(not)}
 	if pods := r.pods(field+".podSelector", x.PodSelector); !pods.Empty() {
 		src.Selectors = []match.Selector{pods}
 	}

@@ -44,7 +44,7 @@ ingress:
 		Selector: match.Selector{Labels: []string{"app=web"}}, Closes: &policy}
 	in, out := base, base
 	out.Out = true
-	from := []match.Source{{Authenticated: true, Namespaces: []match.String{{Value: "shop"}}, Selectors: []match.Selector{{Labels: []string{"app=front"}}}},
+	from := []match.Source{{Authenticated: true, ByAddress: true, Namespaces: []match.String{{Value: "shop"}}, Selectors: []match.Selector{{Labels: []string{"app=front"}}}},
 		{Unauthenticated: true, Networks: networks("10.0.0.0/8"), NotNetworks: networks("10.1.0.0/16")}}
 	tcp := []match.Condition{match.Over(match.OverTCP)}
 	in.Tiers = []authz.Tier{{Effect: authz.Allow, Rules: []authz.Rule{{Ref: policy.At("ingress[0]"), From: from,

@@ -55,7 +55,7 @@ func (r *reader) peers(s *section) (p peers) {
 		}
 	}
 	for i, e := range s.entities {
-		if src, ok := r.entity(dialect.Index(s.field+"."+s.toward+"Entities", i), e, s.deny); ok {
+		if src, ok := r.entity(dialect.Index(s.field+"."+s.toward+"Entities", i), e, s); ok {
 			p.add(src)
 		}
 	}
@@ -98,7 +98,7 @@ func (r *reader) authenticated(s *section, p peers) (out peers) {
 	}
 	for _, src := range p.list {
 		if !src.Unauthenticated {
-			src.Authenticated = true
+			src.Authenticated, src.ByAddress = true, false
 			out.list = append(out.list, src)
 		}
 	}
@@ -107,7 +107,7 @@ func (r *reader) authenticated(s *section, p peers) (out peers) {
 
 // entity lowers a class of peers; false: there is none such at a proxy. A rule that denies one which a proxy cannot know denies
 // all that it may be.
-func (r *reader) entity(field, name string, deny bool) (src match.Source, ok bool) {
+func (r *reader) entity(field, name string, s *section) (src match.Source, ok bool) {
 	switch name {
 	case "all":
 		return src, true
@@ -118,13 +118,13 @@ func (r *reader) entity(field, name string, deny bool) (src match.Source, ok boo
 	case "world-ipv6":
 		return outside(everyIPv6), true
 	case "cluster":
-		return match.Source{Principals: []match.String{{Kind: match.Prefix, Value: r.trustDomain + "/"}}, Authenticated: true}, true
+		return match.Source{Principals: []match.String{{Kind: match.Prefix, Value: r.trustDomain + "/"}}, Authenticated: true, ByAddress: !s.out}, true
 	case "cluster-mesh":
-		return match.Source{Authenticated: true}, true
+		return match.Source{Authenticated: true, ByAddress: !s.out}, true
 	case "none":
 		return src, false
 	}
-	if deny {
+	if s.deny {
 		r.Warn(field, name+" cannot be told from others outside of the mesh: the rule denies them all", "write world to say so")
 		return stranger, true
 	}

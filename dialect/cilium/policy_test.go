@@ -33,7 +33,7 @@ egress:
 			Tiers: []authz.Tier{
 				{Effect: authz.Deny, Rules: []authz.Rule{{Ref: ref("ingressDeny[0]"), From: []match.Source{{Unauthenticated: true}}}}},
 				{Effect: authz.Allow, Rules: []authz.Rule{{Ref: ref("ingress[0]"),
-					From: []match.Source{{Authenticated: true, Namespaces: in, Selectors: []match.Selector{{Labels: []string{"app=front"}}}}},
+					From: []match.Source{{Authenticated: true, ByAddress: true, Namespaces: in, Selectors: []match.Selector{{Labels: []string{"app=front"}}}}},
 					To: []match.Request{{Ports: []match.Range{match.OnePort(8080)}, Methods: []match.String{{Value: "GET"}},
 						Targets: []match.String{{Kind: match.Regex, Value: "/a.*"}}}}, When: []match.Condition{match.Over(match.OverTCP)}}}}}},
 		{Ref: policy, Created: dialecttest.Created, Out: true, Namespaces: []string{"shop"}, Selector: match.Selector{Labels: []string{"app=web"}}, Closes: &policy,
@@ -280,6 +280,19 @@ func TestAuthenticatedFromOutside(t *testing.T) {
 	dialecttest.None(t, found)
 	if a := part.Authorizations[0]; len(a.Tiers) != 0 || a.Closes == nil {
 		t.Errorf("%+v", a)
+	}
+}
+
+// TestAuthenticatedByAddress: whoever sends from a pod's address has shown no identity.
+func TestAuthenticatedByAddress(t *testing.T) {
+	for _, peers := range []string{"fromEndpoints: [{}]", "fromEntities: [cluster]", "fromEntities: [cluster-mesh]"} {
+		for mode, by := range map[string]bool{"disabled": true, "required": false} {
+			part, found := lower(t, in("- {"+peers+", authentication: {mode: "+mode+"}}"))
+			dialecttest.None(t, found)
+			if from := part.Authorizations[0].Tiers[0].Rules[0].From; len(from) != 1 || from[0].ByAddress != by || !from[0].Authenticated {
+				t.Errorf("%s, %s: %+v", peers, mode, from)
+			}
+		}
 	}
 }
 

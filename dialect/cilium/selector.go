@@ -219,14 +219,14 @@ func (r *reader) selects(field string, s *labelSelector, a mesh.Authorization) (
 func (r *reader) endpoint(field string, s *section, i int) (src match.Source, ok bool) {
 	c := r.choose(r.requirements(field, &s.endpoints[i]), false)
 	if len(c.reserved) > 0 {
-		return r.reserved(field, &c, len(s.endpoints[i].MatchLabels)+len(s.endpoints[i].MatchExpressions), s.deny)
+		return r.reserved(field, &c, len(s.endpoints[i].MatchLabels)+len(s.endpoints[i].MatchExpressions), s)
 	}
 	if !r.clusterwide() && !c.scoped {
 		c.namespaces.in, c.namespaces.set = []string{r.namespace()}, true
 	}
 	in, not := c.namespaces.split()
 	of, notOf := c.accounts.split()
-	src = match.Source{Authenticated: true, Namespaces: exact(in), NotNamespaces: exact(not), Accounts: accounts(of, in),
+	src = match.Source{Authenticated: true, ByAddress: !s.out, Namespaces: exact(in), NotNamespaces: exact(not), Accounts: accounts(of, in),
 		NotAccounts: accounts(notOf, in)}
 	if !c.labels.Empty() {
 		src.Selectors = []match.Selector{c.labels}
@@ -235,12 +235,12 @@ func (r *reader) endpoint(field string, s *section, i int) (src match.Source, ok
 }
 
 // reserved lowers a selector by a label that Cilium gives to what is no workload, as "reserved:world": it stands for the entity.
-func (r *reader) reserved(field string, c *choice, n int, deny bool) (src match.Source, ok bool) {
+func (r *reader) reserved(field string, c *choice, n int, s *section) (src match.Source, ok bool) {
 	if n != 1 || !slices.Contains(entities, c.reserved[0]) {
 		r.Warn(field, "nothing has the label reserved:"+c.reserved[0]+" and what else is asked for: nobody is selected", "")
 		return src, false
 	}
-	return r.entity(field, c.reserved[0], deny)
+	return r.entity(field, c.reserved[0], s)
 }
 
 func exact(list []string) (out []match.String) {

@@ -423,3 +423,54 @@ func BenchmarkEgress(b *testing.B) {
 		}
 	}
 }
+
+// TestUnclear: where nobody can say which pod has the caller's address, no rule that allows means it and every rule that denies, however
+// many rules there are; and the verdict says why. What does not hang on the pod is as ever.
+func TestUnclear(t *testing.T) {
+	pods := func(name string, label string) Rule {
+		return rule(name, []match.Source{{Authenticated: true, ByAddress: true, Selectors: []match.Selector{{Labels: []string{label}}}}})
+	}
+	many := func(r Rule) (out []Rule) {
+		for i := range 20 {
+			out = append(out, pods(fmt.Sprint("other", i), fmt.Sprint("n=", i)))
+		}
+		return append(out, r)
+	}
+	world := rule("world", []match.Source{{Unauthenticated: true, Networks: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}}})
+	for _, x := range []struct {
+		name   string
+		tiers  []Tier
+		from   string
+		pod    *traffic.Pod
+		status int
+		by     string
+		why    decision.Reason
+	}{
+		{"the pod", []Tier{{Effect: Allow, Rules: many(pods("web", "app=web"))}}, "10.0.0.1", &traffic.Pod{Namespace: "a", Labels: []string{"app=web"}}, 200, "web", decision.Matched},
+		{"another", []Tier{{Effect: Allow, Rules: many(pods("web", "app=web"))}}, "10.0.0.1", &traffic.Pod{Namespace: "a"}, 403, "closed", decision.NoRuleAllows},
+		{"none", []Tier{{Effect: Allow, Rules: many(pods("web", "app=web"))}}, "10.0.0.1", nil, 403, "closed", decision.NoRuleAllows},
+		{"unclear", []Tier{{Effect: Allow, Rules: many(pods("web", "app=web"))}}, "10.0.0.1", &traffic.Pod{Unclear: true}, 503, "closed", decision.Unauthenticated},
+		{"unclear, denied", []Tier{{Effect: Deny, Rules: many(pods("evil", "app=evil"))}, {Effect: Allow, Rules: []Rule{rule("all", nil)}}}, "10.0.0.1",
+			&traffic.Pod{Unclear: true}, 503, "other0", decision.Unauthenticated},
+		{"denied", []Tier{{Effect: Deny, Rules: many(pods("evil", "app=evil"))}, {Effect: Allow, Rules: []Rule{rule("all", nil)}}}, "10.0.0.1",
+			&traffic.Pod{Namespace: "a", Labels: []string{"app=evil"}}, 403, "evil", decision.Matched},
+		{"unclear, from where all may come", []Tier{{Effect: Allow, Rules: []Rule{pods("web", "app=web"), world}}}, "192.0.2.1", &traffic.Pod{Unclear: true}, 200, "world", decision.Matched},
+		{"unclear, and no rule asks", []Tier{{Effect: Allow, Rules: []Rule{world}}}, "10.0.0.1", &traffic.Pod{Unclear: true}, 403, "closed", decision.NoRuleAllows},
+	} {
+		e := []Engine{{Tiers: x.tiers, Closed: closed}}
+		if err := e[0].Compile(); err != nil {
+			t.Fatal(err)
+		}
+		c := (&traffictest.Host{}).Call()
+		c.Source = traffic.Peer{Addr: netip.MustParseAddrPort(x.from + ":1"), Pod: x.pod}
+		if err := traffic.Chain(traffic.Forward{}, With(e)).Serve(c); err != nil {
+			t.Fatal(err)
+		}
+		if v := traffictest.Last(c); c.Response.Status != x.status || v.Ref.Name != x.by || v.Reason != x.why || (c.Response.Err != nil) != (x.status == 503) {
+			t.Errorf("%s: %d %v %v", x.name, c.Response.Status, v, c.Response.Err)
+		}
+	}
+	if asks := (&Engine{Tiers: []Tier{{Rules: []Rule{world}}, {Rules: []Rule{pods("web", "app=web")}}}}).ByAddress(); !asks {
+		t.Error("nobody is told that the engine asks for pods")
+	}
+}

@@ -1,6 +1,7 @@
 package authz
 
 import (
+	"errors"
 	"strings"
 	"sync"
 
@@ -25,11 +26,18 @@ func (h *inbound) Serve(c *traffic.Call) error {
 	if ambiguous(&c.Attrs) {
 		return refuse(c)
 	}
-	if v, ok := judge(h.engines, c, &c.Attrs, nil); !ok {
-		return c.Reply(403, v)
+	v, ok := judge(h.engines, c, &c.Attrs, nil)
+	switch {
+	case ok:
+		return h.next.Serve(c)
+	case v.Reason == decision.Unauthenticated:
+		c.Response.Err = errUnclear
+		return c.Reply(503, v)
 	}
-	return h.next.Serve(c)
+	return c.Reply(403, v)
 }
+
+var errUnclear = errors.New("a policy asks for the pod that has the caller's address, and nobody can say which that is: the control plane does not answer, or several have it")
 
 type connections struct{ next traffic.Handler }
 
@@ -115,6 +123,9 @@ func judge(engines []Engine, c *traffic.Call, a *traffic.Attrs, peer *traffic.Pe
 			continue
 		}
 		v = e.Judge(a, peer)
+		if v.Outcome == decision.Deny && a.Source.Unclear() && e.ByAddress() {
+			v.Reason = decision.Unauthenticated
+		}
 		c.Trail.Took("authz", v, e.Dialect.String())
 		if v.Outcome == decision.Deny {
 			return v, false

@@ -66,7 +66,7 @@ func (e *Engine) Judge(a *traffic.Attrs, peer *traffic.Peer) decision.Verdict {
 
 // first returns the first rule that matches, or -1. A trail is to have those that were passed over, so then each is asked.
 func (t *Tier) first(a *traffic.Attrs, peer *traffic.Peer) int {
-	if t.index == nil || a.Trail != nil {
+	if t.index == nil || a.Trail != nil || a.Source.Unclear() {
 		return t.linear(a, peer)
 	}
 	return t.index.First(a, peer, func(i int) bool { return t.Rules[i].match(a, peer, t.Effect) })
@@ -97,9 +97,9 @@ func (e Effect) wide() bool { return e == Deny || e == DenyLast }
 func (r *Rule) match(a *traffic.Attrs, peer *traffic.Peer, e Effect) bool {
 	wide := e.wide()
 	switch {
-	case !r.from(&a.Source):
+	case !r.from(&a.Source, wide):
 		a.Trail.Passed("authz", &r.Ref, "another source")
-	case !r.dest(peer):
+	case !r.dest(peer, wide):
 		a.Trail.Passed("authz", &r.Ref, "another destination")
 	case !r.to(a, wide):
 		if a.Trail != nil {
@@ -115,18 +115,18 @@ func (r *Rule) match(a *traffic.Attrs, peer *traffic.Peer, e Effect) bool {
 	return false
 }
 
-func (r *Rule) from(p *traffic.Peer) bool {
+func (r *Rule) from(p *traffic.Peer, wide bool) bool {
 	for i := range r.From {
-		if r.From[i].Match(p) {
+		if r.From[i].Match(p, wide) {
 			return true
 		}
 	}
 	return len(r.From) == 0
 }
 
-func (r *Rule) dest(p *traffic.Peer) bool {
+func (r *Rule) dest(p *traffic.Peer, wide bool) bool {
 	for i := range r.Dest {
-		if p != nil && r.Dest[i].Match(p) {
+		if p != nil && r.Dest[i].Match(p, wide) {
 			return true
 		}
 	}
@@ -187,6 +187,23 @@ func (e *Engine) Networks() (all []netip.Prefix) {
 // Labelled says whether any rule reads labels of callers.
 func (e *Engine) Labelled() bool {
 	return e.reads(func(r *Rule) []match.Source { return r.From })
+}
+
+// ByAddress says whether any rule means callers by the pod that has their address.
+func (e *Engine) ByAddress() bool { return len(e.Pods(nil)) > 0 }
+
+// Pods adds to all what means callers by the pod that has their address.
+func (e *Engine) Pods(all []*match.Source) []*match.Source {
+	for t := range e.Tiers {
+		for i := range e.Tiers[t].Rules {
+			for j := range e.Tiers[t].Rules[i].From {
+				if s := &e.Tiers[t].Rules[i].From[j]; s.ByAddress {
+					all = append(all, s)
+				}
+			}
+		}
+	}
+	return all
 }
 
 // LabelledDest says whether any rule reads labels of endpoints.

@@ -103,6 +103,7 @@ func (r Random) Source() match.Source {
 	case 1:
 		s.Unauthenticated = true
 	}
+	s.ByAddress = r.IntN(2) == 0
 	return s
 }
 
@@ -128,6 +129,8 @@ func (r Random) Peer() traffic.Peer {
 	if r.IntN(4) > 0 {
 		p.ID = identity.Of(r.one(domains), r.one(words), r.one(words))
 		p.Labels = some(r, 3, func() string { return r.one(labels) })
+	} else if r.IntN(4) > 0 {
+		p.Pod = &traffic.Pod{Namespace: r.one(words), Account: r.one(words), Labels: some(r, 3, func() string { return r.one(labels) })}
 	}
 	return p
 }

@@ -63,12 +63,12 @@ func (s *Store) List() []Resource {
 	return out
 }
 
-// Dump lists what is in use, and what is known not to exist.
+// Dump lists what is in use, and what is known not to exist, but for pods: who reads it later cannot know whose an address is then.
 func (s *Store) Dump() (out []stream.Resource) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for name, e := range s.entries {
-		if e.known {
+		if e.known && !isPod(name) {
 			out = append(out, stream.Resource{Name: name, Version: stream.VersionOf(e.body), Body: e.body, Gone: e.value == nil})
 		}
 	}

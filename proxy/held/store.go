@@ -43,7 +43,7 @@ type Options struct {
 	Build    func(*config.Service) (*Service, error)
 	Workload func(name string, w *config.Workload) error // nil: it is gone
 	Trust    func(*config.Trust) error
-	Peer     func(name string) // it has changed
+	Peer     func(name string) // a peer or a pod of which somebody was told something else, or nothing in time
 	// Gateway readies a gateway's configuration, nil: it is gone, and returns what takes it into use.
 	Gateway func(g *config.Gateway) (use func(), err error)
 	Forget  func(host string) // a service that nobody uses any more
@@ -60,6 +60,7 @@ type Store struct {
 	mu       sync.Mutex
 	entries  map[string]*Entry
 	ips      map[netip.Addr]*Entry // services by virtual IP
+	pods     int                   // entries of pods
 	evicted  []string              // forgotten, and still to be dropped
 	changed  chan struct{}         // stirred when there is something to write to disk
 	services sync.Map              // host -> *Entry: found without the lock
@@ -70,6 +71,7 @@ type Entry struct {
 	name    string
 	ready   chan struct{} // closed once there is an answer
 	known   bool
+	missed  bool   // somebody has not waited for the answer
 	value   any    // *config.Service and so on; nil: it does not exist
 	body    []byte // of value
 	missing map[string]bool
@@ -83,6 +85,9 @@ type Entry struct {
 
 // maxEntries bounds what is held: an application that asks for made-up names makes those be forgotten that were not used longest.
 const maxEntries = 20000
+
+// maxPods bounds those of pods, whose names are the addresses of whoever calls: the longest unused are forgotten, whether they exist or not.
+const maxPods = 2000
 
 // New returns a store that holds nothing.
 func New(o Options) *Store {
@@ -117,6 +122,9 @@ func (s *Store) Get(ctx context.Context, name string, now time.Time) (*Entry, an
 		defer s.mu.Unlock()
 		return e, e.value, nil
 	case <-ctx.Done():
+		s.mu.Lock()
+		e.missed = true
+		s.mu.Unlock()
 		return e, nil, fmt.Errorf("%s: %w (%w)", name, ErrUnavailable, ctx.Err())
 	}
 }
@@ -127,14 +135,21 @@ func (s *Store) entry(name string, now time.Time) (e *Entry, fresh bool) {
 		e.Touch(now)
 		return e, false
 	}
-	if len(s.entries) >= maxEntries {
-		s.evict()
+	kind, key := config.Cut(name)
+	switch {
+	case kind == config.KindPod && s.pods >= maxPods:
+		s.evict(func(name string, _ *Entry) bool { return isPod(name) })
+	case len(s.entries) >= maxEntries:
+		s.evict(func(name string, e *Entry) bool { return e.value == nil && forgettable(name) && len(e.waiters) == 0 })
 	}
 	e = &Entry{name: name, ready: make(chan struct{})}
 	e.Touch(now)
 	s.entries[name] = e
-	if kind, host := config.Cut(name); kind == config.KindService {
-		s.services.Store(host, e)
+	switch kind {
+	case config.KindService:
+		s.services.Store(key, e)
+	case config.KindPod:
+		s.pods++
 	}
 	return e, true
 }
@@ -223,6 +238,8 @@ func parse(u stream.Update) (any, error) {
 		v = new(config.Workload)
 	case config.KindPeer:
 		v = new(config.Peer)
+	case config.KindPod:
+		v = new(traffic.Pod)
 	case config.KindTrust:
 		v = new(config.Trust)
 	case config.KindGateway:
@@ -264,8 +281,12 @@ func (s *Store) take(u stream.Update, v any, now time.Time) (ask []string, err e
 			return ask, nil
 		}
 	}
+	heard := e.known || e.missed
 	s.use(e, v, svc, u.Body)
 	s.release(e)
+	if heard && (kind == config.KindPeer || kind == config.KindPod) {
+		s.o.Peer(u.Name)
+	}
 	return ask, nil
 }
 
@@ -305,8 +326,6 @@ func (s *Store) apply(name, kind string, v any) error {
 		if t, ok := v.(*config.Trust); ok {
 			return s.o.Trust(t)
 		}
-	case config.KindPeer:
-		defer s.o.Peer(name)
 	}
 	return nil
 }
@@ -468,6 +487,16 @@ func (s *Store) Idle(since time.Time) {
 	s.drop(drop)
 }
 
+// Disown forgets all pods: they may have others' addresses now. Who needs one asks for it anew.
+func (s *Store) Disown() {
+	s.mu.Lock()
+	names := slices.Collect(maps.Keys(s.entries))
+	names = slices.DeleteFunc(names, func(n string) bool { return !isPod(n) })
+	s.forget(names)
+	s.mu.Unlock()
+	s.drop(names)
+}
+
 // drop unsubscribes from what was forgotten. Who has asked for some of it since may have done so before that was said, and would wait for ever.
 func (s *Store) drop(names []string) {
 	if len(names) == 0 {
@@ -484,8 +513,10 @@ func (s *Store) drop(names []string) {
 
 func forgettable(name string) bool {
 	kind, _ := config.Cut(name)
-	return kind == config.KindService || kind == config.KindAddress || kind == config.KindPeer
+	return kind == config.KindService || kind == config.KindAddress || kind == config.KindPeer || kind == config.KindPod
 }
+
+func isPod(name string) bool { kind, _ := config.Cut(name); return kind == config.KindPod }
 
 // led names what the services used since then lead to. It needs the lock.
 func (s *Store) led(since int64) map[string]bool {
@@ -507,17 +538,17 @@ func (s *Store) led(since int64) map[string]bool {
 	return led
 }
 
-// evict forgets an eighth of what does not exist, the longest unused first. It needs the lock.
-func (s *Store) evict() {
-	var none []*Entry
+// evict forgets an eighth of what may be, the longest unused first. It needs the lock.
+func (s *Store) evict(may func(name string, e *Entry) bool) {
+	var all []*Entry
 	for name, e := range s.entries {
-		if e.value == nil && forgettable(name) && len(e.waiters) == 0 {
-			none = append(none, e)
+		if may(name, e) {
+			all = append(all, e)
 		}
 	}
-	slices.SortFunc(none, func(a, b *Entry) int { return int(a.used.Load() - b.used.Load()) })
+	slices.SortFunc(all, func(a, b *Entry) int { return int(a.used.Load() - b.used.Load()) })
 	var drop []string
-	for _, e := range none[:len(none)/8] {
+	for _, e := range all[:len(all)/8] {
 		drop = append(drop, e.name)
 	}
 	s.forget(drop)
@@ -536,9 +567,12 @@ func (s *Store) forget(names []string) {
 				}
 			}
 		}
-		if kind, host := config.Cut(name); kind == config.KindService {
+		switch kind, host := config.Cut(name); kind {
+		case config.KindService:
 			s.services.CompareAndDelete(host, e)
 			s.o.Forget(host)
+		case config.KindPod:
+			s.pods--
 		}
 		e.now.Store(nil)
 		e.next.Store(nil)

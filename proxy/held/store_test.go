@@ -229,3 +229,103 @@ func TestMadeUpNames(t *testing.T) {
 		t.Errorf("a is %s; %d asked for, %d dropped", f.state("a"), len(f.asked), len(f.dropped))
 	}
 }
+
+// pod hands over what has an address; nil: none has.
+func (f *fixture) pod(at string, pod *traffic.Pod) {
+	f.t.Helper()
+	u := stream.Update{Name: "pod/" + at}
+	if pod != nil {
+		u.Body = config.Append([]byte{}, pod)
+	}
+	if refused := f.Apply([]stream.Update{u}, noon); len(refused) > 0 {
+		f.t.Fatal(refused)
+	}
+}
+
+// TestPodsAreFew: callers from many addresses have the longest unused forgotten, whether there are such pods or not, and nothing else.
+func TestPodsAreFew(t *testing.T) {
+	f := newFixture(t)
+	f.ask("a")
+	f.gone("a")
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	for i := range 3 * maxPods {
+		at := netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}).String()
+		_, _, _ = f.Get(ctx, "pod/"+at, noon.Add(time.Duration(i)*time.Second))
+		if i%2 == 0 {
+			f.pod(at, &traffic.Pod{Namespace: "shop"})
+		}
+	}
+	if len(f.entries) > maxPods+1 || f.pods != len(f.entries)-1 || len(f.dropped) != 3*maxPods-f.pods {
+		t.Errorf("%d entries, %d pods, %d dropped", len(f.entries), f.pods, len(f.dropped))
+	}
+	if v, known := f.Peek("pod/10.0.23.110"); !known || v.(*traffic.Pod).Namespace != "shop" {
+		t.Errorf("the one before the last is %v, %v", v, known)
+	}
+	if _, known := f.Peek("service/a"); !known {
+		t.Error("pods have a service forgotten")
+	}
+	f.Idle(noon.Add(time.Duration(3*maxPods) * time.Second))
+	if f.pods != 0 {
+		t.Errorf("%d pods are left that nobody asks for", f.pods)
+	}
+}
+
+// TestPodsAreNotKept: who begins with what was kept cannot know whose an address is then; nor can one who has heard nothing for long.
+func TestPodsAreNotKept(t *testing.T) {
+	f := newFixture(t)
+	f.ask("a")
+	f.gets("a", "1")
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_, _, _ = f.Get(ctx, "pod/10.0.0.1", noon)
+	f.pod("10.0.0.1", &traffic.Pod{Namespace: "shop"})
+	if all := f.Dump(); len(all) != 1 || all[0].Name != "service/a" {
+		t.Errorf("%+v", all)
+	}
+	f.Disown()
+	if _, known := f.Peek("pod/10.0.0.1"); known || f.pods != 0 || f.state("a") != "1" || !slices.Equal(f.dropped, []string{"pod/10.0.0.1"}) {
+		t.Errorf("%d pods, a is %s, dropped %q", f.pods, f.state("a"), f.dropped)
+	}
+}
+
+// TestWhoHearsOfCallers: of a change, and of an answer that somebody did not wait for; of a first answer nobody has judged anything without.
+func TestWhoHearsOfCallers(t *testing.T) {
+	for _, name := range []string{"pod/10.0.0.1", "peer/shop/a"} {
+		w, heard := &wants{}, 0
+		o := options(w)
+		var s *Store
+		o.Peer = func(of string) {
+			if heard++; of != name || s.entries[of].value == nil {
+				t.Errorf("heard of %s before it is there", of)
+			}
+		}
+		s = New(o)
+		body := config.Append([]byte{}, &traffic.Pod{Namespace: "shop"})
+		if strings.HasPrefix(name, "peer") {
+			body = config.Append([]byte{}, &config.Peer{Labels: []string{"a=b"}})
+		}
+		apply := func() {
+			if refused := s.Apply([]stream.Update{{Name: name, Body: body}}, noon); len(refused) > 0 {
+				t.Fatal(refused)
+			}
+		}
+		apply()
+		s.Expect(name, noon)
+		if apply(); heard != 0 {
+			t.Errorf("%s: a first answer is told of", name)
+		}
+		if apply(); heard != 1 {
+			t.Errorf("%s: a change is heard of %d times", name, heard)
+		}
+		s.mu.Lock()
+		s.forget([]string{name})
+		s.mu.Unlock()
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		_, _, _ = s.Get(ctx, name, noon)
+		if apply(); heard != 2 {
+			t.Errorf("%s: an answer that came too late is heard of %d times", name, heard-1)
+		}
+	}
+}

@@ -1,5 +1,5 @@
-// Package stamp is what proxies add to heads that lack it, an id to requests and a date to answers, and to answers of their own: why they are
-// given. Of what others answered it allocates nothing in the steady state.
+// Package stamp is what proxies add to heads that lack it, an id to requests and a date to answers, to those between them, and to answers of
+// their own: why they are given. Of what others answered it allocates nothing in the steady state.
 package stamp
 
 import (

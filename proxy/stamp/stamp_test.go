@@ -2,6 +2,7 @@ package stamp
 
 import (
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -43,5 +44,13 @@ func TestDates(t *testing.T) {
 	at = at.Add(time.Second)
 	if got := date(404); got != "Fri, 15 Jan 2027 08:00:01 GMT" {
 		t.Error(got)
+	}
+}
+
+func TestServiceNameOfAPeer(t *testing.T) {
+	for in, want := range map[string]string{"a.b-c.svc": "a.b-c.svc", "": "", "A": "", "a b": "", "a\"": "", strings.Repeat("a", 300): ""} {
+		if got := Host(in); got != want {
+			t.Errorf("%q: %q", in, got)
+		}
 	}
 }

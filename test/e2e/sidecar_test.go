@@ -8,8 +8,8 @@ import (
 	"github.com/weft-mesh/weft/test/cluster"
 )
 
-// A pod with a proxy is called by mutual TLS however it is called, and one without in the clear; probes are answered under strict mutual
-// TLS, Jobs end, and a rolling restart under load loses no call.
+// A pod with a proxy is called by mutual TLS however it is called, and one without in the clear; that one is known by its labels when it
+// calls; probes are answered under strict mutual TLS, Jobs end, and a rolling restart under load loses no call.
 func TestSidecar(t *testing.T) {
 	c := cluster.Shared(t)
 	c.Install()
@@ -44,6 +44,23 @@ func TestSidecar(t *testing.T) {
 		called(outside, url, 200, "")
 	}
 	c.Kubectl("-n", shop, "wait", "--for=condition=complete", "job/once", "--timeout=60s")
+
+	// Selectors of a NetworkPolicy mean pods without a proxy too, by the labels that they have at the moment.
+	c.Apply(shop, scraped)
+	for _, x := range []struct {
+		label  string
+		status int
+	}{{"scrapes=no", 403}, {"scrapes=yes", 200}, {"scrapes-", 403}} {
+		c.Kubectl("-n", outside, "label", "--overwrite", "pods", "-l", "app=caller", x.label)
+		c.Eventually("a pod without a proxy is known by "+x.label, func() error {
+			if a := c.Call(outside, "deploy/caller", "http://echo."+shop+"/"); a.Status != x.status {
+				return fmt.Errorf("%+v", a)
+			}
+			return nil
+		})
+	}
+	called(shop, "http://echo/", 200, me)
+	c.Kubectl("-n", shop, "delete", "networkpolicy", "scraped")
 
 	c.Apply(shop, strict)
 	c.Eventually("plaintext is refused", func() error {
@@ -82,6 +99,16 @@ func TestSidecar(t *testing.T) {
 	}
 	c.Kubectl("delete", "crd", "peerauthentications.security.istio.io", "--wait=false")
 }
+
+// scraped lets in callers of its own namespace, and pods of any that have a label.
+const scraped = `
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: scraped}
+spec:
+  podSelector: {matchLabels: {app: echo}}
+  ingress: [{from: [{podSelector: {matchLabels: {app: caller}}}, {namespaceSelector: {}, podSelector: {matchLabels: {scrapes: "yes"}}}]}]
+`
 
 // peerAuthentications is the least of Istio's kind that a cluster needs to know to take such objects.
 const peerAuthentications = `
