@@ -30,6 +30,8 @@ var inside = map[[2]string]string{
 	{"proxy/pool", "proxy/h1"}:                            "it keeps that protocol's connections",
 	{"cli", "cli/transcript"}:                             "weft test runs transcripts",
 	{"control", "control/lastgood"}:                       "who leads keeps them",
+	{"test/bench", "test/machine"}:                        "its page says what it ran on",
+	{"test/scale", "test/machine"}:                        "its page says what it ran on",
 	{"test/bench", "test/bench/*"}:                        "one program",
 	{"examples/bookinfo", "examples/bookinfo/*"}:          "one program",
 	{"examples/bookinfo/echo", "examples/bookinfo/serve"}: "it serves as the shop does",

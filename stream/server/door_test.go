@@ -35,10 +35,10 @@ func bubble(t *testing.T, p *plane, o server.Options) (l pipes, stop func()) {
 }
 
 // connect returns a stream of a connection of its own.
-func connect(t *testing.T, l pipes) (*client, *grpc.ClientConn) {
+func connect(t *testing.T, l pipes, more ...grpc.DialOption) (*client, *grpc.ClientConn) {
 	t.Helper()
-	conn, err := grpc.NewClient("passthrough:pipe", grpc.WithContextDialer(l.dial), grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(raw{})))
+	conn, err := grpc.NewClient("passthrough:pipe", append(more, grpc.WithContextDialer(l.dial), grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(raw{})))...)
 	if err != nil {
 		t.Fatal(err)
 	}

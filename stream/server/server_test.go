@@ -137,20 +137,9 @@ func (p pipes) dial(context.Context, string) (net.Conn, error) {
 // A proxy asks for a sign of life every 10 s (proxy/plane), and nothing is sent in a mesh where nothing changes.
 func TestSilentStreamLives(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p, l := &plane{}, make(pipes)
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error, 1)
-		go func() { done <- server.Serve(ctx, l, p, server.Options{}) }()
-		conn, err := grpc.NewClient("passthrough:pipe", grpc.WithContextDialer(l.dial), grpc.WithTransportCredentials(insecure.NewCredentials()),
-			grpc.WithDefaultCallOptions(grpc.ForceCodecV2(raw{})), grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second}))
-		if err != nil {
-			t.Fatal(err)
-		}
-		s, err := conn.NewStream(ctx, &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, stream.MethodStream)
-		if err != nil {
-			t.Fatal(err)
-		}
-		c := &client{t, s}
+		p := &plane{}
+		l, stop := bubble(t, p, server.Options{})
+		c, conn := connect(t, l, grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second}))
 		c.say(stream.Up{Hello: hello})
 		if _, err := c.receive(); err != nil { // the greeting
 			t.Fatal(err)
@@ -160,10 +149,7 @@ func TestSilentStreamLives(t *testing.T) {
 		if d, err := c.receive(); err != nil || d.Nonce != 7 {
 			t.Errorf("%+v, %v", d, err)
 		}
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
+		stop()
 		conn.Close()
 	})
 }
@@ -171,20 +157,9 @@ func TestSilentStreamLives(t *testing.T) {
 // A stream that is to end does so, in the end, though its proxy reads nothing, and what is sent to it can't be.
 func TestWhoReadsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p, l := &plane{}, make(pipes)
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error, 1)
-		go func() { done <- server.Serve(ctx, l, p, server.Options{}) }()
-		conn, err := grpc.NewClient("passthrough:pipe", grpc.WithContextDialer(l.dial), grpc.WithTransportCredentials(insecure.NewCredentials()),
-			grpc.WithDefaultCallOptions(grpc.ForceCodecV2(raw{})))
-		if err != nil {
-			t.Fatal(err)
-		}
-		s, err := conn.NewStream(ctx, &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, stream.MethodStream)
-		if err != nil {
-			t.Fatal(err)
-		}
-		c := &client{t, s}
+		p := &plane{}
+		l, stop := bubble(t, p, server.Options{})
+		c, conn := connect(t, l)
 		c.say(stream.Up{Hello: hello})
 		if _, err := c.receive(); err != nil { // the greeting
 			t.Fatal(err)
@@ -199,10 +174,7 @@ func TestWhoReadsNothing(t *testing.T) {
 		case <-time.After(time.Minute): // of the bubble's time
 			t.Error("the stream does not end")
 		}
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
+		stop()
 		conn.Close()
 	})
 }

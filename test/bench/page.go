@@ -4,12 +4,13 @@ import (
 	"bytes"
 	_ "embed" // the page
 	"fmt"
-	"os"
 	"os/exec"
 	"runtime"
 	"strings"
 	"text/template"
 	"time"
+
+	"github.com/weft-mesh/weft/test/machine"
 )
 
 //go:embed performance.md.tmpl
@@ -22,7 +23,7 @@ func (r *results) page(f *flags, t *tools) ([]byte, error) {
 	var b bytes.Buffer
 	err := pageTemplate.Execute(&b, map[string]any{
 		"Results": r, "Failed": r.failed(), "Passed": len(r.Verdicts) - r.failed(), "Rounds": f.rounds, "Window": f.window, "Cases": f.cases, "Foreign": f.bound,
-		"Date": time.Now().UTC().Format(time.DateOnly), "CPU": processor(), "Cores": runtime.NumCPU(), "Kernel": kernel(), "Go": runtime.Version(),
+		"Date": time.Now().UTC().Format(time.DateOnly), "CPU": machine.Processor(), "Cores": runtime.NumCPU(), "Kernel": machine.Kernel(), "Go": runtime.Version(),
 		"Versions": []string{said(t.nginx, "-v"), said(t.haproxy, "-v"), said(t.envoy, "--version")},
 	})
 	return b.Bytes(), err
@@ -58,19 +59,4 @@ func said(program string, arg string) string {
 	}
 	line, _, _ = strings.Cut(line, " - https")
 	return line
-}
-
-func processor() string {
-	b, _ := os.ReadFile("/proc/cpuinfo") // where there is none, the name is missing
-	for line := range strings.Lines(string(b)) {
-		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
-			return strings.TrimSpace(value)
-		}
-	}
-	return runtime.GOARCH
-}
-
-func kernel() string {
-	b, _ := os.ReadFile("/proc/sys/kernel/osrelease")
-	return strings.TrimSpace(string(b))
 }

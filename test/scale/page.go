@@ -14,6 +14,8 @@ import (
 	"strings"
 	"text/template"
 	"time"
+
+	"github.com/weft-mesh/weft/test/machine"
 )
 
 // verdict is a target, and whether it is reached.
@@ -72,8 +74,8 @@ func (r *results) write(f *flags) error {
 		return err
 	}
 	var text bytes.Buffer
-	err = page.Execute(&text, map[string]any{"R": r, "Date": time.Now().UTC().Format(time.DateOnly), "CPU": processor(), "Cores": runtime.NumCPU(), "Go": runtime.Version(),
-		"Kernel": kernel(), "Window": f.window, "Load": load()})
+	err = page.Execute(&text, map[string]any{"R": r, "Date": time.Now().UTC().Format(time.DateOnly), "CPU": machine.Processor(), "Cores": runtime.NumCPU(), "Go": runtime.Version(),
+		"Kernel": machine.Kernel(), "Window": f.window, "Load": load()})
 	if err != nil {
 		return err
 	}
@@ -83,21 +85,6 @@ func (r *results) write(f *flags) error {
 	}
 	at := func(name string) string { return filepath.Join(f.docs, "control-performance."+name) }
 	return errors.Join(os.WriteFile(at("json"), append(raw, '\n'), 0o644), os.WriteFile(at("md"), text.Bytes(), 0o644), os.WriteFile(at("svg"), r.picture(), 0o644))
-}
-
-func processor() string {
-	b, _ := os.ReadFile("/proc/cpuinfo") // where there is none, the name is missing
-	for line := range strings.Lines(string(b)) {
-		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
-			return strings.TrimSpace(value)
-		}
-	}
-	return runtime.GOARCH
-}
-
-func kernel() string {
-	b, _ := os.ReadFile("/proc/sys/kernel/osrelease")
-	return strings.TrimSpace(string(b))
 }
 
 // load is how many wanted to run on the machine lately: of the cores that it has the benchmark wants two.
