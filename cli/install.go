@@ -23,8 +23,8 @@ func installCommand() *cobra.Command {
 		Long: `Install renders weft's Helm chart, which is built in, with Helm's own engine, and prints the objects in the order in which they
 are to be applied; helm install takes the same chart. Nothing is changed.
 
-With --crds, the kinds of other projects come first, those that the cluster has not.`,
-		Example: "  weft install | kubectl apply -f -\n  weft install --ha --crds gateway-api | kubectl apply -f -\n" +
+The kinds of the Gateway API come first, or those of --crds: the ones that the cluster has not.`,
+		Example: "  weft install | kubectl apply -f -\n  weft install --ha --crds gateway-api,istio | kubectl apply -f -\n" +
 			"  weft install --set image.registry=registry.example/mesh --offline | tee weft.yaml",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -42,8 +42,8 @@ With --crds, the kinds of other projects come first, those that the cluster has 
 	}
 	cluster.add(c)
 	values.add(c)
-	c.Flags().StringSliceVar(&crds, "crds", nil, "whose kinds to bring where they are not there: gateway-api, istio, linkerd, cilium")
-	c.Flags().BoolVar(&offline, "offline", false, "ask no cluster: with --crds, all kinds are printed")
+	c.Flags().StringSliceVar(&crds, "crds", []string{"gateway-api"}, "whose kinds to bring where they are not there: gateway-api, istio, linkerd, cilium; or none")
+	c.Flags().BoolVar(&offline, "offline", false, "ask no cluster: all kinds of --crds are printed")
 	return c
 }
 
@@ -57,6 +57,9 @@ func options(namespace string, values map[string]any) install.Options {
 
 // definitions are the kinds to bring.
 func definitions(ctx context.Context, cluster *clusterFlags, projects []string, offline bool) (out []install.Object, err error) {
+	if slices.Equal(projects, []string{"none"}) {
+		return nil, nil
+	}
 	for _, p := range projects {
 		more, err := install.Definitions(p)
 		if err != nil {
@@ -72,7 +75,7 @@ func definitions(ctx context.Context, cluster *clusterFlags, projects []string, 
 		out, err = install.Missing(ctx, k, out)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w\nWithout a cluster, weft install --offline prints all kinds that --crds names", err)
+		return nil, fmt.Errorf("%w\nWithout a cluster, weft install --offline prints all kinds of --crds", err)
 	}
 	return out, nil
 }

@@ -19,7 +19,8 @@ func TestInstallCommand(t *testing.T) {
 		t.Error(out)
 	}
 	for want, args := range map[string][]string{
-		"--offline":     {"install", "--crds", "linkerd"}, // no cluster can be asked
+		"--offline":     {"install"}, // no cluster can be asked
+		"--crds":        {"install", "--offline", "--crds", "none,istio"},
 		"replicas":      {"install", "--offline", "--set", "control.replicas=0"},
 		"none.yaml":     {"install", "--offline", "-f", "none.yaml"},
 		"cilium":        {"install", "--offline", "--crds", "consul"},
@@ -42,6 +43,15 @@ func TestInstallKinds(t *testing.T) {
 	contains(t, "kinds", out, "name: servers.policy.linkerd.io", "name: ciliumnetworkpolicies.cilium.io")
 	if strings.Index(out, "CustomResourceDefinition") > strings.Index(out, "Deployment") {
 		t.Error("kinds come after what may be of them")
+	}
+	const own = "name: gatewayclasses.gateway.networking.k8s.io"
+	if strings.Contains(out, own) {
+		t.Error("kinds were brought that nobody asked for")
+	}
+	for asks, args := range map[bool][]string{true: {"install", "--offline"}, false: {"install", "--crds", "none"}} {
+		if code, out, errs := weft(t, args...); code != 0 || strings.Contains(out, own) != asks {
+			t.Errorf("%q: exit code %d: %s: the Gateway API's kinds: %v, want %v", args, code, errs, !asks, asks)
+		}
 	}
 }
 

@@ -93,7 +93,7 @@ func (r *checks) gatewayAPI(ctx context.Context, part string) {
 	case err != nil:
 		r.warn(part, what, err.Error(), "")
 	case len(versions) == 0:
-		r.warn(part, what, "they are not: Gateways and HTTPRoutes cannot be made", "weft install --crds gateway-api | kubectl apply -f - brings them")
+		r.warn(part, what, "they are not: Gateways and HTTPRoutes cannot be made", "weft install | kubectl apply -f - brings them")
 	default:
 		r.ok(part, what, strings.Join(versions, ", "))
 	}
