@@ -228,3 +228,12 @@ func networks(list ...string) (out []netip.Prefix) {
 	}
 	return out
 }
+
+// TestWhoIsCalledIsKnown: calls out are judged by the endpoint that was chosen, of which the control plane has told who it is.
+func TestWhoIsCalledIsKnown(t *testing.T) {
+	part, found := lower(t, knp("podSelector: {}\npolicyTypes: [Egress]\negress: [{to: [{podSelector: {matchLabels: {app: db}}}]}]"))
+	dialecttest.None(t, found)
+	if r := part.Authorizations[0].Tiers[0].Rules[0]; len(r.From) > 0 || len(r.Dest) != 1 || r.Dest[0].ByAddress {
+		t.Errorf("%+v", r)
+	}
+}
