@@ -32,7 +32,6 @@ func TestBodies(t *testing.T) {
 		t.Error("a body that was made anew is not the one that counts")
 	}
 	runtime.KeepAlive(all)
-	all = nil
 	runtime.GC()
 	if b.Get("b", 0) != nil || b.Get("a", 0) != other {
 		t.Error("bytes are kept that nobody waits for, or not that somebody does")

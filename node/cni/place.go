@@ -229,7 +229,7 @@ func (p *Place) Keep(ctx context.Context, tell func(error)) error {
 		case <-ctx.Done():
 			return nil
 		case <-again.C:
-		case <-w.Errors:
+		case <-w.Errors: // of too many events some are lost: so it looks again
 		case <-w.Events:
 			settle(ctx, w.Events)
 		}

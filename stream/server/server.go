@@ -96,7 +96,7 @@ func Serve(ctx context.Context, l net.Listener, p Plane, o Options) error {
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: often}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: silent, Timeout: silent, MaxConnectionIdle: idle}),
 		grpc.ConnectionTimeout(patience), grpc.MaxConcurrentStreams(mostStreams), grpc.MaxHeaderListSize(mostHeaders),
-		grpc.ReadBufferSize(readBuffer), grpc.SharedWriteBuffer(true)) // those of connections on which nothing is written serve others
+		grpc.ReadBufferSize(readBuffer))
 	sv := &service{Plane: p, Options: o, over: ctx.Done()}
 	sv.leaving, sv.leave = context.WithCancel(context.Background())
 	s.RegisterService(&grpc.ServiceDesc{

@@ -28,8 +28,6 @@ func main() {
 
 type flags struct {
 	bin, pod, docs, cases string
-	profile               string
-	services              int
 	window, settle        time.Duration
 	verbose               bool
 }

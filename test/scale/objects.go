@@ -117,7 +117,7 @@ func (c *objects) sliceAt(service, revision int) *discoveryv1.EndpointSlice {
 	s.Labels = map[string]string{"kubernetes.io/service-name": app, "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io", "app": app}
 	s.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "Service", Name: app, UID: s.UID, Controller: ptr.To(true), BlockOwnerDeletion: ptr.To(true)}}
 	s.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "kube-controller-manager", Operation: metav1.ManagedFieldsOperationUpdate, APIVersion: "discovery.k8s.io/v1", Time: &c.born,
-		FieldsType: "FieldsV1", FieldsV1: &metav1.FieldsV1{Raw: []byte(sliceFields)}}}
+		FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1(sliceFields)}}
 	for i := service * c.Endpoints; i < (service+1)*c.Endpoints; i++ {
 		ready := !c.unready[i]
 		s.Endpoints = append(s.Endpoints, discoveryv1.Endpoint{Addresses: []string{podIP(i)}, NodeName: ptr.To(nodeName(i % c.nodes())), Zone: ptr.To(zoneOf(i % c.nodes())),
@@ -141,8 +141,8 @@ func (c *objects) serviceAt(i, revision int) *corev1.Service {
 	s.Labels = map[string]string{"app": app, "app.kubernetes.io/name": app, "app.kubernetes.io/part-of": "shop", "helm.sh/chart": "shop-1.4.2"}
 	s.Annotations = map[string]string{"meta.helm.sh/release-name": app, "meta.helm.sh/release-namespace": s.Namespace, "prometheus.io/scrape": "true"}
 	s.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "helm", Operation: metav1.ManagedFieldsOperationUpdate, APIVersion: "v1", Time: &c.born, FieldsType: "FieldsV1",
-		FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:metadata":{"f:annotations":{".":{},"f:meta.helm.sh/release-name":{},"f:meta.helm.sh/release-namespace":{}},"f:labels":{".":{},"f:app":{}}},` +
-			`"f:spec":{"f:internalTrafficPolicy":{},"f:ports":{".":{},"k:{\"port\":80,\"protocol\":\"TCP\"}":{".":{},"f:name":{},"f:port":{},"f:protocol":{},"f:targetPort":{}}},"f:selector":{},"f:sessionAffinity":{},"f:type":{}}}`)}}}
+		FieldsV1: metav1.NewFieldsV1(`{"f:metadata":{"f:annotations":{".":{},"f:meta.helm.sh/release-name":{},"f:meta.helm.sh/release-namespace":{}},"f:labels":{".":{},"f:app":{}}},` +
+			`"f:spec":{"f:internalTrafficPolicy":{},"f:ports":{".":{},"k:{\"port\":80,\"protocol\":\"TCP\"}":{".":{},"f:name":{},"f:port":{},"f:protocol":{},"f:targetPort":{}}},"f:selector":{},"f:sessionAffinity":{},"f:type":{}}}`)}}
 	return s
 }
 

@@ -287,21 +287,21 @@ func (b *bench) change(service int, c *change) error {
 	return b.api.changed("endpointslices", service)
 }
 
-func (out *churn) latencies(all []*change) {
+func (c *churn) latencies(all []*change) {
 	var took []time.Duration
-	for _, c := range all {
+	for _, x := range all {
 		select {
-		case <-c.over:
-			took = append(took, c.took)
+		case <-x.over:
+			took = append(took, x.took)
 		default:
-			out.Lost++
+			c.Lost++
 		}
 	}
 	if len(took) == 0 {
 		return
 	}
 	slices.Sort(took)
-	out.P50, out.P99, out.Worst = took[len(took)/2], took[len(took)*99/100], took[len(took)-1]
+	c.P50, c.P99, c.Worst = took[len(took)/2], took[len(took)*99/100], took[len(took)-1]
 }
 
 // restTime is how long a control plane is watched at rest.

@@ -12,7 +12,7 @@ import (
 	"hash"
 	"slices"
 
-	"golang.org/x/crypto/chacha20poly1305"
+	"golang.org/x/crypto/chacha20poly1305" //nolint:depguard // the standard library has this cipher, and keeps it to itself
 )
 
 // Key seals or opens the records of one direction of a connection. It is for one goroutine at a time.

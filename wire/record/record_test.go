@@ -332,9 +332,9 @@ func TestAllocates(t *testing.T) {
 
 // FuzzOpen: whatever comes, it is a record or an error, and nothing beyond it is touched.
 func FuzzOpen(f *testing.F) {
-	f.Add(byte(Application), []byte("content"), uint16(3), byte(0), true)
-	f.Add(byte(Handshake), []byte{24, 0, 0, 1, 1}, uint16(0), byte(0), false)
-	f.Add(byte(AlertType), []byte{2, 20}, uint16(0), byte(9), true)
+	f.Add(Application, []byte("content"), uint16(3), byte(0), true)
+	f.Add(Handshake, []byte{24, 0, 0, 1, 1}, uint16(0), byte(0), false)
+	f.Add(AlertType, []byte{2, 20}, uint16(0), byte(9), true)
 	f.Fuzz(func(t *testing.T, typ byte, content []byte, padding uint16, flip byte, client bool) {
 		out, in := newKey(t, 0x1301), newKey(t, 0x1301)
 		if len(content) > 1<<15 {
