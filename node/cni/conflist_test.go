@@ -68,6 +68,14 @@ func TestInsert(t *testing.T) {
 	}
 }
 
+// A list that is made of a single plugin says no more than that did.
+func TestInsertAddsNothing(t *testing.T) {
+	out, err := insert([]byte(`{"name": "n", "type": "bridge"}`))
+	if err != nil || bytes.Contains(out, []byte("cniVersion")) {
+		t.Errorf("%s, %v", out, err)
+	}
+}
+
 // What others wrote stays: every field and number as it was written.
 func TestInsertKeeps(t *testing.T) {
 	const text = `{"cniVersion": "1.0.0", "name": "n", "disableCheck": true, "custom": {"a": 12345678901234567890, "b": null}, "plugins": [` + bridge + `]}`

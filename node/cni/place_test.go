@@ -109,6 +109,25 @@ func TestPlace(t *testing.T) {
 	}
 }
 
+// A list in a file that runtimes take for a single plugin is none to them.
+func TestInstalledElsewhere(t *testing.T) {
+	text, err := insert([]byte(list))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := place(t, map[string]string{"10-a.conf": string(text)})
+	write(t, filepath.Join(p.Bin, Name), "program")
+	if err := p.Installed(); err == nil {
+		t.Error("it is said to be installed")
+	}
+	if _, err := p.Install(); err != nil {
+		t.Error(err)
+	}
+	if err := p.Installed(); err != nil {
+		t.Error(err)
+	}
+}
+
 // A configuration that only root may read stays one.
 func TestPlaceModes(t *testing.T) {
 	p := place(t, map[string]string{"10-a.conflist": list})

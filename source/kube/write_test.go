@@ -79,6 +79,13 @@ func TestDelete(t *testing.T) {
 	if err := c.Delete(t.Context(), dialect.Key{Group: "acme.com", Kind: "Rocket", Name: "r"}); err != nil {
 		t.Error(err)
 	}
+	s.fail = func(string, string, *http.Request) error { return &refusal{409, "Conflict", "it has another UID"} }
+	if err := c.DeleteOnly(t.Context(), route, "1"); err != nil {
+		t.Errorf("another object of the name is in the way: %v", err)
+	}
+	if err := c.Delete(t.Context(), route); err == nil {
+		t.Error("nothing was deleted, and nobody hears of it")
+	}
 	s.fail = func(verb, resource string, _ *http.Request) error { return forbidden(verb, resource) }
 	if err := c.Delete(t.Context(), route); err == nil || !strings.Contains(err.Error(), "deleting HTTPRoute shop/r: httproutes is forbidden") {
 		t.Error(err)
