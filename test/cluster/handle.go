@@ -20,13 +20,19 @@ import (
 // Samples is the image of the sample shop and test application (/bookinfo), with the client that Call uses (/client).
 const Samples = "weft.test/samples:1"
 
+// Env has kubectl, and what else reads KUBECONFIG, ask this cluster. What kubectl remembers of the kinds that there are goes with it: the next
+// cluster has the same address and other kinds, and a short name may have meant one that is gone.
+func (c *Cluster) Env() []string {
+	return []string{"KUBECONFIG=" + c.Kubeconfig, "KUBECACHEDIR=" + filepath.Join(Dir, "kubectl")}
+}
+
 // Kubectl runs it as an administrator, and returns what it prints. The error has what it says.
 func (c *Cluster) Kubectl(ctx context.Context, args ...string) (string, error) {
 	return c.kubectl(ctx, "", args...)
 }
 
 func (c *Cluster) kubectl(ctx context.Context, input string, args ...string) (string, error) {
-	return command(ctx, strings.NewReader(input), []string{"KUBECONFIG=" + c.Kubeconfig}, append([]string{c.Tool}, args...)...)
+	return command(ctx, strings.NewReader(input), c.Env(), append([]string{c.Tool}, args...)...)
 }
 
 // command fails with what it wrote to its error output, and in case that is empty to its output.

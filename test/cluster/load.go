@@ -29,7 +29,7 @@ func (c *Test) Load(namespace, from, url string, args ...string) *Load {
 	ctx, stop := context.WithCancel(context.Background())
 	args = append([]string{"exec", "-i", "-n", namespace, from, "--", "/client", url, "--json", "--until-eof", "--pause=10ms", "--timeout=10s"}, args...)
 	l := &Load{c: c, what: strings.Join(append([]string{namespace + "/" + from, url}, args[12:]...), " "), cmd: exec.CommandContext(ctx, c.Tool, args...), stop: stop}
-	l.cmd.Env, l.cmd.Stdout, l.cmd.Stderr, l.cmd.WaitDelay = append(os.Environ(), "KUBECONFIG="+c.Kubeconfig), &l.out, &l.said, 10*time.Second
+	l.cmd.Env, l.cmd.Stdout, l.cmd.Stderr, l.cmd.WaitDelay = append(os.Environ(), c.Env()...), &l.out, &l.said, 10*time.Second
 	stdin, err := l.cmd.StdinPipe()
 	if err == nil {
 		err = l.cmd.Start()

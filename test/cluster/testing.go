@@ -283,7 +283,7 @@ func (c *Test) RunWith(input string, args ...string) (string, error) {
 }
 
 func (c *Test) run(ctx context.Context, input string, args ...string) (string, error) {
-	return command(ctx, strings.NewReader(input), []string{"KUBECONFIG=" + c.Kubeconfig}, append([]string{c.Weft}, args...)...)
+	return command(ctx, strings.NewReader(input), c.Env(), append([]string{c.Weft}, args...)...)
 }
 
 // stopped says whether the test has done it itself.

@@ -45,7 +45,7 @@ func TestBadObject(t *testing.T) {
 	c.Apply(ns, policy("/forbidden"))
 	answers("the policy is in force", "/forbidden", 403, "")
 	c.Apply(ns, policy("/a/{*}/b/{**}/c{x"))
-	status(c, ns, "authorizationpolicy/forbidden", reconciled, "False", "Refused", "spec.rules[0].to[0].operation.paths[0]")
+	status(c, ns, "authorizationpolicy.security.istio.io/forbidden", reconciled, "False", "Refused", "spec.rules[0].to[0].operation.paths[0]")
 	answers("the last good policy stays in force", "/forbidden", 403, "")
 
 	// All pods of the control plane go. Meanwhile somebody takes a status away, and makes a mistake in another policy. The pods that come know what
@@ -54,7 +54,7 @@ func TestBadObject(t *testing.T) {
 	answers("another policy is in force", "/also", 403, "")
 	c.Kubectl("-n", "weft-system", "scale", "deploy/weft-control", "--replicas=0")
 	settled(c, "weft-system")
-	for object, none := range map[string]string{"httproute/callee": `{"status": {"parents": []}}`, "authorizationpolicy/forbidden": `{"status": {"conditions": []}}`} {
+	for object, none := range map[string]string{"httproute/callee": `{"status": {"parents": []}}`, "authorizationpolicy.security.istio.io/forbidden": `{"status": {"conditions": []}}`} {
 		c.Kubectl("-n", ns, "patch", object, "--subresource=status", "--type=merge", "-p", none)
 	}
 	c.Apply(ns, strings.ReplaceAll(policy("/a/{*}/b/{**}/c{x"), "name: forbidden", "name: also"))
@@ -62,7 +62,7 @@ func TestBadObject(t *testing.T) {
 	c.Ready("weft-system", "deploy/weft-control")
 	status(c, ns, "httproute/callee", `{.status.parents[*].conditions[?(@.type=="Accepted")]}`, "False", "spec.rules[0].matches[0].path", "stays in force")
 	for _, name := range []string{"forbidden", "also"} {
-		status(c, ns, "authorizationpolicy/"+name, reconciled, "False", "Refused", "spec.rules[0].to[0].operation.paths[0]", "stays in force")
+		status(c, ns, "authorizationpolicy.security.istio.io/"+name, reconciled, "False", "Refused", "spec.rules[0].to[0].operation.paths[0]", "stays in force")
 	}
 	c.Kubectl("-n", ns, "rollout", "restart", "deploy/caller", "deploy/callee")
 	c.Ready(ns, "deploy/caller", "deploy/callee")
@@ -71,21 +71,21 @@ func TestBadObject(t *testing.T) {
 	answers("the last good policy is in force", "/forbidden", 403, "")
 	answers("and the one that was changed while nobody was there", "/also", 403, "")
 	answers("and no more", "/", 200, "callee")
-	c.Kubectl("-n", ns, "delete", "authorizationpolicy", "also")
+	c.Kubectl("-n", ns, "delete", "authorizationpolicy.security.istio.io", "also")
 
 	c.Apply(ns, route(`{type: RegularExpression, value: "/(newer)"}`))
 	answers("the mended route counts", "/newer", 200, "other")
 	status(c, ns, "httproute/callee", `{.status.parents[*].conditions[?(@.type=="Accepted")]}`, "True")
 	c.Apply(ns, policy("/other"))
-	status(c, ns, "authorizationpolicy/forbidden", reconciled, "True", "InForce")
+	status(c, ns, "authorizationpolicy.security.istio.io/forbidden", reconciled, "True", "InForce")
 	answers("the mended policy counts", "/other", 403, "")
 	answers("and the one before no more", "/forbidden", 200, "callee")
 
 	// A policy that never was in force: nobody knows what it forbids.
 	c.Apply(ns, strings.ReplaceAll(policy("/a/{*}/b/{**}/c{x"), "name: forbidden", "name: never"))
-	status(c, ns, "authorizationpolicy/never", reconciled, "False", "Refused", "all calls into namespace "+ns+" and out of it are denied")
+	status(c, ns, "authorizationpolicy.security.istio.io/never", reconciled, "False", "Refused", "all calls into namespace "+ns+" and out of it are denied")
 	answers("the namespace is closed", "/", 403, "")
-	c.Kubectl("-n", ns, "delete", "authorizationpolicy", "never")
+	c.Kubectl("-n", ns, "delete", "authorizationpolicy.security.istio.io", "never")
 	answers("and open again", "/", 200, "callee")
 }
 

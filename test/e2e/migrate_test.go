@@ -55,7 +55,7 @@ func follow(t *testing.T, c *cluster.Test, page string) {
 	}
 	test := exec.CommandContext(t.Context(), "go", "test", "-count=1", "-v", "-run", "^TestRealPages$", "./internal/guard")
 	path := strings.Join([]string{filepath.Dir(c.Weft), filepath.Dir(c.Tool), os.Getenv("PATH")}, string(filepath.ListSeparator))
-	test.Dir, test.Env = dir, append(os.Environ(), "WEFT_KUBECONFIG="+c.Kubeconfig, "WEFT_PAGE="+page, "PATH="+path)
+	test.Dir, test.Env = dir, append(os.Environ(), append(c.Env(), "WEFT_KUBECONFIG="+c.Kubeconfig, "WEFT_PAGE="+page, "PATH="+path)...)
 	out, err := test.CombinedOutput()
 	t.Logf("%s", out)
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"syscall"
 
 	"github.com/weft-mesh/weft/test/cluster"
@@ -60,7 +61,7 @@ func up(args []string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("export KUBECONFIG=%s PATH=%s:$PATH\n", c.Kubeconfig, filepath.Dir(c.Tool))
+	fmt.Printf("export %s PATH=%s:$PATH\n", strings.Join(c.Env(), " "), filepath.Dir(c.Tool))
 	return nil
 }
 
