@@ -68,11 +68,18 @@ func TestInsert(t *testing.T) {
 	}
 }
 
-// A list that is made of a single plugin says no more than that did.
-func TestInsertAddsNothing(t *testing.T) {
-	out, err := insert([]byte(`{"name": "n", "type": "bridge"}`))
-	if err != nil || bytes.Contains(out, []byte("cniVersion")) {
-		t.Errorf("%s, %v", out, err)
+// A list that is made of a single plugin says what that did of its network, and no more.
+func TestInsertIntoSingle(t *testing.T) {
+	for _, network := range []string{`"name":"n"`, `"cniVersion":"1.0.0","name":"n"`} {
+		out, err := insert([]byte(`{` + network + `,"type":"bridge"}`))
+		var list map[string]json.RawMessage
+		if err == nil {
+			err = json.Unmarshal(out, &list)
+		}
+		delete(list, "plugins")
+		if got, _ := json.Marshal(list); err != nil || string(got) != `{`+network+`}` {
+			t.Errorf("%s became that of %s, %v", network, got, err)
+		}
 	}
 }
 
