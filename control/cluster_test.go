@@ -694,8 +694,12 @@ func TestWebhookIsBelieved(t *testing.T) {
 	if err := task.Do(t.Context()); err != nil || len(applied) != 1 {
 		t.Errorf("%v is applied again: %v", applied, err)
 	}
+	is = map[string]any{"webhooks": []any{hook("a", "b2xk"), hook("b", bundle)}}
+	if err := task.Do(t.Context()); err != nil || len(applied) != 2 {
+		t.Errorf("one of two is not believed, and nothing is done: %v", err)
+	}
 	is = nil
-	if err := task.Do(t.Context()); err != nil || len(applied) != 1 {
+	if err := task.Do(t.Context()); err != nil || len(applied) != 2 {
 		t.Errorf("without the object: %v", err)
 	}
 	is = map[string]any{"webhooks": []any{map[string]any{}}}

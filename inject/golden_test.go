@@ -216,3 +216,14 @@ func TestKnownAnnotations(t *testing.T) {
 		}
 	}
 }
+
+// What is found in a pod's annotations and in its namespace's is said once.
+func TestNotedOnce(t *testing.T) {
+	var p plan
+	for range 2 {
+		p.warn("a", "is wrong", "")
+	}
+	if p.warn("b", "is wrong", ""); len(p.found) != 2 {
+		t.Errorf("%v", p.found)
+	}
+}
