@@ -3,6 +3,7 @@ package control
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -393,6 +394,14 @@ func (c *city) two(t *testing.T) (leader, other *plane) {
 	return c.replicas[addr("10.0.1.0")], c.replicas[addr("10.0.1.1")]
 }
 
+func (p *plane) publishedRoots() []byte {
+	roots, err := p.RootsPEM()
+	if err != nil {
+		p.t.Error(err)
+	}
+	return roots
+}
+
 func (p *plane) rotates(most time.Duration) (said []string, err error) {
 	ctx, cancel := context.WithTimeout(p.t.Context(), most)
 	defer cancel()
@@ -410,10 +419,40 @@ func TestReplicasRotate(t *testing.T) {
 		old := leader.ca.Roots().Active.ID()
 		leader.pod("reviews-1", true)
 		s := other.pod("ratings-1", true)
+		serves := func(p *plane) *ca.Server {
+			server, err := p.ca.Serving([]string{"weft-control"}, time.Now)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return server
+		}
+		servers := []*ca.Server{serves(leader), serves(other)}
+		over := make(chan struct{})
+		go func() { // whatever news the leader has meanwhile, what it writes of the roots vouches for each replica
+			for {
+				roots := x509.NewCertPool()
+				roots.AppendCertsFromPEM(leader.publishedRoots())
+				for i, s := range servers {
+					pair, err := s.Certificate()
+					if err == nil {
+						_, err = pair.Leaf.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: time.Now()})
+					}
+					if err != nil {
+						t.Errorf("replica %d is not believed: %v", i, err)
+					}
+				}
+				select {
+				case <-over:
+					return
+				case <-time.After(100 * time.Millisecond):
+				}
+			}
+		}()
 		said, err := leader.rotates(10 * time.Minute)
 		if err != nil || !slices.Equal(first(said), []string{"distributing", "issuing", "retired"}) {
 			t.Fatalf("%q, %v", said, err)
 		}
+		close(over)
 		time.Sleep(2 * followEvery)
 		for _, p := range []*plane{leader, other} {
 			if r := p.ca.Roots(); r.Phase() != ca.Steady || r.Active.ID() == old || len(r.Bundle().Roots) != 1 || p.rooted.of(s.workload) == old {
@@ -629,7 +668,7 @@ func TestRootsAreInEveryMeshedNamespace(t *testing.T) {
 	task := p.RootTask(func(_ context.Context, o map[string]any) error {
 		meta := o["metadata"].(map[string]any)
 		got = append(got, fmt.Sprint(o["kind"], " ", meta["namespace"], "/", meta["name"]))
-		if pem := o["data"].(map[string]any)["root.pem"].(string); strings.Count(pem, "BEGIN CERTIFICATE") != 1 || pem != string(p.RootsPEM()) {
+		if pem := o["data"].(map[string]any)["root.pem"].(string); strings.Count(pem, "BEGIN CERTIFICATE") != 1 || pem != string(p.publishedRoots()) {
 			t.Errorf("%q", pem)
 		}
 		return broken

@@ -15,8 +15,12 @@ import (
 	"github.com/weft-mesh/weft/inject"
 )
 
-// RootsPEM is the roots of now as a file has them.
-func (c *Control) RootsPEM() []byte { return rootsPEM(c.ca.Bundle().Roots) }
+// RootsPEM is the roots that are published, as a file has them: one that was retired a moment ago is among them as long as another replica may
+// serve with a certificate of it.
+func (c *Control) RootsPEM() (roots []byte, err error) {
+	err = c.do(func() { roots = rootsPEM(c.publisher.trust.Roots) })
+	return roots, err
+}
 
 func rootsPEM(roots [][]byte) (out []byte) {
 	for _, der := range roots {
@@ -39,9 +43,13 @@ func (c *Control) RootTask(apply Apply) Task {
 		if err != nil {
 			return err
 		}
+		roots, err := c.RootsPEM()
+		if err != nil {
+			return err
+		}
 		maps.DeleteFunc(done, func(ns string, _ applied) bool { return !slices.Contains(namespaces, ns) }) // it may be deleted, and made anew
 		var failed []error
-		roots, now := c.RootsPEM(), time.Now()
+		now := time.Now()
 		for _, ns := range namespaces {
 			if done[ns].holds(roots, now) {
 				continue
@@ -100,7 +108,11 @@ func (c *Control) HookTask(name string, get func(context.Context, dialect.Key) (
 		if err != nil || o == nil {
 			return err
 		}
-		hooks, stale, err := believing(o, base64.StdEncoding.EncodeToString(c.RootsPEM()))
+		roots, err := c.RootsPEM()
+		if err != nil {
+			return err
+		}
+		hooks, stale, err := believing(o, base64.StdEncoding.EncodeToString(roots))
 		if err != nil || !stale {
 			return err
 		}

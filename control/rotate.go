@@ -61,11 +61,11 @@ func (c *Control) rotate(ctx context.Context, next *ca.Root, say func(string)) e
 		return err
 	}
 	say("retired the old root")
-	if c.opts.Cluster != nil { // other replicas serve with a certificate of the old root until they look
+	if c.opts.Cluster != nil { // other replicas serve with a certificate of the old root until they have looked
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(followEvery):
+		case <-time.After(2 * followEvery):
 		}
 	}
 	if err := c.distributed(ctx); err != nil { // the rotation is over all the same: they hear of it when they are back

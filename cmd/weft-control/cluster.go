@@ -79,12 +79,16 @@ func expiredOf(secret map[string]any) (t time.Time, err error) {
 	return t, nil
 }
 
-// ask asks another replica, which has to prove itself as it does to proxies. The roots to know it by are those of now.
+// ask asks another replica, which has to prove itself as it does to proxies. The roots to know it by are those that are published.
 func (r *replica) ask(ctx context.Context, at netip.Addr, q *stream.StandingRequest) ([]string, error) {
 	_, port, err := net.SplitHostPort(r.streams)
 	if err != nil {
 		return nil, err
 	}
-	p := plane.Plane{Address: net.JoinHostPort(at.String(), port), Name: r.names()[0], RootsPEM: r.control.RootsPEM, TokenFile: r.token}
+	roots, err := r.control.RootsPEM()
+	if err != nil {
+		return nil, err
+	}
+	p := plane.Plane{Address: net.JoinHostPort(at.String(), port), Name: r.names()[0], RootsPEM: func() []byte { return roots }, TokenFile: r.token}
 	return p.Standing(ctx, q.Trust, q.Root)
 }

@@ -230,8 +230,12 @@ func TestWebhook(t *testing.T) {
 	}
 	l := loopback(t)
 	goes(t, func(ctx context.Context) error { return r.serveWebhook(ctx, l) })
+	published, err := r.control.RootsPEM()
+	if err != nil {
+		t.Fatal(err)
+	}
 	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(r.control.RootsPEM())
+	roots.AppendCertsFromPEM(published)
 	c := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: "weft-control.weft-system.svc"}}}
 	defer c.CloseIdleConnections()
 	resp, err := c.Post("https://"+l.Addr().String()+inject.Path, "application/json", strings.NewReader("{}"))
