@@ -56,7 +56,7 @@ prints them.`,
 			return show(c.OutOrStdout(), f.output, b, func(w *tabwriter.Writer) { printBranches(w, b, f.considered) })
 		},
 	}
-	c.Flags().StringVar(&f.from, "from", "", "the calling workload, service or account: NAME or NAMESPACE/NAME, or outside, for --publish of the workload that --to names, or for --gateway (required)")
+	c.Flags().StringVar(&f.from, "from", "", "the calling workload, service or account: NAME or NAMESPACE/NAME, or outside, for a port that weft run --publish opens of the workload that --to names, or for --gateway (required)")
 	c.Flags().StringVar(&f.to, "to", "", "what is called: http://SERVICE:PORT/PATH, grpc://..., tcp://SERVICE:PORT; of a gateway https://..., tls://..., udp://... too (required)")
 	c.Flags().StringVar(&f.gateway, "gateway", "", "the gateway that a call from outside comes to: NAMESPACE/NAME")
 	c.Flags().StringVarP(&f.method, "method", "X", "GET", "HTTP method")
