@@ -98,7 +98,8 @@ type Control struct {
 	counters counters
 	nacks    nacks
 	rotating sync.Mutex
-	awaited  awaited // guarded by rotating
+	retiring atomic.Bool // a root that this replica has retired is published until the others have looked
+	awaited  awaited     // guarded by rotating
 
 	reach time.Duration // what a rotation waits for before it retires a root: handshakeTime, or Cluster.Reach
 }

@@ -57,6 +57,8 @@ func (c *Control) rotate(ctx context.Context, next *ca.Root, say func(string)) e
 		return ctx.Err()
 	case <-time.After(c.reach):
 	}
+	c.retiring.Store(true)
+	defer c.retiring.Store(false)
 	if err := c.ca.Retire(true, time.Now()); err != nil {
 		return err
 	}
@@ -68,6 +70,7 @@ func (c *Control) rotate(ctx context.Context, next *ca.Root, say func(string)) e
 		case <-time.After(2 * followEvery):
 		}
 	}
+	c.retiring.Store(false)
 	if err := c.distributed(ctx); err != nil { // the rotation is over all the same: they hear of it when they are back
 		say("the old root is trusted on: " + err.Error())
 	}
@@ -149,5 +152,9 @@ func (c *Control) catchUp() {
 	if _, err := c.ca.Reload(); err != nil {
 		c.opts.Log.Error("the authority cannot be read; the roots of before stay in use", "error", err)
 	}
-	_ = c.do(func() { c.publishTrust() })
+	_ = c.do(func() {
+		if !c.retiring.Load() {
+			c.publishTrust()
+		}
+	})
 }
