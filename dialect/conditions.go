@@ -43,6 +43,11 @@ func (c *Conditions) Set(kind string, holds bool, reason, message string) {
 	c.put(kind, holds, map[string]any{"reason": reason, "message": message, "observedGeneration": c.generation})
 }
 
+// Still is Set of a condition that holds because an earlier version, good, is in force: it speaks of that one.
+func (c *Conditions) Still(good *Object, kind, reason, message string) {
+	c.put(kind, true, map[string]any{"reason": reason, "message": message, "observedGeneration": generationOf(good)})
+}
+
 // Say is Set for kinds whose conditions have no field for the generation.
 func (c *Conditions) Say(kind string, holds bool, reason, message string) {
 	c.put(kind, holds, map[string]any{"reason": reason, "message": message})

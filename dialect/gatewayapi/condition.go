@@ -7,14 +7,17 @@ import (
 // judged sets a condition by a verdict: its reason where something is wrong, else the word for that all is well.
 func judged(c *dialect.Conditions, kind string, v verdict, well, message string) {
 	if v.reason != "" {
-		text := v.text
-		if v.remedy != "" {
-			text += "; " + v.remedy
-		}
-		c.Set(kind, false, v.reason, text)
+		c.Set(kind, false, v.reason, v.said())
 		return
 	}
 	c.Set(kind, true, well, message)
+}
+
+func (v verdict) said() string {
+	if v.remedy == "" {
+		return v.text
+	}
+	return v.text + "; " + v.remedy
 }
 
 // named finds an element of a list by a field.

@@ -96,12 +96,12 @@ func (r *reader) checkFilters(field string, list []v1.HTTPRouteFilter) {
 			r.Refuse(at, fmt.Sprintf("a filter of the type %s has the field %s, and no other one", f.Type, fieldOf[f.Type]), "")
 		}
 		if seen[f.Type] && f.Type != v1.HTTPRouteFilterRequestMirror && f.Type != v1.HTTPRouteFilterExtensionRef {
-			r.Refuse(at, fmt.Sprintf("there is a filter of the type %s already", f.Type), "write one filter that does both")
+			r.clash(at, fmt.Sprintf("there is a filter of the type %s already", f.Type), "write one filter that does both")
 		}
 		seen[f.Type] = true
 	}
 	if seen[v1.HTTPRouteFilterRequestRedirect] && seen[v1.HTTPRouteFilterURLRewrite] {
-		r.Refuse(field, "a call is either redirected or rewritten", "leave out RequestRedirect or URLRewrite")
+		r.clash(field, "a call is either redirected or rewritten", "leave out RequestRedirect or URLRewrite")
 	}
 }
 

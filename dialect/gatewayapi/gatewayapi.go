@@ -24,6 +24,7 @@ type reader struct {
 	read     map[string]*gateway // Gateways that were looked at
 	policy   bool                // the object is a route of Linkerd's own
 	lost     verdict             // why the first of the backends that cannot be had cannot, in the reasons of ResolvedRefs
+	clashes  []string            // fields of filters that were refused since they are not for one rule together
 }
 
 func newReader(o *dialect.Object, v dialect.View) *reader {

@@ -173,13 +173,13 @@ func taken(found []mesh.Finding) verdict {
 
 // refusal is the first thing for which an object is not in force.
 func refusal(found []mesh.Finding) verdict {
-	for _, f := range found {
-		if f.Level == mesh.Error {
-			return verdict{string(v1.RouteReasonUnsupportedValue), strings.TrimPrefix(f.Field+": ", ": ") + f.Text, f.Remedy}
-		}
+	if i := slices.IndexFunc(found, isError); i >= 0 {
+		return verdict{string(v1.RouteReasonUnsupportedValue), strings.TrimPrefix(found[i].Field+": ", ": ") + found[i].Text, found[i].Remedy}
 	}
 	return verdict{}
 }
+
+func isError(f mesh.Finding) bool { return f.Level == mesh.Error }
 
 func (g *gateway) anyOpen() bool {
 	return slices.ContainsFunc(g.listeners, func(l *listener) bool { return l.open() })
@@ -200,7 +200,7 @@ func (g *gateway) sets() int {
 // entire Gateway to not be accepted" (GatewayReasonListenersNotValid).
 func judgedPartly(c *dialect.Conditions, kind string, v verdict, partly bool) {
 	if v.reason == string(v1.GatewayReasonListenersNotValid) && partly {
-		c.Set(kind, true, v.reason, v.text+"; "+v.remedy)
+		c.Set(kind, true, v.reason, v.said())
 		return
 	}
 	judged(c, kind, v, string(v1.GatewayReasonAccepted), "weft opens its listeners")
@@ -390,6 +390,7 @@ type parentVerdict struct {
 	tree               map[string]any // the reference
 	served             bool           // by a Server, to whose calls a route's backends mean nothing
 	accepted, resolved verdict
+	good               *dialect.Object // the version that stays in force for the parent, though the newest is refused; nil: none does
 }
 
 // statusOfRoute says for each parent of weft's whether the route is attached to it. What other controllers say of theirs stays.
@@ -429,11 +430,14 @@ func judgeParent(x *routeOf, ref *v1.ParentReference, v dialect.View, found []me
 	if p.accepted, ours = r.accepts(x, ref); !ours {
 		return p, false
 	}
-	if bad := refusal(found); bad.reason != "" {
-		p.accepted = bad
-	}
 	r.lost, r.entering = verdict{}, isGateway(ref)
 	r.resolve()
+	if bad := refusal(found); bad.reason != "" {
+		if i := slices.IndexFunc(found, isError); slices.Contains(r.clashes, found[i].Field) {
+			bad.reason = string(v1.RouteReasonIncompatibleFilters)
+		}
+		p.accepted, p.good = bad, lastGood(x.object, ref, v, found)
+	}
 	p.tree, p.served, p.resolved = treeOf(ref), isServer(ref) || r.policy && isServer(&asLinkerd([]v1.ParentReference{*ref})[0]), r.lost
 	return p, true
 }
@@ -446,7 +450,13 @@ func (p *parentVerdict) status(o *dialect.Object, was []any, now time.Time) map[
 		}
 	}
 	c := dialect.ConditionsOf(o, before["conditions"], now)
-	judged(c, string(v1.RouteConditionAccepted), p.accepted, string(v1.RouteReasonAccepted), "the route is attached")
+	if p.good != nil {
+		c.Still(p.good, string(v1.RouteConditionAccepted), string(v1.RouteReasonAccepted), "the last good version of the route is attached")
+		c.Set(string(v1.RouteConditionPartiallyInvalid), true, p.accepted.reason, "Fall Back to the last good version of the whole route: "+p.accepted.said())
+	} else {
+		judged(c, string(v1.RouteConditionAccepted), p.accepted, string(v1.RouteReasonAccepted), "the route is attached")
+		c.Remove(string(v1.RouteConditionPartiallyInvalid)) // which "MUST only be set when it is "True""
+	}
 	if !p.served {
 		judged(c, string(v1.RouteConditionResolvedRefs), p.resolved, string(v1.RouteReasonResolvedRefs), "all that it refers to is there")
 	}

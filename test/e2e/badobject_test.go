@@ -33,7 +33,8 @@ func TestBadObject(t *testing.T) {
 	c.Apply(ns, route(`{type: PathPrefix, value: /new}`))
 	answers("the route is in force", "/new", 200, "other")
 	c.Apply(ns, route(`{type: RegularExpression, value: "/(newer"}`))
-	status(c, ns, "httproute/callee", `{.status.parents[*].conditions[?(@.type=="Accepted")]}`, "False", "spec.rules[0].matches[0].path", "/(newer")
+	status(c, ns, "httproute/callee", partly, "True", "Fall Back", "spec.rules[0].matches[0].path", "/(newer")
+	status(c, ns, "httproute/callee", accepted, "True", "last good version")
 	answers("the last good route stays in force", "/new", 200, "other")
 	c.Kubectl("-n", ns, "rollout", "restart", "deploy/caller")
 	c.Ready(ns, "deploy/caller")
@@ -60,7 +61,7 @@ func TestBadObject(t *testing.T) {
 	c.Apply(ns, strings.ReplaceAll(policy("/a/{*}/b/{**}/c{x"), "name: forbidden", "name: also"))
 	c.Kubectl("-n", "weft-system", "scale", "deploy/weft-control", "--replicas=2")
 	c.Ready("weft-system", "deploy/weft-control")
-	status(c, ns, "httproute/callee", `{.status.parents[*].conditions[?(@.type=="Accepted")]}`, "False", "spec.rules[0].matches[0].path", "stays in force")
+	status(c, ns, "httproute/callee", partly, "True", "Fall Back", "spec.rules[0].matches[0].path", "stays in force")
 	for _, name := range []string{"forbidden", "also"} {
 		status(c, ns, "authorizationpolicy.security.istio.io/"+name, reconciled, "False", "Refused", "spec.rules[0].to[0].operation.paths[0]", "stays in force")
 	}
@@ -75,7 +76,7 @@ func TestBadObject(t *testing.T) {
 
 	c.Apply(ns, route(`{type: RegularExpression, value: "/(newer)"}`))
 	answers("the mended route counts", "/newer", 200, "other")
-	status(c, ns, "httproute/callee", `{.status.parents[*].conditions[?(@.type=="Accepted")]}`, "True")
+	status(c, ns, "httproute/callee", accepted, "True", "the route is attached")
 	c.Apply(ns, policy("/other"))
 	status(c, ns, "authorizationpolicy.security.istio.io/forbidden", reconciled, "True", "InForce")
 	answers("the mended policy counts", "/other", 403, "")
@@ -89,7 +90,11 @@ func TestBadObject(t *testing.T) {
 	answers("and open again", "/", 200, "callee")
 }
 
-const reconciled = `{.status.conditions[?(@.type=="Reconciled")]}`
+const (
+	reconciled = `{.status.conditions[?(@.type=="Reconciled")]}`
+	accepted   = `{.status.parents[*].conditions[?(@.type=="Accepted")]}`
+	partly     = `{.status.parents[*].conditions[?(@.type=="PartiallyInvalid")]}`
+)
 
 // status waits until an object says something.
 func status(c *cluster.Test, ns, object, path string, words ...string) {
