@@ -93,7 +93,7 @@ type Control struct {
 	changes atomic.Uint64        // of objects whose last good versions are kept
 
 	ackMu    sync.Mutex
-	ackWait  chan struct{} // closed and made anew whenever a proxy acknowledges, or is gone
+	ackWait  chan struct{} // closed when a proxy acknowledges, or is gone; nil: nobody waits for that
 	rooted   rooted
 	counters counters
 	nacks    nacks
@@ -118,7 +118,7 @@ func New(opts Options) (*Control, error) {
 		return nil, err
 	}
 	c := &Control{opts: opts, state: dir(opts.State), publisher: newPublisher(), work: make(chan func(), 64), done: make(chan struct{}),
-		synced: make(chan struct{}), ackWait: make(chan struct{}), syncing: len(opts.Sources),
+		synced: make(chan struct{}), syncing: len(opts.Sources),
 		restored: map[dialect.Key]string{}, unread: map[string][]string{}, unheard: map[string]bool{}, hearing: map[string]*hearing{}, meshed: map[string]int{}, reach: handshakeTime,
 		news: make(chan struct{}, 1), unkept: make(chan struct{}, 1)}
 	c.count()

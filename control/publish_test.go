@@ -470,6 +470,9 @@ func TestUnansweredMessagesAreBounded(t *testing.T) {
 	}
 	x.nothing()
 	x.take(stream.Up{Ack: last.Nonce})
+	if len(x.s.wake) == 0 {
+		t.Error("nobody wakes who waits for what may be sent now")
+	}
 	if s := of[config.Service](t, x.get()[host("ratings")]); len(s.Ports[0].Pools[0].Endpoints) != mostFlying {
 		t.Errorf("%d endpoints, want those of the last change", len(s.Ports[0].Pools[0].Endpoints))
 	}

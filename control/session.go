@@ -138,11 +138,14 @@ func (s *session) acknowledge(up *stream.Up) {
 			s.held[x.name] = h
 		}
 	}
+	more := len(s.waiting) > 0
 	s.mu.Unlock()
 	for _, x := range taken {
 		s.c.nacks.clear(s.workload, x.name)
 	}
-	s.stir()
+	if more {
+		s.stir()
+	}
 	s.c.acknowledged()
 }
 
@@ -162,6 +165,9 @@ func (s *session) Next(ctx context.Context) (*stream.Down, error) {
 // mostFlying bounds the messages that a proxy has not answered yet; what comes meanwhile waits, the latest of each.
 const mostFlying = 16
 
+// roomy is how many a map has room for before it grows.
+const roomy = 8
+
 // take makes a message of all that waits.
 func (s *session) take() (*stream.Down, error) {
 	s.mu.Lock()
@@ -179,7 +185,9 @@ func (s *session) take() (*stream.Down, error) {
 		s.c.counters.pushes.Add(kindOf(name))
 	}
 	s.flying[s.nonce] = sent
-	s.waiting = map[string]*stream.Body{} // the first time all that is wanted waited: its room is not needed again
+	if clear(s.waiting); len(sent) > roomy {
+		s.waiting = map[string]*stream.Body{} // the first time all that is wanted waited: its room is not needed again
+	}
 	return down, nil
 }
 

@@ -124,14 +124,19 @@ func (c *Control) settled(ctx context.Context, done func() bool) error {
 func (c *Control) nextAck() <-chan struct{} {
 	c.ackMu.Lock()
 	defer c.ackMu.Unlock()
+	if c.ackWait == nil {
+		c.ackWait = make(chan struct{})
+	}
 	return c.ackWait
 }
 
 func (c *Control) acknowledged() {
 	c.ackMu.Lock()
 	defer c.ackMu.Unlock()
-	close(c.ackWait)
-	c.ackWait = make(chan struct{})
+	if c.ackWait != nil {
+		close(c.ackWait)
+		c.ackWait = nil
+	}
 }
 
 // expire lets go of workloads that an earlier run knew and that did not come back.

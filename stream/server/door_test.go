@@ -37,8 +37,8 @@ func bubble(t *testing.T, p *plane, o server.Options) (l pipes, stop func()) {
 // connect returns a stream of a connection of its own.
 func connect(t *testing.T, l pipes, more ...grpc.DialOption) (*client, *grpc.ClientConn) {
 	t.Helper()
-	conn, err := grpc.NewClient("passthrough:pipe", append(more, grpc.WithContextDialer(l.dial), grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(raw{})))...)
+	conn, err := grpc.NewClient("passthrough:pipe", append([]grpc.DialOption{grpc.WithContextDialer(l.dial), grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(raw{}))}, more...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
