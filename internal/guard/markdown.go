@@ -164,17 +164,48 @@ func Shell(b Block, makefile string, exists func(name string) bool) (broken []st
 	return broken
 }
 
-var link = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+var (
+	link    = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	heading = regexp.MustCompile("(?m)^#{1,6} +(.+?) *$")
+	dropped = regexp.MustCompile(`[^\p{L}\p{N} _-]`) // of a heading, in its anchor
+)
 
-// Dead finds links of a page to files that are not there. name is the page's own path.
-func Dead(name, page string, exists func(name string) bool) (broken []string) {
+// Anchors are the parts of a page that a link can name behind "#": its headings, as those who show Markdown write them.
+func Anchors(page string) map[string]bool {
+	out := map[string]bool{}
+	for i, part := range strings.Split("\n"+page, "\n```") {
+		if i%2 == 1 {
+			continue // within a block # begins a comment
+		}
+		for _, m := range heading.FindAllStringSubmatch(part, -1) {
+			first := strings.ReplaceAll(dropped.ReplaceAllString(strings.ToLower(link.ReplaceAllString(m[1], "")), ""), " ", "-")
+			name := first
+			for n := 1; out[name]; n++ {
+				name = fmt.Sprintf("%s-%d", first, n)
+			}
+			out[name] = true
+		}
+	}
+	return out
+}
+
+// Dead finds links of a page to files that are not there, and to parts that a page has not. name is the page's own path; read gives the text
+// of what is there.
+func Dead(name, page string, read func(name string) (text string, there bool)) (broken []string) {
 	for _, m := range link.FindAllStringSubmatch(page, -1) {
-		to, _, _ := strings.Cut(m[1], "#")
-		if to == "" || strings.Contains(to, "://") {
+		if strings.Contains(m[1], "://") {
 			continue
 		}
-		if !exists(path.Join(path.Dir(name), to)) {
+		to, part, _ := strings.Cut(m[1], "#")
+		text, there := page, true
+		if to != "" {
+			text, there = read(path.Join(path.Dir(name), to))
+		}
+		switch {
+		case !there:
 			broken = append(broken, fmt.Sprintf("%s: links to %s, which is not there", name, m[1]))
+		case part != "" && !Anchors(text)[part]:
+			broken = append(broken, fmt.Sprintf("%s: links to %s, and no heading there is so", name, m[1]))
 		}
 	}
 	return broken

@@ -92,13 +92,26 @@ func TestShell(t *testing.T) {
 	}
 }
 
+func TestAnchors(t *testing.T) {
+	page := strings.ReplaceAll("# `a.go`: it's *here*\n'''sh\n# no part\n'''\n## [A b](x.md), twice\n## A b, twice\n#no part\n### snake_case - ü\n", "'''", "```")
+	want := map[string]bool{"ago-its-here": true, "a-b-twice": true, "a-b-twice-1": true, "snake_case---ü": true}
+	if got := Anchors(page); !reflect.DeepEqual(got, want) {
+		t.Errorf("%v", got)
+	}
+}
+
 func TestDead(t *testing.T) {
-	exists := func(name string) bool { return name == "docs/a.md" || name == "chain/chain.go" }
+	read := func(name string) (string, bool) {
+		text, there := map[string]string{"docs/a.md": "# A\n## Part\n", "chain/chain.go": "package chain\n"}[name]
+		return text, there
+	}
 	for _, x := range []struct{ text, want string }{
-		{"[a](a.md#part), [chain](../chain/chain.go), [out](https://example.org/b.md), [here](#part)", ""},
+		{"[a](a.md#part), [chain](../chain/chain.go), [out](https://example.org/b.md#x), [here](#this)\n## This", ""},
 		{"![picture](a.svg)", "docs/b.md: links to a.svg"},
 		{"[a](docs/a.md)", "links to docs/a.md"},
+		{"[a](a.md#parts)", "links to a.md#parts, and no heading there is so"},
+		{"[here](#part)", "links to #part, and no heading"},
 	} {
-		says(t, x.text, Dead("docs/b.md", x.text, exists), x.want)
+		says(t, x.text, Dead("docs/b.md", x.text, read), x.want)
 	}
 }
