@@ -2,10 +2,13 @@ package inject
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -92,6 +95,7 @@ func (s *stream) document(d files.Document) ([]byte, error) {
 	for i, o := range objects {
 		path, ok := templates[strings.TrimPrefix(o.Group+"/"+o.Kind, "/")]
 		if !ok {
+			s.strange(o, d.Above)
 			continue
 		}
 		if len(objects) > 1 || inList(d.Text) {
@@ -120,6 +124,26 @@ func (s *stream) document(d files.Document) ([]byte, error) {
 	return out, nil
 }
 
+// strange tells of an object that seems to have pods, of a kind whose template is not known.
+func (s *stream) strange(o *dialect.Object, above int) {
+	var at any = o.Tree
+	for _, step := range []string{"spec", "template", "spec", "containers"} {
+		m, _ := at.(map[string]any)
+		at = m[step]
+	}
+	if at == nil {
+		return
+	}
+	place := o.Source
+	place.Line += above
+	namespace := o.Namespace
+	if namespace == "" {
+		namespace = s.namespace
+	}
+	s.items = append(s.items, Item{Position: place, Object: o.Kind + " " + namespace + "/" + o.Name,
+		Because: "pods of " + o.Group + " are injected as they are made, by the webhook: label their namespace, or spec.template, " + Label + ": " + enabled})
+}
+
 // inList says whether a document of one object is a list of it.
 func inList(text []byte) bool {
 	var head struct {
@@ -133,9 +157,11 @@ func inList(text []byte) bool {
 func (s *stream) workload(o *dialect.Object, above int) ([]Op, error) {
 	steps := templates[strings.TrimPrefix(o.Group+"/"+o.Kind, "/")]
 	var at any = o.Tree
-	for _, step := range steps {
+	for i, step := range steps {
 		m, _ := at.(map[string]any)
-		at = m[step]
+		if at = m[step]; at == nil {
+			return nil, fmt.Errorf("%s is missing, and the pods' template with it", strings.Join(steps[:i+1], "."))
+		}
 	}
 	raw, err := json.Marshal(at)
 	if err != nil {
@@ -143,7 +169,7 @@ func (s *stream) workload(o *dialect.Object, above int) ([]Op, error) {
 	}
 	var t corev1.PodTemplateSpec
 	if err := json.Unmarshal(raw, &t); err != nil {
-		return nil, fmt.Errorf("its pods' template: %w", err)
+		return nil, mistyped(steps, err)
 	}
 	if o.Namespace == "" {
 		o.Namespace = s.namespace
@@ -168,6 +194,25 @@ func (s *stream) workload(o *dialect.Object, above int) ([]Op, error) {
 	s.items = append(s.items, item)
 	return d.Ops, nil
 }
+
+// mistyped says in the words of YAML what a template has of another type.
+func mistyped(steps []string, err error) error {
+	var t *json.UnmarshalTypeError
+	if !errors.As(err, &t) {
+		return fmt.Errorf("its pods' template: %w", err)
+	}
+	why := strings.Join(append(slices.Clone(steps), t.Field), ".") + ": want " + cmp.Or(goKinds[t.Type.Kind()], t.Type.String()) + ", and it is " + cmp.Or(jsonKinds[t.Value], "a "+t.Value)
+	if t.Type.Kind() == reflect.String {
+		why += "; put it in quotes, without which YAML takes y, n, on, off and numbers for something else"
+	}
+	return errors.New(why)
+}
+
+var (
+	goKinds = map[reflect.Kind]string{reflect.String: "text", reflect.Slice: "a list", reflect.Struct: "a map", reflect.Map: "a map", reflect.Bool: "true or false",
+		reflect.Int32: "a number", reflect.Int64: "a number"}
+	jsonKinds = map[string]string{"bool": "true or false", "array": "a list", "object": "a map", "string": "text"}
+)
 
 // line is where a field stands in the file. The lines of an object's fields are those of its document.
 func (s *stream) line(o *dialect.Object, field string, above int) int {
