@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -77,7 +78,7 @@ func (q *Query) enter(s *mesh.Snapshot, via string, u *url.URL) error {
 		g = s.Gateways.Get("default/" + via)
 	}
 	if g == nil {
-		return fmt.Errorf("there is no gateway %q of weft's that is in force; there are: %s", via, strings.Join(slices.Sorted(s.Gateways.Keys()), ", "))
+		return fmt.Errorf("there is no gateway %q of weft's that is in force; there are: %s", via, some(slices.Sorted(s.Gateways.Keys())))
 	}
 	q.Gateway = g.Key()
 	if u.Scheme == "https" || u.Scheme == "tls" {
@@ -129,7 +130,7 @@ func HostName(name, namespace string) string {
 	return name
 }
 
-// workloadKey finds a workload by its key, its name, its service or its account.
+// workloadKey finds a workload by its key, its name, its service, its account, or by what made its pod.
 func workloadKey(s *mesh.Snapshot, name string) (string, error) {
 	for _, key := range []string{name, "default/" + name} {
 		if s.Workloads.Get(key) != nil {
@@ -140,14 +141,39 @@ func workloadKey(s *mesh.Snapshot, name string) (string, error) {
 	if !ok {
 		namespace, short = "", name
 	}
-	for _, key := range slices.Sorted(s.Workloads.Keys()) {
+	keys := slices.Sorted(s.Workloads.Keys())
+	for _, key := range keys {
 		w := s.Workloads.Get(key)
 		if namespace != "" && w.Namespace != namespace {
 			continue
 		}
-		if w.Name == short || slices.Contains(w.Labels, "app="+short) || w.ID().ServiceAccount == short {
+		if w.Name == short || slices.Contains(w.Labels, "app="+short) || slices.Contains(w.Labels, "app.kubernetes.io/name="+short) || w.ID().ServiceAccount == short || madeBy(w.Name, short) {
 			return key, nil
 		}
 	}
-	return "", fmt.Errorf("there is no workload %q; there are: %s", name, strings.Join(slices.Sorted(s.Workloads.Keys()), ", "))
+	if len(keys) == 0 {
+		return "", fmt.Errorf("there is no workload %q, nor any other: workloads are Pods that run, as kubectl get pods -o yaml prints them, or what weft run has started", name)
+	}
+	if beside := slices.DeleteFunc(slices.Clone(keys), func(key string) bool { return !strings.HasPrefix(key, namespace+"/") }); len(beside) > 0 {
+		keys = beside
+	}
+	return "", fmt.Errorf("there is no workload %q; there are: %s", name, some(keys))
+}
+
+// madeBy says whether a pod has the name that a Deployment, StatefulSet, DaemonSet or Job of this name gives to pods.
+func madeBy(pod, name string) bool {
+	rest, ok := strings.CutPrefix(pod, name+"-")
+	return ok && ending.MatchString(rest)
+}
+
+var ending = regexp.MustCompile(`^([bcdfghjklmnpqrstvwxz2456789]{1,10}-)?[bcdfghjklmnpqrstvwxz2456789]{5}$|^[0-9]+$`)
+
+// mostNamed bounds how many names an error lists.
+const mostNamed = 20
+
+func some(names []string) string {
+	if more := len(names) - mostNamed; more > 0 {
+		return fmt.Sprintf("%s, and %d more", strings.Join(names[:mostNamed], ", "), more)
+	}
+	return strings.Join(names, ", ")
 }

@@ -1,11 +1,15 @@
 package explain_test
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
+	"unique"
 
 	"github.com/weft-mesh/weft/explain"
+	"github.com/weft-mesh/weft/identity"
+	"github.com/weft-mesh/weft/mesh"
 	"github.com/weft-mesh/weft/traffic"
 )
 
@@ -47,5 +51,38 @@ func TestQuery(t *testing.T) {
 		if _, err := a.Query(s); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("wanted %q: %v", want, err)
 		}
+	}
+}
+
+// A pod is meant by the name of what made it, and by either of the labels that name an application; what an error lists is bounded.
+func TestWorkloads(t *testing.T) {
+	pod := func(namespace, name string, labels ...string) mesh.Workload {
+		w := workload(name, "10.0.0.9")
+		w.Namespace, w.Labels, w.Identity = namespace, labels, unique.Handle[identity.ID]{}
+		return w
+	}
+	part := &mesh.Part{Workloads: []mesh.Workload{pod("shop", "web-admin-5c9d8f7b6c-x2k4z"), pod("shop", "web-5c9d8f7b6c-x2k4z"), pod("shop", "db-0"), pod("shop", "agent-x2k4z"),
+		pod("shop", "x1", "app.kubernetes.io/name=cart")}}
+	for i := range 30 {
+		part.Workloads = append(part.Workloads, pod("many", fmt.Sprintf("pod%d", i)))
+	}
+	s, _ := mesh.New().With([]mesh.Change{{New: part}})
+	for from, want := range map[string]string{
+		"shop/web": "shop/web-5c9d8f7b6c-x2k4z", "shop/web-admin": "shop/web-admin-5c9d8f7b6c-x2k4z", "db": "shop/db-0", "shop/agent": "shop/agent-x2k4z", "shop/cart": "shop/x1",
+	} {
+		if q, err := (&explain.Asked{From: from, Proto: traffic.HTTP1, URL: "http://reviews"}).Query(s); err != nil || q.From != want {
+			t.Errorf("%s: %q %v, want %q", from, q.From, err, want)
+		}
+	}
+	for from, want := range map[string]string{
+		"shop/we": "there are: shop/agent-x2k4z, shop/db-0, shop/web-5c9d8f7b6c-x2k4z, shop/web-admin-5c9d8f7b6c-x2k4z, shop/x1",
+		"nobody":  "many/pod25, many/pod26, and 15 more",
+	} {
+		if _, err := (&explain.Asked{From: from, Proto: traffic.HTTP1, URL: "http://reviews"}).Query(s); err == nil || !strings.HasSuffix(err.Error(), want) {
+			t.Errorf("%s: %v", from, err)
+		}
+	}
+	if _, err := (&explain.Asked{From: "a", Proto: traffic.HTTP1, URL: "http://reviews"}).Query(mesh.New()); err == nil || !strings.Contains(err.Error(), "nor any other") {
+		t.Error(err)
 	}
 }
