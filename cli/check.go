@@ -24,7 +24,7 @@ the API server trusts and reaches the webhook, how long certificates are valid, 
 
 Exit code: 0 nothing worse than a warning, 1 something failed, 2 the command could not be run.`,
 		Example: "  weft check\n  weft check --wait 2m -o json",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			k, err := cluster.open()
 			if err != nil {

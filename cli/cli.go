@@ -64,10 +64,21 @@ reads the configuration of Gateway API, Istio, Linkerd and Cilium as it is.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return fmt.Errorf("%w; %s --help lists them", err, c.CommandPath())
+	})
 	root.AddCommand(upCommand(), runCommand(), gatewayCommand(), analyzeCommand(), explainCommand(), testCommand(), statCommand(), edgesCommand(),
 		identityCommand(), proxyCommand(), statusCommand(), installCommand(), upgradeMeshCommand(), uninstallCommand(), checkCommand(), injectCommand(),
 		versionCommand())
 	return root
+}
+
+// noArgs is of commands that take flags alone.
+func noArgs(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%q: %s takes flags only; %s --help lists them", args[0], c.CommandPath(), c.CommandPath())
 }
 
 // atLeast is what a command says that was given nothing to work on.

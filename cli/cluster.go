@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -28,27 +29,36 @@ func (f *clusterFlags) open() (*kube.Cluster, error) {
 
 // valueFlags are the chart's values.
 type valueFlags struct {
-	files, settings []string
-	ha, adopt, cni  bool
+	files, settings, texts []string
+	ha, adopt, cni         bool
 }
 
+// add adds what every command has that takes values.
 func (f *valueFlags) add(c *cobra.Command) {
 	c.Flags().StringArrayVarP(&f.files, "values", "f", nil, "a file of values for the chart; - reads standard input; can be repeated, the last counts")
-	c.Flags().StringArrayVar(&f.settings, "set", nil, "a value as NAME=VALUE, as control.replicas=3; can be repeated")
-	c.Flags().BoolVar(&f.ha, "ha", false, "two replicas of the control plane, and a PodDisruptionBudget: control.ha=true")
+	c.Flags().StringArrayVar(&f.settings, "set", nil, "a value as NAME=VALUE, as inject.accessLog=json; weft install --show-values prints them; can be repeated")
+	c.Flags().StringArrayVar(&f.texts, "set-string", nil, "the same of a value that is text though it looks like a number, as image.tag=1; can be repeated")
 	c.Flags().BoolVar(&f.adopt, "adopt", false, "have labels and annotations of Istio and Linkerd count for injection: inject.adopt=true")
 	c.Flags().BoolVar(&f.cni, "cni", false, "have a CNI plugin on each node redirect what pods send and get, rather than a container of theirs with NET_ADMIN: inject.cni=true")
 }
 
-// values are what the flags say, over those of the chart.
-func (f *valueFlags) values(in io.Reader) (map[string]any, error) {
-	var texts [][]byte
+// addControl adds what is about the control plane alone.
+func (f *valueFlags) addControl(c *cobra.Command) {
+	c.Flags().BoolVar(&f.ha, "ha", false, "two replicas of the control plane, and a PodDisruptionBudget: control.ha=true")
+}
+
+// values are what the flags say, over those of the chart. Others are files that the command reads beside them.
+func (f *valueFlags) values(in io.Reader, others ...string) (map[string]any, error) {
+	if err := onceInput(append(slices.Clone(others), f.files...)); err != nil {
+		return nil, err
+	}
+	var all []install.File
 	for _, name := range f.files {
 		text, err := readInput(name, in)
 		if err != nil {
 			return nil, fmt.Errorf("--values %s: %w", name, err)
 		}
-		texts = append(texts, text)
+		all = append(all, install.File{Name: name, Text: text})
 	}
 	settings := f.settings
 	if f.ha {
@@ -60,7 +70,15 @@ func (f *valueFlags) values(in io.Reader) (map[string]any, error) {
 	if f.cni {
 		settings = append(settings, "inject.cni=true")
 	}
-	return install.Read(texts, settings)
+	return install.Read(all, settings, f.texts)
+}
+
+// onceInput says whether standard input is to be read once at most.
+func onceInput(names []string) error {
+	if n := len(names) - len(slices.DeleteFunc(slices.Clone(names), func(s string) bool { return s == "-" })); n > 1 {
+		return fmt.Errorf("- is named %d times, and standard input can be read once: put the rest into files", n)
+	}
+	return nil
 }
 
 // maxInput bounds what is read of a file that somebody names.

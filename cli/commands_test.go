@@ -76,8 +76,9 @@ func words(line string) (out []string) {
 func TestWrongUse(t *testing.T) {
 	for args, says := range map[string]string{
 		"nothing":                               `unknown command "nothing"`,
-		"status --nothing":                      "unknown flag: --nothing",
-		"status more":                           "more",
+		"status --nothing":                      "unknown flag: --nothing; weft status --help lists them",
+		"check --wait 1":                        `invalid argument "1" for "--wait"`,
+		"status more":                           `"more": weft status takes flags only; weft status --help lists them`,
 		"analyze":                               "files or directories",
 		"test":                                  "transcripts",
 		"run -- true":                           "name --service, as: weft run --service reviews",

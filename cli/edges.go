@@ -16,7 +16,7 @@ func edgesCommand() *cobra.Command {
 		Short:   "Show who calls whom, with what success, and because of what calls are denied",
 		Long:    "Edges asks the running proxies what they have counted, as weft stat does, and shows it by pairs of workloads.\n\n" + goneCallers,
 		Example: "  weft edges\n  weft edges --window 0\n  weft edges -o json",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			n, err := between(c.Context(), state, window)
 			if err != nil {

@@ -47,7 +47,7 @@ prints them.`,
   weft explain --from orders --to tcp://database:5432
   weft explain --from outside --at 192.0.2.7 --to http://productpage:9080/productpage
   weft explain --from outside --gateway default/shop --to https://shop.example/`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			b, err := f.run(c)
 			if err != nil {

@@ -22,7 +22,7 @@ func rotateCommand() *cobra.Command {
 		Long: `Rotate distributes a new root, issues under it once every proxy knows it, has every workload renew, and then retires
 the old one. No request fails by it. A rotation that was interrupted goes on where it stood.`,
 		Example: "  weft identity rotate",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			body, err := open(c.Context(), state, "POST", "/v1/identity/rotate", nil)
 			if err != nil {

@@ -27,7 +27,7 @@ What is done, and why, goes to standard error.`,
 		Example: "  weft inject app.yaml | kubectl apply -f -\n  weft inject --quiet - | kubectl apply -f -",
 		Args:    atLeast("files, or -"),
 		RunE: func(c *cobra.Command, files []string) error {
-			v, err := values.values(c.InOrStdin())
+			v, err := values.values(c.InOrStdin(), files...)
 			if err != nil {
 				return err
 			}

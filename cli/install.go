@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -16,18 +17,26 @@ func installCommand() *cobra.Command {
 	var cluster clusterFlags
 	var values valueFlags
 	var crds []string
-	var offline bool
+	var offline, show bool
 	c := &cobra.Command{
 		Use:   "install",
 		Short: "Print the objects that make weft run in a Kubernetes cluster, for kubectl apply",
 		Long: `Install renders weft's Helm chart, which is built in, with Helm's own engine, and prints the objects in the order in which they
 are to be applied; helm install takes the same chart. Nothing is changed.
 
-The kinds of the Gateway API come first, or those of --crds: the ones that the cluster has not.`,
+The CustomResourceDefinitions of the Gateway API come first, or those of the projects that --crds names: the ones that the cluster
+does not have yet.`,
 		Example: "  weft install | kubectl apply -f -\n  weft install --ha --crds gateway-api,istio | kubectl apply -f -\n" +
-			"  weft install --set image.registry=registry.example/mesh --offline | tee weft.yaml",
-		Args: cobra.NoArgs,
+			"  weft install --set image.registry=registry.example/mesh --offline | tee weft.yaml\n  weft install --show-values",
+		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if show {
+				text, err := install.Defaults()
+				if err == nil {
+					_, err = c.OutOrStdout().Write(text)
+				}
+				return err
+			}
 			v, err := values.values(c.InOrStdin())
 			if err != nil {
 				return err
@@ -42,8 +51,10 @@ The kinds of the Gateway API come first, or those of --crds: the ones that the c
 	}
 	cluster.add(c)
 	values.add(c)
-	c.Flags().StringSliceVar(&crds, "crds", []string{"gateway-api"}, "whose kinds to bring where they are not there: gateway-api, istio, linkerd, cilium; or none")
-	c.Flags().BoolVar(&offline, "offline", false, "ask no cluster: all kinds of --crds are printed")
+	values.addControl(c)
+	c.Flags().StringSliceVar(&crds, "crds", []string{"gateway-api"}, "projects whose CustomResourceDefinitions are printed too, those that the cluster does not have: gateway-api, istio, linkerd, cilium; or none")
+	c.Flags().BoolVar(&show, "show-values", false, "print the values that --set and --values can change, with what each is for, and nothing else")
+	c.Flags().BoolVar(&offline, "offline", false, "ask no cluster: all CustomResourceDefinitions of --crds are printed")
 	return c
 }
 
@@ -55,10 +66,13 @@ func options(namespace string, values map[string]any) install.Options {
 	return install.Options{Namespace: namespace, Version: Version, Values: values}
 }
 
-// definitions are the kinds to bring.
+// definitions are the CustomResourceDefinitions to print.
 func definitions(ctx context.Context, cluster *clusterFlags, projects []string, offline bool) (out []install.Object, err error) {
 	if slices.Equal(projects, []string{"none"}) {
 		return nil, nil
+	}
+	if slices.Contains(projects, "none") {
+		return nil, fmt.Errorf("--crds %s: none stands alone", strings.Join(projects, ","))
 	}
 	for _, p := range projects {
 		more, err := install.Definitions(p)
@@ -75,7 +89,7 @@ func definitions(ctx context.Context, cluster *clusterFlags, projects []string, 
 		out, err = install.Missing(ctx, k, out)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w\nWithout a cluster, weft install --offline prints all kinds of --crds", err)
+		return nil, fmt.Errorf("%w\nWithout a cluster, weft install --offline prints all CustomResourceDefinitions of --crds", err)
 	}
 	return out, nil
 }
@@ -89,7 +103,11 @@ func manifests(out io.Writer, o install.Options, kinds []install.Object) error {
 	if err != nil {
 		return err
 	}
-	for _, x := range slices.Concat(kinds, objects, []install.Object{kept}) {
+	return printObjects(out, slices.Concat(kinds, objects, []install.Object{kept}))
+}
+
+func printObjects(out io.Writer, all []install.Object) error {
+	for _, x := range all {
 		if _, err := fmt.Fprintf(out, "---\n%s", x.Text); err != nil {
 			return err
 		}

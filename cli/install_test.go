@@ -1,9 +1,16 @@
 package cli
 
 import (
+	"bytes"
+	"context"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/weft-mesh/weft/dialect"
+	"github.com/weft-mesh/weft/inject"
+	"github.com/weft-mesh/weft/install"
+	"github.com/weft-mesh/weft/source/kube"
 )
 
 func TestInstallCommand(t *testing.T) {
@@ -27,11 +34,78 @@ func TestInstallCommand(t *testing.T) {
 		"--set a":       {"install", "--offline", "--set", "a"},
 		"no cluster":    {"check"},
 		"no cluster i":  {"uninstall"},
-		"no cluster is": {"upgrade"},
+		"no cluster is": {"upgrade", "--dry-run"},
+		"no cluster ":   {"uninstall", "--dry-run"},
+		"none stands":   {"install", "--offline", "--crds", "istio,none"},
+		"cluster's own": {"install", "--offline", "-n", "kube-system"},
+		"my_mesh":       {"install", "--offline", "-n", "my_mesh"},
+		"read once":     {"install", "--offline", "-f", "-", "-f", "-"},
+		"named 2 times": {"inject", "-", "-"},
+		"named 3 times": {"inject", "-", "-f", "-", "-", "-f", "a"},
+		"flag: --ha":    {"inject", "--ha", "-"},
 	} {
 		if code, _, errs := weft(t, args...); code != 2 || !strings.Contains(errs, want) {
 			t.Errorf("%q: exit code %d: %s, want %q", args, code, errs, want)
 		}
+	}
+}
+
+func TestShowValues(t *testing.T) {
+	code, out, errs := weft(t, "install", "--show-values")
+	if code != 0 {
+		t.Fatal(errs)
+	}
+	values := write(t, filepath.Join(t.TempDir(), "values.yaml"), out)
+	_, plain, _ := weft(t, "install", "--offline", "--crds", "none", "--set-string", "image.tag=1")
+	if _, all, errs := weft(t, "install", "--offline", "--crds", "none", "-f", values, "--set-string", "image.tag=1", "--set", "namespace.create=true"); kept(plain) != kept(all) || errs != "" {
+		t.Errorf("with all values as they are shown:\n%s\nand without:\n%s\n%s", all, plain, errs)
+	}
+	contains(t, "the image", plain, `image: "weft:1"`)
+}
+
+// kept is without the object that remembers values.
+func kept(objects string) string {
+	out, _, _ := strings.Cut(objects, "values.yaml: ")
+	return out
+}
+
+// some is a cluster of which something is asked.
+type some struct {
+	install.Cluster
+	objects []map[string]any
+}
+
+func (s some) List(_ context.Context, k dialect.Key, _ string) (out []map[string]any, err error) {
+	for _, o := range s.objects {
+		if o["kind"] == k.Kind {
+			out = append(out, o)
+		}
+	}
+	return out, nil
+}
+
+func (s some) Get(context.Context, dialect.Key) (map[string]any, error) { return nil, kube.ErrAbsent }
+
+// What a command would do it says, and does not.
+func TestDryRun(t *testing.T) {
+	meta := map[string]any{"name": "weft-node", "namespace": "weft-system"}
+	k := some{objects: []map[string]any{{"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": meta},
+		{"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{"name": "web", "namespace": "shop", "annotations": map[string]any{inject.Injected: "v1"}}}}}
+	var out, errs bytes.Buffer
+	if err := wouldUninstall(t.Context(), &out, k, "weft-system"); err != nil {
+		t.Fatal(err)
+	}
+	contains(t, "uninstall", out.String(), "would delete DaemonSet weft-system/weft-node\n", "kubectl rollout restart:\n  shop/web\n", "not weft's:\n  shop/web\nnothing is changed\n")
+	out.Reset()
+	c := upgradeMeshCommand()
+	c.SetOut(&out)
+	c.SetErr(&errs)
+	if err := planned(t.Context(), c, k, options("weft-system", map[string]any{})); err != nil {
+		t.Fatal(err)
+	}
+	contains(t, "upgrade", out.String(), "---\napiVersion: v1\nkind: Namespace\n", "name: weft-values")
+	if errs.String() != "would delete DaemonSet weft-system/weft-node\n" {
+		t.Error(errs.String())
 	}
 }
 

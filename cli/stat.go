@@ -30,7 +30,7 @@ knows of those that never arrived; one from outside by the callee's.
 
 ` + goneCallers,
 		Example: "  weft stat\n  weft stat --watch\n  weft stat --window 0 -o json   # since the proxies began",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if watch && output != "table" {
 				return errors.New("--watch prints tables; ask again and again for -o " + output)

@@ -16,7 +16,7 @@ func statusCommand() *cobra.Command {
 		Use:     "status",
 		Short:   "Show the running control plane: its workloads, its root certificate, and what it found in the configuration",
 		Example: "  weft status\n  weft status -o json",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			var s control.Status
 			if err := ask(c.Context(), state, "GET", "/v1/status", nil, &s); err != nil {

@@ -57,7 +57,7 @@ who can create Pods there: give users that are not to speak for each other's ser
 		Example: `  weft up -f mesh/
   weft up -f mesh/ -f more.yaml --cert-lifetime 1h
   weft up -f mesh/ --allow 1001:shop/* --allow 1002:default/batch`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGINT, syscall.SIGTERM)
 			defer stop()

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"sigs.k8s.io/yaml"
@@ -45,54 +46,72 @@ func Installed(ctx context.Context, c Cluster, namespace string) (map[string]any
 	return values, nil
 }
 
-// Upgrade applies what the options say, deletes what an earlier version had and this one has not, and waits until the control plane
-// runs as it is to.
-func Upgrade(ctx context.Context, c Cluster, o Options, say Progress, pause Pause) error {
-	o.Namespace = cmp.Or(o.Namespace, DefaultNamespace)
-	objects, err := Render(o)
-	if err != nil {
-		return err
+// Plan is what an upgrade changes.
+type Plan struct {
+	Apply  []Object      // in this order
+	Delete []dialect.Key // what an earlier version had, or other values, and these have not
+}
+
+// PlanUpgrade says what Upgrade would do, and does nothing.
+func PlanUpgrade(ctx context.Context, c Cluster, o Options) (p Plan, err error) {
+	if p.Apply, err = Render(o); err != nil {
+		return p, err
 	}
 	kept, err := Remember(o)
 	if err != nil {
-		return err
+		return p, err
 	}
+	p.Apply = append(p.Apply, kept)
 	now := map[dialect.Key]bool{}
-	for _, x := range append(objects, kept) {
+	for _, x := range p.Apply {
 		now[x.Key] = true
-		if err := c.Apply(ctx, x.Tree); err != nil {
-			return fmt.Errorf("apply %s: %w", keyName(x.Key), err)
-		}
 	}
-	say("%d objects applied", len(now))
 	for _, k := range kinds {
-		if err := prune(ctx, c, k, now, say); err != nil {
-			return err
+		old, err := listed(ctx, c, k, partOf+"="+ours+","+managedBy+"="+ours+","+programs)
+		if err != nil {
+			return p, err
 		}
+		p.Delete = append(p.Delete, slices.DeleteFunc(old, func(x dialect.Key) bool { return now[x] || x.Kind == "Namespace" })...)
 	}
-	return Wait(ctx, c, o.Namespace, say, pause)
+	return p, nil
 }
 
-// prune deletes the chart's objects of a kind that are not rendered any more.
-func prune(ctx context.Context, c Cluster, k dialect.Key, now map[dialect.Key]bool, say Progress) error {
-	list, err := c.List(ctx, k, partOf+"="+ours+","+managedBy+"="+ours+","+programs)
+// listed are the objects of a kind that a label selector names, but for those that are being deleted; none, where there is no such kind.
+func listed(ctx context.Context, c Cluster, k dialect.Key, selector string) (out []dialect.Key, err error) {
+	list, err := c.List(ctx, k, selector)
 	if errors.Is(err, kube.ErrAbsent) {
-		return nil
+		return nil, nil
 	}
 	for _, o := range list {
-		x := keyOf(o)
-		if x.Kind = k.Kind; x.Group == "" {
-			x.Group = k.Group
+		if text(o, "metadata", "deletionTimestamp") == "" {
+			x := keyOf(o)
+			x.Group, x.Kind = k.Group, k.Kind // a list's items may not say
+			out = append(out, x)
 		}
-		if now[x] || k.Kind == "Namespace" || text(o, "metadata", "deletionTimestamp") != "" {
-			continue
+	}
+	return out, err
+}
+
+// Upgrade applies what the options say, deletes what an earlier version had and this one has not, and waits until the control plane
+// runs as it is to.
+func Upgrade(ctx context.Context, c Cluster, o Options, say Progress, pause Pause) error {
+	p, err := PlanUpgrade(ctx, c, o)
+	if err != nil {
+		return err
+	}
+	for _, x := range p.Apply {
+		if err := c.Apply(ctx, x.Tree); err != nil {
+			return fmt.Errorf("apply %s: %w", Name(x.Key), err)
 		}
+	}
+	say("%d objects applied", len(p.Apply))
+	for _, x := range p.Delete {
 		if err := c.Delete(ctx, x); err != nil {
 			return err
 		}
-		say("%s is no longer needed, and deleted", keyName(x))
+		say("%s is no longer needed, and deleted", Name(x))
 	}
-	return err
+	return Wait(ctx, c, o.Namespace, say, pause)
 }
 
 // Wait returns when every replica of the control plane, and weft-node on every node that is to have one, is of the version that is to run,
@@ -184,8 +203,8 @@ func everywhere(d map[string]any) (done bool, state string) {
 	return seen && available >= want, fmt.Sprintf("%s: available on %d of %d nodes", daemon, available, want)
 }
 
-// keyName is a key as people say it.
-func keyName(k dialect.Key) string {
+// Name is a key as people say it.
+func Name(k dialect.Key) string {
 	if k.Namespace == "" {
 		return k.Kind + " " + k.Name
 	}

@@ -39,6 +39,10 @@ func TestUninstall(t *testing.T) {
 	pod := func(name string) dialect.Key {
 		return dialect.Key{Kind: "Pod", Namespace: DefaultNamespace, Name: name}
 	}
+	plan, err := PlanUninstall(t.Context(), f, "")
+	if err != nil || len(f.deleted) > 0 {
+		t.Fatal(err, f.deleted)
+	}
 	var l log
 	left, err := Uninstall(t.Context(), f, "", l.say, turns(3, func(turn int) {
 		f.put(object(t, `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"weft-root","namespace":"late","labels":{"app.kubernetes.io/part-of":"weft"}}}`))
@@ -59,7 +63,7 @@ func TestUninstall(t *testing.T) {
 	}
 	var rest []string
 	for k := range f.objects {
-		rest = append(rest, keyName(k))
+		rest = append(rest, Name(k))
 	}
 	slices.Sort(rest)
 	if want := []string{"ConfigMap shop/mine", "CustomResourceDefinition gateways.example", "Namespace weaving", "Pod shop/web"}; !slices.Equal(rest, want) {
@@ -67,6 +71,35 @@ func TestUninstall(t *testing.T) {
 	}
 	if !slices.Contains(l.lines, "waiting for 2 pods to end") {
 		t.Errorf("%q", l.lines)
+	}
+	var would []string
+	for _, x := range plan {
+		would = append(would, Name(x))
+	}
+	var did []string
+	for _, x := range f.deleted {
+		if x != "ConfigMap late/weft-root" { // it was not there yet
+			did = append(did, x)
+		}
+	}
+	if slices.Sort(would); would[0] == "" || !slices.Equal(would, slices.Sorted(slices.Values(did))) {
+		t.Errorf("a plan of %q, and deleted %q", would, did)
+	}
+}
+
+// A namespace in which others run pods is not taken away, with all in it.
+func TestUninstallSharedNamespace(t *testing.T) {
+	f := newFake(object(t, `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"mine","namespace":"weft-system"}}`),
+		object(t, `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"gone","namespace":"weft-system","deletionTimestamp":"2026-11-28T12:00:00Z"}}`),
+		object(t, `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"edge","namespace":"weft-system","labels":{"app.kubernetes.io/part-of":"weft"}}}`))
+	installed(t, f)
+	space := dialect.Key{Kind: "Namespace", Name: DefaultNamespace}
+	if plan, err := PlanUninstall(t.Context(), f, ""); err != nil || slices.Contains(plan, space) || len(plan) < 10 {
+		t.Error(plan, err)
+	}
+	left, err := Uninstall(t.Context(), f, "", (&log{}).say, turns(0, nil))
+	if err != nil || f.objects[space] == nil || !slices.Equal(left.Others, []string{"weft-system/mine"}) {
+		t.Error(left, err)
 	}
 }
 
@@ -88,11 +121,19 @@ func TestUpgrade(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	more, err := Read(nil, []string{"control.ha=false"})
+	more, err := Read(nil, []string{"control.ha=false"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	o := Options{Version: "v2", Values: Merge(values, more)}
+	budget := []string{"PodDisruptionBudget weft-system/weft-control"}
+	plan, err := PlanUpgrade(t.Context(), f, o)
+	if err != nil || len(f.deleted) > 0 || len(plan.Delete) != 1 || Name(plan.Delete[0]) != budget[0] {
+		t.Fatal(plan.Delete, f.deleted, err)
+	}
+	if last := plan.Apply[len(plan.Apply)-1]; last.Key.Name != given || !strings.Contains(last.Text, "ha: false") {
+		t.Error(last.Text)
+	}
 	var l log
 	err = Upgrade(t.Context(), f, o, l.say, turns(3, func(turn int) {
 		if turn == 2 {
@@ -102,7 +143,7 @@ func TestUpgrade(t *testing.T) {
 	if err != nil {
 		t.Fatal(err, l.lines)
 	}
-	if want := []string{"PodDisruptionBudget weft-system/weft-control"}; !slices.Equal(f.deleted, want) {
+	if !slices.Equal(f.deleted, budget) {
 		t.Errorf("deleted %v", f.deleted)
 	}
 	if all := strings.Join(l.lines, "\n"); !strings.Contains(all, "weft-control: 0 of 1 replicas are new\nweft-control: 1 of 1 replicas are available") {
@@ -115,7 +156,7 @@ func TestUpgrade(t *testing.T) {
 	if err := Wait(t.Context(), f, "", l.say, turns(0, nil)); err != nil {
 		t.Error(err)
 	}
-	if values, err = Read(nil, []string{"inject.cni=true"}); err != nil {
+	if values, err = Read(nil, []string{"inject.cni=true"}, nil); err != nil {
 		t.Fatal(err)
 	}
 	set := dialect.Key{Group: "apps", Kind: "DaemonSet", Namespace: DefaultNamespace, Name: daemon}

@@ -109,7 +109,7 @@ func TestCheckFinds(t *testing.T) {
 			d := f.objects[dialect.Key{Group: "apps", Kind: "Deployment", Namespace: DefaultNamespace, Name: control}]
 			d["spec"].(map[string]any)["replicas"] = int64(0)
 		},
-		"warning: control plane: the Gateway API's kinds are there": func(f *fake) { f.served = map[string][]string{} },
+		"warning: control plane: the Gateway API's CustomResourceDefinitions are there": func(f *fake) { f.served = map[string][]string{} },
 		"warning: control plane: no other mesh injects: the webhooks of istio are there": func(f *fake) {
 			f.put(object(t, `{"apiVersion":"admissionregistration.k8s.io/v1","kind":"MutatingWebhookConfiguration","metadata":{"name":"istio-sidecar-injector"}}`))
 		},
@@ -152,7 +152,7 @@ func TestCheckForbidden(t *testing.T) {
 		"failed: control plane: its Deployment can be read: Deployment may not be read":                         "Deployment",
 		"failed: nodes: weft-node is available on every node: ConfigMap may not be read":                        "ConfigMap",
 		"failed: control plane: a replica leads: Lease may not be read":                                         "Lease",
-		"warning: injection: the authority that was brought can sign: Secret may not be read":                   "Secret",
+		"warning: injection: your own authority in the Secret can sign: Secret may not be read":                 "Secret",
 		"failed: injection: the API server trusts the webhook: MutatingWebhookConfiguration may not be read":    "MutatingWebhookConfiguration",
 		"failed: proxies: pods can be read: Pod may not be read":                                                "Pod",
 		"failed: proxies: pods can be read: Namespace may not be read":                                          "Namespace",
@@ -222,7 +222,7 @@ func authorityOf(t *testing.T, ends time.Time, trustDomain string) map[string]an
 
 // An authority that somebody brings is looked at before its end is everybody's, and one that the mesh makes is its own affair.
 func TestCheckAuthority(t *testing.T) {
-	const what = ": injection: the authority that was brought can sign: "
+	const what = ": injection: your own authority in the Secret can sign: "
 	without := func(name string) map[string]any {
 		o := authorityOf(t, now.AddDate(0, 6, 0), "cluster.local")
 		data, _ := atMap(o, "data")
@@ -279,7 +279,7 @@ func TestCheckNodes(t *testing.T) {
 func TestCheckBefore(t *testing.T) {
 	f := newFake()
 	got := check(t, f)
-	if !strings.Contains(got, "warning: before installing: the Gateway API's kinds are there") || !strings.Contains(got, "ok: before installing: whoever installs may") ||
+	if !strings.Contains(got, "warning: before installing: the Gateway API's CustomResourceDefinitions are there") || !strings.Contains(got, "ok: before installing: whoever installs may") ||
 		strings.Contains(got, "failed") {
 		t.Error(got)
 	}

@@ -60,7 +60,7 @@ func (r *checks) nodes(ctx context.Context) {
 	const what = "weft-node is available on every node"
 	options, err := r.options(ctx)
 	if err != nil {
-		r.fail(nodes, what, err.Error(), "weft upgrade, or weft install | kubectl apply -f -, makes it anew")
+		r.fail(nodes, what, err.Error(), "weft upgrade, or weft install | kubectl apply -f -, writes it again")
 		return
 	}
 	if !options.CNI {
@@ -68,7 +68,7 @@ func (r *checks) nodes(ctx context.Context) {
 	}
 	d, err := r.c.Get(ctx, dialect.Key{Group: "apps", Kind: "DaemonSet", Namespace: r.o.Namespace, Name: daemon})
 	if err != nil {
-		r.fail(nodes, what, err.Error(), "weft upgrade, or weft install | kubectl apply -f -, makes it anew; until then, pods of the mesh do not start on new nodes")
+		r.fail(nodes, what, err.Error(), "weft upgrade, or weft install | kubectl apply -f -, writes it again; until then, pods of the mesh do not start on new nodes")
 		return
 	}
 	if done, state := everywhere(d); !done {
@@ -115,7 +115,7 @@ func (r *checks) webhook(ctx context.Context, available bool) {
 	const what = "the API server trusts the webhook"
 	w, err := r.c.Get(ctx, dialect.Key{Group: "admissionregistration.k8s.io", Kind: "MutatingWebhookConfiguration", Name: injector})
 	if err != nil {
-		r.fail(injection, what, err.Error(), "weft upgrade, or weft install | kubectl apply -f -, makes it anew")
+		r.fail(injection, what, err.Error(), "weft upgrade, or weft install | kubectl apply -f -, writes it again")
 		return
 	}
 	hooks, _ := at[[]any](w, "webhooks")
@@ -164,7 +164,7 @@ func (r *checks) certificates(bundle []byte) {
 // authority looks at the one that somebody else keeps in the Secret, if anybody does: what cannot sign is not taken, and what signed before goes
 // on until it ends.
 func (r *checks) authority(ctx context.Context) {
-	const what = "the authority that was brought can sign"
+	const what = "your own authority in the Secret can sign"
 	const remedy = "put it right in Secret " + secret + ": tls.key, and tls.crt with ca.crt above it; what signed before goes on until it ends"
 	o, err := r.c.Get(ctx, dialect.Key{Kind: "Secret", Namespace: r.o.Namespace, Name: secret})
 	if errors.Is(err, kube.ErrAbsent) {

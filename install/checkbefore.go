@@ -88,12 +88,12 @@ func (r *checks) before(ctx context.Context) {
 }
 
 func (r *checks) gatewayAPI(ctx context.Context, part string) {
-	const what = "the Gateway API's kinds are there"
+	const what = "the Gateway API's CustomResourceDefinitions are there"
 	switch versions, err := r.c.Serves(ctx, gatewayClass.Group, gatewayClass.Kind); {
 	case err != nil:
 		r.warn(part, what, err.Error(), "")
 	case len(versions) == 0:
-		r.warn(part, what, "they are not: Gateways and HTTPRoutes cannot be made", "weft install | kubectl apply -f - brings them")
+		r.warn(part, what, "they are not: Gateways and HTTPRoutes cannot be made", "weft install | kubectl apply -f - installs them")
 	default:
 		r.ok(part, what, strings.Join(versions, ", "))
 	}

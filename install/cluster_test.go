@@ -61,7 +61,7 @@ func (f *fake) Allowed(_ context.Context, a kube.Access) (bool, string, error) {
 }
 
 func (f *fake) absent(k dialect.Key) error {
-	return fmt.Errorf("reading %s: %w", keyName(k), kube.ErrAbsent)
+	return fmt.Errorf("reading %s: %w", Name(k), kube.ErrAbsent)
 }
 
 func (f *fake) Get(_ context.Context, k dialect.Key) (map[string]any, error) {
@@ -109,7 +109,7 @@ func (f *fake) Apply(_ context.Context, o map[string]any) error {
 func (f *fake) Delete(_ context.Context, k dialect.Key) error {
 	if f.objects[k] != nil {
 		delete(f.objects, k)
-		f.deleted = append(f.deleted, keyName(k))
+		f.deleted = append(f.deleted, Name(k))
 		if f.onDelete != nil {
 			f.onDelete(k)
 		}
@@ -137,7 +137,7 @@ func object(t *testing.T, text string) map[string]any {
 // installed puts what Render returns into a cluster, and has it run.
 func installed(t *testing.T, f *fake, settings ...string) {
 	t.Helper()
-	values, err := Read(nil, append(settings, "namespace.create=true"))
+	values, err := Read(nil, append(settings, "namespace.create=true"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -48,7 +48,7 @@ func Definitions(project string) (out []Object, err error) {
 		return define(d)
 	}
 	if !slices.Contains(Projects(), project) {
-		return nil, fmt.Errorf("no kinds of %q are built in: want some of %s; those of other Go modules are there if weft is built by make build",
+		return nil, fmt.Errorf("no CustomResourceDefinitions of %q are built in: want some of %s; those of other Go modules are there if weft is built by make build",
 			project, strings.Join(Projects(), ", "))
 	}
 	names, err := fs.Glob(definitions, path.Join("definitions", project, "*.yaml.gz"))

@@ -104,10 +104,10 @@ func TestDefinitions(t *testing.T) {
 		}
 		for _, x := range got {
 			if meta, _ := at[map[string]any](x.Tree, "metadata"); project == "gateway-api" && text(meta, "annotations", consts.BundleVersionAnnotation) != consts.BundleVersion {
-				t.Errorf("%s does not say of which version it is", keyName(x.Key)) // as the status of a GatewayClass wants to know
+				t.Errorf("%s does not say of which version it is", Name(x.Key)) // as the status of a GatewayClass wants to know
 			}
 			if len(x.Text) > applied || x.Key.Kind != "CustomResourceDefinition" || x.Key.Name != plural(text(x.Tree, "spec", "names", "kind"))+"."+text(x.Tree, "spec", "group") {
-				t.Errorf("%s: %d bytes", keyName(x.Key), len(x.Text))
+				t.Errorf("%s: %d bytes", Name(x.Key), len(x.Text))
 			}
 		}
 	}

@@ -15,7 +15,6 @@ import (
 	"helm.sh/helm/v4/pkg/chart/v2/loader"
 	"helm.sh/helm/v4/pkg/engine"
 	releaseutil "helm.sh/helm/v4/pkg/release/v1/util"
-	"helm.sh/helm/v4/pkg/strvals"
 	"sigs.k8s.io/yaml"
 
 	"github.com/weft-mesh/weft/dialect"
@@ -39,27 +38,6 @@ type Object struct {
 	Text string // YAML
 }
 
-// Read merges values: files in their order, then settings as NAME=VALUE, in Helm's syntax.
-func Read(files [][]byte, settings []string) (map[string]any, error) {
-	out := map[string]any{}
-	for i, text := range files {
-		var values map[string]any
-		if err := yaml.UnmarshalStrict(text, &values); err != nil {
-			return nil, fmt.Errorf("values file %d: %w", i+1, err)
-		}
-		out = loader.MergeMaps(out, values)
-	}
-	for _, s := range settings {
-		if err := strvals.ParseInto(s, out); err != nil {
-			return nil, fmt.Errorf("--set %s: %w", s, err)
-		}
-	}
-	return out, nil
-}
-
-// Merge returns values with others over them.
-func Merge(values, over map[string]any) map[string]any { return loader.MergeMaps(values, over) }
-
 // Render returns weft's objects in the order in which they are to be applied.
 func Render(o Options) ([]Object, error) {
 	o.Namespace = cmp.Or(o.Namespace, DefaultNamespace)
@@ -70,7 +48,11 @@ func Render(o Options) ([]Object, error) {
 	release := common.ReleaseOptions{Name: "weft", Namespace: o.Namespace, IsInstall: true}
 	top, err := util.ToRenderValues(c, o.Values, release, nil)
 	if err != nil {
-		return nil, fmt.Errorf("the values: %w", err)
+		return nil, fmt.Errorf("the values: %w\nweft install --show-values prints those that there are", told(err))
+	}
+	values, _ := top["Values"].(common.Values)
+	if err := sound(o.Namespace, o.Values, values); err != nil {
+		return nil, err
 	}
 	top["Release"].(map[string]any)["Service"] = ours // Helm names itself
 	files, err := engine.Render(c, top)
@@ -86,6 +68,11 @@ func Render(o Options) ([]Object, error) {
 		x, err := parse(m.Content)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", m.Name, err)
+		}
+		if x.Key.Kind == "ConfigMap" && x.Key.Name == injector {
+			if _, err := options(x); err != nil { // the control plane would not begin
+				return nil, fmt.Errorf("the values of inject and image: %w", err)
+			}
 		}
 		out = append(out, x)
 	}
@@ -142,10 +129,15 @@ func Injection(o Options) (inject.Options, error) {
 	}
 	for _, x := range objects {
 		if x.Key.Kind == "ConfigMap" && x.Key.Name == injector {
-			return inject.ParseOptions([]byte(text(x.Tree, "data", "inject.yaml")))
+			return options(x)
 		}
 	}
 	return inject.Options{}, fmt.Errorf("the chart has no ConfigMap %s", injector)
+}
+
+// options are those of injection that the ConfigMap of them holds.
+func options(x Object) (inject.Options, error) {
+	return inject.ParseOptions([]byte(text(x.Tree, "data", "inject.yaml")))
 }
 
 // Remember is the object that keeps the values for the next Upgrade.

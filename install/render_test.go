@@ -34,7 +34,7 @@ var update = flag.Bool("update", false, "write what depends on other packages")
 func render(t *testing.T, o Options, settings ...string) map[string]map[string]any {
 	t.Helper()
 	var err error
-	if o.Values, err = Read(nil, settings); err != nil {
+	if o.Values, err = Read(nil, settings, nil); err != nil {
 		t.Fatal(err)
 	}
 	objects, err := Render(o)
@@ -43,7 +43,7 @@ func render(t *testing.T, o Options, settings ...string) map[string]map[string]a
 	}
 	out := map[string]map[string]any{}
 	for _, x := range objects {
-		out[keyName(x.Key)] = x.Tree
+		out[Name(x.Key)] = x.Tree
 	}
 	return out
 }
@@ -51,7 +51,7 @@ func render(t *testing.T, o Options, settings ...string) map[string]map[string]a
 // Everything that can be switched on, so that a change of the chart shows.
 func TestGolden(t *testing.T) {
 	const golden = "testdata/weft.yaml"
-	values, err := Read(nil, []string{"control.ha=true", "inject.adopt=true", "namespace.create=true", "image.registry=registry.example/mesh", "image.pullSecrets={key}", "inject.cni=true"})
+	values, err := Read(nil, []string{"control.ha=true", "inject.adopt=true", "namespace.create=true", "image.registry=registry.example/mesh", "image.pullSecrets={key}", "inject.cni=true"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +88,7 @@ func TestHelm(t *testing.T) {
 		t.Errorf("the chart is for Kubernetes %s, and weft check wants %s", got, want)
 	}
 	const settings = "control.ha=true,inject.cni=true,inject.adopt=true,image.tag=v1"
-	values, err := Read(nil, []string{settings})
+	values, err := Read(nil, []string{settings}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,12 +110,12 @@ func TestHelm(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := ours[keyName(x.Key)]
+		want := ours[Name(x.Key)]
 		text := strings.ReplaceAll(m.Content, managedBy+": Helm", managedBy+": weft")
 		if x, err = parse(text); err != nil || strings.Contains(text, "Helm") || !reflect.DeepEqual(x.Tree, want) {
-			t.Errorf("%s by Helm is\n%s\nand by weft install %v (%v)", keyName(x.Key), text, want, err)
+			t.Errorf("%s by Helm is\n%s\nand by weft install %v (%v)", Name(x.Key), text, want, err)
 		}
-		delete(ours, keyName(x.Key))
+		delete(ours, Name(x.Key))
 	}
 	for name := range ours {
 		t.Errorf("helm install does not bring %s", name)
@@ -365,8 +365,15 @@ func TestValues(t *testing.T) {
 		"image.pullPolicy=Sometimes":     "pullPolicy",
 		"podDisruptionBudget.minimum=50": "minimum",
 		"node.cniBin=opt":                "cniBin",
+		"control.replica=2,inject.x=1":   "the values: control.replica: there is no such value\ninject.x: there is no such value\nweft install --show-values",
+		"control=null":                   "control: null takes away",
+		"control=2":                      "control: got number, want object",
+		"gateways.replicas=5-2":          "gateways.replicas: \"5-2\" is no number of replicas",
+		"gateways.replicas=0":            "gateways.replicas",
+		"gateways.cpu=lots":              "gateways.cpu: \"lots\" is no quantity",
+		"inject.resources.limits.cpu=x":  "the values of inject and image: ",
 	} {
-		values, err := Read(nil, []string{setting})
+		values, err := Read(nil, []string{setting}, nil)
 		if err == nil {
 			_, err = Render(Options{Values: values})
 		}
@@ -374,18 +381,29 @@ func TestValues(t *testing.T) {
 			t.Errorf("--set %s: %v", setting, err)
 		}
 	}
-	got, err := Read([][]byte{[]byte("control: {replicas: 2, extraArgs: [a]}"), []byte("control: {replicas: 3}")}, []string{"control.ha=true"})
-	if b, _ := yaml.Marshal(got); err != nil || string(b) != "control:\n  extraArgs:\n  - a\n  ha: true\n  replicas: 3\n" {
+	got, err := Read([]File{{"a", []byte("control: {replicas: 2, extraArgs: [a]}")}, {"b", []byte("# nothing\n---\ncontrol: {replicas: 3}\n---\n")}}, []string{"control.ha=true", "image.tag=1"}, []string{"image.tag=2"})
+	if b, _ := yaml.Marshal(got); err != nil || string(b) != "control:\n  extraArgs:\n  - a\n  ha: true\n  replicas: 3\nimage:\n  tag: \"2\"\n" {
 		t.Errorf("%s %v", b, err)
 	}
-	if _, err := Read([][]byte{[]byte("a: [")}, nil); err == nil || !strings.Contains(err.Error(), "values file 1") {
-		t.Error(err)
+	for text, want := range map[string]string{
+		"# a\na: [":              "--values x.yaml: in the document that begins at line 1: yaml: line 2",
+		"a: {b: 1, b: 2}":        `key "b" already set`,
+		"- a":                    "line 1: values are NAME: VALUE",
+		"text":                   "values are NAME: VALUE",
+		"a: 1\n---\n\n---\nb: 2": "x.yaml: line 4: a second document begins",
+	} {
+		if got, err := Read([]File{{"x.yaml", []byte(text)}}, nil, nil); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, %v", text, got, err)
+		}
+	}
+	if b, err := Defaults(); err != nil || !strings.Contains(string(b), "\ncontrol:\n  replicas: 1\n") {
+		t.Error(string(b), err)
 	}
 }
 
 // weft inject and the webhook know the same.
 func TestInjection(t *testing.T) {
-	values, err := Read(nil, []string{"inject.adopt=true", "image.registry=registry.example/", "inject.drain=7s", "inject.failurePolicy=Ignore"})
+	values, err := Read(nil, []string{"inject.adopt=true", "image.registry=registry.example/", "inject.drain=7s", "inject.failurePolicy=Ignore"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

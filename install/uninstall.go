@@ -39,43 +39,87 @@ var kinds = []dialect.Key{
 type Left struct {
 	Pods        []string // NAMESPACE/NAME, that have their proxy until they are made anew
 	Definitions []string // kinds that weft installed, since their objects would go with them
+	Others      []string // NAMESPACE/NAME of pods that are not weft's, because of which its namespace stays
 }
 
 // Uninstall takes weft out of a cluster: every object that is part of it, in every namespace. The control plane's namespace goes with all
-// in it if weft install has made it.
-func Uninstall(ctx context.Context, c Cluster, namespace string, say Progress, pause Pause) (left Left, err error) {
+// in it if weft install has made it, and no pod but weft's own is there.
+func Uninstall(ctx context.Context, c Cluster, namespace string, say Progress, pause Pause) (Left, error) {
 	namespace = cmp.Or(namespace, DefaultNamespace)
 	for _, k := range kinds {
-		list, err := c.List(ctx, k, partOf+"="+ours)
-		if errors.Is(err, kube.ErrAbsent) {
-			continue
-		}
+		parts, err := parts(ctx, c, namespace, k)
 		if err != nil {
-			return left, err
+			return Left{}, err
 		}
-		for _, o := range list {
-			x := keyOf(o)
-			x.Group, x.Kind = k.Group, k.Kind // a list's items may not say
-			if k.Kind == "Namespace" && x.Name != namespace {
-				continue // with all in it: somebody else calls a part of his "weft" too
-			}
+		for _, x := range parts {
 			if err := c.Delete(ctx, x); err != nil {
-				return left, err
+				return Left{}, err
 			}
-			say("deleted %s", keyName(x))
+			say("deleted %s", Name(x))
 		}
 		if k.Kind == "MutatingWebhookConfiguration" { // next goes what would make anew what is deleted
 			if err := end(ctx, c, namespace, say, pause); err != nil {
-				return left, err
+				return Left{}, err
 			}
 		}
 	}
 	for _, x := range unlabelled(namespace) { // in case an earlier version did not label them
 		if err := c.Delete(ctx, x); err != nil {
-			return left, err
+			return Left{}, err
 		}
 	}
+	return Leaves(ctx, c, namespace)
+}
+
+// PlanUninstall says what Uninstall would delete, in its order, and does nothing.
+func PlanUninstall(ctx context.Context, c Cluster, namespace string) (out []dialect.Key, err error) {
+	namespace = cmp.Or(namespace, DefaultNamespace)
+	for _, k := range kinds {
+		parts, err := parts(ctx, c, namespace, k)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, parts...)
+	}
+	for _, x := range unlabelled(namespace) {
+		switch _, err := c.Get(ctx, x); {
+		case errors.Is(err, kube.ErrAbsent) || slices.Contains(out, x):
+		case err != nil:
+			return nil, err
+		default:
+			out = append(out, x)
+		}
+	}
+	return out, nil
+}
+
+// parts are weft's objects of a kind. A Namespace is one only if it is the control plane's, and only weft's pods are in it: all in it goes
+// along, and somebody else may call a part of his "weft" too.
+func parts(ctx context.Context, c Cluster, namespace string, k dialect.Key) ([]dialect.Key, error) {
+	out, err := listed(ctx, c, k, partOf+"="+ours)
+	if err != nil || k.Kind != "Namespace" {
+		return out, err
+	}
+	pods, err := others(ctx, c, namespace)
+	return slices.DeleteFunc(out, func(x dialect.Key) bool { return x.Name != namespace || len(pods) > 0 }), err
+}
+
+// others are the pods in the control plane's namespace that are not weft's.
+func others(ctx context.Context, c Cluster, namespace string) (out []string, err error) {
+	pods, err := listed(ctx, c, dialect.Key{Kind: "Pod", Namespace: namespace}, partOf+"!="+ours+","+noPrograms)
+	for _, p := range pods {
+		out = append(out, p.Namespace+"/"+p.Name)
+	}
+	return out, err
+}
+
+// Leaves says what an uninstall leaves.
+func Leaves(ctx context.Context, c Cluster, namespace string) (left Left, err error) {
+	namespace = cmp.Or(namespace, DefaultNamespace)
 	if left.Pods, err = Injected(ctx, c); err != nil {
+		return left, err
+	}
+	if left.Others, err = others(ctx, c, namespace); err != nil {
 		return left, err
 	}
 	left.Definitions, err = defined(ctx, c)
@@ -88,8 +132,11 @@ func unlabelled(namespace string) []dialect.Key {
 		{Group: "coordination.k8s.io", Kind: "Lease", Namespace: namespace, Name: control}}
 }
 
-// programs selects the pods that weft runs as.
-const programs = "app.kubernetes.io/name in (" + control + "," + daemon + ")"
+// programs selects the pods that weft runs as, and noPrograms all others.
+const (
+	programs   = "app.kubernetes.io/name in (" + control + "," + daemon + ")"
+	noPrograms = "app.kubernetes.io/name notin (" + control + "," + daemon + ")"
+)
 
 // end deletes what runs, and waits until nothing does: the control plane would make anew what is deleted, and weft-node asks, while its role
 // is there, whether it is to take the plugin away.
