@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"net/netip"
 	"time"
 
@@ -48,13 +49,17 @@ func (o *Cluster) check() error {
 	return nil
 }
 
-// openAuthority finds the authority where it is kept, or begins one.
+// openAuthority finds the authority where it is kept, or begins one. What is brought beside one that is kept is for the leader, KeepAuthority: if it is
+// good for nothing, the mesh goes on with what is kept.
 func (c *Control) openAuthority() (err error) {
 	config := ca.Config{TrustDomain: c.opts.TrustDomain, Lifetime: c.opts.CertLifetime}
 	var state ca.State = ca.Dir(c.state.path("ca"))
 	var first *ca.Root
 	if cl := c.opts.Cluster; cl != nil {
 		state = cl.CA
+		if c.ca, err = ca.Load(state, config); !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
 		if first, err = cl.Brought(); err != nil {
 			return err
 		}

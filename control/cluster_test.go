@@ -622,6 +622,25 @@ func TestBroughtAuthority(t *testing.T) {
 	})
 }
 
+// What is brought beside an authority that is in use, and good for nothing, is no reason not to start.
+func TestStartBesideBadAuthority(t *testing.T) {
+	c := newCity()
+	bad := errors.New("it is of another mesh")
+	start := func(n int) (*Control, error) {
+		o := c.options(t, n)
+		o.Cluster.Brought = func() (*ca.Root, error) { return nil, bad }
+		return New(o)
+	}
+	if _, err := start(0); !errors.Is(err, bad) {
+		t.Errorf("there is none yet: %v, want %v", err, bad)
+	}
+	was := run(t, c.options(t, 0)).ca.Roots().Active
+	next, err := start(1)
+	if err != nil || !next.ca.Roots().Active.Equal(was) {
+		t.Errorf("%v, and the one in use is not used", err)
+	}
+}
+
 // Whoever asks for a rotation gets one.
 func TestRotationIsAskedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -670,6 +689,9 @@ func TestRootsAreInEveryMeshedNamespace(t *testing.T) {
 		got = append(got, fmt.Sprint(o["kind"], " ", meta["namespace"], "/", meta["name"]))
 		if pem := o["data"].(map[string]any)["root.pem"].(string); strings.Count(pem, "BEGIN CERTIFICATE") != 1 || pem != string(p.publishedRoots()) {
 			t.Errorf("%q", pem)
+		}
+		if got := o["data"].(map[string]any)["trust-domain"]; got != domain {
+			t.Errorf("of trust domain %q, want %q", got, domain)
 		}
 		return broken
 	})

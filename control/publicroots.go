@@ -29,8 +29,11 @@ func rootsPEM(roots [][]byte) (out []byte) {
 	return out
 }
 
-// rootKey is the key of inject.RootMap: a file of roots.
-const rootKey = "root.pem"
+// rootKey is the key of inject.RootMap: a file of roots. domainKey's says whose they are, to proxies that nobody has told.
+const (
+	rootKey   = "root.pem"
+	domainKey = "trust-domain"
+)
 
 // Apply makes an object of the cluster be as its JSON values say.
 type Apply func(ctx context.Context, object map[string]any) error
@@ -54,7 +57,7 @@ func (c *Control) RootTask(apply Apply) Task {
 			if done[ns].holds(roots, now) {
 				continue
 			}
-			if err := apply(ctx, rootMap(ns, roots)); err != nil {
+			if err := apply(ctx, rootMap(ns, roots, c.opts.TrustDomain)); err != nil {
 				failed = append(failed, err)
 				continue
 			}
@@ -74,10 +77,10 @@ func (a applied) holds(what []byte, now time.Time) bool {
 	return bytes.Equal(a.what, what) && now.Sub(a.at) < leadAgain/2
 }
 
-func rootMap(namespace string, roots []byte) map[string]any {
+func rootMap(namespace string, roots []byte, trustDomain string) map[string]any {
 	return map[string]any{"apiVersion": "v1", "kind": "ConfigMap",
 		"metadata": map[string]any{"name": inject.RootMap, "namespace": namespace, "labels": map[string]any{"app.kubernetes.io/managed-by": "weft", "app.kubernetes.io/part-of": "weft"}},
-		"data":     map[string]any{rootKey: string(roots)}}
+		"data":     map[string]any{rootKey: string(roots), domainKey: trustDomain}}
 }
 
 // meshedNamespaces are those with pods that have a proxy of weft's, or are to have one.

@@ -42,6 +42,9 @@ var volumeNames = []string{tokenVolume, rootVolume, stateVolume}
 // Container is the proxy's, as a native sidecar (an init container that runs on): it is ready before the application starts, ends after
 // it, and does not keep a Job from ending. Env of its own come last.
 func Container(o *Options, own ...corev1.EnvVar) corev1.Container {
+	if o.TrustDomain != "" {
+		own = append([]corev1.EnvVar{{Name: "WEFT_TRUST_DOMAIN", Value: o.TrustDomain}}, own...)
+	}
 	return corev1.Container{
 		Name: proxyName, Image: o.Image, ImagePullPolicy: o.PullPolicy, Command: []string{"/weft-proxy"}, Args: []string{"pod"},
 		RestartPolicy: ptr.To(corev1.ContainerRestartPolicyAlways),
@@ -51,7 +54,6 @@ func Container(o *Options, own ...corev1.EnvVar) corev1.Container {
 			field("WEFT_POD_IPS", "status.podIPs"),
 			field("WEFT_ACCOUNT", "spec.serviceAccountName"),
 			{Name: "WEFT_CONTROL", Value: o.Control},
-			{Name: "WEFT_TRUST_DOMAIN", Value: o.TrustDomain},
 		}, own...),
 		Ports: []corev1.ContainerPort{
 			{Name: "weft-tunnel", ContainerPort: traffic.TunnelPort, Protocol: corev1.ProtocolTCP},

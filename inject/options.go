@@ -19,7 +19,7 @@ type Options struct {
 	PullSecrets []string          `json:"pullSecrets,omitempty"` // that pods get beside their own; they have to be in the pod's namespace
 	Control     string            `json:"control"`               // HOST:PORT where the control plane takes proxies
 	Namespace   string            `json:"namespace"`             // the control plane's own; its pods are left alone
-	TrustDomain string            `json:"trustDomain"`           //
+	TrustDomain string            `json:"trustDomain,omitempty"` // empty: proxies are told by the ConfigMap weft-root
 	Adopt       bool              `json:"adopt,omitempty"`       // labels and annotations of other meshes count too
 	CNI         bool              `json:"cni,omitempty"`         // a CNI plugin redirects, so pods need no NET_ADMIN
 	Ignore      bool              `json:"ignore,omitempty"`      // a pod that cannot be in the mesh starts without it, with a warning; false: it is refused
@@ -50,7 +50,7 @@ func ParseOptions(text []byte) (Options, error) {
 func (o *Options) validate() error {
 	var errs []error
 	for _, x := range []struct{ name, value string }{
-		{"version", o.Version}, {"image", o.Image}, {"control", o.Control}, {"namespace", o.Namespace}, {"trustDomain", o.TrustDomain},
+		{"version", o.Version}, {"image", o.Image}, {"control", o.Control}, {"namespace", o.Namespace},
 	} {
 		if x.value == "" {
 			errs = append(errs, errors.New(x.name+" is required"))

@@ -100,3 +100,20 @@ func FuzzStream(f *testing.F) {
 		}
 	})
 }
+
+// A proxy is told the trust domain that is known where it is injected, and else by the control plane: an empty word would be one too.
+func TestTrustDomain(t *testing.T) {
+	for _, domain := range []string{"", "shop.example"} {
+		o := options(t, "")
+		o.TrustDomain = domain
+		var got []string
+		for _, e := range Container(&o).Env {
+			if e.Name == "WEFT_TRUST_DOMAIN" {
+				got = append(got, e.Value)
+			}
+		}
+		if len(got) > 1 || strings.Join(got, "") != domain || domain == "" && got != nil {
+			t.Errorf("%q: %q", domain, got)
+		}
+	}
+}

@@ -216,7 +216,8 @@ func authorityOf(t *testing.T, ends time.Time, trustDomain string) map[string]an
 	in := func(kind string, der []byte) string {
 		return base64.StdEncoding.EncodeToString(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
 	}
-	return object(t, fmt.Sprintf(`{"apiVersion":"v1","kind":"Secret","metadata":{"name":"weft-ca","namespace":"weft-system"},"data":{"authority.json":"e30=","tls.crt":%q,"tls.key":%q}}`,
+	return object(t, fmt.Sprintf(`{"apiVersion":"v1","kind":"Secret","metadata":{"name":"weft-ca","namespace":"weft-system"},"data":{"authority.json":%q,"tls.crt":%q,"tls.key":%q}}`,
+		base64.StdEncoding.EncodeToString([]byte(`{"trustDomain":"cluster.local"}`)),
 		in("CERTIFICATE", der), in("PRIVATE KEY", own)))
 }
 
@@ -244,7 +245,8 @@ func TestCheckAuthority(t *testing.T) {
 		{"it is good", authorityOf(t, now.AddDate(0, 6, 0), "cluster.local"), "ok" + what + "until 2027-05-28"},
 		{"it ends soon", authorityOf(t, now.Add(24*time.Hour), "cluster.local"), "warning" + what + "until 2026-11-29T12:00:00Z alone"},
 		{"it has ended", authorityOf(t, now.Add(-time.Hour), "cluster.local"), "failed" + what + "it cannot: ca: certificates of"},
-		{"it is another mesh's", authorityOf(t, now.AddDate(0, 6, 0), "other.example"), "failed" + what + "it cannot: ca: certificate"},
+		{"it is another mesh's", authorityOf(t, now.AddDate(0, 6, 0), "other.example"), `failed: injection: all say the same trust domain: of Secret weft-ca, ` +
+			`its authority.json says trust domain "cluster.local", and its certificate says "other.example"`},
 		{"its key is missing", without("tls.key"), "failed" + what + "it cannot: has one of"},
 		{"it is no base64", odd, "failed" + what + "tls.crt: "},
 	} {
@@ -286,5 +288,24 @@ func TestCheckBefore(t *testing.T) {
 	f.denied["clusterroles"] = true
 	if got := check(t, f); !strings.Contains(got, "failed: before installing: whoever installs may: you may not create clusterroles.rbac.authorization.k8s.io") {
 		t.Error(got)
+	}
+}
+
+// The chart's trust domain and the Secret's are the same, or one of them says none.
+func TestCheckTrustDomain(t *testing.T) {
+	const what = ": injection: all say the same trust domain: "
+	for settings, want := range map[string]string{
+		"":                          "ok" + what + "shop.example",
+		"trustDomain=shop.example":  "ok" + what + "shop.example",
+		"trustDomain=other.example": "failed" + what + `of Secret weft-ca, its authority.json says trust domain "shop.example", and the chart's value trustDomain says "other.example"`,
+	} {
+		f := healthy(t)
+		installed(t, f, settings)
+		f.trust(bundle(t, now.AddDate(5, 0, 0)))
+		f.put(object(t, fmt.Sprintf(`{"apiVersion":"v1","kind":"Secret","metadata":{"name":"weft-ca","namespace":"weft-system"},"data":{"authority.json":%q}}`,
+			base64.StdEncoding.EncodeToString([]byte(`{"trustDomain":"shop.example"}`)))))
+		if got := check(t, f); !strings.Contains(got, want+"\n") {
+			t.Errorf("%s: want %s:\n%s", settings, want, got)
+		}
 	}
 }

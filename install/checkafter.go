@@ -161,8 +161,8 @@ func (r *checks) certificates(bundle []byte) {
 	}
 }
 
-// authority looks at the one that somebody else keeps in the Secret, if anybody does: what cannot sign is not taken, and what signed before goes
-// on until it ends.
+// authority looks at what somebody else keeps in the Secret, if anybody does: what cannot sign is not taken, and what signed before goes on until it
+// ends. All who say a trust domain have to say the same.
 func (r *checks) authority(ctx context.Context) {
 	const what = "your own authority in the Secret can sign"
 	const remedy = "put it right in Secret " + secret + ": tls.key, and tls.crt with ca.crt above it; what signed before goes on until it ends"
@@ -181,17 +181,15 @@ func (r *checks) authority(ctx context.Context) {
 			return
 		}
 	}
-	key, chain, err := kube.BroughtIn(data)
-	if err == nil && key == nil {
-		return // it is made by the mesh
+	a := kube.AuthorityIn(texts(o, "metadata", "annotations"), data)
+	domain := r.trustDomain(ctx, a)
+	there, err := a.Brought()
+	if err == nil && (!there || domain == "") {
+		return // it is made by the mesh, or there is something to be put right before
 	}
-	var options inject.Options
 	var root *ca.Root
 	if err == nil {
-		options, err = r.options(ctx)
-	}
-	if err == nil {
-		root, err = ca.Import(options.TrustDomain, key, chain, r.o.Now)
+		root, err = ca.Import(domain, a.Key, a.Chain, r.o.Now)
 	}
 	if err != nil {
 		r.fail(injection, what, "it cannot: "+err.Error(), remedy)
@@ -203,6 +201,22 @@ func (r *checks) authority(ctx context.Context) {
 		return
 	}
 	r.ok(injection, what, "until "+until.Format(time.DateOnly))
+}
+
+// trustDomain returns the one that all say who say any; empty: they do not.
+func (r *checks) trustDomain(ctx context.Context, a kube.Authority) string {
+	const what = "all say the same trust domain"
+	options, err := r.options(ctx)
+	if err != nil {
+		return "" // nodes says what is wrong with them
+	}
+	domain, err := a.TrustDomain(options.TrustDomain)
+	if err != nil {
+		r.fail(injection, what, "of Secret "+secret+", "+err.Error(), kube.DomainRemedy)
+		return ""
+	}
+	r.ok(injection, what, domain)
+	return domain
 }
 
 // reach asks the API server what it would make of a pod that asks for the mesh.

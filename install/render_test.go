@@ -409,8 +409,33 @@ func TestInjection(t *testing.T) {
 	}
 	o, err := Injection(Options{Namespace: "mesh", Version: "v1", Values: values})
 	if err != nil || o.Image != "registry.example/weft:v1" || o.Version != "v1" || !o.Adopt || !o.Ignore || o.Drain.Seconds() != 7 ||
-		o.Control != "weft-control.mesh.svc:15012" || o.Namespace != "mesh" || o.TrustDomain != "cluster.local" || o.Resources.Requests.Memory().String() != "20Mi" {
+		o.Control != "weft-control.mesh.svc:15012" || o.Namespace != "mesh" || o.TrustDomain != "" || o.Resources.Requests.Memory().String() != "20Mi" {
 		t.Errorf("%+v, %v", o, err)
+	}
+}
+
+// The chart says a trust domain to the control plane and to injection if it is given one, and else leaves it to the authority's Secret.
+func TestTrustDomain(t *testing.T) {
+	for _, domain := range []string{"", "shop.example"} {
+		values, err := Read(nil, []string{"trustDomain=" + domain}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := Options{Version: "v1", Values: values}
+		objects, err := Render(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		says := false
+		for _, x := range objects {
+			says = says || x.Key.Kind == "Deployment" && strings.Contains(x.Text, "--trust-domain=shop.example\n")
+			if domain == "" && strings.Contains(x.Text, "--trust-domain") {
+				t.Errorf("%s", x.Text)
+			}
+		}
+		if in, err := Injection(o); says != (domain != "") || in.TrustDomain != domain || err != nil {
+			t.Errorf("%q: the Deployment says it: %v; injection %q, %v", domain, says, in.TrustDomain, err)
+		}
 	}
 }
 

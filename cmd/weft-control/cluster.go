@@ -40,15 +40,46 @@ func absentIsFine(err error) error {
 	return err
 }
 
-// brought is an authority that somebody else keeps in the Secret where the mesh's own is otherwise.
+// trustDomainOf is that of the identities: the authority's, or the one that it is to have. What was said beside an authority that is there is for
+// whoever leads, see brought: the mesh goes on as it is.
+func trustDomainOf(chart string, a kube.Authority) (string, error) {
+	if a.Kept.Domain != "" {
+		a.Domains = nil
+	}
+	domain, err := a.TrustDomain(chart)
+	if err != nil {
+		err = fmt.Errorf("%w: %s", err, kube.DomainRemedy)
+	}
+	return domain, err
+}
+
+// brought is an authority that somebody else keeps in the Secret where the mesh's own is otherwise. One of another trust domain is none for this mesh.
 func (r *replica) brought() (*ca.Root, error) {
-	key, chain, err := r.state.Brought()
-	if err != nil || key == nil {
+	a, err := r.state.Authority()
+	if err != nil {
 		return nil, err
 	}
-	root, err := ca.Import(r.trustDomain, key, chain, time.Now())
+	root, err := broughtIn(a, r.trustDomain, time.Now())
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", r.state, err)
+		err = fmt.Errorf("%s %w", r.state, err)
+	}
+	return root, err
+}
+
+func broughtIn(a kube.Authority, trustDomain string, now time.Time) (*ca.Root, error) {
+	there, err := a.Brought()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := a.TrustDomain(""); err != nil {
+		return nil, fmt.Errorf("is not followed: %w: %s", err, kube.DomainRemedy)
+	}
+	if !there {
+		return nil, nil
+	}
+	root, err := ca.Import(trustDomain, a.Key, a.Chain, now)
+	if err != nil {
+		return nil, fmt.Errorf("cannot sign: %w", err)
 	}
 	return root, nil
 }

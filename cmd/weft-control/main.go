@@ -71,7 +71,7 @@ func parse(args []string) (*flags, error) {
 	s.StringVar(&f.pod, "pod", cmp.Or(os.Getenv("POD_NAME"), host), "name of this replica's pod [$POD_NAME, the host's name]")
 	s.StringVar(&f.account, "account", "weft-control", "service account that replicas run as")
 	s.StringVar(&f.service, "service", "weft-control", "Service by which proxies and the API server find it")
-	s.StringVar(&f.trustDomain, "trust-domain", "cluster.local", "trust domain of the identities")
+	s.StringVar(&f.trustDomain, "trust-domain", "", "trust domain of the identities [what the authority's Secret says, else cluster.local]")
 	s.DurationVar(&f.lifetime, "cert-lifetime", 24*time.Hour, "lifetime of certificates; they are renewed at half of it")
 	s.StringVar(&f.token, "token", "/var/run/secrets/weft/token", "file with the token, of audience weft, by which replicas know each other")
 	s.StringVar(&f.authority, "authority", "weft-ca", "Secret of the authority: made if there is none, or brought as cert-manager lays it out, with tls.crt, tls.key and ca.crt")
@@ -125,6 +125,13 @@ func run(args []string) error {
 		return err
 	}
 	r := &replica{flags: f, log: log, cluster: cluster, state: cluster.Secret(f.namespace, f.authority)}
+	a, err := r.state.Authority()
+	if err != nil {
+		return err
+	}
+	if r.trustDomain, err = trustDomainOf(f.trustDomain, a); err != nil {
+		return fmt.Errorf("%s: %w", r.state, err)
+	}
 	if r.inject != "" {
 		if r.injection, err = r.readInjection(); err != nil {
 			return err

@@ -2,14 +2,20 @@ package main
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"log/slog"
+	"math/big"
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -26,6 +32,7 @@ import (
 	"github.com/weft-mesh/weft/install"
 	"github.com/weft-mesh/weft/internal/meshtest"
 	"github.com/weft-mesh/weft/source"
+	"github.com/weft-mesh/weft/source/kube"
 	"github.com/weft-mesh/weft/stream"
 	"github.com/weft-mesh/weft/stream/server"
 )
@@ -189,6 +196,69 @@ func TestExpiredRoots(t *testing.T) {
 	}
 }
 
+// A control plane begins in the trust domain that its Secret and the chart say, and then stays in it: it starts also where another authority was brought
+// meanwhile, and does not follow that.
+func TestTrustDomain(t *testing.T) {
+	now := time.Now()
+	state := map[string][]byte{"authority.json": []byte(`{"trustDomain": "shop.example"}`)}
+	for _, x := range []struct {
+		chart      string
+		a          kube.Authority
+		want, says string
+	}{
+		{"", kube.Authority{}, "cluster.local", ""},
+		{"", kube.AuthorityIn(nil, broughtData(t, "shop.example", now)), "shop.example", ""},
+		{"b.example", kube.AuthorityIn(nil, broughtData(t, "shop.example", now)), "", "b.example"},
+		{"", kube.AuthorityIn(nil, state), "shop.example", ""},
+		{"b.example", kube.AuthorityIn(nil, state), "", "delete the Secret"},
+		{"", both(kube.AuthorityIn(nil, broughtData(t, "b.example", now)), state), "shop.example", ""},
+	} {
+		got, err := trustDomainOf(x.chart, x.a)
+		if got != x.want || (err != nil) != (x.says != "") || err != nil && !strings.Contains(err.Error(), x.says) {
+			t.Errorf("chart %q, %v: %q, %v, want %q", x.chart, x.a.Domains, got, err, x.want)
+		}
+	}
+	if root, err := broughtIn(kube.AuthorityIn(nil, state), "shop.example", now); root != nil || err != nil {
+		t.Errorf("nobody has brought any: %v, %v", root, err)
+	}
+	if root, err := broughtIn(both(kube.AuthorityIn(nil, broughtData(t, "shop.example", now)), state), "shop.example", now); root == nil || err != nil {
+		t.Errorf("one of the same trust domain: %v, %v", root, err)
+	}
+	noted := both(kube.AuthorityIn(map[string]string{"weft.dev/trust-domain": "b.example"}, nil), state)
+	for name, a := range map[string]kube.Authority{"a certificate": both(kube.AuthorityIn(nil, broughtData(t, "b.example", now)), state), "a note": noted} {
+		root, err := broughtIn(a, "shop.example", now)
+		if root != nil || err == nil || !strings.Contains(err.Error(), "shop.example") || !strings.Contains(err.Error(), "b.example") || !strings.Contains(err.Error(), "delete the Secret") {
+			t.Errorf("%s of another trust domain: %v, %v", name, root, err)
+		}
+	}
+}
+
+// both is an authority that was brought into a Secret that has a state.
+func both(a kube.Authority, state map[string][]byte) kube.Authority {
+	a.Kept = kube.AuthorityIn(nil, state).Kept
+	return a
+}
+
+// broughtData is what a Secret of cert-manager's has.
+func broughtData(t *testing.T, trustDomain string, now time.Time) map[string][]byte {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: now.Add(-time.Hour), NotAfter: now.Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageCertSign, URIs: []*url.URL{{Scheme: "spiffe", Host: trustDomain}}}
+	der, err := x509.CreateCertificate(rand.Reader, c, c, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return map[string][]byte{"tls.crt": pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), "tls.key": pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: own})}
+}
+
 const injection = `{version: v1, image: weft:v1, control: "weft-control.weft-system.svc:15012", namespace: weft-system, trustDomain: cluster.local}`
 
 func TestInjectionIsReadAnew(t *testing.T) {
@@ -196,6 +266,7 @@ func TestInjectionIsReadAnew(t *testing.T) {
 	if _, err := r.readInjection(); err == nil {
 		t.Error("no file, and no error")
 	}
+	r.trustDomain = "shop.example" // as the authority has it, whatever the chart says now
 	var read func() inject.Options
 	for _, x := range []struct{ text, image string }{
 		{injection, "weft:v1"}, {strings.ReplaceAll(injection, "weft:v1", "weft:v2"), "weft:v2"}, {"{", "weft:v1"}, {injection, "weft:v1"},
@@ -209,8 +280,8 @@ func TestInjectionIsReadAnew(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if got := read().Image; got != x.image {
-			t.Errorf("%s: image %q, want %q", x.text, got, x.image)
+		if got := read(); got.Image != x.image || got.TrustDomain != "shop.example" {
+			t.Errorf("%s: image %q, want %q; trust domain %q", x.text, got.Image, x.image, got.TrustDomain)
 		}
 	}
 }

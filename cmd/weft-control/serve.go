@@ -53,14 +53,17 @@ func (r *replica) isPod(a netip.Addr) bool {
 	return ok && namespace != "kube-system"
 }
 
-// readInjection reads the options anew whenever they are asked for; while they can't be read, those of before count.
+// readInjection reads the options anew whenever they are asked for; while they can't be read, those of before count. The trust domain is this mesh's,
+// whatever the chart says by now.
 func (r *replica) readInjection() (func() inject.Options, error) {
 	read := func() (inject.Options, error) {
 		text, err := os.ReadFile(r.inject)
 		if err != nil {
 			return inject.Options{}, err
 		}
-		return inject.ParseOptions(text)
+		o, err := inject.ParseOptions(text)
+		o.TrustDomain = r.trustDomain
+		return o, err
 	}
 	last, err := read()
 	if err != nil {

@@ -42,7 +42,7 @@ func TestInjected(t *testing.T) {
 			}
 		}
 	}
-	c, err := podConfig(func(name string) string { return env[name] })
+	c, err := podConfig(func(name string) string { return env[name] }, "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
 	"os"
@@ -25,9 +27,10 @@ import (
 
 // Where the injector mounts what a pod's proxy needs.
 const (
-	tokenFile = "/var/run/secrets/weft/token" // of the pod's service account, for the audience weft
-	rootsFile = "/var/run/weft/root/root.pem" // of the ConfigMap weft-root
-	stateDir  = "/var/lib/weft"               // the proxy's own
+	tokenFile  = "/var/run/secrets/weft/token"     // of the pod's service account, for the audience weft
+	rootsFile  = "/var/run/weft/root/root.pem"     // of the ConfigMap weft-root
+	domainFile = "/var/run/weft/root/trust-domain" // of the same
+	stateDir   = "/var/lib/weft"                   // the proxy's own
 )
 
 // idlePod is longer than load balancers keep connections that idle (10 min at most, by default): one that is closed as its next request
@@ -37,7 +40,11 @@ const idlePod = 15 * time.Minute
 // runPod serves the pod that this process runs in.
 func runPod() error {
 	_ = sys.Undumpable()
-	c, err := podConfig(os.Getenv)
+	told, err := os.ReadFile(domainFile)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // an older control plane writes none, and is of cluster.local unless the injector was told
+		return err
+	}
+	c, err := podConfig(os.Getenv, string(told))
 	if err != nil {
 		return err
 	}
@@ -69,9 +76,10 @@ func redirected(c *launch.Config) error {
 // redirectTime is more than what a connection to loopback takes.
 const redirectTime = 5 * time.Second
 
-// podConfig is what the injector has written into the environment, as weft run would say it.
-func podConfig(env func(string) string) (*launch.Config, error) {
-	c := &launch.Config{Workload: env("WEFT_NAMESPACE") + "/" + env("WEFT_POD"), Account: env("WEFT_ACCOUNT"), TrustDomain: env("WEFT_TRUST_DOMAIN"),
+// podConfig is what the injector has written into the environment, as weft run would say it. The trust domain that the control plane tells counts where
+// the injector knew none.
+func podConfig(env func(string) string, trustDomain string) (*launch.Config, error) {
+	c := &launch.Config{Workload: env("WEFT_NAMESPACE") + "/" + env("WEFT_POD"), Account: env("WEFT_ACCOUNT"), TrustDomain: cmp.Or(env("WEFT_TRUST_DOMAIN"), trustDomain),
 		Remote: launch.Remote{Address: env("WEFT_CONTROL"), Roots: rootsFile, Token: tokenFile}, Pod: &launch.Pod{},
 		Gateway: env("WEFT_GATEWAY"),
 		Admin:   stateDir + "/admin.sock", Cache: stateDir + "/config", Log: env("WEFT_ACCESS_LOG"), NoResolve: true}

@@ -26,7 +26,7 @@ func TestPodConfig(t *testing.T) {
 			return base[name]
 		}
 	}
-	c, err := podConfig(with(nil))
+	c, err := podConfig(with(nil), "other.example")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,14 +36,17 @@ func TestPodConfig(t *testing.T) {
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
 	}
-	if c, err := podConfig(with(map[string]string{"WEFT_TRUST_DOMAIN": "", "WEFT_DRAIN": "", "WEFT_PROBES": ""})); err != nil || c.TrustDomain != "cluster.local" || c.Drain != 5 || c.Pod.Probes != nil {
+	if c, err := podConfig(with(map[string]string{"WEFT_TRUST_DOMAIN": "", "WEFT_DRAIN": "", "WEFT_PROBES": ""}), ""); err != nil || c.TrustDomain != "cluster.local" || c.Drain != 5 || c.Pod.Probes != nil {
 		t.Errorf("%+v, %v", c, err)
 	}
-	if c, err := podConfig(with(map[string]string{"WEFT_GATEWAY": "shop/edge"})); err != nil || c.Gateway != "shop/edge" {
+	if c, err := podConfig(with(map[string]string{"WEFT_TRUST_DOMAIN": ""}), "other.example"); err != nil || c.TrustDomain != "other.example" {
+		t.Errorf("the control plane tells another trust domain: %+v, %v", c, err)
+	}
+	if c, err := podConfig(with(map[string]string{"WEFT_GATEWAY": "shop/edge"}), ""); err != nil || c.Gateway != "shop/edge" {
 		t.Errorf("%+v, %v", c, err)
 	}
 	for name, bad := range map[string]string{"WEFT_POD": "", "WEFT_NAMESPACE": "", "WEFT_ACCOUNT": "", "WEFT_CONTROL": "", "WEFT_POD_IPS": "", "WEFT_DRAIN": "soon"} {
-		if _, err := podConfig(with(map[string]string{name: bad})); err == nil || !strings.Contains(err.Error(), name) {
+		if _, err := podConfig(with(map[string]string{name: bad}), ""); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s=%q: %v", name, bad, err)
 		}
 	}

@@ -50,7 +50,7 @@ func TestMain(m *testing.M) {
 
 // sidecar is runPod, but for the files.
 func sidecar(dir string) error {
-	c, err := podConfig(os.Getenv)
+	c, err := podConfig(os.Getenv, "")
 	if err != nil {
 		return err
 	}

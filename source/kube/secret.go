@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"sync"
 	"time"
 
@@ -62,35 +63,66 @@ func (s *State) Load() ([]byte, error) {
 	return data, nil
 }
 
-// Brought returns the key and certificates of a signing authority that somebody put into the Secret, as cert-manager does it: tls.key,
-// and tls.crt followed by ca.crt, for ca.Import. Nothing: there is none.
-func (s *State) Brought() (keyPEM, chainPEM []byte, err error) {
-	secret, err := s.get()
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, nil
-	}
-	if err != nil {
-		return nil, nil, err
-	}
-	if keyPEM, chainPEM, err = BroughtIn(secret.Data); err != nil {
-		return nil, nil, fmt.Errorf("%s %w", s, err)
-	}
-	return keyPEM, chainPEM, nil
+// Authority is what a Secret says of an authority beside its state.
+type Authority struct {
+	Key, Chain []byte    // PEM, for ca.Import: of a signing authority that somebody brought, if Brought says so
+	Kept       ca.Said   // the trust domain of the state
+	Domains    []ca.Said // where else the Secret may say the trust domain
 }
 
-// BroughtIn is State.Brought of what a Secret holds.
-func BroughtIn(data map[string][]byte) (keyPEM, chainPEM []byte, err error) {
-	keyPEM, chainPEM = data[corev1.TLSPrivateKeyKey], data[corev1.TLSCertKey]
-	if len(keyPEM) == 0 && len(chainPEM) == 0 {
-		return nil, nil, nil
+// Brought says whether somebody has put a signing authority there, as cert-manager lays it out: tls.key, and tls.crt, which ca.crt follows.
+func (a Authority) Brought() (bool, error) {
+	if (len(a.Key) == 0) != (len(a.Chain) == 0) {
+		return false, fmt.Errorf("has one of %s and %s, and both are needed", corev1.TLSPrivateKeyKey, corev1.TLSCertKey)
 	}
-	if len(keyPEM) == 0 || len(chainPEM) == 0 {
-		return nil, nil, fmt.Errorf("has one of %s and %s, and both are needed", corev1.TLSPrivateKeyKey, corev1.TLSCertKey)
+	return len(a.Key) > 0, nil
+}
+
+// Where a Secret says the trust domain besides by a certificate: by an annotation, which cert-manager writes where a Certificate has it in its
+// secretTemplate, or by a key.
+const (
+	domainNote = "weft.dev/trust-domain"
+	domainKey  = "trust-domain"
+)
+
+// defaultDomain is the trust domain of a mesh of which nobody says another.
+const defaultDomain = "cluster.local"
+
+// DomainRemedy says what to do about an error of Authority.TrustDomain.
+const DomainRemedy = "a mesh keeps its trust domain: have all say the one that it has, or leave the chart's empty; for another one, " +
+	"delete the Secret, restart weft-control, and then every pod of the mesh"
+
+// TrustDomain is the one that the Secret says, and the chart, if they say any. The error names two that differ.
+func (a Authority) TrustDomain(chart string) (string, error) {
+	said := append([]ca.Said{a.Kept}, a.Domains...)
+	return ca.OneDomain(defaultDomain, append(said, ca.Said{Where: "the chart's value trustDomain", Domain: chart})...)
+}
+
+// Authority reads the Secret. Where there is none, it says nothing.
+func (s *State) Authority() (Authority, error) {
+	secret, err := s.get()
+	if errors.Is(err, fs.ErrNotExist) {
+		return Authority{}, nil
 	}
-	if above := data[corev1.ServiceAccountRootCAKey]; len(above) > 0 && !bytes.Contains(chainPEM, bytes.TrimSpace(above)) {
-		chainPEM = bytes.Join([][]byte{bytes.TrimSpace(chainPEM), bytes.TrimSpace(above), nil}, []byte("\n"))
+	if err != nil {
+		return Authority{}, err
 	}
-	return keyPEM, chainPEM, nil
+	return AuthorityIn(secret.Annotations, secret.Data), nil
+}
+
+// AuthorityIn is State.Authority of what a Secret holds.
+func AuthorityIn(annotations map[string]string, data map[string][]byte) Authority {
+	chain := data[corev1.TLSCertKey]
+	if above := data[corev1.ServiceAccountRootCAKey]; len(chain) > 0 && len(above) > 0 && !bytes.Contains(chain, bytes.TrimSpace(above)) {
+		chain = bytes.Join([][]byte{bytes.TrimSpace(chain), bytes.TrimSpace(above), nil}, []byte("\n"))
+	}
+	return Authority{Key: data[corev1.TLSPrivateKeyKey], Chain: chain,
+		Kept: ca.Said{Where: "its " + stateKey, Domain: ca.DomainOfState(data[stateKey])},
+		Domains: []ca.Said{
+			{Where: "its annotation " + domainNote, Domain: annotations[domainNote]},
+			{Where: "its key " + domainKey, Domain: strings.TrimSpace(string(data[domainKey]))},
+			{Where: "its certificate", Domain: ca.DomainOfChain(chain)},
+		}}
 }
 
 func (s *State) get() (*corev1.Secret, error) {

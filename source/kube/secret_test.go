@@ -2,6 +2,7 @@ package kube
 
 import (
 	"encoding/base64"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -144,13 +145,58 @@ func TestBrought(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			s := newServer(secrets())
 			s.put(`{"apiVersion": "v1", "kind": "Secret", "metadata": {"namespace": "weft-system", "name": "weft-ca"}, "data": ` + c.data + `}`)
-			key, chain, err := s.cluster(t).Secret("weft-system", "weft-ca").Brought()
-			if (err != nil) != (c.wrong != "") || err != nil && !strings.Contains(err.Error(), c.wrong) || string(key) != c.key || string(chain) != c.chain {
-				t.Errorf("%q, %q, %v", key, chain, err)
+			a, err := s.cluster(t).Secret("weft-system", "weft-ca").Authority()
+			if err != nil {
+				t.Fatal(err)
+			}
+			there, err := a.Brought()
+			if (err != nil) != (c.wrong != "") || err != nil && !strings.Contains(err.Error(), c.wrong) || there != (c.key != "") || there && (string(a.Key) != c.key || string(a.Chain) != c.chain) {
+				t.Errorf("%v, %q, %q, %v", there, a.Key, a.Chain, err)
 			}
 		})
 	}
-	if key, _, err := newServer(secrets()).cluster(t).Secret("a", "b").Brought(); key != nil || err != nil {
-		t.Error(key, err)
+	a, err := newServer(secrets()).cluster(t).Secret("a", "b").Authority()
+	if there, wrong := a.Brought(); there || wrong != nil || err != nil {
+		t.Error(there, wrong, err)
+	}
+}
+
+// A Secret says the trust domain by what the mesh keeps there, by a note or a key, or by a certificate: never two, and never another than the chart.
+func TestTrustDomainOfSecret(t *testing.T) {
+	root, err := ca.Generate("shop.example", time.Now(), time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	chain := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.NewRoots("shop.example", root, time.Now()).Bundle().Roots[0]})
+	state := []byte(`{"trustDomain": "shop.example"}`)
+	note := func(domain string) map[string]string { return map[string]string{"weft.dev/trust-domain": domain} }
+	for _, x := range []struct {
+		name        string
+		annotations map[string]string
+		data        map[string][]byte
+		chart       string
+		want        string
+	}{
+		{"nothing", nil, nil, "", "cluster.local"},
+		{"the chart alone", nil, nil, "shop.example", "shop.example"},
+		{"the state", nil, map[string][]byte{"authority.json": state}, "", "shop.example"},
+		{"a note", note("shop.example"), nil, "", "shop.example"},
+		{"a key, with its line's end", nil, map[string][]byte{"trust-domain": []byte("shop.example\n")}, "", "shop.example"},
+		{"a certificate", nil, map[string][]byte{"tls.crt": chain}, "", "shop.example"},
+		{"a certificate above it", nil, map[string][]byte{"tls.crt": []byte("C"), "ca.crt": chain}, "", "shop.example"},
+		{"all", note("shop.example"), map[string][]byte{"authority.json": state, "tls.crt": chain, "trust-domain": []byte("shop.example")}, "shop.example", "shop.example"},
+		{"the state and the chart", nil, map[string][]byte{"authority.json": state}, "b.example", `its authority.json says trust domain "shop.example", and the chart's value trustDomain says "b.example"`},
+		{"the chart's own default is a word too", nil, map[string][]byte{"tls.crt": chain}, "cluster.local", `its certificate says trust domain "shop.example", and the chart's value trustDomain says "cluster.local"`},
+		{"a note and a key", note("a.example"), map[string][]byte{"trust-domain": []byte("b.example")}, "", `its annotation weft.dev/trust-domain says trust domain "a.example", and its key trust-domain says "b.example"`},
+	} {
+		if got, err := AuthorityIn(x.annotations, x.data).TrustDomain(x.chart); got != x.want && (err == nil || err.Error() != x.want) {
+			t.Errorf("%s: %q, %v, want %s", x.name, got, err, x.want)
+		}
+	}
+	s := newServer(secrets())
+	s.put(`{"apiVersion": "v1", "kind": "Secret", "metadata": {"namespace": "weft-system", "name": "weft-ca", "annotations": {"weft.dev/trust-domain": "shop.example"}}}`)
+	a, err := s.cluster(t).Secret("weft-system", "weft-ca").Authority()
+	if got, wrong := a.TrustDomain(""); got != "shop.example" || wrong != nil || err != nil {
+		t.Errorf("%q, %v, %v", got, wrong, err)
 	}
 }
