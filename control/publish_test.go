@@ -469,6 +469,9 @@ func TestUnansweredMessagesAreBounded(t *testing.T) {
 		p.register("ratings", fmt.Sprint("v", n))
 	}
 	x.nothing()
+	for len(x.s.wake) > 0 {
+		<-x.s.wake
+	}
 	x.take(stream.Up{Ack: last.Nonce})
 	if len(x.s.wake) == 0 {
 		t.Error("nobody wakes who waits for what may be sent now")
