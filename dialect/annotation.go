@@ -38,10 +38,9 @@ var enrolment = map[string]bool{
 var adopted = map[string]bool{
 	"config.linkerd.io/skip-inbound-ports": true, "config.linkerd.io/skip-outbound-ports": true, "config.linkerd.io/proxy-cpu-request": true,
 	"config.linkerd.io/proxy-cpu-limit": true, "config.linkerd.io/proxy-memory-request": true, "config.linkerd.io/proxy-memory-limit": true,
-	"config.linkerd.io/shutdown-grace-period": true, "config.linkerd.io/access-log": true, "config.linkerd.io/default-inbound-policy": true,
+	"config.linkerd.io/shutdown-grace-period": true, "config.linkerd.io/access-log": true,
 	"config.linkerd.io/proxy-ephemeral-storage-request": true, "config.linkerd.io/proxy-ephemeral-storage-limit": true,
-	"config.linkerd.io/proxy-require-identity-inbound-ports": true,
-	"traffic.sidecar.istio.io/includeInboundPorts":           true, "traffic.sidecar.istio.io/excludeInboundPorts": true,
+	"traffic.sidecar.istio.io/includeInboundPorts": true, "traffic.sidecar.istio.io/excludeInboundPorts": true,
 	"traffic.sidecar.istio.io/excludeOutboundPorts": true, "traffic.sidecar.istio.io/excludeOutboundIPRanges": true,
 	"sidecar.istio.io/proxyCPU": true, "sidecar.istio.io/proxyCPULimit": true, "sidecar.istio.io/proxyMemory": true,
 	"sidecar.istio.io/proxyMemoryLimit": true,

@@ -7,6 +7,11 @@ import (
 
 var errNoNetwork = errors.New("neither an address nor a CIDR block")
 
+// ClusterNetworks is where clients of a cluster are, as Linkerd's chart has it (clusterNetworks), and on one machine.
+var ClusterNetworks = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("100.64.0.0/10"),
+	netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("192.168.0.0/16"), netip.MustParsePrefix("fd00::/8"),
+	netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+
 // Network reads a block of addresses, as 10.0.0.0/8, or a single one. It refuses an IPv4 address in IPv6 clothes and one with a
 // zone: no caller's address is ever equal to these, so that an exception of that form would let pass whom it names.
 func Network(text string) (netip.Prefix, error) {

@@ -29,7 +29,7 @@ func TestLinkerdAnnotations(t *testing.T) {
 		keys = append(keys, "config.linkerd.io/"+name)
 	}
 	for _, key := range keys {
-		obeyed := slices.ContainsFunc(table, func(x setting) bool { return x.key == key }) || key == "config.linkerd.io/opaque-ports"
+		obeyed := slices.ContainsFunc(table, func(x setting) bool { return x.key == key }) || slices.Contains(elsewhere, key)
 		told := dialect.Needless[key] + dialect.Unheeded[key]
 		if obeyed == (told != "") {
 			t.Errorf("%s: obeyed %v, told %q", key, obeyed, told)
@@ -62,19 +62,5 @@ func TestAdoptedAnnotations(t *testing.T) {
 	}
 	if got := slices.Sorted(maps.Keys(reads)); !slices.Equal(got, dialect.Adopted()) {
 		t.Errorf("injection reads %v, and the readers say %v", got, dialect.Adopted())
-	}
-}
-
-// A pod, or its namespace, that lets in callers of the mesh alone is refused: weft would let in others.
-func TestRequireIdentityRefuses(t *testing.T) {
-	const key = "config.linkerd.io/proxy-require-identity-inbound-ports"
-	for _, on := range []struct{ pod, namespace map[string]string }{{pod: map[string]string{key: "8080"}}, {namespace: map[string]string{key: "8080"}}} {
-		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "web", Namespace: "shop", Annotations: on.pod}}
-		_, found, err := Patch(pod, Namespace{Name: "shop", Labels: map[string]string{Label: enabled}, Annotations: on.namespace}, options(t, "adopt: true"))
-		if err == nil && !slices.ContainsFunc(found, func(f mesh.Finding) bool {
-			return f.Level == mesh.Error && strings.Contains(f.Text, "all-authenticated")
-		}) {
-			t.Errorf("%+v: %v", on, found)
-		}
 	}
 }

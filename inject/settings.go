@@ -91,18 +91,16 @@ var table = slices.Concat(
 		"pre-stop-sleep":         preStop,
 	}),
 	named(linkerd, true, "config.linkerd.io/", map[string]func(*settings, string) error{
-		"skip-inbound-ports":                   excludeInbound,
-		"skip-outbound-ports":                  excludeOutbound,
-		"proxy-cpu-request":                    request(corev1.ResourceCPU),
-		"proxy-cpu-limit":                      limit(corev1.ResourceCPU),
-		"proxy-memory-request":                 request(corev1.ResourceMemory),
-		"proxy-memory-limit":                   limit(corev1.ResourceMemory),
-		"proxy-ephemeral-storage-request":      request(corev1.ResourceEphemeralStorage),
-		"proxy-ephemeral-storage-limit":        limit(corev1.ResourceEphemeralStorage),
-		"proxy-require-identity-inbound-ports": identityPorts,
-		"shutdown-grace-period":                drain,
-		"access-log":                           linkerdLog,
-		"default-inbound-policy":               openInbound,
+		"skip-inbound-ports":              excludeInbound,
+		"skip-outbound-ports":             excludeOutbound,
+		"proxy-cpu-request":               request(corev1.ResourceCPU),
+		"proxy-cpu-limit":                 limit(corev1.ResourceCPU),
+		"proxy-memory-request":            request(corev1.ResourceMemory),
+		"proxy-memory-limit":              limit(corev1.ResourceMemory),
+		"proxy-ephemeral-storage-request": request(corev1.ResourceEphemeralStorage),
+		"proxy-ephemeral-storage-limit":   limit(corev1.ResourceEphemeralStorage),
+		"shutdown-grace-period":           drain,
+		"access-log":                      linkerdLog,
 	}),
 	named(istio, false, "traffic.sidecar.istio.io/", map[string]func(*settings, string) error{
 		"includeInboundPorts":     includeInbound,
@@ -127,6 +125,7 @@ func named(mesh string, namespace bool, prefix string, sets map[string]func(*set
 
 // elsewhere are annotations of the same domains that others than injection read or write.
 var elsewhere = []string{Label, Injected, dialect.Tunnel, plugged, dialect.TrustedProxies, "config.linkerd.io/opaque-ports",
+	"config.linkerd.io/default-inbound-policy", "config.linkerd.io/proxy-require-identity-inbound-ports",
 	"sidecar.istio.io/inject", "sidecar.istio.io/status"}
 
 // settings reads the annotations of the namespace, then the pod's, of other meshes before weft's: the last word counts.
@@ -327,22 +326,6 @@ func linkerdLog(s *settings, text string) error {
 		text = "text"
 	}
 	return accessLog(s, text)
-}
-
-// openInbound refuses what would let fewer callers in than weft does without a policy: nobody is to find a door open that was shut.
-func openInbound(_ *settings, text string) error {
-	if text != "all-unauthenticated" && text != "audit" {
-		return errors.New("not supported: all callers would get in; write a Server with an AuthorizationPolicy for the pod's ports, and remove the annotation")
-	}
-	return nil
-}
-
-// identityPorts refuses, likewise, what lets in only callers of the mesh at some ports.
-func identityPorts(_ *settings, text string) error {
-	if strings.TrimSpace(text) == "" {
-		return nil
-	}
-	return errors.New("not supported: callers that are not of the mesh would get in; write a Server with accessPolicy: all-authenticated for each port, and remove the annotation")
 }
 
 // jsonText is the JSON of a value of this package, which has one.

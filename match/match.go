@@ -148,6 +148,21 @@ func InRanges(list []Range, p uint16) bool {
 	return slices.ContainsFunc(list, func(r Range) bool { return p >= r.First && p <= r.Last })
 }
 
+// OtherPorts are all ports but those in a list; none: all are in no list, or in this one.
+func OtherPorts(list []Range) (out []Range) {
+	next := 1
+	for _, r := range slices.SortedFunc(slices.Values(list), func(a, b Range) int { return int(a.First) - int(b.First) }) {
+		if int(r.First) > next {
+			out = append(out, Range{uint16(next), r.First - 1})
+		}
+		next = max(next, int(r.Last)+1)
+	}
+	if len(list) > 0 && next <= 65535 {
+		out = append(out, Range{uint16(next), 65535})
+	}
+	return out
+}
+
 // HTTP says whether any field needs a head.
 func (r *Request) HTTP() bool {
 	return len(r.Methods)+len(r.NotMethods)+len(r.Paths)+len(r.NotPaths)+len(r.Targets)+len(r.Hosts)+len(r.NotHosts)+

@@ -3,6 +3,7 @@ package match
 import (
 	"net/netip"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -405,6 +406,20 @@ func TestUnknownIsRefused(t *testing.T) {
 	} {
 		if err == nil || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), "older") {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestOtherPorts(t *testing.T) {
+	for _, x := range []struct{ list, want []Range }{
+		{nil, nil},
+		{[]Range{{80, 80}}, []Range{{1, 79}, {81, 65535}}},
+		{[]Range{{8000, 8010}, {80, 80}, {8005, 8006}, {81, 81}}, []Range{{1, 79}, {82, 7999}, {8011, 65535}}},
+		{[]Range{{1, 10}, {65535, 65535}}, []Range{{11, 65534}}},
+		{[]Range{{60000, 65535}}, []Range{{1, 59999}}},
+	} {
+		if got := OtherPorts(x.list); !slices.Equal(got, x.want) {
+			t.Errorf("%v: %v, want %v", x.list, got, x.want)
 		}
 	}
 }

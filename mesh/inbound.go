@@ -61,6 +61,15 @@ func (s *Snapshot) engines(w *Workload, out bool) (engines []authz.Engine) {
 		}
 		engines[i] = join(engines[i], a, w, datagrams)
 	}
+	if a := w.Extras().Otherwise; a != nil && !out {
+		var held []match.Range
+		for at := range taken {
+			if at.dialect == a.engine() {
+				held = append(held, at.ports)
+			}
+		}
+		engines = append(engines, join(authz.Engine{Dialect: a.engine(), Ports: match.OtherPorts(held)}, a, w, datagrams))
+	}
 	slices.SortStableFunc(engines, func(a, b authz.Engine) int { return cmp.Compare(a.Dialect, b.Dialect) })
 	return engines
 }

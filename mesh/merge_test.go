@@ -237,6 +237,33 @@ func TestEngines(t *testing.T) {
 	}
 }
 
+// TestOtherwise: what a workload has for ports that no exclusive object of its engine is for is of calls into it, at all other ports.
+func TestOtherwise(t *testing.T) {
+	r := ref(decision.Core, "default", "w")
+	w := mesh.Workload{Name: "w", Namespace: "default", Extra: &mesh.Extra{Otherwise: &mesh.Authorization{Ref: r, Engine: decision.Linkerd, Exclusive: true, Closes: &r}}}
+	exclusive := func(d decision.Dialect, port string) mesh.Authorization {
+		own := ref(d, "default", port)
+		return mesh.Authorization{Ref: own, Namespaces: []string{"default"}, Port: port, Exclusive: true, Closes: &own}
+	}
+	s, _ := snapshot(mesh.Part{Workloads: []mesh.Workload{w}}, mesh.Part{Authorizations: []mesh.Authorization{
+		exclusive(decision.Linkerd, "80"), exclusive(decision.Linkerd, "8080"), exclusive(decision.Cilium, "443")}})
+	in := s.Workloads.Get("default/w")
+	for port, want := range map[uint16]string{80: "80", 8080: "8080", 443: "w 443", 1: "w"} {
+		var got []string
+		for _, e := range s.Inbound(in).Authz {
+			if e.On(port) {
+				got = append(got, e.Closed.Name)
+			}
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%d is judged by %q, want %q", port, got, want)
+		}
+	}
+	if eg := s.Egress(in); len(eg) > 0 {
+		t.Errorf("egress: %+v", eg)
+	}
+}
+
 // TestConflicts: what loses is told, and the winner named.
 func TestConflicts(t *testing.T) {
 	gw := mesh.Route{Ref: ref(decision.GatewayAPI, "default", "gw"), Host: host, Rank: mesh.RankGatewayAPI, Pooled: true, Rules: []mesh.Rule{rule("gw")}}

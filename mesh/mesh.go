@@ -118,11 +118,12 @@ type Workload struct {
 	Claimed   bool // its addresses are its author's word: of a Pod's they are the kubelet's
 }
 
-// Extra is what few workloads have, and takes 72 bytes.
+// Extra is what few workloads have, and takes 80 bytes.
 type Extra struct {
 	Also      []netip.Addr   // further addresses
 	Datagrams []WorkloadPort // over UDP, those that have a name: policies may say it
 	Trusted   []netip.Prefix // proxies in front of the mesh whose x-forwarded-* counts
+	Otherwise *Authorization // it judges calls to those ports that no exclusive authorization of its engine has; nil: they pass
 }
 
 // WorkloadPort is a port that a workload declares.

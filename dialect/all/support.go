@@ -33,7 +33,7 @@ func writeAdopted(b *strings.Builder) {
 	line := func(state dialect.State, keys []string, why string) {
 		fmt.Fprintf(b, "| %s | `%s` | %s |\n", state, strings.Join(keys, "` `"), cell(why))
 	}
-	line(dialect.Works, dialect.Adopted(), "a value that would shut a door which weft leaves open refuses the pod: `default-inbound-policy`, `proxy-require-identity-inbound-ports`")
+	line(dialect.Works, dialect.Adopted(), "")
 	for _, x := range []struct {
 		state dialect.State
 		why   map[string]string

@@ -38,8 +38,13 @@ func nothing(*dialect.Object, dialect.View) (mesh.Part, []mesh.Finding) { return
 
 func namespace() dialect.Kind {
 	k := kind[corev1.Namespace]("Namespace")
-	k.Cluster, k.Lower, k.CheckName = true, nothing, validation.IsDNS1123Label
-	k.Annotations = []string{opaquePorts}
+	k.Cluster, k.CheckName = true, validation.IsDNS1123Label
+	k.Lower = func(o *dialect.Object, v dialect.View) (mesh.Part, []mesh.Finding) {
+		r := newReader(o, v)
+		r.otherwise()
+		return mesh.Part{}, r.Found
+	}
+	k.Annotations = []string{opaquePorts, inboundPolicy, identityPorts}
 	k.Ignored["spec.*"] = "finalizers are the cluster's own affair"
 	k.Ignored["status.*"] = "it is what a controller says"
 	return k

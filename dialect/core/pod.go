@@ -19,7 +19,7 @@ import (
 
 func pod(trustDomain string) dialect.Kind {
 	k := kind[corev1.Pod]("Pod")
-	k.Annotations = []string{dialect.Tunnel, dialect.TrustedProxies, opaquePorts}
+	k.Annotations = []string{dialect.Tunnel, dialect.TrustedProxies, opaquePorts, inboundPolicy, identityPorts}
 	k.Lower = func(o *dialect.Object, v dialect.View) (mesh.Part, []mesh.Finding) {
 		return lowerPod(trustDomain, o, v)
 	}
@@ -64,10 +64,10 @@ func lowerPod(trustDomain string, o *dialect.Object, v dialect.View) (mesh.Part,
 	w := mesh.Workload{Name: o.Name, Namespace: o.Namespace, Addr: addr, Shared: p.Spec.HostNetwork, Labels: dialect.Labels(o.Labels),
 		Identity: r.account(trustDomain, o, &p.Spec), Tunnel: r.tunnel(o, &p.Spec, addr), Ready: ready(&p.Status), Draining: deleted(o)}
 	w.Node, w.Zone = place(o, &p.Spec, v)
-	x := mesh.Extra{Also: also, Trusted: r.trusted(o)}
+	x := mesh.Extra{Also: also, Trusted: r.trusted(o), Otherwise: r.otherwise()}
 	r.podPorts(&p.Spec, r.opaqueOf(o, v), &w, &x)
-	if len(x.Also)+len(x.Datagrams)+len(x.Trusted) > 0 {
-		w.Extra = &mesh.Extra{Also: x.Also, Datagrams: x.Datagrams, Trusted: x.Trusted}
+	if len(x.Also)+len(x.Datagrams)+len(x.Trusted) > 0 || x.Otherwise != nil {
+		w.Extra = &mesh.Extra{Also: x.Also, Datagrams: x.Datagrams, Trusted: x.Trusted, Otherwise: x.Otherwise}
 	}
 	return mesh.Part{Workloads: []mesh.Workload{w}}, r.Found
 }

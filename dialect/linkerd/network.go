@@ -97,8 +97,5 @@ func (r *reader) prefix(field, text string) (netip.Prefix, bool) {
 	return p, err == nil
 }
 
-// cluster is where clients of a cluster are, as Linkerd's chart has it (clusterNetworks), and on one machine. It is meant where a
-// ServerAuthorization names no network, and by accessPolicy: cluster-*.
-var cluster = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("100.64.0.0/10"),
-	netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("192.168.0.0/16"), netip.MustParsePrefix("fd00::/8"),
-	netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+// cluster is meant where a ServerAuthorization names no network, and by accessPolicy: cluster-*.
+var cluster = dialect.ClusterNetworks
