@@ -14,6 +14,7 @@ import (
 	"github.com/weft-mesh/weft/dialect"
 	"github.com/weft-mesh/weft/dialect/core"
 	"github.com/weft-mesh/weft/dialect/dialecttest"
+	"github.com/weft-mesh/weft/feature/balance"
 	"github.com/weft-mesh/weft/feature/outlier"
 	"github.com/weft-mesh/weft/identity"
 	"github.com/weft-mesh/weft/match"
@@ -77,6 +78,22 @@ spec:
 
 const head = "apiVersion: v1\nkind: Service\nmetadata: {name: s}\nspec: "
 
+// A caller is kept to an endpoint by its address where the Service asks for it, and by nothing else.
+func TestSessions(t *testing.T) {
+	for affinity, want := range map[string]*mesh.Outbound{
+		"ClientIP": {Balance: &balance.Policy{Ref: decision.Ref{Dialect: decision.Core, Kind: "Service", Namespace: "default", Name: "s", Rule: "sessionAffinity"},
+			Algorithm: balance.RingHash, Hash: balance.Hash{SourceIP: true}}},
+		"None": nil,
+		"''":   nil,
+	} {
+		parts, _ := lower(t, head+"{sessionAffinity: "+affinity+", ports: [{port: 80}]}")
+		got := parts[0].Backends
+		if want == nil && len(got) > 0 || want != nil && (len(got) != 1 || got[0].Layer != mesh.LayerAnnotation || !reflect.DeepEqual(got[0].Policy, *want)) {
+			t.Errorf("%s: %+v", affinity, got)
+		}
+	}
+}
+
 func TestServiceForms(t *testing.T) {
 	for _, c := range []struct {
 		name, yaml, found string
@@ -96,7 +113,8 @@ func TestServiceForms(t *testing.T) {
 			"warning spec.externalTrafficPolicy: not supported yet: weft opens no way\nwarning spec.ports[0].nodePort: not supported yet: weft opens no way",
 			func(s mesh.Service) bool { return len(s.Ports) == 1 }},
 		{"sessions", head + "{sessionAffinity: ClientIP, sessionAffinityConfig: {clientIP: {timeoutSeconds: 5}}, ports: [{port: 80}]}",
-			"warning spec.sessionAffinityConfig: not supported yet\nwarning spec.sessionAffinity: not supported yet", nil},
+			"", nil},
+		{"sessions of another sort", head + "{sessionAffinity: Cookie, ports: [{port: 80}]}", "error spec.sessionAffinity: \"Cookie\" is none of None, ClientIP", nil},
 		{"no sessions, as an API server writes it", head + "{sessionAffinity: None, ports: [{port: 80}]}", "", nil},
 		{"calls that stay on their node", head + "{internalTrafficPolicy: Local, ports: [{port: 80}]}", "", func(s mesh.Service) bool { return s.Local }},
 		{"calls that go anywhere, as an API server writes it", head + "{internalTrafficPolicy: Cluster, ports: [{port: 80}]}", "", func(s mesh.Service) bool { return !s.Local }},
@@ -499,6 +517,7 @@ spec:
   clusterIPs: [10.0.0.1]
   publishNotReadyAddresses: true
   internalTrafficPolicy: Local
+  sessionAffinity: ClientIP
   ports: [{name: http-a, port: 80, targetPort: 81, protocol: TCP, appProtocol: http}]
 ---
 apiVersion: v1

@@ -12,6 +12,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/weft-mesh/weft/dialect"
+	"github.com/weft-mesh/weft/feature/balance"
 	"github.com/weft-mesh/weft/feature/route"
 	"github.com/weft-mesh/weft/match"
 	"github.com/weft-mesh/weft/mesh"
@@ -22,11 +23,12 @@ func service() dialect.Kind {
 	k := kind[corev1.Service]("Service")
 	k.Lower, k.CheckName = lowerService, validation.IsDNS1123Label
 	k.Schema.Require("spec.ports[].port").SetEnum("spec.type", "ClusterIP", "NodePort", "LoadBalancer", "ExternalName")
-	k.Schema.SetEnum("spec.ports[].protocol", "TCP", "UDP", "SCTP").SetEnum("spec.internalTrafficPolicy", "Cluster", "Local")
+	k.Schema.SetEnum("spec.ports[].protocol", "TCP", "UDP", "SCTP").SetEnum("spec.internalTrafficPolicy", "Cluster", "Local").
+		SetEnum("spec.sessionAffinity", "None", "ClientIP")
 	k.Annotations = slices.Concat([]string{opaquePorts}, dialect.CallNotes(true, true), dialect.AccrualNotes())
 	k.Fields = []string{"spec.clusterIP", "spec.clusterIPs", "spec.type", "spec.selector", "spec.ports[].name", "spec.ports[].port",
 		"spec.ports[].targetPort", "spec.ports[].protocol", "spec.ports[].appProtocol", "spec.publishNotReadyAddresses", "spec.externalName",
-		"spec.internalTrafficPolicy"}
+		"spec.internalTrafficPolicy", "spec.sessionAffinity"}
 	k.Ignored["status.*"] = "it is what a controller says"
 	k.Kept = []string{"status.loadBalancer.ingress[].ip", "status.loadBalancer.ingress[].hostname"} // for the status of a Gateway that it is made of
 	for _, field := range []string{"spec.ipFamilies", "spec.ipFamilyPolicy", "spec.allocateLoadBalancerNodePorts",
@@ -38,12 +40,9 @@ func service() dialect.Kind {
 		"spec.loadBalancerSourceRanges"} {
 		k.Unsupported[field] = "weft opens no way into the mesh from outside because of it"
 	}
-	k.Unsupported["spec.sessionAffinityConfig"] = noSessions
-	k.Ignored["spec.sessionAffinity"] = "None is what an API server writes where nothing is said; ClientIP has a finding, for " + noSessions
+	k.Ignored["spec.sessionAffinityConfig.*"] = "a caller keeps its endpoint by a hash of its address, as long as it calls and the endpoint is there: no time bounds that"
 	return k
 }
-
-const noSessions = "each call is balanced by itself; a hash of the caller's address keeps callers to endpoints"
 
 // lowerService reads a Service: a name with ports, and which workloads stand behind it.
 func lowerService(o *dialect.Object, v dialect.View) (mesh.Part, []mesh.Finding) {
@@ -58,32 +57,33 @@ func lowerService(o *dialect.Object, v dialect.View) (mesh.Part, []mesh.Finding)
 	}
 	out := mesh.Service{Ref: r.Ref, Host: dialect.Host(o.Name, o.Namespace), Name: o.Name, Namespace: o.Namespace, Created: o.Created,
 		Unready: s.Spec.PublishNotReadyAddresses, Local: ptr.Deref(s.Spec.InternalTrafficPolicy, "") == corev1.ServiceInternalTrafficPolicyLocal}
-	if s.Spec.SessionAffinity == corev1.ServiceAffinityClientIP { // None is what an API server writes where nothing is said
-		r.Warn("spec.sessionAffinity", "not supported yet: "+noSessions, "")
-	}
 	r.addresses(&s.Spec, &out)
 	if len(s.Spec.Selector) > 0 { // an empty one selects nothing (core/v1 ServiceSpec.selector)
 		out.Selector = &match.Selector{Labels: dialect.Labels(s.Spec.Selector)}
 	}
 	r.ports(s.Spec.Ports, r.opaqueOf(o, v), &out)
 	part := mesh.Part{Services: []mesh.Service{out}}
-	r.called(&out, &part)
+	var policy mesh.Outbound
+	if s.Spec.SessionAffinity == corev1.ServiceAffinityClientIP {
+		policy.Balance = &balance.Policy{Ref: r.Rule("spec.sessionAffinity"), Algorithm: balance.RingHash, Hash: balance.Hash{SourceIP: true}}
+	}
+	if len(o.Annotations) > 0 { // most have none
+		r.called(&out, &part, &policy)
+	}
+	if policy != (mesh.Outbound{}) { // where no DestinationRule says it
+		part.Backends = []mesh.BackendPolicy{{Ref: r.Ref, Created: out.Created, Host: out.Host, Layer: mesh.LayerAnnotation, Policy: policy}}
+	}
 	return part, r.Found
 }
 
 // called reads what annotations of Linkerd's say of all calls to a service: of requests where no route says it (convert_outbound_route in
-// policy-controller/grpc/src/outbound), and of endpoints where no DestinationRule does.
-func (r *reader) called(s *mesh.Service, part *mesh.Part) {
-	if len(r.Object.Annotations) == 0 { // as most have none
-		return
-	}
+// policy-controller/grpc/src/outbound), and of endpoints.
+func (r *reader) called(s *mesh.Service, part *mesh.Part, policy *mesh.Outbound) {
 	if c := r.Calls(true, true, r.Warn); c != (dialect.Calls{}) {
 		rule := mesh.Rule{Rule: route.Rule{Ref: r.Ref}, Timeout: c.Timeout, Attempt: c.Attempt, Retry: c.Retry}
 		part.Profiles = []mesh.Profile{{Ref: r.Ref, Created: s.Created, Host: s.Host, Layer: mesh.LayerAnnotation, Rules: []mesh.Rule{rule}}}
 	}
-	if p := r.Accrual(); p != nil {
-		part.Backends = []mesh.BackendPolicy{{Ref: r.Ref, Created: s.Created, Host: s.Host, Layer: mesh.LayerAnnotation, Policy: mesh.Outbound{Outlier: p}}}
-	}
+	policy.Outlier = r.Accrual()
 }
 
 // external says what a name for something else is: the cluster's DNS leads calls there, and what is there decides about them. A name that
