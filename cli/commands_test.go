@@ -87,7 +87,7 @@ func TestWrongUse(t *testing.T) {
 		"explain --from a --to b":               "--to",
 		"explain --from a --to ftp://b":         "http, grpc or tcp",
 		"explain --from a --to http://b -H bad": "-H",
-		"explain --injected --from a --to http://b": "name these by -f",
+		"explain --injected --from a --to http://b": "name files with them by -f",
 	} {
 		code, out, errs := weft(t, strings.Fields(args)...)
 		if code != 2 || out != "" || !strings.HasPrefix(errs, "weft: ") || !strings.Contains(errs, says) || strings.Count(errs, "\n") != 1 {

@@ -22,6 +22,7 @@ import (
 	"github.com/weft-mesh/weft/dialect"
 	"github.com/weft-mesh/weft/explain"
 	"github.com/weft-mesh/weft/inject"
+	"github.com/weft-mesh/weft/mesh"
 	"github.com/weft-mesh/weft/traffic"
 )
 
@@ -29,6 +30,7 @@ type explainFlags struct {
 	state, output, from, to, method, at, gateway string
 	files, header                                []string
 	considered, injected                         bool
+	live                                         liveFlags
 }
 
 func explainCommand() *cobra.Command {
@@ -37,12 +39,17 @@ func explainCommand() *cobra.Command {
 		Use:   "explain --from WORKLOAD --to URL",
 		Short: "Say what would happen to a call, and which object and rule decides each step",
 		Long: `Explain runs a call that is not made through the code that proxies run, and prints what is decided on its way: route,
-rule, backend, timeouts and retries, the policies of both sides. Without -f it asks the running control plane; with -f it reads
-a transcript, which says which workloads are taken to run, or files and directories with Pods among them, as kubectl get -o yaml
-prints them.`,
+rule, backend, timeouts and retries, the policies of both sides. It asks the control plane that weft up runs on this machine. With
+--cluster it reads the objects of a Kubernetes cluster instead, as weft-control there does; with -f a transcript, which says which
+workloads are taken to run, or files and directories with Pods among them, as kubectl get -o yaml prints them.
+
+With --cluster whoever asks needs the right to list and watch what weft reads in the whole cluster, and with --gateway Secrets too.
+weft need not be installed there: --injected shows what would be.`,
 		Example: `  weft explain --from productpage --to http://reviews:9080/reviews/1 -H 'end-user: jason'
   weft explain --from productpage --to http://reviews:9080/ --considered
   weft explain -f mesh.txtar --from frontend --to http://backend/api
+  weft explain --cluster --from shop/web --to http://api.shop/
+  weft explain --context staging --injected --from shop/web --to http://api.shop/
   weft explain -f cluster.yaml --injected --from shop/web --to http://api.shop/
   weft explain --from orders --to tcp://database:5432
   weft explain --from outside --at 192.0.2.7 --to http://productpage:9080/productpage
@@ -56,15 +63,16 @@ prints them.`,
 			return show(c.OutOrStdout(), f.output, b, func(w *tabwriter.Writer) { printBranches(w, b, f.considered) })
 		},
 	}
-	c.Flags().StringVar(&f.from, "from", "", "the calling workload, service or account: NAME or NAMESPACE/NAME, or outside, for a port that weft run --publish opens of the workload that --to names, or for --gateway (required)")
-	c.Flags().StringVar(&f.to, "to", "", "what is called: http://SERVICE:PORT/PATH, grpc://..., tcp://SERVICE:PORT; of a gateway https://..., tls://..., udp://... too (required)")
+	c.Flags().StringVar(&f.from, "from", "", "the calling workload, its Deployment or the like, its label app, or its account: NAME or NAMESPACE/NAME; or outside, for a port that weft run --publish opens of the workload that --to names, or for --gateway (required)")
+	c.Flags().StringVar(&f.to, "to", "", "what is called: http://SERVICE:PORT/PATH, grpc://..., tcp://SERVICE:PORT; what is outside of the mesh by its address; of a gateway https://..., tls://..., udp://... too (required)")
 	c.Flags().StringVar(&f.gateway, "gateway", "", "the gateway that a call from outside comes to: NAMESPACE/NAME")
 	c.Flags().StringVarP(&f.method, "method", "X", "GET", "HTTP method")
 	c.Flags().StringArrayVarP(&f.header, "header", "H", nil, "header, as 'name: value'; may be given again")
 	c.Flags().StringArrayVarP(&f.files, "file", "f", nil, "transcript (.txtar), or files, directories and - for standard input, to read instead of asking the control plane; may be given again")
 	c.Flags().BoolVar(&f.considered, "considered", false, "also print the rules that were looked at and passed over")
-	c.Flags().BoolVar(&f.injected, "injected", false, "with -f: take Pods that have no proxy to have one, as after they are put into the mesh")
+	c.Flags().BoolVar(&f.injected, "injected", false, "with -f or --cluster: take Pods that have no proxy to have one, as after they are put into the mesh")
 	c.Flags().StringVar(&f.at, "at", "", "address that a call from outside comes from; it is to be said where a policy asks for it")
+	f.live.add(c)
 	required(c, "from", "to")
 	stateFlag(c, &f.state)
 	outputFlag(c, &f.output)
@@ -146,22 +154,33 @@ func (f *explainFlags) run(c *cobra.Command) ([]explain.Branch, error) {
 	if err != nil {
 		return nil, err
 	}
-	if f.injected && len(f.files) == 0 {
-		return nil, errors.New("--injected is for the Pods of files: name these by -f")
-	}
-	if len(f.files) > 0 {
-		return f.offline(call, c.InOrStdin())
+	switch live := f.live.wanted(); {
+	case live && (len(f.files) > 0 || c.Flags().Changed("state")):
+		return nil, errors.New("a cluster is asked, or files by -f, or the control plane of --state: name one of them")
+	case live:
+		v, err := f.live.load(c.Context(), c.ErrOrStderr(), f.gateway != "", f.asIf)
+		if err != nil {
+			return nil, err
+		}
+		return explained(v.Mesh, call)
+	case len(f.files) > 0:
+		v, err := f.load(c.InOrStdin())
+		if err != nil {
+			return nil, err
+		}
+		return explained(v.Mesh, call)
+	case f.injected:
+		return nil, errors.New("--injected is for Pods: name files with them by -f, or have a cluster be read by --cluster")
 	}
 	var b []explain.Branch
-	return b, ask(c.Context(), f.state, "POST", "/v1/explain", call.Asked(), &b)
+	err = ask(c.Context(), f.state, "POST", "/v1/explain", call.Asked(), &b)
+	if errors.Is(err, errAway) {
+		err = fmt.Errorf("%w; on Kubernetes add --cluster", err)
+	}
+	return b, err
 }
 
-func (f *explainFlags) offline(call *transcript.Call, in io.Reader) ([]explain.Branch, error) {
-	v, err := f.load(in)
-	if err != nil {
-		return nil, err
-	}
-	snap := v.Mesh
+func explained(snap *mesh.Snapshot, call *transcript.Call) ([]explain.Branch, error) {
 	q, err := call.Asked().Query(snap)
 	if err != nil {
 		return nil, err

@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/weft-mesh/weft/dialect"
+	"github.com/weft-mesh/weft/inject"
 	"github.com/weft-mesh/weft/source/kube"
 )
 
@@ -44,6 +45,26 @@ func Installed(ctx context.Context, c Cluster, namespace string) (map[string]any
 		return nil, fmt.Errorf("ConfigMap %s: %w", given, err)
 	}
 	return values, nil
+}
+
+// TrustDomain is that of the cluster's weft, however it was installed; empty: nobody has said it yet. An error that wraps kube.ErrAbsent: there is
+// no weft.
+func TrustDomain(ctx context.Context, c Cluster, namespace string) (string, error) {
+	o, err := c.Get(ctx, dialect.Key{Kind: "ConfigMap", Namespace: cmp.Or(namespace, DefaultNamespace), Name: injector})
+	if err != nil {
+		return "", err
+	}
+	of, err := options(Object{Tree: o})
+	if err != nil || of.TrustDomain != "" {
+		return of.TrustDomain, err
+	}
+	told, err := c.List(ctx, dialect.Key{Kind: "ConfigMap"}, partOf+"="+ours+","+managedBy+"="+ours)
+	for _, o := range told {
+		if text(o, "metadata", "name") == inject.RootMap { // the control plane tells its proxies so
+			return text(o, "data", "trust-domain"), nil
+		}
+	}
+	return "", err
 }
 
 // Plan is what an upgrade changes.

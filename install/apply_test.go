@@ -9,6 +9,7 @@ import (
 	"github.com/weft-mesh/weft/dialect"
 	"github.com/weft-mesh/weft/inject"
 	"github.com/weft-mesh/weft/install/gateway"
+	"github.com/weft-mesh/weft/source/kube"
 )
 
 // An uninstall knows all kinds of what the control plane makes for gateways.
@@ -185,5 +186,25 @@ func TestUpgrade(t *testing.T) {
 	f.runs(0)
 	if err := Wait(t.Context(), f, "", l.say, turns(0, nil)); !errors.Is(err, errNever) || !strings.Contains(err.Error(), "weft check") {
 		t.Error(err)
+	}
+}
+
+// Whoever asks for the cluster hears the trust domain of the chart, else the one that the control plane tells its proxies.
+func TestTrustDomainOf(t *testing.T) {
+	f := newFake()
+	if _, err := TrustDomain(t.Context(), f, ""); !errors.Is(err, kube.ErrAbsent) {
+		t.Error(err)
+	}
+	installed(t, f)
+	if got, err := TrustDomain(t.Context(), f, ""); got != "" || err != nil {
+		t.Error(got, err)
+	}
+	f.put(object(t, `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"weft-root","namespace":"shop","labels":{"app.kubernetes.io/part-of":"weft","app.kubernetes.io/managed-by":"weft"}},"data":{"trust-domain":"shop.example"}}`))
+	if got, err := TrustDomain(t.Context(), f, ""); got != "shop.example" || err != nil {
+		t.Error(got, err)
+	}
+	installed(t, f, "trustDomain=chart.example")
+	if got, err := TrustDomain(t.Context(), f, ""); got != "chart.example" || err != nil {
+		t.Error(got, err)
 	}
 }

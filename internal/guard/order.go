@@ -29,6 +29,7 @@ var inside = map[[2]string]string{
 	{"proxy/gateway", "proxy/origin"}:                     "names are looked for in certificates of callers as in those of servers",
 	{"proxy/pool", "proxy/h1"}:                            "it keeps that protocol's connections",
 	{"cli", "cli/transcript"}:                             "weft test runs transcripts",
+	{"cli", "cli/live"}:                                   "weft explain asks clusters",
 	{"control", "control/lastgood"}:                       "who leads keeps them",
 	{"test/bench", "test/machine"}:                        "its page says what it ran on",
 	{"test/scale", "test/machine"}:                        "its page says what it ran on",
