@@ -11,6 +11,7 @@ import (
 // Block is a fenced block of a page. Its first word is its language; what the further ones mean:
 //
 //	yaml [FILE] [wrong]   objects without errors (wrong: with errors), written to FILE for the commands that follow
+//	yaml FILE values      values that weft install takes, written to FILE
 //	txtar FILE            written to FILE
 //	console [background]  "$ command" lines, each followed by what it prints, in which "..." stands for anything;
 //	                      background: it is left running once it has printed that

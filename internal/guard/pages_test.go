@@ -204,9 +204,13 @@ func checkObjects(t *testing.T, s *session, b Block) {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	code := cli.Main([]string{"analyze", filepath.Join(s.dir, name)}, &out, &out)
+	args := []string{"analyze", filepath.Join(s.dir, name)}
+	if b.Has("values") {
+		args = []string{"install", "--offline", "--crds", "none", "--values", filepath.Join(s.dir, name)}
+	}
+	code := cli.Main(args, &out, &out)
 	if wrong := b.Has("wrong"); code != 0 && !wrong || code != 1 && wrong {
-		t.Errorf("line %d: weft analyze ends with %d:\n%s", b.Line, code, &out)
+		t.Errorf("line %d: weft %s ends with %d:\n%s", b.Line, args[0], code, &out)
 	}
 }
 

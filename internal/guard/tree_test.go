@@ -5,12 +5,18 @@ import (
 	"os"
 	"os/exec"
 	"path"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/weft-mesh/weft/decision"
+	"github.com/weft-mesh/weft/inject"
+	"github.com/weft-mesh/weft/install"
 	"github.com/weft-mesh/weft/observe"
 	"github.com/weft-mesh/weft/observe/metrics"
 	"github.com/weft-mesh/weft/traffic"
@@ -128,5 +134,72 @@ func TestMetrics(t *testing.T) {
 	}
 	for _, b := range Exposition(text) {
 		t.Error(b)
+	}
+}
+
+// said is a metric's name in a page, and named in the code.
+var (
+	said  = regexp.MustCompile("`(weft_[a-z_]*[a-z])(?:\\{[^`]*)?`")
+	named = regexp.MustCompile(`"(weft_[a-z_]+)"`)
+)
+
+// Metrics and ports that pages speak of are there.
+func TestPagesNames(t *testing.T) {
+	tree, err := Load(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]bool{}
+	for _, p := range tree {
+		for _, f := range p.code() {
+			text, err := fs.ReadFile(root, f.Name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range named.FindAllSubmatch(text, -1) {
+				names[string(m[1])] = true
+			}
+		}
+	}
+	pages, err := fs.Glob(root, "docs/*.md")
+	if err != nil || len(pages) < 10 {
+		t.Fatal(pages, err)
+	}
+	spoken := 0
+	for _, page := range pages {
+		text, err := fs.ReadFile(root, page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range said.FindAllSubmatch(text, -1) {
+			if spoken++; !names[string(m[1])] {
+				t.Errorf("%s speaks of %s, and no code has such a metric", page, m[1])
+			}
+		}
+	}
+	if spoken < 10 {
+		t.Errorf("%d metrics: the pages do not name them as they did", spoken)
+	}
+	production, err := fs.ReadFile(root, "docs/production.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects, err := install.Render(install.Options{Version: "v1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ports []string // that monitoring is told of
+	for _, o := range objects {
+		if o.Key.Kind == "Service" && o.Key.Name == "weft-control" {
+			ports = append(ports, "{name: http-metrics, port: 15014", "app.kubernetes.io/name: weft-control", o.Text)
+		}
+	}
+	if len(ports) != 3 || !strings.Contains(ports[2], ports[0]) || !strings.Contains(ports[2], ports[1]) || !strings.Contains(string(production), "port: http-metrics") {
+		t.Errorf("the Service of the control plane has not the port and label that docs/production.md names: %q", ports)
+	}
+	proxy := inject.Container(&inject.Options{})
+	if i := slices.IndexFunc(proxy.Ports, func(p corev1.ContainerPort) bool { return p.Name == "weft-metrics" && p.ContainerPort == 15020 }); i < 0 ||
+		!strings.Contains(string(production), "port: weft-metrics") {
+		t.Errorf("a proxy has not the port that docs/production.md names: %v", proxy.Ports)
 	}
 }
