@@ -155,16 +155,34 @@ func (p *plan) pullSecrets() {
 	}
 }
 
+// grace is how many seconds the pod has to end.
+func (p *plan) grace() int64 {
+	if g := p.pod.Spec.TerminationGracePeriodSeconds; g != nil {
+		return *g
+	}
+	return corev1.DefaultTerminationGracePeriodSeconds
+}
+
+// drained warns where somebody asks for a time for calls under way that the pod does not have.
+func (p *plan) drained(s *settings) {
+	grace, drain, wait := p.grace(), int64(s.drain/time.Second), int64(s.preStop/time.Second)
+	if s.drain == defaultDrain || wait+drain <= grace {
+		return
+	}
+	at := "spec.terminationGracePeriodSeconds"
+	if key := "weft.dev/drain"; p.pod.Annotations[key] != "" {
+		at = dialect.Child("metadata.annotations", key)
+	}
+	p.warn(at, fmt.Sprintf("the pod is killed %d s after it is told to end, and calls under way do not have the %d s that they are to have", grace, drain),
+		fmt.Sprintf("raise spec.terminationGracePeriodSeconds to %d at least, or drain for less", wait+drain))
+}
+
 // preStop has applications that exit at SIGTERM wait first: meanwhile their callers hear that they are to call others.
 func (p *plan) preStop(s *settings) {
 	if s.preStop == 0 {
 		return
 	}
-	grace := int64(corev1.DefaultTerminationGracePeriodSeconds)
-	if g := p.pod.Spec.TerminationGracePeriodSeconds; g != nil {
-		grace = *g
-	}
-	wait := int64(s.preStop / time.Second)
+	grace, wait := p.grace(), int64(s.preStop/time.Second)
 	if at := dialect.Child("metadata.annotations", "weft.dev/pre-stop-sleep"); wait >= grace {
 		p.refuse(at, fmt.Sprintf("%d s leave nothing of the %d s that the pod has to end", wait, grace), "raise spec.terminationGracePeriodSeconds, or sleep less")
 		return

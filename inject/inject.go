@@ -173,6 +173,7 @@ func (p *plan) change() {
 	p.containers(s, p.probes(s))
 	p.volumes()
 	p.preStop(s)
+	p.drained(s)
 	p.pullSecrets()
 	notes := map[string]string{Injected: p.o.Version, dialect.Tunnel: fmt.Sprintf(":%d", traffic.TunnelPort)}
 	if p.o.CNI {
