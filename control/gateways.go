@@ -33,7 +33,7 @@ type Gateways struct {
 	failed gateway.Failures
 }
 
-// made is what was applied last.
+// made is what was applied last, or was to be.
 type made struct {
 	applied
 	namespace, name string // of its objects
@@ -105,6 +105,9 @@ func (x *Gateways) keep(ctx context.Context, key string, m made, list []map[stri
 	if err := x.failed.Waits(key, text, m.at); err != nil {
 		return err
 	}
+	begun := m
+	begun.applied = applied{} // it holds nothing before all of it is there; what is there of it goes with the gateway
+	x.made[key] = begun
 	if err = x.bring(ctx, key, m, list); ctx.Err() == nil {
 		x.failed.Note(key, text, err, m.at)
 	}
@@ -126,10 +129,7 @@ func (x *Gateways) bring(ctx context.Context, key string, m made, list []map[str
 	if err := errors.Join(err, x.note(key, &m)); err != nil {
 		return err
 	}
-	if why != "" {
-		if len(m.found.Taken) > 0 { // else what was made before goes on, and goes with the gateway
-			delete(x.made, key)
-		}
+	if why != "" { // what was made before goes on
 		return fmt.Errorf("the proxies of the gateway %s cannot run: %s", key, why)
 	}
 	x.made[key] = m

@@ -188,6 +188,66 @@ func TestGatewayNamesThatAreTaken(t *testing.T) {
 	}
 }
 
+// TestGatewaysThatFailHoldNothing: where a gateway's objects cannot be as they are to be, for a name that is taken or since the cluster refuses one, it is
+// not as if those of before held still: once they are asked for again they are applied again, and the finding ends. What is there of a
+// gateway goes with it.
+func TestGatewaysThatFailHoldNothing(t *testing.T) {
+	key := dialect.Key{Group: "apps", Kind: "Deployment", Namespace: "default", Name: "edge-weft"}
+	more := func(docs string) string {
+		return strings.ReplaceAll(docs, "{gatewayClassName: weft,", "{gatewayClassName: weft, infrastructure: {annotations: {weft.dev/replicas: '2'}},")
+	}
+	all := []string{"+ServiceAccount", "+Service", "+Deployment", "+PodDisruptionBudget"}
+	for _, taken := range []bool{true, false} {
+		for _, before := range []bool{true, false} {
+			t.Run(fmt.Sprintf("taken %v, made before %v", taken, before), func(t *testing.T) {
+				p, f, x, s, docs := keeping(t)
+				do := func(docs string, fails bool, want ...string) {
+					t.Helper()
+					f.emit(t, source.Event{Put: parse(t, docs)})
+					s.did = nil
+					if err := x.Do(t.Context(), p.Mesh()); (err != nil) != fails || !slices.Equal(s.did, want) {
+						t.Errorf("did %v, want %v: %v", s.did, want, err)
+					}
+					if told := strings.Contains(fmt.Sprint(p.View().Findings), "deployed"); told != fails {
+						t.Errorf("told %v: %v", told, p.View().Findings)
+					}
+				}
+				if before {
+					do(docs, false, all...)
+				}
+				mine, apply := s.objects[key], x.Apply
+				x.Apply = func(ctx context.Context, o map[string]any) error {
+					if o["kind"] == "Deployment" {
+						return errors.New("exceeded quota: pods")
+					}
+					return apply(ctx, o)
+				}
+				part := all[:2]
+				if taken {
+					x.Apply, part = apply, nil
+					s.objects[key] = map[string]any{"kind": "Deployment", "metadata": map[string]any{"uid": "theirs"}}
+				}
+				do(more(docs), true, part...)
+				do(docs, true, part...) // which are those of before, and not there as they were
+				do(more(docs), true, part...)
+				switch x.Apply = apply; {
+				case !before:
+					var gone []string // what is there of it, in the order in which it is taken away
+					if !taken {
+						gone = []string{"-Service", "-ServiceAccount"}
+					}
+					do(strings.ReplaceAll(docs, "weft.dev/gateway-controller", "example.com/other"), false, gone...)
+				case taken:
+					do(strings.ReplaceAll(docs, "weft.dev/gateway-controller", "example.com/other"), false, "-PodDisruptionBudget", "-Service", "-ServiceAccount")
+				default:
+					s.objects[key] = mine
+					do(docs, false, all...)
+				}
+			})
+		}
+	}
+}
+
 // TestGatewaysThatTheClusterRefuses: what the API server does not take, for a quota say, stands in the Gateway's status until it does.
 func TestGatewaysThatTheClusterRefuses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
