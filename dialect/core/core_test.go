@@ -376,6 +376,12 @@ func TestPodForms(t *testing.T) {
 		{"node is not known", pod("", "nodeName: node-a", running), "", func(w mesh.Workload) bool { return w.Zone == "" }},
 		{"ended", pod("", "", "{phase: Succeeded, podIP: 10.0.0.1}"), "", nil},
 		{"failed", pod("", "", "{phase: Failed, podIP: 10.0.0.1}"), "", nil},
+		// "the Pod sandbox has been successfully created and networking configured" (Pod lifecycle, PodReadyToStartContainers)
+		{"its network is gone", pod("", "", `{phase: Running, podIP: 10.0.0.1, conditions: [{type: PodReadyToStartContainers, status: "False"}, {type: Ready, status: "False"}]}`), "", nil},
+		{"its network is there", pod("", "", `{phase: Running, podIP: 10.0.0.1, conditions: [{type: PodReadyToStartContainers, status: "True"}, {type: Ready, status: "False"}]}`), "",
+			func(w mesh.Workload) bool { return !w.Ready }},
+		{"it serves", pod("", "", `{phase: Running, podIP: 10.0.0.1, conditions: [{type: PodReadyToStartContainers, status: "False"}, {type: Ready, status: "True"}]}`), "",
+			func(w mesh.Workload) bool { return w.Ready }},
 		{"no address yet", pod("", "", "{phase: Pending}"), "", nil},
 		{"only planned", "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {containers: [{name: c, image: i, env: [{name: A, value: b}]}]}",
 			"info : it has no status, so nothing says that it runs", nil},

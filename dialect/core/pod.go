@@ -47,7 +47,8 @@ func ignoreRest(k *dialect.Kind) {
 	}
 }
 
-// lowerPod reads a Pod: a running instance. One that has no address yet, or has ended, is none.
+// lowerPod reads a Pod: a running instance. One that has no address yet, or has ended, is none, nor one whose network is gone while its end, or its
+// new beginning after its node's, is not yet said: the next pod may have its address by now, before anybody has heard of that one.
 func lowerPod(trustDomain string, o *dialect.Object, v dialect.View) (mesh.Part, []mesh.Finding) {
 	r := newReader(o, v)
 	var p corev1.Pod
@@ -58,11 +59,13 @@ func lowerPod(trustDomain string, o *dialect.Object, v dialect.View) (mesh.Part,
 		r.Info("", "it has no status, so nothing says that it runs, and where", "on one machine, start its process with weft run")
 	}
 	addr, also, ok := r.podIPs(&p.Status)
-	if !ok || p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed {
+	ready := condition(&p.Status, corev1.PodReady) == corev1.ConditionTrue
+	gone := !ready && condition(&p.Status, corev1.PodReadyToStartContainers) == corev1.ConditionFalse
+	if !ok || gone || p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed {
 		return mesh.Part{}, r.Found
 	}
 	w := mesh.Workload{Name: o.Name, Namespace: o.Namespace, Addr: addr, Shared: p.Spec.HostNetwork, Labels: dialect.Labels(o.Labels),
-		Identity: r.account(trustDomain, o, &p.Spec), Tunnel: r.tunnel(o, &p.Spec, addr), Ready: ready(&p.Status), Draining: deleted(o)}
+		Identity: r.account(trustDomain, o, &p.Spec), Tunnel: r.tunnel(o, &p.Spec, addr), Ready: ready, Draining: deleted(o)}
 	w.Node, w.Zone = place(o, &p.Spec, v)
 	x := mesh.Extra{Also: also, Trusted: r.trusted(o), Otherwise: r.otherwise()}
 	r.podPorts(&p.Spec, r.opaqueOf(o, v), &w, &x)
@@ -179,13 +182,14 @@ func place(o *dialect.Object, spec *corev1.PodSpec, v dialect.View) (node, zone 
 	return node, ""
 }
 
-func ready(s *corev1.PodStatus) bool {
+// condition is what is said of one; empty: nothing.
+func condition(s *corev1.PodStatus, kind corev1.PodConditionType) corev1.ConditionStatus {
 	for _, c := range s.Conditions {
-		if c.Type == corev1.PodReady {
-			return c.Status == corev1.ConditionTrue
+		if c.Type == kind {
+			return c.Status
 		}
 	}
-	return false
+	return ""
 }
 
 func deleted(o *dialect.Object) bool {
