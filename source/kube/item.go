@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -108,7 +109,7 @@ func place(kind, namespace, name string) (file, sameNamespace, sameName string) 
 	return file, file[at : at+len(namespace)], file[at+len(namespace)+1:]
 }
 
-// trimPod leaves of a Pod's conditions the one that is asked for, and no copies of its address and account.
+// trimPod leaves of a Pod's conditions those that are asked for, where they say something, and no copies of its address and account.
 func trimPod(tree map[string]any) {
 	spec, _ := tree["spec"].(map[string]any)
 	if same(spec["serviceAccount"], spec["serviceAccountName"]) {
@@ -118,7 +119,8 @@ func trimPod(tree map[string]any) {
 	if list, ok := status["conditions"].([]any); ok {
 		status["conditions"] = slices.DeleteFunc(list, func(c any) bool {
 			m, ok := c.(map[string]any)
-			return ok && m["type"] != any("Ready")
+			return ok && m["type"] != any(string(corev1.PodReady)) &&
+				(m["type"] != any(string(corev1.PodReadyToStartContainers)) || m["status"] != any(string(corev1.ConditionFalse)))
 		})
 	}
 	if list, _ := status["podIPs"].([]any); len(list) == 1 {

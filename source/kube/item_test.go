@@ -99,6 +99,18 @@ func typedOf(t testing.TB, text string) *corev1.Pod {
 	return &p
 }
 
+// Of a Pod's conditions those are kept that its reader asks for: one that says that its network is there, as of most, says nothing.
+func TestWhatIsKeptOfConditions(t *testing.T) {
+	for status, want := range map[string]int{"True": 1, "False": 2, "Unknown": 1} {
+		o := podConverter().item(unstructuredOf(t, `{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "namespace": "shop"}, "status": {"phase": "Running", "podIP": "10.0.0.1",
+			"conditions": [{"type": "PodReadyToStartContainers", "status": "`+status+`"}, {"type": "Initialized", "status": "False"}, {"type": "Ready", "status": "False"}]}}`)).object
+		tree, _ := o.Whole()["status"].(map[string]any)
+		if list, _ := tree["conditions"].([]any); len(list) != want {
+			t.Errorf("%s: %v", status, list)
+		}
+	}
+}
+
 // However an object comes, the same of it is kept.
 func TestTypedAsUntyped(t *testing.T) {
 	text := realistic(t, 7)
