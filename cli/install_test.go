@@ -95,7 +95,7 @@ func TestDryRun(t *testing.T) {
 	if err := wouldUninstall(t.Context(), &out, k, "weft-system"); err != nil {
 		t.Fatal(err)
 	}
-	contains(t, "uninstall", out.String(), "would delete DaemonSet weft-system/weft-node\n", "kubectl rollout restart:\n  shop/web\n", "not weft's:\n  shop/web\nnothing is changed\n")
+	contains(t, "uninstall", out.String(), "would delete DaemonSet weft-system/weft-node\n", "kubectl rollout restart:\n  shop/web\n", "not weft's:\n  Pod shop/web\n")
 	out.Reset()
 	c := upgradeMeshCommand()
 	c.SetOut(&out)

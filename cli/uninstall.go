@@ -19,7 +19,7 @@ func uninstallCommand() *cobra.Command {
 		Use:   "uninstall",
 		Short: "Take weft out of a Kubernetes cluster, and say what is left to do",
 		Long: `Uninstall deletes every object that is part of weft, in all namespaces: first the webhook, so that pods start without it, then the
-control plane with its certificates and roots, and the namespace that weft install made for it, unless pods of others are there.
+control plane with its certificates and roots, and the namespace that weft install made for it, unless objects of others are there.
 
 Pods that have a proxy keep it until they are replaced, as by kubectl rollout restart, and call each other through it until their
 certificates end, which is 12 to 24 hours later. They are named at the end. CustomResourceDefinitions stay, since all objects of
@@ -74,5 +74,5 @@ func wouldUninstall(ctx context.Context, out io.Writer, k install.Cluster, names
 func printLeft(out io.Writer, left install.Left) {
 	lines(out, "These pods have weft's proxy until they are replaced, as by kubectl rollout restart:", left.Pods)
 	lines(out, "These CustomResourceDefinitions stay; kubectl delete crd deletes them, with all objects of theirs:", left.Definitions)
-	lines(out, "The control plane's namespace stays, since these pods in it are not weft's:", left.Others)
+	lines(out, "The control plane's namespace stays, since these objects in it are not weft's:", left.Others)
 }

@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/weft-mesh/weft/dialect"
+	"github.com/weft-mesh/weft/identity/ca"
 	"github.com/weft-mesh/weft/inject"
 	"github.com/weft-mesh/weft/source/kube"
 )
@@ -48,7 +49,7 @@ func Installed(ctx context.Context, c Cluster, namespace string) (map[string]any
 }
 
 // TrustDomain is that of the cluster's weft, however it was installed; empty: nobody has said it yet. An error that wraps kube.ErrAbsent: there is
-// no weft.
+// no weft; another may name two that say different ones.
 func TrustDomain(ctx context.Context, c Cluster, namespace string) (string, error) {
 	o, err := c.Get(ctx, dialect.Key{Kind: "ConfigMap", Namespace: cmp.Or(namespace, DefaultNamespace), Name: injector})
 	if err != nil {
@@ -59,12 +60,16 @@ func TrustDomain(ctx context.Context, c Cluster, namespace string) (string, erro
 		return of.TrustDomain, err
 	}
 	told, err := c.List(ctx, dialect.Key{Kind: "ConfigMap"}, partOf+"="+ours+","+managedBy+"="+ours)
+	if err != nil {
+		return "", err
+	}
+	var said []ca.Said // whoever may write in a namespace may write one: no single one is believed against another
 	for _, o := range told {
 		if text(o, "metadata", "name") == inject.RootMap { // the control plane tells its proxies so
-			return text(o, "data", "trust-domain"), nil
+			said = append(said, ca.Said{Where: "ConfigMap " + text(o, "metadata", "namespace") + "/" + inject.RootMap, Domain: text(o, "data", "trust-domain")})
 		}
 	}
-	return "", err
+	return ca.OneDomain("", said...)
 }
 
 // Plan is what an upgrade changes.

@@ -88,19 +88,39 @@ func TestUninstall(t *testing.T) {
 	}
 }
 
-// A namespace in which others run pods is not taken away, with all in it.
+// A namespace in which others keep something is not taken away, with all in it. What weft and the cluster put there is nobody else's.
 func TestUninstallSharedNamespace(t *testing.T) {
-	f := newFake(object(t, `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"mine","namespace":"weft-system"}}`),
-		object(t, `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"gone","namespace":"weft-system","deletionTimestamp":"2026-11-28T12:00:00Z"}}`),
-		object(t, `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"edge","namespace":"weft-system","labels":{"app.kubernetes.io/part-of":"weft"}}}`))
-	installed(t, f)
-	space := dialect.Key{Kind: "Namespace", Name: DefaultNamespace}
-	if plan, err := PlanUninstall(t.Context(), f, ""); err != nil || slices.Contains(plan, space) || len(plan) < 10 {
-		t.Error(plan, err)
+	own := func() []map[string]any {
+		return []map[string]any{
+			object(t, `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"gone","namespace":"weft-system","deletionTimestamp":"2026-11-28T12:00:00Z"}}`),
+			object(t, `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"edge","namespace":"weft-system","labels":{"app.kubernetes.io/part-of":"weft"}}}`),
+			object(t, `{"apiVersion":"v1","kind":"Secret","metadata":{"name":"weft-ca","namespace":"weft-system"}}`),
+			object(t, `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"kube-root-ca.crt","namespace":"weft-system"}}`),
+			object(t, `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"istio-ca-root-cert","namespace":"weft-system"}}`),
+			object(t, `{"apiVersion":"v1","kind":"Secret","metadata":{"name":"elsewhere","namespace":"shop"}}`),
+		}
 	}
-	left, err := Uninstall(t.Context(), f, "", (&log{}).say, turns(0, nil))
-	if err != nil || f.objects[space] == nil || !slices.Equal(left.Others, []string{"weft-system/mine"}) {
-		t.Error(left, err)
+	space := dialect.Key{Kind: "Namespace", Name: DefaultNamespace}
+	for kind, version := range map[string]string{"": "", "Pod": "v1", "Deployment": "apps/v1", "StatefulSet": "apps/v1", "DaemonSet": "apps/v1", "Job": "batch/v1", "CronJob": "batch/v1",
+		"PersistentVolumeClaim": "v1", "Secret": "v1", "ConfigMap": "v1"} {
+		f := newFake(own()...)
+		installed(t, f)
+		var want []string
+		if kind != "" {
+			f.put(object(t, `{"apiVersion":"`+version+`","kind":"`+kind+`","metadata":{"name":"mine","namespace":"weft-system"}}`))
+			want = []string{kind + " weft-system/mine"}
+		}
+		stays := kind != ""
+		if plan, err := PlanUninstall(t.Context(), f, ""); err != nil || slices.Contains(plan, space) == stays || len(plan) < 10 {
+			t.Error(kind, plan, err)
+		}
+		left, err := Uninstall(t.Context(), f, "", (&log{}).say, turns(0, nil))
+		if err != nil || (f.objects[space] != nil) != stays || !slices.Equal(left.Others, want) {
+			t.Error(kind, left, err)
+		}
+		if key := (dialect.Key{Kind: "Secret", Namespace: DefaultNamespace, Name: secret}); f.objects[key] != nil {
+			t.Error("the authority's key is left")
+		}
 	}
 }
 
@@ -202,6 +222,10 @@ func TestTrustDomainOf(t *testing.T) {
 	f.put(object(t, `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"weft-root","namespace":"shop","labels":{"app.kubernetes.io/part-of":"weft","app.kubernetes.io/managed-by":"weft"}},"data":{"trust-domain":"shop.example"}}`))
 	if got, err := TrustDomain(t.Context(), f, ""); got != "shop.example" || err != nil {
 		t.Error(got, err)
+	}
+	f.put(object(t, `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"weft-root","namespace":"any","labels":{"app.kubernetes.io/part-of":"weft","app.kubernetes.io/managed-by":"weft"}},"data":{"trust-domain":"b.example"}}`))
+	if got, err := TrustDomain(t.Context(), f, ""); got != "" || err == nil || !strings.Contains(err.Error(), "any/weft-root") || !strings.Contains(err.Error(), "shop/weft-root") {
+		t.Error("two that differ:", got, err)
 	}
 	installed(t, f, "trustDomain=chart.example")
 	if got, err := TrustDomain(t.Context(), f, ""); got != "chart.example" || err != nil {

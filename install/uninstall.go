@@ -39,11 +39,11 @@ var kinds = []dialect.Key{
 type Left struct {
 	Pods        []string // NAMESPACE/NAME, that have their proxy until they are made anew
 	Definitions []string // kinds that weft installed, since their objects would go with them
-	Others      []string // NAMESPACE/NAME of pods that are not weft's, because of which its namespace stays
+	Others      []string // KIND NAMESPACE/NAME of what is not weft's, because of which its namespace stays
 }
 
 // Uninstall takes weft out of a cluster: every object that is part of it, in every namespace. The control plane's namespace goes with all
-// in it if weft install has made it, and no pod but weft's own is there.
+// in it if weft install has made it, and nothing that is kept there is another's.
 func Uninstall(ctx context.Context, c Cluster, namespace string, say Progress, pause Pause) (Left, error) {
 	namespace = cmp.Or(namespace, DefaultNamespace)
 	for _, k := range kinds {
@@ -93,24 +93,43 @@ func PlanUninstall(ctx context.Context, c Cluster, namespace string) (out []dial
 	return out, nil
 }
 
-// parts are weft's objects of a kind. A Namespace is one only if it is the control plane's, and only weft's pods are in it: all in it goes
+// parts are weft's objects of a kind. A Namespace is one only if it is the control plane's, and nothing of others is in it: all in it goes
 // along, and somebody else may call a part of his "weft" too.
 func parts(ctx context.Context, c Cluster, namespace string, k dialect.Key) ([]dialect.Key, error) {
 	out, err := listed(ctx, c, k, partOf+"="+ours)
 	if err != nil || k.Kind != "Namespace" {
 		return out, err
 	}
-	pods, err := others(ctx, c, namespace)
-	return slices.DeleteFunc(out, func(x dialect.Key) bool { return x.Name != namespace || len(pods) > 0 }), err
+	theirs, err := others(ctx, c, namespace)
+	return slices.DeleteFunc(out, func(x dialect.Key) bool { return x.Name != namespace || len(theirs) > 0 }), err
 }
 
-// others are the pods in the control plane's namespace that are not weft's.
+// belongings are the kinds of what people keep in a namespace: what runs, also what is scaled to none or waits for its time, and data.
+var belongings = []dialect.Key{{Kind: "Pod"}, {Group: "apps", Kind: "Deployment"}, {Group: "apps", Kind: "StatefulSet"}, {Group: "apps", Kind: "DaemonSet"},
+	{Group: "batch", Kind: "CronJob"}, {Group: "batch", Kind: "Job"}, {Kind: "PersistentVolumeClaim"}, {Kind: "Secret"}, {Kind: "ConfigMap"}}
+
+// everywhereMap are ConfigMaps that a cluster, or Istio, puts into every namespace.
+var everywhereMap = []string{"kube-root-ca.crt", "openshift-service-ca.crt", "istio-ca-root-cert"}
+
+// others are the objects in the control plane's namespace that are not weft's.
 func others(ctx context.Context, c Cluster, namespace string) (out []string, err error) {
-	pods, err := listed(ctx, c, dialect.Key{Kind: "Pod", Namespace: namespace}, partOf+"!="+ours+","+noPrograms)
-	for _, p := range pods {
-		out = append(out, p.Namespace+"/"+p.Name)
+	for _, k := range belongings {
+		selector := partOf + "!=" + ours
+		if k.Kind == "Pod" {
+			selector += "," + noPrograms
+		}
+		k.Namespace = namespace
+		all, err := listed(ctx, c, k, selector)
+		if err != nil {
+			return nil, err
+		}
+		for _, x := range all {
+			if !slices.Contains(unlabelled(namespace), x) && (k.Kind != "ConfigMap" || !slices.Contains(everywhereMap, x.Name)) {
+				out = append(out, Name(x))
+			}
+		}
 	}
-	return out, err
+	return out, nil
 }
 
 // Leaves says what an uninstall leaves.

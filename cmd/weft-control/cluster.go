@@ -71,6 +71,9 @@ func broughtIn(a kube.Authority, trustDomain string, now time.Time) (*ca.Root, e
 	if err != nil {
 		return nil, err
 	}
+	if a.Kept.Domain == "" { // the mesh begins now, and the Secret may have come after this replica asked for it
+		a.Kept = ca.Said{Where: "weft-control as it started", Domain: trustDomain}
+	}
 	if _, err := a.TrustDomain(""); err != nil {
 		return nil, fmt.Errorf("is not followed: %w: %s", err, kube.DomainRemedy)
 	}

@@ -224,8 +224,9 @@ func TestTrustDomain(t *testing.T) {
 	if root, err := broughtIn(both(kube.AuthorityIn(nil, broughtData(t, "shop.example", now)), state), "shop.example", now); root == nil || err != nil {
 		t.Errorf("one of the same trust domain: %v, %v", root, err)
 	}
-	noted := both(kube.AuthorityIn(map[string]string{"weft.dev/trust-domain": "b.example"}, nil), state)
-	for name, a := range map[string]kube.Authority{"a certificate": both(kube.AuthorityIn(nil, broughtData(t, "b.example", now)), state), "a note": noted} {
+	note := kube.AuthorityIn(map[string]string{"weft.dev/trust-domain": "b.example"}, nil)
+	noted := both(note, state)
+	for name, a := range map[string]kube.Authority{"a note that came after the start, where nothing is kept": note, "a certificate": both(kube.AuthorityIn(nil, broughtData(t, "b.example", now)), state), "a note": noted} {
 		root, err := broughtIn(a, "shop.example", now)
 		if root != nil || err == nil || !strings.Contains(err.Error(), "shop.example") || !strings.Contains(err.Error(), "b.example") || !strings.Contains(err.Error(), "delete the Secret") {
 			t.Errorf("%s of another trust domain: %v, %v", name, root, err)
