@@ -77,3 +77,51 @@ func TestMessagesKeepTheirBytes(t *testing.T) {
 		stop()
 	})
 }
+
+// gated reads while nobody holds its gate.
+type gated struct {
+	net.Conn
+	gate chan struct{}
+}
+
+func (g gated) Read(b []byte) (int, error) {
+	g.gate <- struct{}{}
+	<-g.gate
+	return g.Conn.Read(b)
+}
+
+// What waits for a proxy that does not read keeps its bytes: no buffer is used again before it is written.
+func TestWaitingMessagesKeepTheirBytes(t *testing.T) {
+	p := &plane{}
+	synctest.Test(t, func(t *testing.T) {
+		l, stop := bubble(t, p, server.Options{})
+		gate := make(chan struct{}, 1)
+		c, cc := connect(t, l, grpc.WithContextDialer(func(ctx context.Context, to string) (net.Conn, error) {
+			nc, err := l.dial(ctx, to)
+			return gated{nc, gate}, err
+		}))
+		c.say(stream.Up{Hello: hello})
+		if _, err := c.receive(); err != nil { // the greeting
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		gate <- struct{}{}
+		body := func(i int) []byte { return bytes.Repeat([]byte{byte('a' + i)}, 3000) }
+		for i := range 8 {
+			p.last().downs <- &stream.Down{Nonce: uint64(i + 1), Resources: []stream.Resource{{Version: 1, Body: body(i)}}}
+			synctest.Wait()
+		}
+		<-gate
+		for i := range 8 {
+			d, err := c.receive()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d.Nonce != uint64(i+1) || len(d.Resources) != 1 || !bytes.Equal(d.Resources[0].Body, body(i)) {
+				t.Errorf("message %d came with the bytes of another, as %d", i+1, d.Nonce)
+			}
+		}
+		cc.Close()
+		stop()
+	})
+}
