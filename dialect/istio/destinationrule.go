@@ -29,7 +29,7 @@ func destinationRule(o *dialect.Object, v dialect.View) (part mesh.Part, found [
 	if dr.Host == "" {
 		r.Refuse("spec.host", "the host is empty", "")
 	} else {
-		r.checkHost("spec.host", dr.Host, "no call is made to it")
+		r.checkHost("spec.host", dr.Host, "it applies to no call")
 	}
 	p.Policy, p.Ports = r.policy("spec.trafficPolicy", p.Host, dr.TrafficPolicy)
 	p.Subsets = r.subsets(p.Host, dr.Subsets)

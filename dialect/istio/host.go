@@ -73,7 +73,7 @@ func (r *reader) checkHost(field, host, effect string) {
 		return
 	}
 	if entry := r.entry(full); entry != "" {
-		r.Warn(field, fmt.Sprintf("%s is the host of ServiceEntry %s, and ServiceEntries have no effect yet: %s", host, entry, effect), "")
+		r.Warn(field, fmt.Sprintf("%s is the host of ServiceEntry %s, and ServiceEntries have no effect yet: %s; what applications call by this name leaves as they make it", host, entry, effect), "")
 		return
 	}
 	text := fmt.Sprintf("no Service and no ServiceEntry has the host %s: %s", full, effect)

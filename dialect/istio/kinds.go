@@ -47,9 +47,9 @@ func Kinds(trustDomain string) []dialect.Kind {
 		reconciled(dialect.Guard(authorizationPolicyKind(trustDomain))),
 
 		later[*networking.ServiceEntry](networkingGroup, "ServiceEntry", networkingVersions,
-			"services outside of the mesh cannot be added yet, so calls to its hosts find no service"),
+			"services outside of the mesh cannot be added yet: calls to its hosts leave as applications make them, in plaintext where TLS was to be added, and what a route sends there gets 503"),
 		later[*networking.Sidecar](networkingGroup, "Sidecar", networkingVersions,
-			"weft's proxies ask only for services that are called, so that egress need not be narrowed; its other settings have no effect"),
+			"weft's proxies ask only for services that are called, so that egress need not be narrowed to save memory; REGISTRY_ONLY and its other settings have no effect"),
 		later[*networking.WorkloadGroup](networkingGroup, "WorkloadGroup", networkingVersions, "workloads register by weft run"),
 		later[*networking.EnvoyFilter](networkingGroup, "EnvoyFilter", []string{"v1alpha3"}, "weft's proxy is not Envoy, and its configuration cannot be patched"),
 		later[*networkingbeta.ProxyConfig](networkingGroup, "ProxyConfig", []string{"v1beta1"}, "weft's proxy is not Envoy and needs none of these settings"),

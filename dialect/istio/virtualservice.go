@@ -92,7 +92,7 @@ func (r *reader) hosts(list []string, outward bool) (hosts []string) {
 			r.Refuse(field, "the host "+full+" is named twice", "name it once")
 		default:
 			if !outward {
-				r.checkHost(field, h, "no call is made to it")
+				r.checkHost(field, h, "it applies to no call")
 			}
 			hosts = append(hosts, full)
 		}

@@ -232,6 +232,14 @@ func TestHosts(t *testing.T) {
 	dialecttest.Want(t, found, mesh.Error, "spec.hosts[1]", "named twice")
 }
 
+// TestHostsOutside: what is said of the host of a ServiceEntry has no effect, and calls leave nevertheless.
+func TestHostsOutside(t *testing.T) {
+	const entry = "\n---\napiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: api, namespace: default}\nspec: {hosts: [api.example.com]}\n"
+	const says = "the host of ServiceEntry default/api, and ServiceEntries have no effect yet: it applies to no call; what applications call by this name leaves as they make it"
+	_, found := lower(t, virtualService("hosts: [api.example.com]\nhttp:\n- route: [{destination: {host: reviews}}]")+entry)
+	dialecttest.Want(t, found, mesh.Warning, "spec.hosts[0]", says)
+}
+
 // TestPorts: a destination's port has to be one of the Service's.
 func TestPorts(t *testing.T) {
 	rule := "hosts: [reviews]\nhttp: [{route: [{destination: {host: reviews, port: {number: %d}}}]}]"
