@@ -234,9 +234,9 @@ func TestHosts(t *testing.T) {
 
 // TestHostsOutside: what is said of the host of a ServiceEntry has no effect, and calls leave nevertheless.
 func TestHostsOutside(t *testing.T) {
-	const entry = "\n---\napiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: api, namespace: default}\nspec: {hosts: [api.example.com]}\n"
+	const entry = "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: api, namespace: default}\nspec: {hosts: [api.example.com]}\n---\n"
 	const says = "the host of ServiceEntry default/api, and ServiceEntries have no effect yet: it applies to no call; what applications call by this name leaves as they make it"
-	_, found := lower(t, virtualService("hosts: [api.example.com]\nhttp:\n- route: [{destination: {host: reviews}}]")+entry)
+	_, found := lower(t, entry+virtualService("hosts: [api.example.com]\nhttp:\n- route: [{destination: {host: reviews}}]"))
 	dialecttest.Want(t, found, mesh.Warning, "spec.hosts[0]", says)
 }
 
