@@ -20,7 +20,7 @@ RACE := ./chain/... ./control/... ./feature/... ./identity/cert/... ./internal/m
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 
-.PHONY: help deps build test lint fuzz diff-fuzz bench bench-proxy bench-control deps-bench demo demo-check h2spec grpc-interop cluster cluster-down cluster-load cluster-programs e2e conformance deps-cluster attack soak docs clean
+.PHONY: help deps build chart test lint fuzz diff-fuzz bench bench-proxy bench-control deps-bench demo demo-check h2spec grpc-interop cluster cluster-down cluster-load cluster-programs e2e conformance deps-cluster attack soak docs clean
 .DEFAULT_GOAL := help
 
 help: ## list what there is
@@ -44,6 +44,9 @@ deps: .cache/deps ## get what testing needs, where it is not there
 
 build: .cache/definitions ## static programs in bin/: weft, weft-proxy, and the sample shop
 	$(BUILD) -o bin/ ./cmd/... ./examples/bookinfo
+
+chart: build ## dist/weft-....tgz, the chart for helm install, with the CustomResourceDefinitions that the one in the repository has not
+	@bin/weft install --helm-chart dist
 
 # CustomResourceDefinitions of other projects, which become part of weft: a module can embed no file of another.
 .cache/definitions: go.mod
@@ -203,4 +206,4 @@ docs: ## write docs/support.md, docs/cli.md and what the control plane may read 
 	$(GO) test -count=1 -run '^TestGolden$$' ./install -update
 
 clean: ## remove what was built
-	rm -rf bin .cache
+	rm -rf bin dist .cache

@@ -17,6 +17,7 @@ func installCommand() *cobra.Command {
 	var cluster clusterFlags
 	var values valueFlags
 	var crds []string
+	var chart string
 	var offline, show bool
 	c := &cobra.Command{
 		Use:   "install",
@@ -27,7 +28,8 @@ are to be applied; helm install takes the same chart. Nothing is changed.
 The CustomResourceDefinitions of the Gateway API come first, or those of the projects that --crds names: the ones that the cluster
 does not have yet.`,
 		Example: "  weft install | kubectl apply -f -\n  weft install --ha --crds gateway-api,istio | kubectl apply -f -\n" +
-			"  weft install --set image.registry=registry.example/mesh --offline | tee weft.yaml\n  weft install --show-values",
+			"  weft install --set image.registry=registry.example/mesh --offline | tee weft.yaml\n  weft install --show-values\n" +
+			"  weft install --helm-chart dist",
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if show {
@@ -36,6 +38,9 @@ does not have yet.`,
 					_, err = c.OutOrStdout().Write(text)
 				}
 				return err
+			}
+			if chart != "" {
+				return install.WriteChart(c.OutOrStdout(), chart, Version)
 			}
 			v, err := values.values(c.InOrStdin())
 			if err != nil {
@@ -54,6 +59,7 @@ does not have yet.`,
 	values.addControl(c)
 	c.Flags().StringSliceVar(&crds, "crds", []string{"gateway-api"}, "projects whose CustomResourceDefinitions are printed too, those that the cluster does not have: gateway-api, istio, linkerd, cilium; or none")
 	c.Flags().BoolVar(&show, "show-values", false, "print the values that --set and --values can change, with what each is for, and nothing else")
+	c.Flags().StringVar(&chart, "helm-chart", "", "write the chart into this directory, as a file for helm install that has the CustomResourceDefinitions too, and print its name and nothing else")
 	c.Flags().BoolVar(&offline, "offline", false, "ask no cluster: all CustomResourceDefinitions of --crds are printed")
 	return c
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"context"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -106,6 +107,27 @@ func TestDryRun(t *testing.T) {
 	contains(t, "upgrade", out.String(), "---\napiVersion: v1\nkind: Namespace\n", "name: weft-values")
 	if errs.String() != "would delete DaemonSet weft-system/weft-node\n" {
 		t.Error(errs.String())
+	}
+}
+
+// What is written for Helm goes by one name, which is printed so that a shell can pass it on, and is what install.Pack makes.
+func TestHelmChart(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "new", "dist")
+	code, out, errs := weft(t, "install", "--helm-chart", dir)
+	if code != 0 {
+		t.Fatal(errs)
+	}
+	name, packed, err := install.Pack(Version)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(strings.TrimSuffix(out, "\n"))
+	if want := filepath.Join(dir, name) + "\n"; out != want || err != nil || !bytes.Equal(got, packed) {
+		t.Errorf("%q, want %q: %v", out, want, err)
+	}
+	file := write(t, filepath.Join(t.TempDir(), "file"), "")
+	if code, _, errs := weft(t, "install", "--helm-chart", file); code != 2 || !strings.Contains(errs, file) {
+		t.Error(code, errs)
 	}
 }
 

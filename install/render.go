@@ -81,15 +81,7 @@ func Render(o Options) ([]Object, error) {
 
 // load reads the chart that is built in.
 func load(version string) (*chart.Chart, error) {
-	var files []*archive.BufferedFile
-	err := fs.WalkDir(chartFiles, "chart", func(name string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		data, err := chartFiles.ReadFile(name)
-		files = append(files, &archive.BufferedFile{Name: strings.TrimPrefix(name, "chart/"), Data: data})
-		return err
-	})
+	files, err := builtIn()
 	if err != nil {
 		return nil, err
 	}
@@ -101,6 +93,19 @@ func load(version string) (*chart.Chart, error) {
 		c.Metadata.AppVersion = version
 	}
 	return c, nil
+}
+
+// builtIn is the chart's files.
+func builtIn() (files []*archive.BufferedFile, err error) {
+	err = fs.WalkDir(chartFiles, "chart", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := chartFiles.ReadFile(name)
+		files = append(files, &archive.BufferedFile{Name: strings.TrimPrefix(name, "chart/"), Data: data})
+		return err
+	})
+	return files, err
 }
 
 // parse reads one object of YAML.
