@@ -123,11 +123,13 @@ type authority struct {
 	above       *authority
 }
 
-func root(t *testing.T) *authority { return newAuthority(t, "root", nil) }
+func root(t *testing.T) *authority { return newAuthority(t, "root", "cluster.local", nil) }
 
-func (a *authority) issuer(t *testing.T, name string) *authority { return newAuthority(t, name, a) }
+func (a *authority) issuer(t *testing.T, name string) *authority {
+	return newAuthority(t, name, "cluster.local", a)
+}
 
-func newAuthority(t *testing.T, name string, above *authority) *authority {
+func newAuthority(t *testing.T, name, trustDomain string, above *authority) *authority {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -135,7 +137,7 @@ func newAuthority(t *testing.T, name string, above *authority) *authority {
 	}
 	a := &authority{key: key, above: above, about: &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().AddDate(1, 0, 0), IsCA: true, BasicConstraintsValid: true,
-		KeyUsage: x509.KeyUsageCertSign, URIs: []*url.URL{{Scheme: "spiffe", Host: "cluster.local"}}}}
+		KeyUsage: x509.KeyUsageCertSign, URIs: []*url.URL{{Scheme: "spiffe", Host: trustDomain}}}}
 	signer := above
 	if signer == nil {
 		signer = a
