@@ -153,12 +153,14 @@ func (p prepared) start(ctx context.Context, checkout string, o Options) (*Clust
 		return nil, err
 	}
 	closeInherited()
+	began := time.Now()
 	if err := c.keeper.Start(); err != nil {
 		return nil, err
 	}
 	if err := c.await(ctx, stdout, o); err != nil {
 		return nil, errors.Join(err, c.end())
 	}
+	o.Say(fmt.Sprintf("%s%.1f s", SayTook, time.Since(began).Seconds()))
 	s, err := readState()
 	if err != nil {
 		return nil, errors.Join(err, c.end())
@@ -191,6 +193,9 @@ func (c *Cluster) await(ctx context.Context, says io.Reader, o Options) error {
 		return context.Cause(ctx)
 	}
 }
+
+// SayTook begins what is said of a start: what comes behind it is how long it took, once everything was built, until all nodes were ready.
+const SayTook = "ready after "
 
 // What a keeper prints, a line each.
 const (
@@ -239,6 +244,13 @@ func (c *Cluster) Stop() error {
 		return err
 	}
 	return gone()
+}
+
+// Kill ends by SIGKILL the process that keeps a cluster which this process has started: nothing is taken away.
+func (c *Cluster) Kill() error {
+	err := c.keeper.Process.Kill()
+	_ = c.keeper.Wait() // it says that it was killed
+	return err
 }
 
 // end waits for the keeper, which has a bound of its own for everything that it does.

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/weft-mesh/weft/test/cluster"
 )
@@ -17,7 +18,18 @@ import (
 // Before anything is said of a mesh: a cluster of two nodes comes up, its pods reach each other by name on both nodes, the test reaches
 // them too, and when it ends nothing of it is left. There cannot be a second one meanwhile.
 func TestCluster(t *testing.T) {
-	c := cluster.Fresh(t, cluster.Options{Nodes: 2})
+	took := ""
+	c := cluster.Fresh(t, cluster.Options{Nodes: 2, Say: func(text string) {
+		t.Log(text)
+		if s, ok := strings.CutPrefix(text, cluster.SayTook); ok {
+			took = strings.ReplaceAll(s, " ", "")
+		}
+	}})
+	if d, err := time.ParseDuration(took); err != nil || d <= 0 {
+		t.Errorf("it is not said how long the start took: %q, %v", took, err)
+	} else if d > warm { // a machine with other work is no fault of the cluster's
+		t.Logf("the start took %v, and is to take %v at most", d, warm)
+	}
 	ns := c.Namespace("echo")
 	c.Apply(ns, app("echo", "echo", 2)+app("client", "caller", 1))
 	c.Ready(ns, "deploy/echo", "deploy/client")
@@ -74,6 +86,9 @@ func TestCluster(t *testing.T) {
 		}
 	}
 }
+
+// warm is how long a start is to take once everything is built.
+const warm = 15 * time.Second
 
 // networksOf are the network namespaces of the cluster's processes that are not the machine's.
 func networksOf(t *testing.T) map[string]bool {
