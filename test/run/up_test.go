@@ -111,7 +111,11 @@ func TestCommandsWithoutAControlPlane(t *testing.T) {
 	for args, code := range map[string]int{"run --service a -- true": 125, "status": 2, "stat": 2, "edges": 2, "identity rotate": 2, "explain --from a --to http://b/": 2} {
 		p := m.weft(strings.Fields(args)...)
 		exit := p.code()
-		if got, want := p.out.String(), "weft: no control plane answers in "+m.state+"; start one with: weft up --state "+m.state+" -f DIRECTORY\n"; exit != code || got != want {
+		want := "weft: no control plane answers in " + m.state + "; start one with: weft up --state " + m.state + " -f DIRECTORY"
+		if strings.HasPrefix(args, "explain") {
+			want += "; on Kubernetes add --cluster"
+		}
+		if got := p.out.String(); exit != code || got != want+"\n" {
 			t.Errorf("weft %s: exit code %d, want %d: %q, want %q", args, exit, code, got, want)
 		}
 	}
