@@ -11,11 +11,8 @@ import (
 	"testing"
 
 	"helm.sh/helm/v4/pkg/chart/common"
-	"helm.sh/helm/v4/pkg/chart/common/util"
 	"helm.sh/helm/v4/pkg/chart/v2/loader"
-	"helm.sh/helm/v4/pkg/engine"
 	release "helm.sh/helm/v4/pkg/release/v1"
-	releaseutil "helm.sh/helm/v4/pkg/release/v1/util"
 )
 
 // byHelm is what Helm brings of a chart's file to a cluster that serves some kinds, named as GROUP/VERSION/KIND: all objects, the kinds among them, and the record that it keeps.
@@ -34,18 +31,7 @@ func byHelm(t *testing.T, file []byte, settings string, serves []string) (object
 	}
 	known := *common.DefaultCapabilities
 	known.APIVersions = slices.Concat(known.APIVersions, serves)
-	top, err := util.ToRenderValues(c, values, common.ReleaseOptions{Name: "weft", Namespace: DefaultNamespace, IsInstall: true}, &known)
-	if err != nil {
-		t.Fatal(err)
-	}
-	texts, err := engine.Render(c, top)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, manifests, err := releaseutil.SortManifests(texts, nil, releaseutil.InstallOrder)
-	if err != nil {
-		t.Fatal(err)
-	}
+	manifests := manifestsOf(t, c, "weft", values, &known)
 	r := &release.Release{Name: "weft", Chart: c, Config: values}
 	objects, kinds = map[string]Object{}, map[string]Object{}
 	for _, m := range manifests {

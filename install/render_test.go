@@ -15,6 +15,7 @@ import (
 
 	"helm.sh/helm/v4/pkg/chart/common"
 	"helm.sh/helm/v4/pkg/chart/common/util"
+	chart "helm.sh/helm/v4/pkg/chart/v2"
 	"helm.sh/helm/v4/pkg/chart/v2/loader"
 	"helm.sh/helm/v4/pkg/engine"
 	releaseutil "helm.sh/helm/v4/pkg/release/v1/util"
@@ -74,6 +75,24 @@ func TestGolden(t *testing.T) {
 	}
 }
 
+// manifestsOf are what helm install makes of a chart in a cluster of these capabilities; nil: Helm's own idea of one.
+func manifestsOf(t *testing.T, c *chart.Chart, name string, values map[string]any, known *common.Capabilities) []releaseutil.Manifest {
+	t.Helper()
+	top, err := util.ToRenderValues(c, values, common.ReleaseOptions{Name: name, Namespace: DefaultNamespace, IsInstall: true}, known)
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts, err := engine.Render(c, top)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, manifests, err := releaseutil.SortManifests(texts, nil, releaseutil.InstallOrder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return manifests
+}
+
 // What helm install makes of the chart's folder, read and rendered as Helm does it, are the objects of weft install, but for who says to have
 // brought them and the namespace, which Helm makes itself. It is for the same versions of Kubernetes.
 func TestHelm(t *testing.T) {
@@ -92,18 +111,7 @@ func TestHelm(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	top, err := util.ToRenderValues(c, values, common.ReleaseOptions{Name: "mesh", Namespace: DefaultNamespace, IsInstall: true}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	texts, err := engine.Render(c, top)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, manifests, err := releaseutil.SortManifests(texts, nil, releaseutil.InstallOrder)
-	if err != nil {
-		t.Fatal(err)
-	}
+	manifests := manifestsOf(t, c, "mesh", values, nil)
 	ours := render(t, Options{}, strings.Split(settings, ",")...)
 	for _, m := range manifests {
 		x, err := parse(m.Content)
